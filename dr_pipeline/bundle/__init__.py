@@ -1,0 +1,1 @@
+"""The deployable artefact: written, read and verified without torch."""

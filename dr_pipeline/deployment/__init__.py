@@ -1,0 +1,1 @@
+"""From a trained network to the one that ships: export, parity, latency, selection."""

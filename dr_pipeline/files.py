@@ -1,0 +1,174 @@
+"""Files as the pipeline writes them: whole or not at all, canonical, verifiable."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dr_pipeline.errors import DataError
+
+_CHUNK_BYTES = 1 << 20
+# A spreadsheet runs a cell that begins so as a formula (OWASP, "CSV Injection").
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary neighbour of `path` and renames it over `path` once the block has ended well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as stream:
+        stream.write(text.encode())
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of `value`: sorted keys, two-space indent; NaN is refused, since JSON has none."""
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, canonical_json(value))
+
+
+def read_json(path: Path) -> Any:
+    """Raises DataError where `path` is missing or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError("a file is missing", where=str(path), todo="run `dvc repro`, which makes it") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"not valid JSON: {error}", where=str(path), todo="remove it and run `dvc repro`") from None
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes rows as UTF-8 CSV with exactly `columns`; None becomes an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(columns), lineterminator="\n", extrasaction="raise")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_csv(path: Path, columns: Sequence[str] = (), *, version: int | None = None) -> list[dict[str, str]]:
+    """Reads a CSV table as text cells.
+
+    Args:
+        path: A UTF-8 CSV file with a header; a byte-order mark is accepted.
+        columns: Columns that must be there; others are kept.
+        version: The `schema_version` every row must carry.
+
+    Raises:
+        DataError: The file is missing or not UTF-8, lacks a column, has a row of another length or version.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restkey="\0too many", restval=None, strict=True)
+            header = list(reader.fieldnames or ())
+            missing = [name for name in columns if name not in header]
+            if missing:
+                raise DataError(
+                    f"column {missing[0]!r} is missing; found {', '.join(map(repr, header)) or 'no header'}",
+                    where=str(path),
+                    todo="name the column as given, or map it in params.yaml",
+                )
+            rows = list(reader)
+    except FileNotFoundError:
+        raise DataError("a table is missing", where=str(path), todo="check the path, or run `dvc repro`") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8: {error.reason}", where=str(path), todo="save the table as UTF-8 CSV") from None
+    except csv.Error as error:
+        raise DataError(f"not a CSV table: {error}", where=str(path), todo="save the table as UTF-8 CSV") from None
+    for number, row in enumerate(rows, start=2):
+        if "\0too many" in row or None in row.values():
+            raise DataError("a row has more or fewer cells than the header", where=f"{path}, row {number}")
+        if version is not None and row.get("schema_version") != str(version):
+            raise DataError(
+                f"schema_version {row.get('schema_version')!r}, expected {version}",
+                where=f"{path}, row {number}",
+                todo="remake it with `dvc repro`",
+            )
+    return rows
+
+
+def spreadsheet_safe(text: str) -> str:
+    """Makes a cell inert in a spreadsheet: a leading formula character gets an apostrophe before it."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def printable(path: str | Path) -> str:
+    """A path as text that UTF-8 can hold, also where the file system's bytes are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def sha256_bytes(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    return sha256_bytes(canonical_json(value).encode())
+
+
+def add_to_tar(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Adds a member whose header depends on nothing but name and length, so that equal input gives equal tars."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    info.mode = 0o644
+    tar.addfile(info, io.BytesIO(data))
+
+
+class TarReader:
+    """Random access to the members of one uncompressed tar file, read into an index once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with tarfile.open(path, "r:") as tar:
+                self._where = {m.name: (m.offset_data, m.size) for m in tar if m.isfile()}
+        except (OSError, tarfile.TarError) as error:
+            raise DataError(f"shard cannot be read: {error}", where=str(path), todo="run `dvc repro`") from None
+
+    def names(self) -> list[str]:
+        return list(self._where)
+
+    def read(self, name: str) -> bytes:
+        if name not in self._where:
+            raise DataError(f"{name} is not in the shard", where=str(self.path), todo="run `dvc repro`")
+        offset, length = self._where[name]
+        with self.path.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(length)

@@ -1,0 +1,1 @@
+"""Agreement, error and calibration: pure functions on arrays, without torch."""

@@ -1,0 +1,11 @@
+"""What may be deployed."""
+
+from pydantic import Field
+
+from dr_pipeline.params.section import Section
+
+
+class Deployment(Section):
+    families: tuple[str, ...] = Field(min_length=1)
+    latency_budget_ms: float = Field(gt=0)
+    referable_sensitivity_floor: float = Field(ge=0, le=1)

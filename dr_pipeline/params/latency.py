@@ -1,0 +1,11 @@
+"""How latency is measured."""
+
+from pydantic import Field
+
+from dr_pipeline.params.section import Section
+
+
+class Latency(Section):
+    warmup_photographs: int = Field(ge=1)
+    num_photographs: int = Field(ge=10)
+    threads: int = Field(ge=1)

@@ -1,0 +1,23 @@
+"""The embedded synthetic data set."""
+
+from pydantic import Field
+
+from dr_pipeline.params.section import Section
+
+
+class PlantedFaults(Section):
+    """How many faults of each kind the generator plants; listed in its ground-truth file."""
+
+    exact_duplicates: int = Field(ge=0)
+    near_duplicates: int = Field(ge=0)
+    cross_patient: int = Field(ge=0)
+    contradictions: int = Field(ge=0)
+    exif_turns: int = Field(ge=0)
+
+
+class Phantom(Section):
+    seed: int = Field(ge=0)
+    patients: int = Field(ge=1)
+    grade_shares: tuple[float, float, float, float, float]
+    megapixels: float = Field(gt=0.05, le=16)
+    faults: PlantedFaults

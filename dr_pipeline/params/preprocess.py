@@ -1,0 +1,10 @@
+"""The pixel path's parameters: hashed into every artefact."""
+
+from pydantic import Field
+
+from dr_pipeline.params.section import Section
+
+
+class Preprocess(Section):
+    canvas_px: int = Field(ge=64, le=2048)
+    num_shards: int = Field(ge=1, le=4096)

@@ -1,0 +1,7 @@
+"""What every section of params.yaml is: strict, frozen, without defaults."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,0 +1,1 @@
+"""Complete, commented parameter files, one per kind of data set."""

@@ -1,0 +1,126 @@
+"""The shared vocabulary: grades, eyes, statuses, and the columns and versions of every table on disk."""
+
+from enum import IntEnum, StrEnum
+
+RESEARCH_USE = "Research use only. Not a medical device."
+
+
+class Grade(IntEnum):
+    """International Clinical Diabetic Retinopathy severity scale (Wilkinson et al., Ophthalmology 2003;110:1677)."""
+
+    NO_DR = 0
+    MILD = 1
+    MODERATE = 2
+    SEVERE = 3
+    PROLIFERATIVE = 4
+
+
+GRADES: tuple[int, ...] = tuple(int(g) for g in Grade)
+NUM_GRADES = len(GRADES)
+GRADE_NAMES = ("No DR", "Mild NPDR", "Moderate NPDR", "Severe NPDR", "Proliferative DR")
+REFERABLE_FROM = Grade.MODERATE
+VISION_THREATENING_FROM = Grade.SEVERE
+
+
+class Eye(StrEnum):
+    LEFT = "left"
+    RIGHT = "right"
+    UNKNOWN = ""
+
+
+class Status(StrEnum):
+    """What became of one input file. Every file has exactly one."""
+
+    SCORED = "scored"
+    UNGRADABLE = "ungradable"
+    NOT_FUNDUS = "not_fundus"
+    FAILED = "failed"
+
+
+class Split(StrEnum):
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+# Every table's first column is its schema_version; readers refuse another version.
+MANIFEST_VERSION = 1
+MANIFEST_COLUMNS = (
+    "schema_version",
+    "image_id",
+    "path",  # relative to the data set's root, with forward slashes
+    "sha256",  # of the file's bytes
+    "pixel_sha256",  # of the decoded pixels; empty until preprocess
+    "patient_id",  # empty: declared unknown
+    "eye",
+    "visit",
+    "field",
+    "grade",
+    "grader",
+    "site",
+    "camera",
+    "width",
+    "height",
+    "source",  # the adapter's name
+    "duplicate_cluster",  # empty until audit
+    "excluded",  # 0 or 1
+    "exclusion_reason",
+)
+
+CANVAS_INDEX_VERSION = 1
+CANVAS_INDEX_COLUMNS = (
+    "schema_version",
+    "image_id",
+    "shard",  # tar file that holds <image_id>.png; empty where there is no canvas
+    "status",
+    "reason",
+    "pixel_sha256",
+    "width",
+    "height",
+    "disc_x",  # centre and radius of the retinal disc, in pixels of the upright original
+    "disc_y",
+    "disc_radius",
+    "disc_fit",  # how the disc was found: circle, or the declared fallback
+    "quality",
+    "quality_reasons",
+)
+
+SPLITS_VERSION = 1
+SPLITS_COLUMNS = (
+    "schema_version",
+    "image_id",
+    "patient_id",
+    "duplicate_cluster",
+    "group",  # patients joined by duplicates: the unit that never straddles a split
+    "grade",
+    "split",  # "test" or "development"
+    "fold",  # of a development photograph: fold k is the validation part of fold k's training; empty for test
+)
+
+PREDICTIONS_VERSION = 1
+PREDICTIONS_COLUMNS = (
+    "schema_version",
+    "image_id",
+    "path",
+    "sha256",
+    "status",
+    "reason",
+    "duplicate_of",
+    "patient_id",
+    "eye",
+    "grade",
+    "p0",
+    "p1",
+    "p2",
+    "p3",
+    "p4",
+    "expected_grade",
+    "referable",
+    "referable_probability",
+    "vision_threatening",
+    "needs_human",
+    "quality",
+    "bundle_id",
+)
+
+BUNDLE_VERSION = 1

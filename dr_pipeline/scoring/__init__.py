@@ -1,0 +1,1 @@
+"""A clinic's folder in, one row per file out."""

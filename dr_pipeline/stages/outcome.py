@@ -1,0 +1,13 @@
+"""What every stage says at its end."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Printed by the command line: what was written, one headline figure, the next command."""
+
+    wrote: tuple[Path, ...]
+    headline: str
+    next_command: str

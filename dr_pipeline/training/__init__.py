@@ -1,0 +1,1 @@
+"""Fine-tuning: data set, augmentation, loop, checkpoints."""
