@@ -35,5 +35,5 @@ class GateError(DrPipelineError):
     """A gate of the pipeline (audit, split, parity, selection) refuses to go on."""
 
 
-class EnvironmentProblem(DrPipelineError):
+class EnvironmentProblem(DrPipelineError):  # noqa: N818 (EnvironmentError is Python's own)
     """This machine or installation lacks something."""

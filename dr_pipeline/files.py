@@ -44,6 +44,7 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all."""
     with atomic_write(path) as stream:
         stream.write(text.encode())
 
@@ -54,6 +55,7 @@ def canonical_json(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes canonical JSON, whole or not at all."""
     write_text(path, canonical_json(value))
 
 
@@ -128,10 +130,12 @@ def printable(path: str | Path) -> str:
 
 
 def sha256_bytes(data: bytes | memoryview) -> str:
+    """Hexadecimal SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -140,6 +144,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_json(value: Any) -> str:
+    """Hexadecimal SHA-256 of the canonical JSON of a value."""
     return sha256_bytes(canonical_json(value).encode())
 
 
@@ -163,9 +168,11 @@ class TarReader:
             raise DataError(f"shard cannot be read: {error}", where=str(path), todo="run `dvc repro`") from None
 
     def names(self) -> list[str]:
+        """Members in the order of the file."""
         return list(self._where)
 
     def read(self, name: str) -> bytes:
+        """Content of one member; raises DataError where there is none of that name."""
         if name not in self._where:
             raise DataError(f"{name} is not in the shard", where=str(self.path), todo="run `dvc repro`")
         offset, length = self._where[name]

@@ -23,6 +23,8 @@ VISION_THREATENING_FROM = Grade.SEVERE
 
 
 class Eye(StrEnum):
+    """Laterality; empty where it is unknown."""
+
     LEFT = "left"
     RIGHT = "right"
     UNKNOWN = ""
@@ -38,6 +40,8 @@ class Status(StrEnum):
 
 
 class Split(StrEnum):
+    """What a photograph is for."""
+
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"

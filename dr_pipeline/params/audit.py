@@ -8,6 +8,8 @@ Action = Literal["report", "exclude", "stop"]
 
 
 class Audit(Section):
+    """What is done with each kind of finding."""
+
     identical: Action
     contradictions: Action
     cross_patient: Action

@@ -6,6 +6,8 @@ from dr_pipeline.params.section import Section
 
 
 class Candidate(Section):
+    """A timm network, its first weights and its schedule."""
+
     model: str = Field(min_length=1)
     weights: str = Field(pattern=r"^(none|timm|file:.+)$")
     input_px: int = Field(ge=32, le=2048)

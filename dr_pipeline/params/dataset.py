@@ -28,6 +28,8 @@ class FolderLayout(Section):
 
 
 class Dataset(Section):
+    """The data set and its layout."""
+
     adapter: Literal["synthetic", "idrid", "aptos2019", "folder"]
     root: str = Field(min_length=1)
     folder: FolderLayout

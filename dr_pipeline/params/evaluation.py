@@ -6,6 +6,8 @@ from dr_pipeline.params.section import Section
 
 
 class Evaluation(Section):
+    """Bootstrap, confidence and the operating point wanted."""
+
     bootstrap_replicates: int = Field(ge=100)
     bootstrap_seed: int = Field(ge=0)
     confidence: float = Field(gt=0.5, lt=1)

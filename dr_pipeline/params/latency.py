@@ -6,6 +6,8 @@ from dr_pipeline.params.section import Section
 
 
 class Latency(Section):
+    """Photographs and threads of the measurement."""
+
     warmup_photographs: int = Field(ge=1)
     num_photographs: int = Field(ge=10)
     threads: int = Field(ge=1)

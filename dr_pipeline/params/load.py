@@ -1,6 +1,7 @@
 """Reads from params.yaml just the sections a stage asks for, strictly."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,9 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.params.section import Section
 
 SectionT = TypeVar("SectionT", bound=Section)
+
+# A number such as 1e-4: YAML 1.1 asks for a dot in it.
+_EXPONENT = r"\d+[eE][-+]?\d+"
 
 # Every top-level key params.yaml may have.
 SECTIONS = (
@@ -70,6 +74,22 @@ def load_section(path: Path, dotted: str, model: type[SectionT]) -> SectionT:
     return validate(value, model, where=f"{path}, {dotted}")
 
 
+def load_names(path: Path, section: str) -> tuple[str, ...]:
+    """The keys of a section that holds named items, such as `candidates`, in the file's order."""
+    value = read_document(path)[section]
+    if not isinstance(value, dict):
+        raise ParamsError(f"{section} holds no named items", where=str(path))
+    return tuple(str(key) for key in value)
+
+
+def load_folds(path: Path) -> tuple[int, ...]:
+    """The folds to train; the first one is deployed."""
+    folds = read_document(path)["folds"]
+    if not isinstance(folds, list) or not folds or any(type(fold) is not int or fold < 0 for fold in folds):
+        raise ParamsError(f"folds must be a list of numbers from 0, found {folds!r}", where=str(path))
+    return tuple(folds)
+
+
 def validate(value: Any, model: type[SectionT], *, where: str) -> SectionT:
     """Turns plain YAML values into `model`; all faults are listed in one ParamsError."""
     try:
@@ -99,7 +119,10 @@ def _sentence(fault: Any, model: type[Section]) -> str:
         return f"unknown key {name!r}{closest(str(fault['loc'][-1]), _known_keys(model, fault['loc'][:-1]))}"
     if fault["type"] == "missing":
         return f"key {name!r} is missing"
-    return f"{name}: {fault['msg'].lower()}, found {fault['input']!r}"
+    hint = ""
+    if fault["type"] == "float_type" and isinstance(fault["input"], str) and re.fullmatch(_EXPONENT, fault["input"]):
+        hint = f" (YAML takes that as text; write {float(fault['input']):f} or {float(fault['input']):.1e})"
+    return f"{name}: {fault['msg'].lower()}, found {fault['input']!r}{hint}"
 
 
 def _known_keys(model: type[Section], location: tuple[Any, ...]) -> list[str]:

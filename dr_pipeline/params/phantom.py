@@ -16,6 +16,8 @@ class PlantedFaults(Section):
 
 
 class Phantom(Section):
+    """A cohort of synthetic patients."""
+
     seed: int = Field(ge=0)
     patients: int = Field(ge=1)
     grade_shares: tuple[float, float, float, float, float]

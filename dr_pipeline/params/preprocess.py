@@ -6,5 +6,7 @@ from dr_pipeline.params.section import Section
 
 
 class Preprocess(Section):
+    """Canvas and shards."""
+
     canvas_px: int = Field(ge=64, le=2048)
     num_shards: int = Field(ge=1, le=4096)

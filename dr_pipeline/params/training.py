@@ -23,6 +23,8 @@ class Augmentation(Section):
 
 
 class Training(Section):
+    """Loss, optimiser, averaging and augmentation."""
+
     seed: int = Field(ge=0)
     class_weight_exponent: float = Field(ge=0, le=1)
     label_smoothing: float = Field(ge=0, lt=1)

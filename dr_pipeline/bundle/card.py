@@ -1,0 +1,79 @@
+"""MODEL_CARD.md, drawn from metadata.json alone (Mitchell et al., "Model cards for model reporting", FAT* 2019)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dr_pipeline.bundle.metadata import is_figure, said
+
+
+def model_card(metadata: Mapping[str, Any]) -> str:
+    """The card as Markdown; it says nothing that metadata.json does not."""
+    model, decision, latency = metadata["model"], metadata["decision"], metadata["latency"]
+    lines = [
+        f"# {metadata['name']} · bundle {metadata['bundle_id']}",
+        "",
+        f"**{metadata['research_use']}**",
+        "",
+        metadata["description"],
+        "",
+        "## Intended use",
+        "",
+        metadata["intended_use"],
+        "",
+        "## The model",
+        "",
+        "| what | value |",
+        "|---|---|",
+        f"| network | {model['model']} ({model['family']}), {model['parameters']:,} parameters |",
+        f"| initial weights | {model['weights']} |",
+        f"| input | {model['input_px']} × {model['input_px']} px, RGB, 8 bit; normalisation inside the network |",
+        f"| pixel path | {_listed(metadata['preprocessing']['pixel_path'])} |",
+        f"| photographs (splits) | sha256 {metadata['data_hashes']['splits_sha256']} |",
+        "",
+        "## The decision",
+        "",
+        f"Fitted on: {_listed(decision['fitted_on'])}. A grade is the expected grade cut at "
+        f"{', '.join(f'{cut:.3f}' for cut in decision['cut_points'])}, after temperature "
+        f"{decision['temperature']:.3f}. Referable: P(grade ≥ 2) ≥ {decision['referable_threshold']:.3f}. A photograph "
+        f"whose expected grade lies within {decision['review_margin']:.3f} of a cut goes to a human reader.",
+        "",
+        "## Validation",
+        "",
+        "On the validation split, which also chose thresholds and model, so these figures are optimistic; the figures "
+        "on the test split stand beside the bundle, in reports/test.json.",
+        "",
+        "| figure | value, confidence interval, photographs |",
+        "|---|---|",
+        *(
+            f"| {name} | {said(figure)} |"
+            for name, figure in sorted(metadata["validation"].items())
+            if is_figure(figure)
+        ),
+        "",
+        "## Latency",
+        "",
+        f"From the file on disk to the grade, batch 1, {latency['threads']} thread(s), n = {latency['n']}: "
+        f"p50 {latency['p50_ms']:.1f} ms, p95 {latency['p95_ms']:.1f} ms, p99 {latency['p99_ms']:.1f} ms "
+        f"on machine {latency['machine']}.",
+        "",
+        "## Grades",
+        "",
+        *(f"- {grade}: {name}" for grade, name in metadata["pred_classes"].items()),
+        "",
+        "## Limits",
+        "",
+        "- Trust no figure here for photographs of another camera, clinic or population before validating on them.",
+        "- The grade is of one photograph, not of a patient; an ungradable photograph has none and needs a human.",
+        "- `golden.npz` holds drawings, not photographs; the self-test proves that the network runs as packaged, not "
+        "that it is right.",
+        "",
+        "## References",
+        "",
+        *(f"- {reference}" for reference in metadata["references"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {values[key]}" for key in sorted(values))

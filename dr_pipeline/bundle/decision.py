@@ -1,0 +1,129 @@
+"""From logits to decisions: calibration, cut points, operating point; fitted on validation, shipped with the model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.errors import BundleError
+from dr_pipeline.schema import NUM_GRADES, REFERABLE_FROM, VISION_THREATENING_FROM
+
+_GRADES = np.arange(NUM_GRADES, dtype=np.float64)
+_KEYS = ("temperature", "cut_points", "referable_threshold", "review_margin", "fitted_on")
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is decided of N photographs; the first axis of every array is N."""
+
+    probabilities: NDArray[np.float64]  # (N, 5), calibrated
+    expected_grade: NDArray[np.float64]  # (N,), mean grade under `probabilities`, 0 … 4
+    grade: NDArray[np.int64]  # (N,)
+    referable_probability: NDArray[np.float64]  # (N,), of grade 2 or more
+    referable: NDArray[np.bool_]  # (N,)
+    vision_threatening: NDArray[np.bool_]  # (N,), grade 3 or more
+    needs_human: NDArray[np.bool_]  # (N,), too near to a cut point
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How logits become decisions; part of the deployable bundle.
+
+    Attributes:
+        temperature: Logits are divided by it before the softmax (Guo et al., ICML 2017).
+        cut_points: On the expected grade, ascending; the grade is the number of cut points at or below it.
+        referable_threshold: Least probability of grade 2 or more that refers the patient.
+        review_margin: An expected grade nearer than this to a cut point asks for a human.
+        fitted_on: Where all this was fitted: split, splits_sha256, fold.
+    """
+
+    temperature: float
+    cut_points: tuple[float, float, float, float]
+    referable_threshold: float
+    review_margin: float
+    fitted_on: dict[str, str]
+
+    def __post_init__(self) -> None:
+        numbers = (self.temperature, *self.cut_points, self.referable_threshold, self.review_margin)
+        if len(self.cut_points) != NUM_GRADES - 1 or list(self.cut_points) != sorted(self.cut_points):
+            raise _unusable(f"cut_points must be {NUM_GRADES - 1} ascending numbers, found {self.cut_points}")
+        if not all(np.isfinite(numbers)) or self.temperature <= 0 or self.review_margin < 0:
+            raise _unusable("temperature must be above 0, review_margin at least 0, and every number finite")
+        if not 0 <= self.referable_threshold <= 1:
+            raise _unusable(f"referable_threshold must lie in 0 … 1, found {self.referable_threshold}")
+
+    def apply(self, logits: NDArray[Any]) -> Decided:
+        """Decides N photographs, each on its own: the result of one does not depend on its batch.
+
+        Args:
+            logits: The model's output, shape (N, 5).
+
+        Raises:
+            ValueError: Another shape, or a logit that is not finite.
+        """
+        if logits.ndim != 2 or logits.shape[1] != NUM_GRADES:
+            raise ValueError(f"logits must have the shape (N, {NUM_GRADES}), not {logits.shape}")
+        if not np.isfinite(logits).all():
+            raise ValueError("a logit is not finite")
+        probabilities = softmax(logits.astype(np.float64) / self.temperature)
+        expected = (probabilities * _GRADES).sum(axis=1)
+        cuts = np.asarray(self.cut_points, dtype=np.float64)
+        grade = np.searchsorted(cuts, expected, side="right").astype(np.int64)
+        # A sum of probabilities may exceed 1 by a rounding error.
+        referable_probability = np.minimum(probabilities[:, REFERABLE_FROM:].sum(axis=1), 1.0)
+        return Decided(
+            probabilities=probabilities,
+            expected_grade=expected,
+            grade=grade,
+            referable_probability=referable_probability,
+            referable=referable_probability >= self.referable_threshold,
+            vision_threatening=grade >= VISION_THREATENING_FROM,
+            needs_human=distance_to_cut(expected, cuts) < self.review_margin,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return {
+            "temperature": self.temperature,
+            "cut_points": list(self.cut_points),
+            "referable_threshold": self.referable_threshold,
+            "review_margin": self.review_margin,
+            "fitted_on": dict(self.fitted_on),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Decision":
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            BundleError: A key is missing, unknown or of the wrong kind, or a number out of its range.
+        """
+        if not isinstance(value, Mapping) or sorted(value) != sorted(_KEYS):
+            raise _unusable(f"expected the keys {', '.join(_KEYS)}")
+        try:
+            return cls(
+                temperature=float(value["temperature"]),
+                cut_points=tuple(float(cut) for cut in value["cut_points"]),  # type: ignore[arg-type]
+                referable_threshold=float(value["referable_threshold"]),
+                review_margin=float(value["review_margin"]),
+                fitted_on={str(key): str(item) for key, item in value["fitted_on"].items()},
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise _unusable(str(error)) from None
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities along the last axis."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def distance_to_cut(expected_grade: NDArray[np.float64], cut_points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of each expected grade, shape (N,), to the nearest cut point, in grades."""
+    return np.asarray(np.abs(expected_grade[:, None] - cut_points[None, :]).min(axis=1))
+
+
+def _unusable(what: str) -> BundleError:
+    return BundleError(f"the decision is unusable: {what}", todo="make it anew with `dvc repro`")

@@ -1,0 +1,124 @@
+"""Golden inputs and outputs: a bundle replays them at load and scores only if they come out as at packaging.
+
+The inputs are drawn, not photographed: no patient's picture leaves with a bundle.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.errors import BundleError
+
+NUM_INPUTS = 4
+# Of a probability. ONNX Runtime's kernels differ between processors by about 1e-6; a wrong network by far more.
+MAX_PROBABILITY_DIFFERENCE = 1e-4
+# A golden input keeps this distance from every cut point, so that rounding on another processor cannot turn its grade.
+_CLEAR_OF_CUT_POINTS = 1e-2
+_MAX_SEEDS = 256
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: equal arrays give equal bytes
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Attributes:
+    inputs: uint8 RGB, shape (N, s, s, 3).
+    logits: float32, shape (N, 5), as the packaged network gave them.
+    grades: int64, shape (N,), as the packaged decision gave them.
+    """
+
+    inputs: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+    grades: NDArray[np.int64]
+
+    def to_bytes(self) -> bytes:
+        """An .npz whose bytes depend on the arrays alone (`numpy.savez` writes the time of day)."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            for name in ("inputs", "logits", "grades"):
+                member = io.BytesIO()
+                np.lib.format.write_array(member, getattr(self, name), version=(1, 0), allow_pickle=False)
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy", _DATE), member.getvalue())
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, where: str) -> "Golden":
+        """Raises BundleError where `data` is no such .npz; pickled objects are refused."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                golden = cls(arrays["inputs"], arrays["logits"], arrays["grades"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BundleError(f"the golden inputs cannot be read: {error}", where=where) from None
+        counts = {len(golden.inputs), len(golden.logits), len(golden.grades)}
+        if len(counts) != 1 or counts == {0}:
+            raise BundleError("the golden inputs and outputs differ in number", where=where)
+        return golden
+
+    def replay(self, model: OnnxModel, decision: Decision, *, where: str) -> float:
+        """Runs the inputs through `model` and `decision`.
+
+        Returns:
+            The largest difference of a probability.
+
+        Raises:
+            BundleError: A probability differs by more than 1e-4, or a grade differs.
+        """
+        now, then = decision.apply(model.logits(self.inputs)), decision.apply(self.logits)
+        difference = float(np.abs(now.probabilities - then.probabilities).max())
+        if difference > MAX_PROBABILITY_DIFFERENCE or not np.array_equal(now.grade, self.grades):
+            raise BundleError(
+                f"self-test failed: probabilities differ by up to {difference:.2g} (allowed "
+                f"{MAX_PROBABILITY_DIFFERENCE:g}); grades {now.grade.tolist()}, expected {self.grades.tolist()}",
+                where=where,
+                todo="use the ONNX Runtime version that metadata.json names, or remake the bundle",
+            )
+        return difference
+
+
+def make_golden(model: OnnxModel, decision: Decision) -> Golden:
+    """Draws inputs until enough of them lie clear of the cut points.
+
+    Raises:
+        BundleError: The network puts nearly every drawing onto a cut point.
+    """
+    cuts = np.asarray(decision.cut_points)
+    kept: list[NDArray[np.uint8]] = []
+    for seed in range(_MAX_SEEDS):
+        drawing = draw_disc(seed, model.input_px)
+        expected = decision.apply(model.logits(drawing[np.newaxis])).expected_grade[0]
+        if np.abs(cuts - expected).min() >= _CLEAR_OF_CUT_POINTS:
+            kept.append(drawing)
+        if len(kept) == NUM_INPUTS:
+            inputs = np.stack(kept)
+            logits = model.logits(inputs)
+            return Golden(inputs, logits, decision.apply(logits).grade.astype(np.int64))
+    raise BundleError("the network grades nearly every drawing right at a cut point", todo="look at the validation")
+
+
+def draw_disc(seed: int, side_px: int) -> NDArray[np.uint8]:
+    """Draws an orange disc with a bright spot, dark spots and noise: the range of values of a fundus photograph.
+
+    Args:
+        seed: Of numpy's PCG64, whose stream does not change between versions.
+        side_px: Side of the square.
+
+    Returns:
+        uint8 RGB, shape (side_px, side_px, 3).
+    """
+    rng = np.random.default_rng(seed)
+    ys, xs = np.mgrid[0:side_px, 0:side_px] / (side_px - 1) * 2 - 1
+    radius = np.hypot(xs, ys)
+    colour = np.array([190.0, 95.0, 40.0]) * rng.uniform(0.6, 1.2)
+    picture = colour * (1 - 0.4 * radius[..., np.newaxis] ** 2)
+    for index in range(1 + int(rng.integers(0, 40))):
+        x, y = rng.uniform(-0.7, 0.7, 2)
+        width, strength = (0.12, 110.0) if index == 0 else (rng.uniform(0.01, 0.05), rng.choice([-70.0, 90.0]))
+        picture += (strength * np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * width**2)))[..., np.newaxis]
+    picture += rng.normal(0, 4, picture.shape)
+    picture[radius > 1] = 0
+    drawn: NDArray[np.uint8] = np.clip(picture, 0, 255).astype(np.uint8)
+    return drawn

@@ -1,0 +1,43 @@
+"""The files of a bundle, and the one spelling of its SHA256SUMS."""
+
+import re
+from collections.abc import Mapping
+
+from dr_pipeline.errors import BundleError
+from dr_pipeline.files import sha256_bytes
+
+MODEL = "model.onnx"
+METADATA = "metadata.json"
+GOLDEN = "golden.npz"
+CARD = "MODEL_CARD.md"
+SUMS = "SHA256SUMS"
+# Every file that SHA256SUMS lists, in its order: no other file belongs into a bundle.
+CONTENT = (CARD, GOLDEN, METADATA, MODEL)
+
+COPY_AGAIN = "copy the bundle again from its source, or remake it with `dvc repro package`"
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)")
+
+
+def sums_text(content: Mapping[str, bytes]) -> str:
+    """The text of SHA256SUMS for `content`, as `sha256sum -c` reads it."""
+    return "".join(f"{sha256_bytes(content[name])}  {name}\n" for name in CONTENT)
+
+
+def parse_sums(text: str, *, where: str) -> dict[str, str]:
+    """Reads SHA256SUMS strictly: the known names, once each, in order; so a path outside the bundle cannot be named.
+
+    Raises:
+        BundleError: A line has another form, names another file, or a file is not listed.
+    """
+    sums: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise BundleError("not a line of SHA256SUMS", where=f"{where}, line {number}", todo=COPY_AGAIN)
+        digest, name = match.groups()
+        if name not in CONTENT:
+            raise BundleError(f"lists {name!r}, which no bundle has", where=f"{where}, line {number}", todo=COPY_AGAIN)
+        sums[name] = digest
+    if text != "".join(f"{sums[name]}  {name}\n" for name in CONTENT if name in sums) or len(sums) != len(CONTENT):
+        raise BundleError(f"does not list {', '.join(CONTENT)} once each, in this order", where=where, todo=COPY_AGAIN)
+    return sums

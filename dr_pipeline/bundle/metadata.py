@@ -1,0 +1,153 @@
+"""metadata.json: everything a bundle says of itself.
+
+A superset of MONAI's bundle metadata (docs.monai.io, "MONAI Bundle Specification"), so that tools which know that
+format find name, version, versions of libraries, intended use and `network_data_format` in their places.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dr_pipeline import __version__
+from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.files import sha256_json
+from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.schema import BUNDLE_VERSION, GRADE_NAMES, GRADES, NUM_GRADES, RESEARCH_USE
+
+_ID_DIGITS = 16
+_MODEL_FACTS = ("model", "family", "parameters", "input_px", "weights", "candidate", "fold", "parity")
+
+_RUNTIME = ("numpy", "onnxruntime", "opencv-python-headless")
+# Whose versions metadata.json states: what scoring needs, and what made the network.
+PACKAGES = (*_RUNTIME, "monai", "torch")
+
+INTENDED_USE = (
+    f"{RESEARCH_USE} Grades diabetic retinopathy on the International Clinical Diabetic Retinopathy scale (0-4) in "
+    "colour fundus photographs of the kind it was trained and validated on. Ungradable photographs get no grade and go "
+    "to a human reader. Not for diagnosis, not for treatment decisions, not for other diseases, not for other kinds of "
+    "pictures."
+)
+REFERENCES = (
+    "Wilkinson CP et al. Proposed international clinical diabetic retinopathy and diabetic macular edema disease "
+    "severity scales. Ophthalmology 2003;110:1677-1682.",
+    "Tan M, Le QV. EfficientNet: rethinking model scaling for convolutional neural networks. ICML 2019.",
+)
+
+
+def identify(model_sha256: str, pixel_path: PixelPath, decision: Decision) -> str:
+    """The bundle's id: 16 hexadecimal digits over all that determines a grade.
+
+    That is the network's bytes, the pixel path and the decision. The id stands inside metadata.json, so it cannot cover
+    that file itself; SHA256SUMS does. Equal ids mean equal grades.
+    """
+    parts = {"model": model_sha256, "pixel_path": pixel_path.to_dict(), "decision": decision.to_dict()}
+    return sha256_json(parts)[:_ID_DIGITS]
+
+
+def build_metadata(
+    *,
+    model_sha256: str,
+    pixel_path: PixelPath,
+    decision: Decision,
+    export: Mapping[str, Any],
+    validation: Mapping[str, Any],
+    latency: Mapping[str, Any],
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    """Puts metadata.json together; it holds no time of day, so that equal input gives equal bytes.
+
+    Args:
+        model_sha256: Of the bytes of model.onnx.
+        pixel_path: From the bytes of a file to a canvas.
+        decision: From logits to a grade, with the hash of the split that it was fitted on.
+        export: export.json of the chosen candidate.
+        validation: Its figures on the validation split, each with value, low, high and n.
+        latency: Its latency, with threads and the machine.
+        versions: Installed versions of `PACKAGES`.
+    """
+    return {
+        "schema_version": BUNDLE_VERSION,
+        "bundle_id": identify(model_sha256, pixel_path, decision),
+        "name": f"dr-grader {export['model']}",
+        "version": __version__,
+        "changelog": {__version__: "written by `dr-pipeline package`; see CHANGELOG.md of dr_pipeline"},
+        "monai_version": versions["monai"],
+        "pytorch_version": versions["torch"],
+        "numpy_version": versions["numpy"],
+        "optional_packages_version": {},
+        "required_packages_version": {name: versions[name] for name in _RUNTIME},
+        "task": "Classification of diabetic retinopathy (ICDR grades 0-4) in colour fundus photographs",
+        "description": (
+            f"{export['model']} trained as candidate {export['candidate']}, fold {export['fold']}, exported to ONNX "
+            "with its normalisation inside; the decision (calibration, cut points, thresholds) fitted on validation."
+        ),
+        "authors": "the dr_pipeline authors, and whoever ran it",
+        "copyright": "Software: Apache-2.0. Weights: as their source and the training photographs allow.",
+        "data_source": "the photographs that `data_hashes` identify; see the run of `dr-pipeline intake`",
+        "data_type": "jpeg, png, tiff",
+        "image_classes": "RGB colour fundus photograph, 8 bit per channel",
+        "label_classes": _classes(),
+        "pred_classes": _classes(),
+        "eval_metrics": {name: figure["value"] for name, figure in validation.items() if is_figure(figure)},
+        "intended_use": INTENDED_USE,
+        "research_use": RESEARCH_USE,
+        "references": list(REFERENCES),
+        "network_data_format": _network_data_format(export["input_px"]),
+        "model": {key: export[key] for key in _MODEL_FACTS} | {"sha256": model_sha256},
+        "preprocessing": {"pixel_path": pixel_path.to_dict(), "fingerprint": pixel_path.fingerprint},
+        "decision": decision.to_dict(),
+        "validation": dict(validation),
+        "latency": dict(latency),
+        "data_hashes": {key: export[key] for key in ("splits_sha256", "canvas_index_sha256")},
+        "export_versions": dict(export["versions"]),
+    }
+
+
+def _classes() -> dict[str, str]:
+    return {str(grade): name for grade, name in zip(GRADES, GRADE_NAMES, strict=True)}
+
+
+def is_figure(value: Any) -> bool:
+    """Whether an entry of a report is a figure that is defined: {"value", "low", "high", "n"}."""
+    return isinstance(value, Mapping) and value.get("value") is not None and {"low", "high", "n"} <= set(value)
+
+
+def said(figure: Mapping[str, Any]) -> str:
+    """A figure with its interval and its number of photographs, in words."""
+    if not is_figure(figure):
+        return "undefined"
+    interval = "no interval" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
+    return f"{figure['value']:.3f} ({interval}, n = {figure['n']})"
+
+
+def _network_data_format(input_px: int) -> dict[str, Any]:
+    """MONAI's description of inputs and outputs; it assumes channels first, so our own key `layout` says otherwise."""
+    output = {
+        "type": "probabilities",
+        "format": "classes",
+        "modality": "n/a",
+        "num_channels": NUM_GRADES,
+        "spatial_shape": [],
+        "dtype": "float32",
+        "is_patch_data": False,
+        "channel_def": _classes(),
+    }
+    return {
+        "inputs": {
+            "image": {
+                "type": "image",
+                "format": "magnitude",
+                "layout": "NHWC",
+                "modality": "colour fundus photography",
+                "num_channels": 3,
+                "spatial_shape": [input_px, input_px],
+                "dtype": "uint8",
+                "value_range": [0, 255],
+                "is_patch_data": False,
+                "channel_def": {"0": "red", "1": "green", "2": "blue"},
+            }
+        },
+        "outputs": {
+            "logits": output | {"type": "tuples", "value_range": []},
+            "probabilities": output | {"value_range": [0, 1]},
+        },
+    }

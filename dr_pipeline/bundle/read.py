@@ -1,0 +1,112 @@
+"""Reads a bundle and believes nothing of it until its hashes, its version and its self-test agree."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.bundle.golden import Golden
+from dr_pipeline.bundle.layout import CONTENT, COPY_AGAIN, GOLDEN, METADATA, MODEL, SUMS, parse_sums
+from dr_pipeline.bundle.metadata import identify
+from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.errors import BundleError
+from dr_pipeline.files import sha256_bytes
+from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.schema import BUNDLE_VERSION
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files match SHA256SUMS and whose self-test passed.
+
+    Attributes:
+        root: Its folder.
+        bundle_id: 16 hexadecimal digits that stand for network, pixel path and decision.
+        metadata: metadata.json.
+        pixel_path: From the bytes of a file to a canvas.
+        decision: From logits to a grade.
+        model: The running network, loaded from the very bytes that were hashed.
+        golden_difference: The largest difference of a probability in the self-test.
+    """
+
+    root: Path
+    bundle_id: str
+    metadata: dict[str, Any]
+    pixel_path: PixelPath
+    decision: Decision
+    model: OnnxModel
+    golden_difference: float
+
+
+def read_bundle(root: Path, *, threads: int) -> Bundle:
+    """Reads, verifies and self-tests the bundle in the folder `root`.
+
+    The sums find damage and mix-ups. They are no signature: who can write the folder can also rewrite the sums.
+
+    Args:
+        root: The bundle's folder.
+        threads: Threads inside one operator of the network.
+
+    Raises:
+        BundleError: A file is missing, unknown or altered; the schema version is another; the self-test fails.
+    """
+    content = _verified_content(root)
+    where = str(root / METADATA)
+    metadata = _parse_metadata(content[METADATA], where=where)
+    try:
+        pixel_path = PixelPath.from_dict(metadata["preprocessing"]["pixel_path"])
+        decision = Decision.from_dict(metadata["decision"])
+        input_px, stated_id = metadata["model"]["input_px"], metadata["bundle_id"]
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"an entry is missing or malformed: {error}", where=where, todo=COPY_AGAIN) from None
+    if stated_id != identify(sha256_bytes(content[MODEL]), pixel_path, decision):
+        raise BundleError("bundle_id does not follow from the model, pixel path and decision", where=where)
+    model = OnnxModel(content[MODEL], threads=threads)
+    if model.input_px != input_px:
+        raise BundleError(f"input_px is {input_px}, but the model takes {model.input_px}", where=where)
+    golden = Golden.from_bytes(content[GOLDEN], where=str(root / GOLDEN))
+    difference = golden.replay(model, decision, where=str(root))
+    return Bundle(root, stated_id, metadata, pixel_path, decision, model, difference)
+
+
+def _verified_content(root: Path) -> dict[str, bytes]:
+    """The bytes of every file, each read once and equal to its line in SHA256SUMS."""
+    if not root.is_dir():
+        raise BundleError("there is no bundle", where=str(root), todo="name the folder that `dvc repro` made")
+    found = {entry.name for entry in root.iterdir()}
+    for name in (SUMS, *CONTENT):
+        if name not in found:
+            raise BundleError(f"{name} is missing from the bundle", where=str(root), todo=COPY_AGAIN)
+    for name in sorted(found - {SUMS, *CONTENT}):
+        raise BundleError(
+            f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
+        )
+    sums = parse_sums(_read(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
+    content = {name: _read(root / name) for name in CONTENT}
+    for name, data in content.items():
+        if sha256_bytes(data) != sums[name]:
+            raise BundleError(f"{name} was altered: its bytes do not match {SUMS}", where=str(root), todo=COPY_AGAIN)
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot be read: {error.strerror}", where=str(path), todo=COPY_AGAIN) from None
+
+
+def _parse_metadata(data: bytes, *, where: str) -> dict[str, Any]:
+    try:
+        metadata = json.loads(data)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both
+        raise BundleError(f"not valid JSON: {error}", where=where, todo=COPY_AGAIN) from None
+    version = metadata.get("schema_version") if isinstance(metadata, dict) else None
+    if version != BUNDLE_VERSION:
+        raise BundleError(
+            f"schema_version {version!r}; this dr-pipeline reads {BUNDLE_VERSION}",
+            where=where,
+            todo="install the dr-pipeline version that made the bundle, or remake it with `dvc repro package`",
+        )
+    return dict(metadata)

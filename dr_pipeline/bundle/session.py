@@ -1,0 +1,92 @@
+"""Runs an exported network: uint8 RGB pictures in, logits out, on ONNX Runtime's CPU provider."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.errors import BundleError
+from dr_pipeline.schema import NUM_GRADES
+
+INPUT_NAME = "image"
+LOGITS_NAME = "logits"
+PROBABILITIES_NAME = "probabilities"
+_REMAKE = "export it again with `dvc repro export`, or use an undamaged copy"
+
+
+class OnnxModel:
+    """An exported network: `image` uint8 (N, s, s, 3) in, `logits` and `probabilities` float32 (N, 5) out.
+
+    Threads may call `logits` at the same time; ONNX Runtime's `Run` is re-entrant and releases the GIL.
+
+    Args:
+        path: The ONNX file, or its bytes (a bundle hashes the bytes that it runs).
+        threads: Threads inside one operator; operators run one after the other.
+
+    Raises:
+        BundleError: The file is no ONNX model, or its inputs and outputs break the contract.
+    """
+
+    def __init__(self, path: Path | bytes, *, threads: int) -> None:
+        import onnxruntime as ort
+
+        self._where = "model.onnx (from memory)" if isinstance(path, bytes) else str(path)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        # An idle worker would spin for the next operator and take a core from the threads that decode photographs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            source = path if isinstance(path, bytes) else path.read_bytes()
+            self._session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except OSError as error:
+            raise BundleError(f"the model cannot be read: {error.strerror}", where=self._where, todo=_REMAKE) from None
+        except Exception as error:  # ONNX Runtime's exception classes derive from Exception directly
+            first_line = str(error).partition("\n")[0][:200]
+            raise BundleError(f"not a runnable ONNX model: {first_line}", where=self._where, todo=_REMAKE) from None
+        self.input_px = self._check_contract()
+
+    def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Gives the network's logits.
+
+        Args:
+            inputs: Pictures, uint8 RGB, shape (N, input_px, input_px, 3).
+
+        Returns:
+            float32, shape (N, 5).
+
+        Raises:
+            BundleError: `inputs` has another type or shape, or the network answers with numbers that are not finite.
+        """
+        expected = (self.input_px, self.input_px, 3)
+        if inputs.dtype != np.uint8 or inputs.ndim != 4 or inputs.shape[1:] != expected:
+            raise BundleError(
+                f"the model takes uint8 (N, {', '.join(map(str, expected))}), given {inputs.dtype} {inputs.shape}",
+                where=self._where,
+            )
+        logits: NDArray[np.float32] = self._session.run([LOGITS_NAME], {INPUT_NAME: inputs})[0]
+        if not np.isfinite(logits).all():
+            raise BundleError("the network's logits are not finite", where=self._where, todo=_REMAKE)
+        return logits
+
+    def _check_contract(self) -> int:
+        """Returns the side of the input in pixels."""
+        inputs = {node.name: (node.type, node.shape) for node in self._session.get_inputs()}
+        outputs = {node.name: (node.type, node.shape) for node in self._session.get_outputs()}
+        kind, shape = inputs.get(INPUT_NAME, ("", []))
+        if len(inputs) != 1 or kind != "tensor(uint8)" or len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2]:
+            raise self._breach(f"input {INPUT_NAME!r} uint8 (N, s, s, 3)", inputs)
+        if not isinstance(shape[1], int) or isinstance(shape[0], int):
+            raise self._breach(f"input {INPUT_NAME!r} with a fixed side and a free batch", inputs)
+        for name in (LOGITS_NAME, PROBABILITIES_NAME):
+            kind, out_shape = outputs.get(name, ("", []))
+            if kind != "tensor(float)" or len(out_shape) != 2 or out_shape[1] != NUM_GRADES:
+                raise self._breach(f"output {name!r} float32 (N, {NUM_GRADES})", outputs)
+        return shape[1]
+
+    def _breach(self, expected: str, found: dict[str, tuple[str, list[Any]]]) -> BundleError:
+        listed = ", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in found.items())
+        return BundleError(f"the model must have {expected}; it has {listed}", where=self._where, todo=_REMAKE)

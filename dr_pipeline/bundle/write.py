@@ -1,0 +1,54 @@
+"""Writes a bundle: a folder that is there whole, or not at all."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.bundle.card import model_card
+from dr_pipeline.bundle.golden import Golden
+from dr_pipeline.bundle.layout import CARD, GOLDEN, METADATA, MODEL, SUMS, sums_text
+from dr_pipeline.errors import BundleError
+from dr_pipeline.files import canonical_json
+
+
+def write_bundle(out: Path, *, model: bytes, metadata: Mapping[str, Any], golden: Golden) -> None:
+    """Writes the five files into a neighbour of `out` and renames it; equal input gives equal bytes.
+
+    An earlier bundle at `out` is replaced. Anything else at `out` is left alone.
+
+    Args:
+        out: The bundle's folder.
+        model: The bytes of model.onnx.
+        metadata: From `build_metadata`.
+        golden: From `make_golden`, with the same model and decision.
+
+    Raises:
+        BundleError: `out` holds something that is no bundle.
+    """
+    if out.exists() and not _replaceable(out):
+        raise BundleError("holds something that is no bundle", where=str(out), todo="name an empty or a new folder")
+    content = {
+        MODEL: model,
+        METADATA: canonical_json(metadata).encode(),
+        GOLDEN: golden.to_bytes(),
+        CARD: model_card(metadata).encode(),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    whole = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
+    try:
+        for name, data in content.items():
+            (whole / name).write_bytes(data)
+        (whole / SUMS).write_text(sums_text(content), encoding="utf-8")
+        whole.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        whole.replace(out)
+    except BaseException:
+        shutil.rmtree(whole, ignore_errors=True)
+        raise
+
+
+def _replaceable(out: Path) -> bool:
+    return out.is_dir() and not out.is_symlink() and (not any(out.iterdir()) or (out / SUMS).is_file())

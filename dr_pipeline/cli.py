@@ -1,0 +1,103 @@
+"""The door: `dr-pipeline VERB …`. One verb per DVC stage, and the user's own verbs.
+
+Imports nothing heavy: a verb's module is imported when the verb is called, and what it needs when it runs.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from dr_pipeline import __version__
+from dr_pipeline.errors import DrPipelineError
+from dr_pipeline.schema import RESEARCH_USE
+
+# In the order in which the data pass through them.
+STAGES = (
+    "phantom",
+    "intake",
+    "preprocess",
+    "audit",
+    "split",
+    "train",
+    "export",
+    "validate",
+    "machine",
+    "latency",
+    "select",
+    "package",
+    "test",
+    "report",
+)
+COMMANDS = ("score", "verify", "recipe", "track")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+# No library of ours calls home unless the user has said so.
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the process's exit code."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb = next((word for word in words if not word.startswith("-")), None)
+    args = _parser(verb).parse_args(words)
+    try:
+        outcome = args.run(args)
+    except DrPipelineError as error:
+        if os.environ.get("DR_PIPELINE_DEBUG"):
+            raise
+        sys.stderr.write(f"dr-pipeline {verb}: {error}\n")
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\ndr-pipeline {verb}: interrupted\n")
+        return EXIT_INTERRUPTED
+    for path in outcome.wrote:
+        sys.stdout.write(f"wrote {path}\n")
+    sys.stdout.write(f"{outcome.headline}\n")
+    if outcome.next_command:
+        sys.stdout.write(f"next: {outcome.next_command}\n")
+    return 0
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dr-pipeline",
+        description=f"Grading of diabetic retinopathy from colour fundus photographs. {RESEARCH_USE}",
+        epilog="`dvc repro` runs the stages in their order; `dr-pipeline VERB --help` explains one.",
+        formatter_class=_formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dr-pipeline {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    known = (*STAGES, *COMMANDS)
+    for name in [verb] if verb in known else known:
+        module = _module(name)
+        summary, _, rest = (module.__doc__ or "").partition("\n")
+        sub = verbs.add_parser(name, help=summary, description=f"{summary}\n{rest}", formatter_class=_formatter)
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Keeps the docstrings' lines, and each verb on one line with its sentence."""
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=16, width=120)
+
+
+def _module(verb: str) -> ModuleType:
+    room = "stages" if verb in STAGES else "commands"
+    return importlib.import_module(f"dr_pipeline.{room}.{verb}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

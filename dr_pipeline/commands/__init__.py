@@ -1,0 +1,1 @@
+"""The user's verbs beside the DVC stages: score, verify, recipe, track."""

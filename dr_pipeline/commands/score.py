@@ -1,0 +1,59 @@
+"""Scores a folder of photographs with a bundle: one row per file, always.
+
+Walks FOLDER with its sub-folders (or takes one file) and writes predictions.csv. A file that is broken or no photograph
+is a row with a status and a reason. Rows are written one by one to OUT.partial; OUT appears when all are there.
+Exit code 0 means that every file has a row. Research use only. Not a medical device.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.stages.outcome import Outcome
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the photographs: a folder, or one file")
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle, such as data/release")
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="the table to write")
+    parser.add_argument(
+        "--threads", type=_at_least_one, metavar="N", help="files scored at the same time (default: the usable cores)"
+    )
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Scores the folder."""
+    start_s = time.monotonic()
+    from dr_pipeline.scoring.folder import partial_path, score_folder
+    from dr_pipeline.scoring.scorer import Scorer
+
+    scorer = Scorer.from_bundle(args.bundle, threads=1)
+    try:
+        summary = score_folder(args.folder, scorer, args.out, threads=args.threads or _usable_cores())
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{partial_path(args.out)} holds the rows that were finished; {args.out} was not written\n")
+        raise
+    counts = ", ".join(f"{number} {status}" for status, number in summary.by_status.items())
+    per_s = summary.files / (time.monotonic() - start_s)
+    notes = [f"{summary.duplicates} with pixels seen before"] if summary.duplicates else []
+    notes += [f"own table {path.name} inside FOLDER not scored" for path in summary.left_out]
+    return Outcome(
+        wrote=(args.out,),
+        headline=f"{summary.files} files = {summary.files} rows: {'; '.join([counts, *notes])}; "
+        f"bundle {scorer.bundle_id}; {per_s:.1f} files/s. {RESEARCH_USE}",
+        next_command="",
+    )
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text!r}")
+    return int(text)

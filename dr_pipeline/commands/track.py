@@ -1,0 +1,46 @@
+"""Remakes the MLflow store from the files that DVC owns; runs no stage."""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.stages.outcome import Outcome
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the one action and where the files lie; the defaults are the repository's own."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="rebuild")
+    rebuild = actions.add_parser("rebuild", help="bring the MLflow runs of the files on disk up to date")
+    rebuild.add_argument("--reports", type=Path, default=Path("reports"), help="folder of figures and pictures")
+    rebuild.add_argument("--data", type=Path, default=Path("data"), help="folder of tables, models and the bundle")
+    rebuild.add_argument("--lock", type=Path, default=Path("dvc.lock"), help="what DVC recorded")
+    rebuild.add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameters")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Rebuilds, and names the runs.
+
+    Raises:
+        DataError: No training is there, or a file is not as its stage writes it.
+    """
+    from dr_pipeline.evaluation.item_pictures import item_pictures
+    from dr_pipeline.tracking.layout import Item, Layout
+    from dr_pipeline.tracking.rebuild import rebuild
+    from dr_pipeline.tracking.store import Store, files_root
+
+    layout = Layout(reports=args.reports, data=args.data, params=args.params, lock=args.lock)
+
+    def draw(item: Item) -> dict[str, bytes]:
+        return item_pictures(
+            item.name,
+            training=layout.reports / "training",
+            validation=layout.reports / "validation",
+            predictions=layout.data / "validation",
+        )
+
+    store = Store(files_root(Path.cwd()))
+    names = rebuild(store, layout, draw)
+    return Outcome(
+        wrote=(),
+        headline=f"{len(names)} runs in experiment {store.experiment} at {store.uri}: {', '.join(names)}",
+        next_command="mlflow ui",
+    )

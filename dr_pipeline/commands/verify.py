@@ -1,0 +1,36 @@
+"""Verifies a bundle: its hashes, its version and its self-test; says what it is."""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.stages.outcome import Outcome
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder, such as data/release")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Reads the bundle, which verifies it."""
+    from dr_pipeline.bundle.layout import CONTENT
+    from dr_pipeline.bundle.metadata import said
+    from dr_pipeline.bundle.read import read_bundle
+
+    bundle = read_bundle(args.bundle, threads=1)
+    fitted_on = bundle.decision.fitted_on
+    return Outcome(
+        wrote=(),
+        headline="\n".join(
+            [
+                f"bundle {bundle.bundle_id}: {bundle.metadata['name']}, version {bundle.metadata['version']}, intact",
+                f"files: {len(CONTENT)} match SHA256SUMS; self-test: same grades, "
+                f"probabilities within {bundle.golden_difference:.1g}",
+                f"decision fitted on {fitted_on.get('split', '?')}, splits {fitted_on.get('splits_sha256', '?')[:16]}",
+                f"validation QWK {said(bundle.metadata['validation']['qwk'])}",
+                RESEARCH_USE,
+            ]
+        ),
+        next_command=f"dr-pipeline score FOLDER --bundle {args.bundle} --out predictions.csv",
+    )

@@ -1,0 +1,52 @@
+"""The trained network as ONNX: pixels in, logits and probabilities out, normalisation inside."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dr_pipeline.files import atomic_write
+
+OPSET = 20  # onnxruntime 1.17 and newer, OpenVINO 2024 and newer read it
+
+
+class _WithProbabilities(nn.Module):
+    def __init__(self, grader: nn.Module) -> None:
+        super().__init__()
+        self.grader = grader
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.grader(image)
+        return logits, logits.softmax(dim=1)
+
+
+def export_onnx(grader: nn.Module, *, input_px: int, path: Path) -> None:
+    """Writes `grader` as one ONNX file.
+
+    Args:
+        grader: uint8 RGB (N, input_px, input_px, 3) → logits (N, 5).
+        input_px: Side of the input; fixed in the graph. The batch is free.
+        path: The file to write: input `image`, outputs `logits` and `probabilities`, float32 (N, 5).
+    """
+    model = _WithProbabilities(grader).eval().cpu()
+    # two photographs, since an example of one would fix the batch to one
+    example = torch.zeros(2, input_px, input_px, 3, dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            model,
+            (example,),
+            written,
+            input_names=["image"],
+            output_names=["logits", "probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+        with atomic_write(path) as stream:
+            stream.write(written.read_bytes())

@@ -1,0 +1,34 @@
+"""How figures are written out: always with their interval and their number of photographs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Names as clinicians and engineers say them, in the order of the report.
+LABELS = {
+    "qwk": "Quadratic weighted kappa",
+    "qwk_most_probable": "QWK, most probable grade",
+    "accuracy": "Accuracy, five grades",
+    "referable_sensitivity": "Sensitivity, referable (grade ≥ 2)",
+    "referable_specificity": "Specificity, referable (grade ≥ 2)",
+    "referable_auc": "Area under the ROC curve, referable",
+    "vision_threatening_sensitivity": "Sensitivity, vision-threatening (grade ≥ 3)",
+    "vision_threatening_specificity": "Specificity, vision-threatening (grade ≥ 3)",
+    "brier": "Brier score (0 best, 2 worst)",
+    "ece": "Expected calibration error",
+    "needs_human": "Share sent to a human reader",
+}
+
+
+def quoted(figure: Mapping[str, Any], digits: int = 3) -> str:
+    """Value, interval and n, such as `0.831 [0.780–0.882], n = 120`; what is undefined says why."""
+    if figure["value"] is None:
+        return f"{figure['note']} (n = {figure['n']})"
+    value = f"{figure['value']:.{digits}f}"
+    if figure["low"] is None or figure["high"] is None:
+        return f"{value}, {figure['note']} (n = {figure['n']})"
+    return f"{value} [{figure['low']:.{digits}f}–{figure['high']:.{digits}f}], n = {figure['n']}"
+
+
+def is_figure(value: Any) -> bool:
+    """Whether `value` is {"value", "low", "high", "n"}."""
+    return isinstance(value, Mapping) and {"value", "low", "high", "n"} <= set(value)

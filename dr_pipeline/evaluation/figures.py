@@ -1,0 +1,158 @@
+"""All figures of a graded set of photographs, each with its interval and its number of photographs."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.bundle.decision import Decided
+from dr_pipeline.metrics.bootstrap import bootstrap_sums, bootstrap_weights, qwk_estimate
+from dr_pipeline.metrics.calibration import brier_scores, calibration_error, calibration_terms
+from dr_pipeline.metrics.curves import weighted_roc_auc
+from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
+from dr_pipeline.metrics.kappa import confusion_matrix
+from dr_pipeline.params.evaluation import Evaluation
+from dr_pipeline.schema import GRADES, REFERABLE_FROM, VISION_THREATENING_FROM, Status
+
+_HEADLINES = ("qwk", "accuracy", "referable_sensitivity", "referable_specificity", "referable_auc", "brier", "ece")
+
+
+class Resampling(TypedDict):
+    """Keyword arguments of the bootstrap."""
+
+    replicates: int
+    seed: int
+    confidence: float
+
+
+INTERVALS = (
+    "shares (accuracy, sensitivity, specificity, recall): Wilson at the effective sample size of patients; "
+    "the others: patient-clustered bootstrap, expanded percentiles"
+)
+
+
+def figures(decided: Decided, true: NDArray[np.int64], groups: Sequence[str], params: Evaluation) -> dict[str, Any]:
+    """The figures of N photographs.
+
+    Args:
+        decided: What was decided of them.
+        true: Their grades, shape (N,).
+        groups: The patient, or whatever stays together, of each; N names.
+        params: Confidence, resamplings and their seed.
+
+    Returns:
+        Figures as {"value", "low", "high", "n"}, null where undefined; `recall` has one per grade; `confusion` holds
+        counts with true grades in rows; `n` and `groups` count.
+    """
+    drawn = resampling(params)
+    most_probable = decided.probabilities.argmax(axis=1)
+    return {
+        "qwk": qwk_estimate(true, decided.grade, groups, **drawn).to_dict(),
+        "qwk_most_probable": qwk_estimate(true, most_probable, groups, **drawn).to_dict(),
+        "accuracy": clustered_proportion(decided.grade == true, groups, params.confidence).to_dict(),
+        **_detection("referable", decided.referable, true >= REFERABLE_FROM, groups, params.confidence),
+        "referable_auc": _auc(decided.referable_probability, true >= REFERABLE_FROM, groups, drawn),
+        **_detection(
+            "vision_threatening",
+            decided.vision_threatening,
+            true >= VISION_THREATENING_FROM,
+            groups,
+            params.confidence,
+        ),
+        "brier": _brier(decided.probabilities, true, groups, drawn),
+        "ece": _ece(decided.probabilities, true, groups, drawn),
+        "recall": {
+            str(grade): _share(decided.grade == grade, true == grade, groups, params.confidence) for grade in GRADES
+        },
+        "needs_human": clustered_proportion(decided.needs_human, groups, params.confidence).to_dict(),
+        "confusion": confusion_matrix(true, decided.grade).tolist(),
+        "n": len(true),
+        "groups": len(set(groups)),
+        "intervals": INTERVALS,
+    }
+
+
+def all_and_gradable(
+    decided: Decided, true: NDArray[np.int64], groups: Sequence[str], statuses: Sequence[str], params: Evaluation
+) -> dict[str, Any]:
+    """`figures` of all photographs, and of the gradable ones under `gradable`; who is ungradable, by grade.
+
+    Leaving the ungradable out makes any grader look better, since they are the sicker eyes; so both are shown.
+    """
+    gradable = np.array([status != Status.UNGRADABLE for status in statuses], dtype=np.bool_)
+    kept = np.flatnonzero(gradable)
+    result = figures(decided, true, groups, params)
+    result["gradable"] = figures(_taken(decided, kept), true[kept], [groups[row] for row in kept.tolist()], params)
+    result["ungradable_by_grade"] = {str(grade): int(np.sum(~gradable & (true == grade))) for grade in GRADES}
+    return result
+
+
+def resampling(params: Evaluation) -> Resampling:
+    """How intervals are drawn, as the bootstrap's keyword arguments."""
+    return {
+        "replicates": params.bootstrap_replicates,
+        "seed": params.bootstrap_seed,
+        "confidence": params.confidence,
+    }
+
+
+def say(figure: dict[str, Any]) -> str:
+    """A figure in one breath, for a headline: 0.843 (0.781 to 0.891, n = 126)."""
+    if figure["value"] is None:
+        return f"undefined (n = {figure['n']})"
+    if figure["low"] is None or figure["high"] is None:
+        return f"{figure['value']:.3f} (no interval, n = {figure['n']})"
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n = {figure['n']})"
+
+
+def headline_figures(prefix: str, report: dict[str, Any]) -> dict[str, float]:
+    """The defined ones of the main figures, flat, such as validation.qwk."""
+    values = {f"{prefix}.{name}": report[name]["value"] for name in _HEADLINES}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _taken(decided: Decided, rows: NDArray[np.int64]) -> Decided:
+    return Decided(**{name: values[rows] for name, values in vars(decided).items()})
+
+
+def _share(
+    hits: NDArray[np.bool_], among: NDArray[np.bool_], groups: Sequence[str], confidence: float
+) -> dict[str, Any]:
+    rows = np.flatnonzero(among)
+    return clustered_proportion(hits[rows], [groups[row] for row in rows.tolist()], confidence).to_dict()
+
+
+def _detection(
+    name: str, called: NDArray[np.bool_], positive: NDArray[np.bool_], groups: Sequence[str], confidence: float
+) -> dict[str, Any]:
+    return {
+        f"{name}_sensitivity": _share(called, positive, groups, confidence),
+        f"{name}_specificity": _share(~called, ~positive, groups, confidence),
+    }
+
+
+def _auc(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: Sequence[str], drawn: Resampling
+) -> dict[str, Any]:
+    return bootstrap_weights(lambda weights: weighted_roc_auc(scores, positive, weights), groups, **drawn).to_dict()
+
+
+def _brier(
+    probabilities: NDArray[np.float64], true: NDArray[np.int64], groups: Sequence[str], drawn: Resampling
+) -> dict[str, Any]:
+    values = np.stack([brier_scores(probabilities, true), np.ones(len(true))], axis=1)
+
+    def mean(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sums[:, 0] / sums[:, 1])
+
+    return bootstrap_sums(mean, values, groups, **drawn).to_dict()
+
+
+def _ece(
+    probabilities: NDArray[np.float64], true: NDArray[np.int64], groups: Sequence[str], drawn: Resampling
+) -> dict[str, Any]:
+    terms = calibration_terms(probabilities, true)
+    found = bootstrap_sums(calibration_error, terms, groups, recentre=True, **drawn)
+    return Estimate(found.value, max(0.0, found.low), found.high, found.n).to_dict()

@@ -1,0 +1,112 @@
+"""Fits the decision on the validation split, and grades that split without having fitted on what is graded."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.bundle.decision import Decided, Decision, distance_to_cut, softmax
+from dr_pipeline.metrics.calibration import fit_temperature
+from dr_pipeline.metrics.cut_points import steady_cut_points
+from dr_pipeline.params.evaluation import Evaluation
+from dr_pipeline.schema import NUM_GRADES, REFERABLE_FROM
+
+_NUM_PARTS = 5
+_RESAMPLINGS = 200  # the mean cut point of 126 photographs then changes by 0.01 grades with the seed
+
+
+def fit_decision(
+    logits: NDArray[Any],
+    grades: NDArray[np.int64],
+    groups: Sequence[str],
+    params: Evaluation,
+    provenance: dict[str, str],
+) -> Decision:
+    """Fits temperature, then cut points, operating point and review margin on the calibrated probabilities.
+
+    Args:
+        logits: Of the validation photographs, shape (N, 5).
+        grades: True grades, shape (N,).
+        groups: What is resampled as a whole, N names.
+        params: Target sensitivity, share for human review, seed.
+        provenance: Where the photographs come from; becomes `fitted_on`.
+
+    Raises:
+        ValueError: There is no photograph.
+    """
+    temperature = fit_temperature(logits, grades)
+    probabilities = softmax(logits.astype(np.float64) / temperature)
+    expected = (probabilities * np.arange(NUM_GRADES)).sum(axis=1)
+    cuts = steady_cut_points(expected, grades, groups, replicates=_RESAMPLINGS, seed=params.bootstrap_seed)
+    referable = np.minimum(probabilities[:, REFERABLE_FROM:].sum(axis=1), 1.0)
+    one, two, three, four = cuts
+    return Decision(
+        temperature=temperature,
+        cut_points=(one, two, three, four),
+        referable_threshold=referable_threshold(
+            referable, grades >= REFERABLE_FROM, params.target_referable_sensitivity
+        ),
+        review_margin=review_margin(distance_to_cut(expected, np.asarray(cuts)), params.human_review_share),
+        fitted_on=dict(provenance),
+    )
+
+
+def referable_threshold(scores: NDArray[np.float64], positive: NDArray[np.bool_], target: float) -> float:
+    """The highest threshold whose sensitivity here reaches `target`, half-way down to the next lower score.
+
+    Half-way, so that a rounding error on another machine turns no decision; the decisions here are the same.
+    0.5 where there is no positive: nothing then says where it belongs.
+    """
+    found = np.sort(scores[positive])[::-1]
+    if len(found) == 0:
+        return 0.5
+    lowest_found = float(found[math.ceil(target * len(found) - 1e-9) - 1])
+    below = scores[scores < lowest_found]
+    return (lowest_found + (float(below.max()) if len(below) else 0.0)) / 2
+
+
+def review_margin(distances: NDArray[np.float64], share: float) -> float:
+    """The margin that `share` of the distances, rounded to whole photographs, stay under; 0 for none."""
+    ascending = np.sort(distances)
+    count = round(share * len(ascending))
+    if count == 0:
+        return 0.0
+    following = ascending[count] if count < len(ascending) else ascending[-1] + 1.0
+    return float((ascending[count - 1] + following) / 2)
+
+
+def cross_fitted(logits: NDArray[Any], grades: NDArray[np.int64], groups: Sequence[str], params: Evaluation) -> Decided:
+    """Decides every photograph by a decision fitted on the other parts of the split.
+
+    Figures of a decision on the photographs that it was fitted on are too good: +0.017 kappa at 400 photographs
+    where cut points were fitted on what they are tested on. Here nothing is decided by what was fitted on it.
+    """
+    parts = group_parts(groups, _NUM_PARTS)
+    pieces: list[tuple[NDArray[np.int64], Decided]] = []
+    for part in range(_NUM_PARTS):
+        held_out, rest = np.flatnonzero(parts == part), np.flatnonzero(parts != part)
+        if len(held_out) == 0:
+            continue
+        rest = rest if len(rest) else held_out  # one group in all: nothing else to fit on
+        decision = fit_decision(logits[rest], grades[rest], [groups[row] for row in rest.tolist()], params, {})
+        pieces.append((held_out, decision.apply(logits[held_out])))
+    order = np.argsort(np.concatenate([rows for rows, _ in pieces]))
+    merged = {
+        field.name: np.concatenate([getattr(decided, field.name) for _, decided in pieces])[order]
+        for field in fields(Decided)
+    }
+    return Decided(**merged)
+
+
+def group_parts(groups: Sequence[str], num_parts: int) -> NDArray[np.int64]:
+    """The part of each photograph, shape (N,): whole groups in the order of their names' hashes, in turn.
+
+    Not stratified by grade: then the rest would have the very grade shares of the part, which new photographs do not.
+    """
+    order = sorted(set(groups), key=lambda name: hashlib.sha256(f"cross-fit\0{name}".encode()).digest())
+    part_of = {name: index % num_parts for index, name in enumerate(order)}
+    return np.array([part_of[group] for group in groups], dtype=np.int64)

@@ -1,0 +1,85 @@
+"""reports/index.html: one file that needs nothing else, from the pipeline's documents and pictures."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dr_pipeline.evaluation.figure_text import LABELS, is_figure, quoted
+from dr_pipeline.evaluation.sources import Sources
+from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
+
+_FEW = 10  # photographs of a grade, below which its figures say little
+
+
+def render(sources: Sources, images: Mapping[str, bytes]) -> str:
+    """The page as HTML.
+
+    Args:
+        sources: What it shows.
+        images: Pictures by name: `histogram`, `pareto`, `training`, `confusion`, `reliability`, `roc` (left out where
+            the test split has one kind of eye only) as SVG, `misses` as JPEG (left out for photographs of people).
+    """
+    environment = Environment(
+        loader=PackageLoader("dr_pipeline.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"quoted": quoted, "data_uri": data_uri, "short": lambda text: str(text)[:12]}
+    page = environment.get_template("index.html.j2")
+    return page.render(
+        s=sources,
+        images=images,
+        research_use=RESEARCH_USE,
+        grades=[(grade, GRADE_NAMES[grade]) for grade in GRADES],
+        comparison=comparison(sources),
+        dangerous=dangerous(sources),
+        warnings=warnings(sources),
+    )
+
+
+def data_uri(image: bytes) -> Markup:
+    """An image as the `src` of an <img>; base64 needs no escaping."""
+    kind = "image/jpeg" if image.startswith(b"\xff\xd8") else "image/svg+xml"
+    return Markup(f"data:{kind};base64,{base64.b64encode(image).decode('ascii')}")  # noqa: S704
+
+
+def comparison(sources: Sources) -> list[tuple[str, str, str, str]]:
+    """Rows of the table of figures: what, on validation, on test, on the gradable ones of test."""
+    validation, test = sources.validation[sources.chosen], sources.test
+    return [
+        (label, quoted(validation[name]), quoted(test[name]), quoted(test["gradable"][name]))
+        for name, label in LABELS.items()
+        if is_figure(test.get(name))
+    ]
+
+
+def dangerous(sources: Sources) -> list[dict[str, Any]]:
+    """The test photographs with severe or proliferative disease that were called none or mild."""
+    graded = sources.graded
+    return [
+        {
+            "image_id": graded.image_ids[row],
+            "true": int(graded.true[row]),
+            "predicted": int(graded.predicted[row]),
+            "referable_probability": float(graded.referable_probability[row]),
+        }
+        for row in graded.dangerous()
+    ]
+
+
+def warnings(sources: Sources) -> list[str]:
+    """What a reader must know before the figures, each once."""
+    found = list(sources.audit["warnings"])
+    if sources.split["photographs_of_unknown_patients"]:
+        found.append(sources.split["patients_said"])
+    found += [
+        f"grade {grade} ({GRADE_NAMES[grade]}): only {sum(row)} photographs in the test split"
+        for grade, row in enumerate(sources.test["confusion"])
+        if sum(row) < _FEW
+    ]
+    return list(dict.fromkeys(found))

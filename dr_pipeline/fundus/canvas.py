@@ -1,0 +1,88 @@
+"""The canonical canvas: a square with the disc in its middle, at one radius, whatever camera took the picture."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.fundus.cv import cv2
+from dr_pipeline.fundus.disc import Disc
+
+# Between the disc's rim and the canvas's side.
+MARGIN_PX = 1
+
+
+def disc_radius_px(canvas_px: int) -> float:
+    """The disc's radius on a canvas."""
+    return canvas_px / 2 - MARGIN_PX
+
+
+def to_canvas(pixels: NDArray[np.uint8], disc: Disc, canvas_px: int) -> NDArray[np.uint8]:
+    """Crops the square around the disc, resizes it once and blackens what lies outside the disc.
+
+    Both sides get one factor, so a circle stays a circle. Shrinking averages (INTER_AREA), which keeps
+    small lesions; a disc smaller than the canvas is enlarged with INTER_CUBIC.
+
+    Args:
+        pixels: (height, width, 3) RGB.
+        disc: In pixels of `pixels`.
+        canvas_px: The canvas's side.
+
+    Returns:
+        (canvas_px, canvas_px, 3) RGB.
+    """
+    half = disc.radius * canvas_px / (2 * disc_radius_px(canvas_px))
+    side = max(1, round(2 * half))
+    square = _crop(pixels, round(disc.x - side / 2), round(disc.y - side / 2), side)
+    if side != canvas_px:
+        method = cv2.INTER_AREA if side > canvas_px else cv2.INTER_CUBIC
+        square = cv2.resize(square, (canvas_px, canvas_px), interpolation=method)
+    return cv2.bitwise_and(square, square, mask=disc_mask(canvas_px))  # type: ignore[no-any-return]
+
+
+def canvas_to_original(x: float, y: float, disc: Disc, canvas_px: int) -> tuple[float, float]:
+    """Maps a point of the canvas to the picture whose pixels `disc` is in (continuous coordinates, see `Disc`).
+
+    The crop is rounded to whole decoded pixels, so the answer is exact to one of them.
+    """
+    factor = disc.radius / disc_radius_px(canvas_px)
+    return disc.x + (x - canvas_px / 2) * factor, disc.y + (y - canvas_px / 2) * factor
+
+
+def disc_mask(canvas_px: int) -> NDArray[np.uint8]:
+    """(canvas_px, canvas_px): 255 where a pixel's centre lies on the disc, else 0."""
+    offset = np.arange(canvas_px) + 0.5 - canvas_px / 2
+    inside = offset[None, :] ** 2 + offset[:, None] ** 2 <= disc_radius_px(canvas_px) ** 2
+    mask: NDArray[np.uint8] = inside.astype(np.uint8) * np.uint8(255)
+    return mask
+
+
+def model_input(canvas: NDArray[np.uint8], input_px: int) -> NDArray[np.uint8]:
+    """Resizes a canvas to a network's input: the one function for training and serving.
+
+    Args:
+        canvas: (canvas_px, canvas_px, 3) RGB.
+        input_px: The network's input side.
+
+    Returns:
+        (input_px, input_px, 3) RGB, C-contiguous. The canvas itself where the sides are equal; INTER_AREA
+        where it shrinks, INTER_CUBIC where it grows.
+    """
+    if canvas.shape[0] == input_px:
+        return np.ascontiguousarray(canvas)
+    method = cv2.INTER_AREA if canvas.shape[0] > input_px else cv2.INTER_CUBIC
+    resized: NDArray[np.uint8] = cv2.resize(canvas, (input_px, input_px), interpolation=method)
+    return resized
+
+
+def _crop(pixels: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
+    """The square at (left, top), black where it leaves the picture."""
+    height, width = pixels.shape[:2]
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    if x1 <= x0 or y1 <= y0:
+        return np.zeros((side, side, 3), np.uint8)
+    inner = pixels[y0:y1, x0:x1]
+    if inner.shape[:2] == (side, side):
+        return inner
+    padded: NDArray[np.uint8] = cv2.copyMakeBorder(
+        inner, y0 - top, top + side - y1, x0 - left, left + side - x1, cv2.BORDER_CONSTANT
+    )
+    return padded

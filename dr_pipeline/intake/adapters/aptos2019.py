@@ -1,0 +1,32 @@
+"""APTOS 2019 Blindness Detection: `train.csv` (id_code, diagnosis) and `train_images/<id_code>.png`.
+
+The competition's `test_images` have no published grades and are not read. Patients are not told.
+"""
+
+from pathlib import Path
+
+from dr_pipeline.intake.layout import read_table_layout
+from dr_pipeline.intake.records import Intake, Provenance
+from dr_pipeline.params.dataset import Dataset
+
+PROVENANCE = Provenance(
+    name="APTOS 2019 Blindness Detection",
+    licence="the competition's rules, https://www.kaggle.com/c/aptos2019-blindness-detection/rules",
+    citation="Asia Pacific Tele-Ophthalmology Society: APTOS 2019 Blindness Detection, Kaggle, 2019.",
+)
+COLUMNS = {"key": "id_code", "grade": "diagnosis"}
+
+
+def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+    """Reads the graded set.
+
+    Raises:
+        DataError: The table, a column or the folder is missing or wrong.
+    """
+    return read_table_layout(
+        root,
+        photographs=root / "train_images",
+        table=root / "train.csv",
+        columns=COLUMNS,
+        provenance=PROVENANCE,
+    )

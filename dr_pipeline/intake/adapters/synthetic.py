@@ -1,0 +1,29 @@
+"""The phantom: photographs that this project draws itself, `labels.csv` beside `photographs/`."""
+
+from pathlib import Path
+
+from dr_pipeline.intake.layout import read_table_layout
+from dr_pipeline.intake.records import Intake, Provenance
+from dr_pipeline.params.dataset import Dataset
+
+PROVENANCE = Provenance(
+    name="synthetic phantom",
+    licence="Apache-2.0 (drawn by this project)",
+    citation="Drawn by dr_pipeline/intake/phantom; no photograph of a person is in it.",
+)
+COLUMNS = {"key": "image", "grade": "grade", "patient_id": "patient", "eye": "eye", "camera": "camera", "site": "site"}
+
+
+def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+    """Reads the phantom; its ground-truth file, which lists the planted faults, stays unread.
+
+    Raises:
+        DataError: The table, a column or the folder is missing or wrong.
+    """
+    return read_table_layout(
+        root,
+        photographs=root / "photographs",
+        table=root / "labels.csv",
+        columns=COLUMNS,
+        provenance=PROVENANCE,
+    )

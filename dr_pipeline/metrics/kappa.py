@@ -1,0 +1,54 @@
+"""Quadratic weighted kappa, of grades or of many confusion matrices at once."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dr_pipeline.schema import NUM_GRADES
+
+
+def confusion_matrix(true: ArrayLike, predicted: ArrayLike, num_grades: int = NUM_GRADES) -> NDArray[np.int64]:
+    """Counts of (true grade, predicted grade), shape (num_grades, num_grades), true grades in rows.
+
+    Raises:
+        ValueError: The two differ in length, or a grade lies outside 0 … num_grades - 1.
+    """
+    rows, columns = np.asarray(true, dtype=np.int64).ravel(), np.asarray(predicted, dtype=np.int64).ravel()
+    if rows.shape != columns.shape:
+        raise ValueError(f"{rows.size} true grades but {columns.size} predicted ones")
+    both = np.concatenate([rows, columns])
+    if both.size and (both.min() < 0 or both.max() >= num_grades):
+        raise ValueError(f"a grade lies outside 0 … {num_grades - 1}")
+    cells = np.bincount(rows * num_grades + columns, minlength=num_grades**2)
+    return cells.reshape(num_grades, num_grades)
+
+
+def quadratic_weighted_kappa(true: ArrayLike, predicted: ArrayLike, num_grades: int = NUM_GRADES) -> float:
+    """Cohen's kappa with quadratic weights (Cohen, Psychol Bull 1968;70:213), as the field compares graders.
+
+    Equals `sklearn.metrics.cohen_kappa_score(weights="quadratic", labels=range(num_grades))`.
+
+    Returns:
+        At most 1; 0 for a grader that knows nothing; nan where all true and all predicted grades are one and
+        the same grade, or where there are none: chance and observed disagreement are then both 0.
+    """
+    return float(kappa_of_confusions(confusion_matrix(true, predicted, num_grades)))
+
+
+def kappa_of_confusions(confusions: NDArray[Any]) -> NDArray[np.float64]:
+    """Quadratic weighted kappa of each confusion matrix.
+
+    Args:
+        confusions: Counts or weights, shape (..., grades, grades), true grades in rows.
+
+    Returns:
+        Shape (...); nan where undefined (see `quadratic_weighted_kappa`).
+    """
+    counts = np.asarray(confusions, dtype=np.float64)
+    grades = np.arange(counts.shape[-1], dtype=np.float64)
+    weights = (grades[:, None] - grades[None, :]) ** 2
+    observed = (counts * weights).sum(axis=(-2, -1)) * counts.sum(axis=(-2, -1))
+    expected = ((counts.sum(axis=-1) @ weights) * counts.sum(axis=-2)).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(expected > 0, 1.0 - observed / expected, np.nan))

@@ -1,0 +1,55 @@
+"""The shipped recipes as text: found by name, fitted to a user's links, recognised again. Comments are kept."""
+
+import json
+import re
+from pathlib import Path
+
+NAMES = ("synthetic", "idrid", "aptos2019", "folder")
+# Links in the data folder that a real recipe reads through.
+SOURCE_LINK = "source"
+WEIGHTS_LINK = "weights"
+
+_FOLDER = Path(__file__).parent
+# The lines that a recipe lets the command fit are those with these comments.
+_VALUE = r'(?:"(?:[^"\\]|\\.)*"|\S+)'
+_ROOT_LINE = re.compile(
+    rf"^(?P<key>  root: ){_VALUE}(?P<rest> +# the link that `recipe --root PATH` made)$", re.MULTILINE
+)
+_WEIGHTS_LINE = re.compile(rf"^(?P<key>    weights: ){_VALUE}(?P<rest> +# --weights (?P<model>\w+): .*)$", re.MULTILINE)
+_PLAIN = re.compile(r"[A-Za-z/][\w./:-]*")
+
+
+def recipe_text(name: str) -> str:
+    """The recipe as shipped: a complete params.yaml, byte for byte."""
+    return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def reads_source(text: str) -> bool:
+    """Whether the recipe reads photographs through the link `source`."""
+    return _ROOT_LINE.search(text) is not None
+
+
+def weights_model(text: str) -> str | None:
+    """The timm model whose weights the recipe can take from the link `weights`; None where it takes none."""
+    match = _WEIGHTS_LINE.search(text)
+    return match["model"] if match else None
+
+
+def fitted(text: str, *, source: Path | None = None, weights: Path | None = None) -> str:
+    """The recipe with its root, and the weights of the candidate marked for it, set to these paths."""
+    if source is not None:
+        text = _set(text, _ROOT_LINE, source.as_posix())
+    if weights is not None:
+        text = _set(text, _WEIGHTS_LINE, f"file:{weights.as_posix()}")
+    return text
+
+
+def is_unedited(text: str, *, source: Path, weights: Path) -> bool:
+    """Whether `text` is a shipped recipe, as it is or fitted to these links: then nothing is lost with it."""
+    fits: tuple[dict[str, Path], ...] = ({}, {"source": source}, {"source": source, "weights": weights})
+    return any(text == fitted(recipe_text(name), **fit) for name in NAMES for fit in fits)
+
+
+def _set(text: str, line: re.Pattern[str], value: str) -> str:
+    scalar = value if _PLAIN.fullmatch(value) else json.dumps(value)  # JSON's quoting is valid YAML
+    return line.sub(lambda found: f"{found['key']}{scalar}{found['rest']}", text)

@@ -1,0 +1,119 @@
+"""Scores a folder: every file becomes exactly one row, in the order of the listing, in flat memory."""
+
+import csv
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.progress import progress
+from dr_pipeline.schema import PREDICTIONS_COLUMNS, Status
+from dr_pipeline.scoring.scorer import Score, Scorer, failed
+from dr_pipeline.scoring.table import RowMaker
+from dr_pipeline.scoring.walk import Entry, list_entries
+
+# Files in work or waiting for their row, per thread: enough that one slow file does not idle the others.
+_WINDOW_PER_THREAD = 8
+# Above any photograph that the pixel path would decode; so that a film in the folder is not read into memory.
+_MAX_FILE_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a folder.
+
+    Attributes:
+        files: Files listed, which is also the number of rows.
+        by_status: Rows of each status.
+        duplicates: Rows whose pixels an earlier row has too.
+        left_out: The command's own table, where it lies inside the folder.
+    """
+
+    files: int
+    by_status: dict[Status, int]
+    duplicates: int
+    left_out: tuple[Path, ...]
+
+
+def partial_path(out: Path) -> Path:
+    """Where the rows stand until the last one is written."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Summary:
+    """Scores every file under `source` and writes predictions.csv.
+
+    Rows are flushed one by one to `<out>.partial`, which is renamed to `out` after the last; an interrupted run leaves
+    the rows it has. The folder is listed first: a file that arrives later has no row, one that vanishes has a reason.
+
+    Decoding, hashing and the network release Python's global lock, so threads share the cores without copying the
+    network or the photographs; each thread takes one whole file (see benchmarks/scoring.py).
+
+    Args:
+        source: A folder, or one file.
+        scorer: Best loaded with one thread of its own.
+        out: The table to write; an earlier one is replaced.
+        threads: Files scored at the same time.
+
+    Raises:
+        DataError: No file in `source`; `out` cannot be written; rows and files differ in number.
+    """
+    partial = partial_path(out)
+    own = frozenset(path.resolve() for path in (out, partial))
+    left_out = tuple(path for path in (out, partial) if path.exists() and source.resolve() in path.resolve().parents)
+    entries = list_entries(source, leave_out=own)
+    rows, by_status, duplicates = RowMaker(scorer.bundle_id), Counter[Status](), 0
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=PREDICTIONS_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            scores = _in_order(entries, scorer, threads)
+            for entry, score in progress(scores, label="scoring", total=len(entries)):
+                row = rows.row(entry, score)
+                writer.writerow(row)
+                stream.flush()
+                by_status[score.status] += 1
+                duplicates += bool(row["duplicate_of"])
+        if by_status.total() != len(entries):
+            raise DataError(f"{len(entries)} files, but {by_status.total()} rows", where=str(partial))
+        partial.replace(out)
+    except OSError as error:
+        raise DataError(f"the table cannot be written: {error.strerror}", where=str(error.filename or out)) from None
+    return Summary(len(entries), {status: by_status[status] for status in Status}, duplicates, left_out)
+
+
+def _in_order(entries: Iterable[Entry], scorer: Scorer, threads: int) -> Iterator[tuple[Entry, Score]]:
+    """Scores in a pool, a bounded number ahead, and yields in the order of `entries`."""
+    waiting: deque[tuple[Entry, Future[Score]]] = deque()
+    todo = iter(entries)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
+    try:
+        while True:
+            for entry in islice(todo, _WINDOW_PER_THREAD * threads - len(waiting)):
+                waiting.append((entry, pool.submit(score_entry, entry, scorer)))
+            if not waiting:
+                return
+            entry, future = waiting.popleft()
+            yield entry, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def score_entry(entry: Entry, scorer: Scorer) -> Score:
+    """Scores one file of a folder; whatever is wrong with it becomes a reason, and the next file is scored."""
+    if entry.problem:
+        return failed(entry.problem)
+    try:
+        if (length := entry.path.stat().st_size) > _MAX_FILE_BYTES:
+            return failed(f"not an image file: {length / 2**30:.1f} GiB")
+        data = entry.path.read_bytes()
+    except OSError as error:
+        return failed(f"cannot be read: {error.strerror}")
+    try:
+        return scorer.score(data)
+    except Exception as error:  # a night's run over a clinic's folder must not end at one file; the row says it
+        return failed(f"internal error, please report it: {type(error).__name__}: {error}")

@@ -1,0 +1,108 @@
+"""A bundle as MLflow loads it (`mlflow.pyfunc.load_model`): a table of photographs in, a table of scores out.
+
+MLflow calls `_load_pyfunc` by its name. Neither MLflow nor pandas is imported here: they call, and the table's own
+class makes the answer.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.scoring.scorer import Score, Scorer, failed
+
+COLUMNS = (
+    "path",
+    "sha256",
+    "status",
+    "reason",
+    "grade",
+    "p0",
+    "p1",
+    "p2",
+    "p3",
+    "p4",
+    "expected_grade",
+    "referable",
+    "referable_probability",
+    "vision_threatening",
+    "needs_human",
+    "quality",
+    "bundle_id",
+)
+
+
+class PyfuncGrader:
+    """Scores the rows of a pandas table.
+
+    Args:
+        scorer: A loaded bundle.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    def predict(self, table: Any, params: dict[str, Any] | None = None) -> Any:
+        """Scores each row's photograph; a row without a usable picture says why.
+
+        Args:
+            table: A pandas.DataFrame with a column `image` (a file's bytes) or `path` (a file to read).
+            params: None are known.
+
+        Returns:
+            A pandas.DataFrame with COLUMNS, one row per row of `table`; grade and what follows from it are empty (NaN)
+            where there is none.
+
+        Raises:
+            DataError: The table has neither column, or `params` are given.
+        """
+        if params:
+            raise DataError(f"unknown params {sorted(params)}", where="predict", todo="leave `params` out")
+        if "image" not in table and "path" not in table:
+            raise DataError("the table has neither a column `image` nor `path`", where="predict")
+        return type(table)([self._row(row) for row in table.to_dict("records")], columns=list(COLUMNS))
+
+    def _row(self, row: dict[str, Any]) -> dict[str, Any]:
+        path, data = row.get("path"), row.get("image")
+        if isinstance(data, bytes):
+            score = self._scorer.score(data)
+        elif isinstance(path, str):
+            score = self._score_file(path)
+        else:
+            score = failed("neither `image` nor `path` is given")
+        return self._cells(score, path if isinstance(path, str) else "")
+
+    def _score_file(self, path: str) -> Score:
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            return failed(f"cannot be read: {error.strerror}")
+        return self._scorer.score(data)
+
+    def _cells(self, score: Score, path: str) -> dict[str, Any]:
+        cells: dict[str, Any] = {
+            "path": path,
+            "sha256": score.sha256,
+            "status": str(score.status),
+            "reason": score.reason,
+            "quality": score.quality,
+            "bundle_id": self._scorer.bundle_id,
+            "needs_human": 1.0,  # what is not graded is for a person, as in predictions.csv
+        }
+        grading = score.grading
+        if grading is not None and score.status == "scored":
+            probabilities = {f"p{grade}": p for grade, p in enumerate(grading.probabilities)}
+            cells |= probabilities | {
+                "grade": float(grading.grade),
+                "expected_grade": grading.expected_grade,
+                "referable": float(grading.referable),
+                "referable_probability": grading.referable_probability,
+                "vision_threatening": float(grading.vision_threatening),
+                "needs_human": float(grading.needs_human),
+            }
+        return cells
+
+
+def _load_pyfunc(data_path: str) -> PyfuncGrader:
+    """Loads the bundle that MLflow copied to `data_path`; raises BundleError where a byte of it was altered."""
+    return PyfuncGrader(Scorer.from_bundle(Path(data_path), threads=os.cpu_count() or 1))

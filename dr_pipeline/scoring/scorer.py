@@ -1,0 +1,148 @@
+"""From the bytes of one file to its score: the one way, for a clinic's folder, the test split and the latency."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.errors import BundleError, ImageError
+from dr_pipeline.files import sha256_bytes
+from dr_pipeline.fundus.pixel_path import PixelPath, model_input
+from dr_pipeline.schema import Status
+
+
+@dataclass(frozen=True)
+class Grading:
+    """What network and decision say of one photograph; the fields are those of `Decision.apply`."""
+
+    grade: int
+    probabilities: tuple[float, ...]
+    expected_grade: float
+    referable: bool
+    referable_probability: float
+    vision_threatening: bool
+    needs_human: bool
+
+
+@dataclass(frozen=True)
+class Score:
+    """What became of one file.
+
+    Attributes:
+        status: Exactly one.
+        reason: Why the status is not `scored`, else empty.
+        sha256: Of the file's bytes.
+        pixel_sha256: Of the decoded pixels; empty where they cannot be decoded.
+        quality: In [0, 1]; None where there is no picture.
+        grading: For `scored`; for `ungradable` too, so that an evaluation can count all photographs as well as the
+            gradable ones, but a clinic's table does not show it. None otherwise.
+    """
+
+    status: Status
+    reason: str
+    sha256: str
+    pixel_sha256: str
+    quality: float | None
+    grading: Grading | None
+
+
+def failed(reason: str, sha256: str = "") -> Score:
+    """The score of a file that gives no picture."""
+    return Score(Status.FAILED, reason, sha256, "", None, None)
+
+
+def _no_lap(_step: str) -> None:
+    """Nobody takes the time."""
+
+
+class Scorer:
+    """Scores files; loaded once, then used by any number of threads.
+
+    Args:
+        model: The ONNX file.
+        input_px: Side of the network's input.
+        pixel_path: From the bytes of a file to a canvas.
+        decision: From logits to a grade.
+        threads: Threads inside one operator of the network.
+
+    Raises:
+        BundleError: The model breaks the contract, or takes another input than `input_px`.
+    """
+
+    def __init__(
+        self, model: Path | OnnxModel, *, input_px: int, pixel_path: PixelPath, decision: Decision, threads: int
+    ) -> None:
+        self._model = model if isinstance(model, OnnxModel) else OnnxModel(model, threads=threads)
+        if self._model.input_px != input_px:
+            raise BundleError(f"the model takes {self._model.input_px} px, its description says {input_px} px")
+        self.input_px, self.pixel_path, self.decision, self.bundle_id = input_px, pixel_path, decision, ""
+
+    @classmethod
+    def from_bundle(cls, bundle: Path, *, threads: int) -> "Scorer":
+        """Loads a bundle that passes its checks.
+
+        Raises:
+            BundleError: A file is missing, unknown or altered, or the self-test fails.
+        """
+        read = read_bundle(bundle, threads=threads)
+        scorer = cls(
+            read.model,
+            input_px=read.model.input_px,
+            pixel_path=read.pixel_path,
+            decision=read.decision,
+            threads=threads,
+        )
+        scorer.bundle_id = read.bundle_id
+        return scorer
+
+    def score(self, data: bytes, *, lap: Callable[[str], None] = _no_lap) -> Score:
+        """Scores the bytes of one file; a bad image gives a status and a reason, not an exception.
+
+        Args:
+            data: The file's bytes.
+            lap: Called with a step's name when the step has ended: `hash`, `pixel_path`, `network`, `decision`.
+        """
+        sha256 = sha256_bytes(data)
+        lap("hash")
+        try:
+            photograph = self.pixel_path.process(data)
+            inputs = model_input(photograph.canvas, self.input_px)[np.newaxis]
+        except ImageError as error:
+            return failed(error.what, sha256)
+        lap("pixel_path")
+        quality, grading = photograph.quality, None
+        if quality.status is not Status.NOT_FUNDUS:
+            logits = self.logits(inputs)
+            lap("network")
+            grading = self._grading(logits)
+        score = Score(
+            status=quality.status,
+            reason="" if quality.status is Status.SCORED else "; ".join(quality.reasons),
+            sha256=sha256,
+            pixel_sha256=photograph.pixel_sha256,
+            quality=quality.score,
+            grading=grading,
+        )
+        lap("decision")
+        return score
+
+    def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits, float32 (N, 5), of inputs, uint8 RGB (N, input_px, input_px, 3)."""
+        return self._model.logits(inputs)
+
+    def _grading(self, logits: NDArray[np.float32]) -> Grading:
+        decided = self.decision.apply(logits)
+        return Grading(
+            grade=int(decided.grade[0]),
+            probabilities=tuple(float(p) for p in decided.probabilities[0]),
+            expected_grade=float(decided.expected_grade[0]),
+            referable=bool(decided.referable[0]),
+            referable_probability=float(decided.referable_probability[0]),
+            vision_threatening=bool(decided.vision_threatening[0]),
+            needs_human=bool(decided.needs_human[0]),
+        )

@@ -1,0 +1,78 @@
+"""Which photographs must stay together: those of one patient, and those of one cluster of duplicates."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """What the split needs to know of one photograph; empty patient or cluster: unknown or none."""
+
+    image_id: str
+    patient_id: str
+    duplicate_cluster: str
+    grade: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Photographs that never straddle a split.
+
+    Attributes:
+        key: The smallest name among its patients (or photographs of unknown patients). It does not depend on
+            file order or on the clusters' names, so that it stays the same when others are added or removed.
+        photographs: Sorted by image_id.
+    """
+
+    key: str
+    photographs: tuple[Photograph, ...]
+
+    @property
+    def worst_grade(self) -> int:
+        """The grade of the worse eye: what the split is stratified by."""
+        return max(photograph.grade for photograph in self.photographs)
+
+
+def group_photographs(photographs: Iterable[Photograph]) -> list[Group]:
+    """Joins photographs by patient and by duplicate cluster, transitively; sorted by key.
+
+    A photograph of an unknown patient is its own group unless a cluster joins it to others.
+    """
+    parent: dict[str, str] = {}
+    members = sorted(photographs, key=lambda photograph: photograph.image_id)
+    for photograph in members:
+        _find(parent, _owner(photograph))
+        if photograph.duplicate_cluster:
+            _join(parent, _owner(photograph), f"cluster:{photograph.duplicate_cluster}")
+    together: dict[str, list[Photograph]] = {}
+    for photograph in members:
+        together.setdefault(_find(parent, _owner(photograph)), []).append(photograph)
+    groups = [Group(min(map(_owner, several)), tuple(several)) for several in together.values()]
+    return sorted(groups, key=lambda group: group.key)
+
+
+def photographs_of(rows: Iterable[Mapping[str, str]]) -> list[Photograph]:
+    """The photographs that take part in a split: not excluded, and with a grade."""
+    return [
+        Photograph(row["image_id"], row["patient_id"], row["duplicate_cluster"], int(row["grade"]))
+        for row in rows
+        if row["excluded"] == "0" and row["grade"] != ""
+    ]
+
+
+def _owner(photograph: Photograph) -> str:
+    known = photograph.patient_id
+    return f"patient:{known}" if known else f"photograph:{photograph.image_id}"
+
+
+def _find(parent: dict[str, str], name: str) -> str:
+    root = name
+    while parent.setdefault(root, root) != root:
+        root = parent[root]
+    while parent[name] != root:
+        parent[name], name = root, parent[name]
+    return root
+
+
+def _join(parent: dict[str, str], one: str, other: str) -> None:
+    parent[_find(parent, one)] = _find(parent, other)

@@ -1,0 +1,32 @@
+"""Describes this machine, so that a latency is measured anew when the machine is another.
+
+DVC hashes files, not machines; this file is the dependency that stands for the machine. It runs at every `dvc repro`
+and writes the same bytes on the same machine.
+"""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.stages.outcome import Outcome
+
+PARAMS: tuple[str, ...] = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the paths that dvc.yaml gives."""
+    parser.add_argument("--out", type=Path, required=True, help="the description to write")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Describes, writes."""
+    from dr_pipeline.deployment.machine import describe_machine
+    from dr_pipeline.files import write_json
+
+    machine = describe_machine()
+    write_json(args.out, machine)
+    return Outcome(
+        wrote=(args.out,),
+        headline=f"machine {machine['fingerprint']}: {machine['cpu']}, {machine['usable_cores']} usable core(s), "
+        f"{machine['memory_gib']} GiB",
+        next_command="dvc repro latency",
+    )

@@ -1,0 +1,35 @@
+"""Generate the synthetic fundus photographs of the embedded default."""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.stages.outcome import Outcome
+
+PARAMS: tuple[str, ...] = ("phantom.{name}",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the stage's paths and the name of its parameters."""
+    parser.add_argument("--params", type=Path, required=True, help="the parameter file")
+    parser.add_argument("--name", required=True, help="which entry of its section `phantom`")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for photographs/, labels.csv, ground_truth.json"
+    )
+    parser.add_argument("--without-lesions", action="store_true", help="the same eyes with their lesions left out")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Renders the data set; see `dr_pipeline.intake.phantom.write`."""
+    from dr_pipeline.intake.phantom.write import LABELS, write_phantom
+    from dr_pipeline.params.load import load_section
+    from dr_pipeline.params.phantom import Phantom
+
+    params = load_section(args.params, f"phantom.{args.name}", Phantom)
+    write_phantom(params, args.out, without_lesions=args.without_lesions)
+    num_files = params.patients * 2 + sum(params.faults.model_dump().values()) - params.faults.exif_turns
+    lesions = "without lesions" if args.without_lesions else "with lesions"
+    return Outcome(
+        wrote=(args.out / LABELS, args.out),
+        headline=f"{num_files} photographs of {params.patients} patients, {lesions}",
+        next_command="dvc repro intake",
+    )

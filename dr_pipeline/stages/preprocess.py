@@ -1,0 +1,51 @@
+"""Decodes every photograph once: disc found, canonical canvas, hash and quality; lossless shards and an index."""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.stages.outcome import Outcome
+
+PARAMS: tuple[str, ...] = ("preprocess",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares paths and the number of processes."""
+    parser.add_argument("--params", type=Path, required=True, metavar="PATH", help="params.yaml")
+    parser.add_argument("--root", type=Path, required=True, metavar="PATH", help="folder the manifest's paths start at")
+    parser.add_argument("--manifest", type=Path, required=True, metavar="PATH", help="table written by `intake`")
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder for shards and index.csv")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; as many as cores where not given")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Writes the store of canvases.
+
+    Raises:
+        DataError: The manifest is empty or malformed.
+    """
+    from collections import Counter
+
+    from dr_pipeline.files import read_csv
+    from dr_pipeline.fundus.canvases import INDEX
+    from dr_pipeline.fundus.pixel_path import PixelPath
+    from dr_pipeline.fundus.preprocessing import available_cores, write_store
+    from dr_pipeline.params.load import load_section
+    from dr_pipeline.params.preprocess import Preprocess
+    from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Status
+
+    params = load_section(args.params, "preprocess", Preprocess)
+    manifest = read_csv(args.manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    if not manifest:
+        raise DataError("no photographs", where=str(args.manifest), todo="check `dataset.root` in params.yaml")
+    workers = available_cores() if args.workers is None else max(1, args.workers)
+    rows = write_store(
+        manifest, args.root, args.out, PixelPath(params.canvas_px), num_shards=params.num_shards, workers=workers
+    )
+    count = Counter(row["status"] for row in rows)
+    shares = ", ".join(f"{count[status]} {status.value}" for status in Status if status is not Status.SCORED)
+    return Outcome(
+        wrote=(args.out / INDEX,),
+        headline=f"{count[Status.SCORED]} of {len(rows)} photographs gradable ({shares})",
+        next_command="dr-pipeline audit",
+    )

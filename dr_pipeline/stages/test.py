@@ -1,0 +1,86 @@
+"""Grades the test split with the bundle as shipped, and counts the opening."""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.stages.outcome import Outcome
+
+PARAMS: tuple[str, ...] = ("evaluation",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the paths that the stage reads and writes."""
+    parser.add_argument("--params", type=Path, required=True, help="params.yaml")
+    parser.add_argument("--bundle", type=Path, required=True, help="the deployable bundle")
+    parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases")
+    parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
+    parser.add_argument("--predictions", type=Path, required=True, help="the graded test photographs to write (CSV)")
+    parser.add_argument("--report", type=Path, required=True, help="the figures to write (JSON)")
+    parser.add_argument(
+        "--openings", type=Path, required=True, help="ledger of test openings, appended to (JSON lines)"
+    )
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Writes the graded test photographs and their figures, and notes the opening in the ledger.
+
+    Raises:
+        BundleError: The bundle is damaged.
+        GateError: Its decision was not fitted on validation of this very split, or its pixel path is another.
+        DataError: A file is missing or damaged.
+    """
+    from collections import Counter
+
+    import numpy as np
+
+    from dr_pipeline.evaluation.baselines import baselines
+    from dr_pipeline.evaluation.figures import all_and_gradable, headline_figures, say
+    from dr_pipeline.evaluation.gates import record_opening, require_fitted_on_validation, require_same_data
+    from dr_pipeline.evaluation.inference import canvas_logits, canvas_status
+    from dr_pipeline.evaluation.table import write_graded
+    from dr_pipeline.files import sha256_file, write_json
+    from dr_pipeline.fundus.canvases import CanvasStore
+    from dr_pipeline.params.evaluation import Evaluation
+    from dr_pipeline.params.load import load_section
+    from dr_pipeline.schema import RESEARCH_USE, Split
+    from dr_pipeline.scoring.scorer import Scorer
+    from dr_pipeline.splitting.read import DEVELOPMENT, part, read_splits
+    from dr_pipeline.tracking.run import tracked
+
+    params = load_section(args.params, "evaluation", Evaluation)
+    scorer = Scorer.from_bundle(args.bundle, threads=1)
+    store = CanvasStore(args.canvases)
+    splits_sha256 = sha256_file(args.splits)
+    require_fitted_on_validation(scorer.decision, splits_sha256, where=str(args.bundle))
+    require_same_data(
+        found={"pixel path": scorer.pixel_path.to_dict()},
+        expected={"pixel path": store.pixel_path.to_dict()},
+        where=str(args.bundle),
+    )
+    all_rows = read_splits(args.splits)
+    rows = part(all_rows, Split.TEST, 0)
+    image_ids, groups = [row.image_id for row in rows], [row.group for row in rows]
+    statuses = [canvas_status(store, image_id) for image_id in image_ids]
+    development = Counter(row.grade for row in all_rows if row.split == DEVELOPMENT)
+    majority_grade = min(development, key=lambda grade: (-development[grade], grade))
+
+    with tracked("test") as tracker:
+        openings = record_opening(args.openings, image_ids, splits_sha256, scorer.bundle_id)
+        logits = canvas_logits(scorer.logits, store, image_ids, scorer.input_px)
+        decided = scorer.decision.apply(logits)
+        grades = np.array([row.grade for row in rows], dtype=np.int64)
+        report = all_and_gradable(decided, grades, groups, statuses, params) | {
+            "baselines": baselines(grades, groups, [row.patient_id for row in rows], majority_grade, params),
+            "bundle_id": scorer.bundle_id,
+            "openings": openings,
+            "research_use": RESEARCH_USE,
+            "splits_sha256": splits_sha256,
+        }
+        write_graded(args.predictions, rows, statuses, logits, locked=decided, judged=decided)
+        write_json(args.report, {"test": report})
+        tracker.metrics(headline_figures("test", report) | {"test.openings": float(openings)})
+    return Outcome(
+        wrote=(args.predictions, args.report),
+        headline=f"test QWK {say(report['qwk'])}, opening {openings} of this test split. {RESEARCH_USE}",
+        next_command="dvc repro report",
+    )

@@ -1,0 +1,89 @@
+"""Grades the validation split with the exported model; fits calibration, cut points and operating point on it."""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.stages.outcome import Outcome
+
+PARAMS: tuple[str, ...] = ("evaluation",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the candidate, its fold, and the paths that the stage reads and writes."""
+    parser.add_argument("--candidate", required=True, help="key under candidates: in params.yaml")
+    parser.add_argument("--fold", type=int, required=True, help="the fold that the candidate was trained on")
+    parser.add_argument("--params", type=Path, required=True, help="params.yaml")
+    parser.add_argument("--export", type=Path, required=True, help="folder with model.onnx and export.json")
+    parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases")
+    parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for predictions.csv and decision.json")
+    parser.add_argument("--report", type=Path, required=True, help="the figures to write (JSON)")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Writes predictions.csv, decision.json and the figures of one candidate.
+
+    Raises:
+        GateError: The export belongs to another candidate, fold, split or pixel path.
+        DataError: A file is missing or damaged.
+    """
+    import numpy as np
+
+    from dr_pipeline.bundle.session import OnnxModel
+    from dr_pipeline.evaluation.figures import all_and_gradable, headline_figures, say
+    from dr_pipeline.evaluation.fitting import cross_fitted, fit_decision
+    from dr_pipeline.evaluation.gates import require_same_data
+    from dr_pipeline.evaluation.inference import canvas_logits, canvas_status
+    from dr_pipeline.evaluation.table import write_graded
+    from dr_pipeline.files import read_json, sha256_file, write_json
+    from dr_pipeline.fundus.canvases import CanvasStore
+    from dr_pipeline.params.evaluation import Evaluation
+    from dr_pipeline.params.load import load_section
+    from dr_pipeline.schema import RESEARCH_USE, Split
+    from dr_pipeline.splitting.read import part, read_splits
+    from dr_pipeline.tracking.run import tracked
+
+    params = load_section(args.params, "evaluation", Evaluation)
+    export = read_json(args.export / "export.json")
+    store = CanvasStore(args.canvases)
+    splits_sha256 = sha256_file(args.splits)
+    require_same_data(
+        found={
+            "candidate": export["candidate"],
+            "fold": str(export["fold"]),
+            "split": export["splits_sha256"],
+            "pixel path": export["pixel_path"],
+        },
+        expected={
+            "candidate": args.candidate,
+            "fold": str(args.fold),
+            "split": splits_sha256,
+            "pixel path": store.pixel_path.to_dict(),
+        },
+        where=str(args.export / "export.json"),
+    )
+    rows = part(read_splits(args.splits), Split.VALIDATION, args.fold)
+    statuses = [canvas_status(store, row.image_id) for row in rows]
+    model = OnnxModel(args.export / "model.onnx", threads=1)
+    grades = np.array([row.grade for row in rows], dtype=np.int64)
+    groups = [row.group for row in rows]
+
+    with tracked("validate", candidate=args.candidate, fold=args.fold) as tracker:
+        logits = canvas_logits(model.logits, store, [row.image_id for row in rows], model.input_px)
+        provenance = {"split": Split.VALIDATION.value, "splits_sha256": splits_sha256, "fold": str(args.fold)}
+        decision = fit_decision(logits, grades, groups, params, provenance)
+        judged = cross_fitted(logits, grades, groups, params)
+        report = all_and_gradable(judged, grades, groups, statuses, params) | {
+            "research_use": RESEARCH_USE,
+            "fitted": "calibration, cut points and operating point of each photograph come from the other four "
+            "fifths of the validation split, by patient",
+        }
+        write_graded(args.out / "predictions.csv", rows, statuses, logits, decision.apply(logits), judged)
+        write_json(args.out / "decision.json", decision.to_dict())
+        write_json(args.report, {"validation": {args.candidate: report}})
+        tracker.metrics(headline_figures("validation", report))
+    return Outcome(
+        wrote=(args.out, args.report),
+        headline=f"{args.candidate}: validation QWK {say(report['qwk'])}",
+        next_command=f"dvc repro latency@{args.candidate}",
+    )

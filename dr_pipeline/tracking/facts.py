@@ -1,0 +1,182 @@
+"""The view's content: the pipeline's files as parameters, metrics, tags and artifacts. Reads files, knows no MLflow."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dr_pipeline
+from dr_pipeline.files import read_csv, read_json, sha256_file, sha256_json
+from dr_pipeline.params.load import read_document
+from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tracking.dvc_lock import data_hashes
+from dr_pipeline.tracking.layout import PIPELINE_STAGES, Item, Layout
+
+# What a training depends on; the other sections act later and may change without a new training.
+_TRAINING_SECTIONS = ("preprocess", "split", "training")
+# What stands as text in a stage's figures and is worth a tag.
+_TEXTS = ("model", "device", "family", "machine", "chosen", "leader")
+_REACH = ("low", "high", "n")
+# The key under which a stage's metrics file holds its figures, and so the group in which MLflow draws them.
+GROUPS = {"train": "training", "validate": "validation", "select": "selection"}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One value of a metric; `step` is the epoch, 0 for a figure that is measured once."""
+
+    name: str
+    value: float
+    step: int = 0
+
+
+@dataclass
+class Facts:
+    """Everything one or several stages' files say about a run."""
+
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: list[Measure] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    artifacts: list[tuple[Path, str]] = field(default_factory=list)  # a file and the run's folder for it
+    stages: tuple[str, ...] = ()  # as DVC names them; a run's tag `dvc.stage` lists all that wrote to it
+
+    def add(self, other: "Facts") -> None:
+        """Joins another stage's facts to these."""
+        self.params |= other.params
+        self.metrics += other.metrics
+        self.tags |= other.tags
+        self.artifacts += other.artifacts
+        self.stages += other.stages
+
+
+def item_params(layout: Layout, item: Item) -> dict[str, str]:
+    """The parameters a training depends on, flat, such as `training.augmentation.flip`."""
+    document = read_document(layout.params)
+    sections = {name: document[name] for name in _TRAINING_SECTIONS} | document["candidates"][item.candidate]
+    return {"candidate": item.candidate, "fold": str(item.fold)} | flat(sections)
+
+
+def pipeline_params(layout: Layout) -> dict[str, str]:
+    """Every parameter, flat."""
+    return flat(read_document(layout.params))
+
+
+def training_inputs(layout: Layout, item: Item) -> str:
+    """Identifies a training before it has a result: a hash of its parameters and of the data it reads."""
+    return sha256_json({"params": item_params(layout, item), "data": _data(layout, "train", item)})
+
+
+def training_result(layout: Layout, item: Item) -> str:
+    """Identifies a finished training: the hash of its history, which holds seconds and so is no two trainings' own."""
+    return sha256_file(layout.history(item))
+
+
+def pipeline_state(layout: Layout) -> str:
+    """Identifies a state of the pipeline: a hash of its values, its photographs and its code."""
+    code = hashlib.sha256()
+    package = Path(dr_pipeline.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        code.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return sha256_json(
+        {
+            "params": read_document(layout.params),
+            "manifest": sha256_file(layout.manifest) if layout.manifest.is_file() else "",
+            "code": code.hexdigest(),
+        }
+    )
+
+
+def item_facts(layout: Layout, item: Item, stages: Sequence[str]) -> Facts:
+    """What the files of a candidate's `stages` say."""
+    facts = Facts(params=item_params(layout, item), stages=tuple(item.dvc_stage(stage) for stage in stages))
+    for stage in stages:
+        facts.add(_stage_facts(layout, stage, item))
+    if layout.history(item).is_file() and "train" in stages:
+        facts.metrics += _curves(read_csv(layout.history(item)))
+        facts.artifacts.append((layout.history(item), GROUPS["train"]))
+        facts.tags["dr.training"] = training_result(layout, item)
+    return facts
+
+
+def pipeline_facts(layout: Layout, last: str) -> Facts:
+    """What the files of the pipeline's own stages up to and including `last` say; files of later ones may be stale."""
+    stages = PIPELINE_STAGES[: PIPELINE_STAGES.index(last) + 1]
+    facts = Facts(params=pipeline_params(layout), stages=stages)
+    for stage in stages:
+        facts.add(_stage_facts(layout, stage, None))
+    if "package" in stages and (layout.bundle / "metadata.json").is_file():
+        facts.tags["bundle_id"] = read_json(layout.bundle / "metadata.json")["bundle_id"]
+        facts.artifacts += [(layout.bundle / name, "bundle") for name in ("metadata.json", "MODEL_CARD.md")]
+    if "report" in stages:
+        facts.artifacts += [(path, "report") for path in layout.pages()]
+    return facts
+
+
+def _stage_facts(layout: Layout, stage: str, item: Item | None) -> Facts:
+    facts = Facts(tags={"mlflow.note.content": RESEARCH_USE})
+    facts.tags |= {f"data.{dependency}.md5": md5 for dependency, md5 in _data(layout, stage, item).items()}
+    path = layout.figures(stage, item)
+    if not path.is_file():
+        return facts
+    group = GROUPS.get(stage, stage)
+    content = _own_part(read_json(path), group, item)
+    facts.metrics += [Measure(f"{group}/{name}", value) for name, value in _numbers(content)]
+    facts.artifacts.append((path, group))
+    for name in _TEXTS:
+        if isinstance(content.get(name), str):
+            facts.tags[f"selection.{name}" if stage == "select" else name] = content[name]
+    for package, version in content.get("versions", {}).items():
+        facts.tags[f"version.{package}"] = str(version)
+    return facts
+
+
+def _data(layout: Layout, stage: str, item: Item | None) -> dict[str, str]:
+    params = read_document(layout.params)
+    return data_hashes(stage, item, dvc_yaml=layout.dvc_yaml, lock=layout.lock, params=params)
+
+
+def _own_part(content: Any, group: str, item: Item | None) -> dict[str, Any]:
+    """Steps into {"validation": {"lite0": {…}}}: the nesting `dvc metrics show` needs, and a run does not."""
+    own = content.get(group, content)
+    if item is not None:
+        own = own.get(item.name, own.get(item.candidate, own))
+    return dict(own)
+
+
+def _curves(history: Iterable[Mapping[str, str]]) -> Iterator[Measure]:
+    """Each column of the training history over the epochs; `epoch` is the step."""
+    for row in history:
+        for name, cell in row.items():
+            if name != "epoch" and cell and math.isfinite(float(cell)):
+                yield Measure(f"epoch/{name}", float(cell), int(row["epoch"]))
+
+
+def _numbers(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of nested JSON objects by dotted name; lists (a confusion matrix, ids) stay in the file.
+
+    A figure of the first level brings its interval and n; of those further in (recall by grade, gradable only) only
+    the value is shown, since MLflow draws a chart for each metric.
+    """
+    for key, item in value.items():
+        name = prefix if key == "value" else f"{prefix}.{key}" if prefix else key
+        if isinstance(item, Mapping):
+            yield from _numbers(item, name)
+        elif _is_shown(key, item, inner="." in prefix):
+            yield name, float(item)
+
+
+def _is_shown(key: str, value: Any, *, inner: bool) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and key != "schema_version"
+    return number and not (inner and key in _REACH)
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested parameters by dotted name, as text."""
+    if not isinstance(value, Mapping):
+        return {prefix: str(value)}
+    named: dict[str, str] = {}
+    for key, item in value.items():
+        named |= flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return named

@@ -1,0 +1,104 @@
+"""Which files the view shows, and what each stage's run rests on. A test holds these paths against dvc.yaml."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dr_pipeline.params.load import read_document
+
+# The stages that share one run per pipeline state, in the order in which each needs the ones before it.
+PIPELINE_STAGES = ("intake", "preprocess", "audit", "split", "select", "package", "test", "report")
+# The stages that share one run per trained candidate, each with those it needs.
+CANDIDATE_STAGES: dict[str, tuple[str, ...]] = {
+    "train": ("train",),
+    "export": ("train", "export"),
+    "validate": ("train", "export", "validate"),
+    "latency": ("train", "export", "validate", "latency"),
+    # The report reads them all, and adds its pictures to each candidate's run.
+    "report": ("train", "export", "validate", "latency"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One trained network: a candidate on one fold. Export, validate and latency belong to the deployed fold."""
+
+    candidate: str
+    fold: int
+
+    @property
+    def name(self) -> str:
+        """As DVC and the files call it, such as `lite0-0`."""
+        return f"{self.candidate}-{self.fold}"
+
+    def dvc_stage(self, stage: str) -> str:
+        """The name DVC gives the stage's instance, such as `train@lite0-0`."""
+        return f"{stage}@{self.name if stage == 'train' else self.candidate}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the pipeline's files lie.
+
+    Args:
+        reports: Folder of the figures and pictures.
+        data: Folder of the tables, models and the bundle.
+        params: params.yaml.
+        lock: dvc.lock; dvc.yaml lies beside it.
+    """
+
+    reports: Path
+    data: Path
+    params: Path
+    lock: Path
+
+    @classmethod
+    def at(cls, root: Path) -> "Layout":
+        """The layout of dvc.yaml under a repository's root."""
+        return cls(root / "reports", root / "data", root / "params.yaml", root / "dvc.lock")
+
+    @property
+    def dvc_yaml(self) -> Path:
+        """The pipeline's definition."""
+        return self.lock.with_name("dvc.yaml")
+
+    @property
+    def manifest(self) -> Path:
+        """The table of all photographs."""
+        return self.data / "manifest.csv"
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle that `package` made."""
+        return self.data / "release"
+
+    def items(self) -> list[Item]:
+        """The trainings whose histories lie there."""
+        names = sorted(path.stem for path in (self.reports / "training").glob("*-*.csv"))
+        return [Item(candidate, int(fold)) for candidate, _, fold in (name.rpartition("-") for name in names)]
+
+    def deployed_fold(self) -> int:
+        """The first of `folds`: the one that is exported, validated and deployed."""
+        return int(read_document(self.params)["folds"][0])
+
+    def history(self, item: Item) -> Path:
+        """The curves of a training, one row per epoch."""
+        return self.reports / "training" / f"{item.name}.csv"
+
+    def figures(self, stage: str, item: Item | None = None) -> Path:
+        """The JSON file in which a stage leaves its figures; not every stage has one."""
+        if item is None:
+            return self.reports / f"{'selection' if stage == 'select' else stage}.json"
+        return {
+            "train": self.reports / "training" / f"{item.name}.json",
+            "export": self.data / "exports" / item.candidate / "export.json",
+            "validate": self.reports / "validation" / f"{item.candidate}.json",
+            "latency": self.reports / "latency" / f"{item.candidate}.json",
+        }[stage]
+
+    def validation_predictions(self, item: Item) -> Path:
+        """The graded validation photographs of a candidate."""
+        return self.data / "validation" / item.candidate / "predictions.csv"
+
+    def pages(self) -> list[Path]:
+        """The report and its pictures, as far as they are there."""
+        return sorted(path for path in self.reports.glob("*") if path.suffix in {".html", ".png", ".svg"})

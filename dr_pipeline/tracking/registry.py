@@ -1,0 +1,118 @@
+"""The bundle in MLflow's model registry: `dr-grader`, with a signature and the aliases `challenger` and `champion`."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dr_pipeline
+from dr_pipeline.files import read_json
+from dr_pipeline.schema import NUM_GRADES, RESEARCH_USE
+from dr_pipeline.tracking.guard import guarded, switched_on
+from dr_pipeline.tracking.layout import Layout
+from dr_pipeline.tracking.session import pipeline_session
+from dr_pipeline.tracking.store import Store, files_root
+
+MODEL_NAME = "dr-grader"
+LOADER = "dr_pipeline.scoring.pyfunc"  # named, not imported: MLflow imports it where the model is loaded
+_SCORING_PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "pandas", "tqdm")
+
+
+def register(bundle: Path) -> None:
+    """Registers a bundle as the newest version of `dr-grader`; like all tracking, it never stops a stage.
+
+    Args:
+        bundle: The folder of a bundle.
+    """
+    if switched_on():
+        root = files_root(bundle)
+        guarded(lambda: register_in(Store(root), Layout.at(root), bundle))
+
+
+def register_in(store: Store, layout: Layout, bundle: Path) -> None:
+    """Registers `bundle` in `store`, linked to the pipeline's run.
+
+    The newest version gets the alias `challenger`; it becomes `champion` only where there is none, since replacing
+    what a clinic uses is a person's decision. A bundle that is registered already is not registered again.
+    """
+    bundle_id = read_json(bundle / "metadata.json")["bundle_id"]
+    found = _version_of(store.client, bundle_id)
+    if found is None:
+        found = _log_model(store, layout, bundle, bundle_id)
+    store.client.set_registered_model_alias(MODEL_NAME, "challenger", found)
+    if "champion" not in store.client.get_registered_model(MODEL_NAME).aliases:
+        store.client.set_registered_model_alias(MODEL_NAME, "champion", found)
+
+
+def show_test(store: Store, layout: Layout) -> None:
+    """Puts the test figures beside the registered bundle, where the registry knows it."""
+    bundle_id = read_json(layout.bundle / "metadata.json")["bundle_id"]
+    found = _version_of(store.client, bundle_id)
+    if found is None:
+        return
+    for name, figure in read_json(layout.figures("test"))["test"].items():
+        if isinstance(figure, dict) and {"value", "low", "high", "n"} <= set(figure):
+            text = f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}], n = {figure['n']}"
+            store.client.set_model_version_tag(MODEL_NAME, found, f"test.{name}", text)
+
+
+def _version_of(client: Any, bundle_id: str) -> str | None:
+    """The newest version of `dr-grader` that holds this bundle."""
+    versions = client.search_model_versions(f"name = '{MODEL_NAME}'")
+    numbers = [int(v.version) for v in versions if v.tags.get("bundle_id") == bundle_id]
+    return str(max(numbers)) if numbers else None
+
+
+def _log_model(store: Store, layout: Layout, bundle: Path, bundle_id: str) -> str:
+    import mlflow
+
+    mlflow.set_tracking_uri(store.uri)
+    with mlflow.start_run(run_id=pipeline_session(store, layout, "package").run.run_id):
+        logged = mlflow.pyfunc.log_model(
+            name=MODEL_NAME,
+            loader_module=LOADER,
+            data_path=str(bundle),
+            code_paths=[str(Path(dr_pipeline.__file__).parent)],
+            pip_requirements=[f"{name}=={version(name)}" for name in _SCORING_PACKAGES],
+            signature=_signature(),
+            input_example=_example(),
+            metadata={"bundle_id": bundle_id, "research_use": RESEARCH_USE},
+        )
+    if not store.client.search_registered_models(f"name = '{MODEL_NAME}'"):
+        store.client.create_registered_model(MODEL_NAME, description=RESEARCH_USE)
+    created = store.client.create_model_version(
+        MODEL_NAME,
+        source=logged.model_uri,
+        run_id=logged.run_id,
+        tags={"bundle_id": bundle_id},
+        description=f"{RESEARCH_USE} Bundle {bundle_id}.",
+        model_id=logged.model_id,
+    )
+    return str(created.version)
+
+
+def _signature() -> Any:
+    """The table that goes in (bytes, or a path) and the one that comes out; see scoring/pyfunc.py."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    text = ("path", "sha256", "status", "reason")
+    numbers = (
+        "grade",
+        *(f"p{grade}" for grade in range(NUM_GRADES)),
+        "expected_grade",
+        "referable",
+        "referable_probability",
+        "vision_threatening",
+        "needs_human",
+        "quality",
+    )
+    inputs = [ColSpec(DataType.binary, "image", required=False), ColSpec(DataType.string, "path", required=False)]
+    outputs = [ColSpec(DataType.string, name) for name in text]
+    outputs += [ColSpec(DataType.double, name, required=False) for name in numbers]
+    return ModelSignature(Schema(inputs), Schema([*outputs, ColSpec(DataType.string, "bundle_id")]))
+
+
+def _example() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"path": ["photographs/0001.jpg"]})

@@ -1,0 +1,159 @@
+"""The MLflow store: finds it, opens it, and brings one run up to date with facts."""
+
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tracking.facts import Facts, Measure
+
+EXPERIMENT = "dr_pipeline"
+_MAX_METRICS_PER_CALL = 1000  # MLflow's REST limit
+
+
+def files_root(start: Path) -> Path:
+    """The nearest folder from `start` upwards with a dvc.yaml or a .git: where the pipeline's files lie.
+
+    Raises:
+        DataError: There is none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / "dvc.yaml").is_file() or (folder / ".git").exists():
+            return folder
+    raise DataError("no folder with a dvc.yaml from here upwards", where=str(start), todo="run it in the repository")
+
+
+def store_root(root: Path) -> Path:
+    """Where mlflow.db lies: `root`, except for DVC's temporary workspaces (`dvc exp run --temp`), which are deleted."""
+    for folder in root.parents:
+        if folder.name == ".dvc":
+            return folder.parent
+    return root
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else the file that plain `mlflow ui` reads in the repository's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store_root(root) / 'mlflow.db'}"
+
+
+def silence_mlflow() -> None:
+    """Turns telemetry and chatter off; must run before the first import of mlflow."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["DO_NOT_TRACK"] = "true"
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Store:
+    """One experiment of one MLflow store.
+
+    MLflow's import and the opening of the database take about 1.5 s; building a Store is the moment to pay that.
+    """
+
+    def __init__(self, root: Path) -> None:
+        silence_mlflow()
+        from mlflow.tracking.client import MlflowClient
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import sets its own level
+        self.root = root
+        self.uri = tracking_uri(root)
+        self.client: Any = MlflowClient(self.uri)
+        self.experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+        self.experiment_id = self._experiment_id()
+
+    def _experiment_id(self) -> str:
+        found = self.client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        # MLflow resolves its default, ./mlruns, against the current folder; a server decides for itself.
+        place = store_root(self.root) / "mlruns" / self.experiment
+        location = place.as_uri() if self.uri.startswith("sqlite:") else None
+        tags = {"mlflow.note.content": RESEARCH_USE}
+        return str(self.client.create_experiment(self.experiment, artifact_location=location, tags=tags))
+
+    def find(self, tags: dict[str, str], *, without: str = "") -> "StoredRun | None":
+        """The newest run that carries all `tags` and lacks the tag `without`."""
+        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        for run in self.client.search_runs([self.experiment_id], condition, order_by=["start_time DESC"]):
+            if without not in run.data.tags:
+                return StoredRun(self.client, run)
+        return None
+
+    def create(self, name: str, tags: dict[str, str]) -> "StoredRun":
+        """Begins a run."""
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=source_tags(self.root) | tags)
+        return StoredRun(self.client, run)
+
+
+class StoredRun:
+    """A run in the store. Logging is idempotent: what the run shows already is not written again."""
+
+    def __init__(self, client: Any, run: Any) -> None:
+        self._client = client
+        self.run_id = str(run.info.run_id)
+        self.name = str(run.info.run_name)
+        self._params: set[str] = set(run.data.params)
+        self._stages = set(filter(None, run.data.tags.get("dvc.stage", "").split(", ")))
+        self._seen = {
+            Measure(name, point.value, point.step)
+            for name in run.data.metrics
+            for point in client.get_metric_history(self.run_id, name)
+        }
+
+    def log(self, facts: Facts) -> None:
+        """Shows `facts`: new parameters, new metric values, all tags, all files (an older copy is replaced)."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        fresh = list(dict.fromkeys(m for m in facts.metrics if m not in self._seen))
+        params = [Param(name, value) for name, value in facts.params.items() if name not in self._params]
+        self._stages |= set(facts.stages)
+        tags = [RunTag(name, value) for name, value in facts.tags.items()]
+        tags.append(RunTag("dvc.stage", ", ".join(sorted(self._stages))))
+        self._client.log_batch(self.run_id, params=params, tags=tags)
+        for at in range(0, len(fresh), _MAX_METRICS_PER_CALL):
+            batch = [Metric(m.name, m.value, now, m.step) for m in fresh[at : at + _MAX_METRICS_PER_CALL]]
+            self._client.log_batch(self.run_id, metrics=batch)
+        self._params |= set(facts.params)
+        self._seen |= set(fresh)
+        for path, folder in facts.artifacts:
+            self._client.log_artifact(self.run_id, str(path), folder or None)
+
+    def end(self, status: str) -> None:
+        """Sets FINISHED, FAILED or KILLED, and the time of the end."""
+        self._client.set_terminated(self.run_id, status)
+
+    def resume(self) -> None:
+        """Sets RUNNING again."""
+        self._client.update_run(self.run_id, status="RUNNING")
+
+
+def source_tags(root: Path) -> dict[str, str]:
+    """Where a run comes from: the git commit, whether sources differ from it, DVC's experiment if there is one."""
+    tags = {"mlflow.source.name": "dvc repro", "mlflow.source.type": "LOCAL"}
+    commit = _git(root, ["rev-parse", "HEAD"])
+    if commit is not None:
+        # What a pipeline run itself rewrites is no change of its sources.
+        changes = _git(root, ["status", "--porcelain", "--", ".", ":!reports", ":!dvc.lock"])
+        tags |= {
+            "git.commit": commit,
+            "mlflow.source.git.commit": commit,
+            "git.dirty": "unknown" if changes is None else str(bool(changes)).lower(),
+        }
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc.exp"] = experiment
+    return tags
+
+
+def _git(root: Path, arguments: Iterable[str]) -> str | None:
+    """What git answers, or None where there is no git or no commit."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

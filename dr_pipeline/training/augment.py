@@ -1,0 +1,56 @@
+"""Label-preserving changes to a fundus photograph, the same for the same seed whatever the worker."""
+
+from collections.abc import Callable
+
+import albumentations
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.params.training import Augmentation
+
+Pixels = NDArray[np.uint8]
+
+
+def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
+    """Makes a function from (canvas (H, W, 3) RGB, seed) to a changed canvas of the same shape.
+
+    Rotation by any angle and mirroring are safe: the disc is round and the grade has no orientation. Scale and
+    translation stay small, because the disc's radius is normalised and lesions count by their size.
+    """
+    steps: list[albumentations.BasicTransform] = []
+    if params.rotation_deg or params.scale or params.translation:
+        steps.append(
+            albumentations.Affine(
+                rotate=(-params.rotation_deg, params.rotation_deg),
+                scale=(1 - params.scale, 1 + params.scale),
+                translate_percent=(-params.translation, params.translation),
+                interpolation=cv2.INTER_LINEAR,
+                fill=0,
+                p=1.0,
+            )
+        )
+    if params.flip:
+        steps.append(albumentations.HorizontalFlip(p=0.5))
+    if params.brightness or params.contrast or params.saturation or params.hue:
+        steps.append(
+            albumentations.ColorJitter(
+                brightness=(1 - params.brightness, 1 + params.brightness),
+                contrast=(1 - params.contrast, 1 + params.contrast),
+                saturation=(1 - params.saturation, 1 + params.saturation),
+                hue=(-params.hue, params.hue),
+                p=1.0,
+            )
+        )
+    if params.blur_probability:
+        steps.append(albumentations.GaussianBlur(sigma_limit=(0.3, 1.2), p=params.blur_probability))
+    if params.jpeg_probability:
+        steps.append(albumentations.ImageCompression(quality_range=(60, 95), p=params.jpeg_probability))
+    pipeline = albumentations.Compose(steps)
+
+    def augment(canvas: Pixels, seed: int) -> Pixels:
+        pipeline.set_random_seed(seed)
+        changed: Pixels = pipeline(image=canvas)["image"]
+        return changed
+
+    return augment

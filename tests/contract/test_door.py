@@ -1,0 +1,52 @@
+"""The command line is light to open and clear when it refuses."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dr_pipeline.cli import COMMANDS, EXIT_USER_ERROR, STAGES, main
+
+HEAVY = {
+    "albumentations", "cv2", "dvc", "jinja2", "lightning_fabric", "matplotlib", "mlflow", "monai", "numpy", "onnx",
+    "onnxruntime", "pandas", "pydantic", "scipy", "sklearn", "timm", "torch", "torchvision", "tqdm", "yaml",
+}  # fmt: skip
+
+
+def imported(*arguments: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after `dr-pipeline ARGUMENTS`."""
+    code = (
+        "import sys\nfrom dr_pipeline.cli import main\n"
+        f"try:\n    main({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
+        "sys.stderr.write(' '.join({name.split('.')[0] for name in sys.modules}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stderr.split())
+
+
+@pytest.mark.parametrize("verb", ["", *STAGES, *COMMANDS])
+def test_help_imports_nothing_heavy(verb: str) -> None:
+    assert not imported(*filter(None, [verb, "--help"])) & HEAVY
+
+
+def test_help_lists_every_verb_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for verb in (*STAGES, *COMMANDS):
+        sentence = re.search(rf"^    {verb}\s+(\S+ \S+ \S+)", text, flags=re.MULTILINE)
+        assert sentence, f"{verb} has no help"
+    assert "not a medical device" in text.lower()
+
+
+def test_an_error_is_one_message_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["verify", str(tmp_path / "no bundle")])
+    assert code == EXIT_USER_ERROR
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_unknown_verb_is_refused() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["grade"])

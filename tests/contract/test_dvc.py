@@ -1,0 +1,145 @@
+"""dvc.yaml says exactly what each stage reads: code, parameters, nothing more and nothing less."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dr_pipeline.cli import STAGES
+from dr_pipeline.params.load import SECTIONS
+from tests.contract.closure import OUTPUT_NEUTRAL, REPOSITORY, closure, rewritten, stage_module, verb_of
+
+DVC = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+
+
+def definition(stage: str) -> dict[str, Any]:
+    return DVC[stage].get("do", DVC[stage])
+
+
+def keys_of(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        return [key for name, value in node.items() for key in (str(name), *keys_of(value))]
+    if isinstance(node, list):
+        return [key for value in node for key in keys_of(value)]
+    return []
+
+
+def parameter_files() -> list[Path]:
+    return [REPOSITORY / "params.yaml", *sorted((REPOSITORY / "dr_pipeline" / "recipes").glob("*.yaml"))]
+
+
+def test_one_verb_per_stage_in_the_order_of_the_door() -> None:
+    assert tuple(DVC) == STAGES
+    assert [verb_of(definition(stage)["cmd"]) for stage in DVC] == list(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_dependencies_are_the_import_closure(stage: str) -> None:
+    listed = {dep for dep in definition(stage)["deps"] if dep.startswith("dr_pipeline/") and dep.endswith(".py")}
+    assert listed == closure(stage_module(stage)), "run: python -m tests.contract.closure --write"
+
+
+def test_the_writer_of_the_closure_changes_nothing_more() -> None:
+    text = (REPOSITORY / "dvc.yaml").read_text()
+    assert rewritten(text) == text
+
+
+def test_output_neutral_modules_exist_and_only_the_allowed_ones_are_left_out() -> None:
+    assert all((REPOSITORY / name).exists() for name in OUTPUT_NEUTRAL)
+    assert len(OUTPUT_NEUTRAL) <= 6
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_parameters_tracked_are_those_the_stage_declares(stage: str) -> None:
+    module = importlib.import_module(f"dr_pipeline.stages.{stage}")
+    declared = [
+        name.replace("{candidate}", "${item.candidate}").replace("{name}", "${key}")
+        for name in getattr(module, "PARAMS", ())
+    ]
+    assert sorted(definition(stage).get("params", [])) == sorted(declared)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_sections_a_stage_loads_are_those_it_declares(stage: str) -> None:
+    """Every load_section, load_names or load_folds call of the stage names a declared section, and all are loaded."""
+    module = importlib.import_module(f"dr_pipeline.stages.{stage}")
+    loaded = set()
+    for node in ast.walk(ast.parse(stage_module(stage).read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("load_"):
+            if node.func.id in ("load_section", "load_names"):
+                loaded.add(re.sub(r"\{args\.(\w+)\}", r"{\1}", ast.unparse(node.args[1]).strip("f'\"")))
+            elif node.func.id == "load_folds":
+                loaded.add("folds")
+    assert loaded == set(getattr(module, "PARAMS", ()))
+
+
+def test_every_parameter_is_read_by_every_stage_that_tracks_its_section() -> None:
+    """A field nobody reads would re-run stages for nothing, or be a promise not kept."""
+    unread = []
+    for stage in STAGES:
+        module = importlib.import_module(f"dr_pipeline.stages.{stage}")
+        code = "\n".join(
+            (REPOSITORY / name).read_text() for name in closure(stage_module(stage)) if "/params/" not in name
+        )
+        for dotted in getattr(module, "PARAMS", ()):
+            unread += [
+                f"{stage}: {dotted}.{field}"
+                for field in fields_of(dotted.split(".")[0])
+                if not re.search(rf"\.{field}\b", code) and (stage, field) not in READ_BY_DVC
+            ]
+    assert unread == []
+
+
+# dataset.root is interpolated by dvc.yaml itself; `select` takes the candidates' names only
+READ_BY_DVC = {("intake", "root")} | {("select", field) for field in (
+    "model", "weights", "input_px", "epochs", "batch_photographs", "learning_rate", "drop_rate", "drop_path_rate"
+)}  # fmt: skip
+
+
+def fields_of(section: str) -> list[str]:
+    from dr_pipeline.recipes.check import MODELS
+
+    model = MODELS.get(section)
+    if model is None:
+        return []
+    names = []
+    waiting = [model]
+    while waiting:
+        for name, field in waiting.pop().model_fields.items():
+            names.append(name)
+            if hasattr(field.annotation, "model_fields"):
+                waiting.append(field.annotation)
+    return names
+
+
+@pytest.mark.parametrize("path", parameter_files(), ids=lambda path: path.name)
+def test_no_parameter_is_named_as_dvc_metadata(path: Path) -> None:
+    """DVC drops the keys `size` and `nfiles` from its run-cache hash and then restores stale outputs (dvc #10296)."""
+    assert not {"size", "nfiles"} & set(keys_of(yaml.safe_load(path.read_text())))
+
+
+def test_every_section_is_tracked_by_some_stage_or_steers_the_fan_out() -> None:
+    tracked = {name.split(".")[0] for stage in DVC for name in definition(stage).get("params", [])}
+    steering = set(re.findall(r"\$\{(\w+)[.\[}]", (REPOSITORY / "dvc.yaml").read_text())) - {"item", "key"}
+    assert set(SECTIONS) == tracked | steering
+
+
+def test_reports_are_owned_file_by_file() -> None:
+    for stage in DVC:
+        for kind in ("outs", "metrics", "plots"):
+            for out in definition(stage).get(kind, []):
+                path = out if isinstance(out, str) else next(iter(out))
+                assert path not in ("reports", "data", "reports/"), f"{stage} would delete a whole folder"
+
+
+def test_the_ground_truth_of_the_phantom_is_never_read() -> None:
+    readers = [
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / "dr_pipeline").rglob("*.py")
+        if "ground_truth" in path.read_text()
+    ]
+    assert all(name.startswith(("dr_pipeline/intake/phantom/", "dr_pipeline/stages/phantom.py")) for name in readers)

@@ -1,0 +1,49 @@
+"""The exported model is the trained one."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.deployment.export import export_onnx
+from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE, Parity, compare, require
+from dr_pipeline.errors import GateError
+from dr_pipeline.models.factory import create_grader
+
+
+def test_pixels_in_logits_out_any_batch(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    grader = create_grader("mobilenetv3_small_050", input_px=64, drop_rate=0.0, drop_path_rate=0.0).eval()
+    path = tmp_path / "model.onnx"
+    export_onnx(grader, input_px=64, path=path)
+    model = onnx.load(path)
+    assert [item.name for item in model.graph.input] == ["image"]
+    assert [item.name for item in model.graph.output] == ["logits", "probabilities"]
+    exported = OnnxModel(path, threads=1)
+    for batch in (1, 2, 5):
+        pixels = np.random.default_rng(batch).integers(0, 256, (batch, 64, 64, 3), dtype=np.uint8)
+        with torch.inference_mode():
+            reference = grader(torch.from_numpy(pixels)).numpy()
+        parity = compare(reference, exported.logits(pixels))
+        assert parity.n == batch
+        require(parity, where="test")
+
+
+def test_parity_counts_changed_grades() -> None:
+    one = np.array([[5.0, 0, 0, 0, 0], [0, 0, 5.0, 0, 0]], dtype=np.float32)
+    other = np.array([[5.0, 0, 0, 0, 0], [0, 0, 0, 5.0, 0]], dtype=np.float32)
+    assert compare(one, one) == Parity(2, 0, 0.0)
+    parity = compare(one, other)
+    assert parity.changed_grades == 1
+    with pytest.raises(GateError, match="1 of 2 grades"):
+        require(parity, where="model.onnx")
+
+
+def test_a_drift_without_changed_grades_is_refused_too() -> None:
+    with pytest.raises(GateError, match="probabilities differ"):
+        require(Parity(10, 0, 2 * MAX_PROBABILITY_DIFFERENCE), where="model.onnx")
+    with pytest.raises(GateError):
+        require(Parity(10, 0, float("nan")), where="model.onnx")

@@ -1,0 +1,282 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dr_pipeline
+from dr_pipeline import cli
+from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.deployment.selection import RULE, Entrant, Limits, Verdict, select
+from dr_pipeline.errors import GateError
+from dr_pipeline.files import write_csv, write_json
+from tests.bundle_factory import DECISION, FIGURE, FITTED_ON, LATENCY, export_json, onnx_model
+
+SYNTHETIC = Path(dr_pipeline.__file__).parent / "recipes" / "synthetic.yaml"
+LIMITS = Limits(("efficientnet",), latency_budget_ms=50.0, referable_sensitivity_floor=0.8)
+
+
+def _figure(low):
+    return None if low is None else {"value": low + 0.05, "low": low, "high": low + 0.1, "n": 60}
+
+
+def entrant(name, *, low=0.7, p95_ms=30.0, sensitivity=0.9, family="efficientnet", machine="m"):
+    return Entrant(name, family, _figure(low), FIGURE | {"value": sensitivity}, p95_ms, machine)
+
+
+def paired(differences):
+    """Leader less other has this interval, by the other's name."""
+
+    def difference(_leader, other):
+        low, high = differences[other]
+        return {"value": None, "low": low, "high": high, "n": 60}
+
+    return difference
+
+
+def verdicts(selection):
+    return {line.name: line.verdict for line in selection.lines}
+
+
+def test_the_highest_lower_bound_wins_where_the_others_are_behind():
+    entrants = [entrant("a", low=0.7, p95_ms=10), entrant("b", low=0.8, p95_ms=40)]
+    chosen = select(entrants, LIMITS, paired({"a": (0.01, 0.2)}))
+    assert chosen.chosen == chosen.leader == "b"
+    assert verdicts(chosen) == {"a": Verdict.BEHIND, "b": Verdict.CHOSEN}
+
+
+def test_the_fastest_tie_wins():
+    entrants = [entrant("a", low=0.7, p95_ms=10), entrant("b", low=0.8, p95_ms=40), entrant("c", p95_ms=20)]
+    chosen = select(entrants, LIMITS, paired({"a": (-0.01, 0.2), "c": (0.0, 0.1)}))
+    assert (chosen.chosen, chosen.leader) == ("a", "b")
+    assert verdicts(chosen) == {"a": Verdict.CHOSEN, "b": Verdict.TIE, "c": Verdict.TIE}
+
+
+def test_a_faster_candidate_that_is_behind_does_not_win():
+    entrants = [entrant("a", p95_ms=5), entrant("b", low=0.8, p95_ms=40), entrant("c", p95_ms=20)]
+    assert select(entrants, LIMITS, paired({"a": (0.001, 0.2), "c": (-0.1, 0.1)})).chosen == "c"
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, None), (-0.2, -0.1)])
+def test_nobody_is_behind_by_an_undefined_or_a_negative_difference(low, high):
+    entrants = [entrant("a", p95_ms=5), entrant("b", low=0.8, p95_ms=40)]
+    assert select(entrants, LIMITS, paired({"a": (low, high)})).chosen == "a"
+
+
+@pytest.mark.parametrize(
+    ("miss", "reason"),
+    [
+        ({"family": "resnet"}, "family resnet"),
+        ({"p95_ms": 50.1}, "p95 50.1 ms"),
+        ({"p95_ms": float("nan")}, "p95 nan"),
+        ({"sensitivity": 0.799}, "sensitivity 0.799"),
+        ({"sensitivity": None}, "undefined"),
+    ],
+    ids=str,
+)
+def test_what_misses_a_limit_is_shown_but_neither_chosen_nor_leading(miss, reason):
+    best = entrant("best", low=0.95, **miss)
+    chosen = select([best, entrant("fit")], LIMITS, paired({}))
+    assert chosen.chosen == chosen.leader == "fit"
+    line = chosen.lines[0]
+    assert (line.name, line.verdict) == ("best", Verdict.UNFIT)
+    assert reason in line.reasons[0]
+    assert line.behind_leader is None
+
+
+def test_a_limit_that_is_just_met_is_met():
+    assert select([entrant("a", p95_ms=50.0, sensitivity=0.8)], LIMITS, paired({})).chosen == "a"
+
+
+def test_nothing_fits_names_the_nearest_misses_first():
+    entrants = [
+        entrant("far", sensitivity=0.2),
+        entrant("both", p95_ms=51, sensitivity=0.79),
+        entrant("near", p95_ms=51),
+    ]
+    with pytest.raises(GateError) as error:
+        select(entrants, LIMITS, paired({}))
+    said = str(error.value)
+    assert said.index("near:") < said.index("far:") < said.index("both:")
+    assert "p95 51.0 ms is over the budget of 50 ms" in said
+
+
+def test_latencies_of_different_machines_do_not_compare():
+    with pytest.raises(GateError, match="b on n"):
+        select([entrant("a", machine="m"), entrant("b", machine="n")], LIMITS, paired({}))
+
+
+entrants_strategy = st.lists(
+    st.builds(
+        entrant,
+        st.text("abcdefgh", min_size=1, max_size=3),
+        low=st.floats(0, 0.9),
+        p95_ms=st.floats(1, 80),
+        sensitivity=st.floats(0.6, 1),
+        family=st.sampled_from(["efficientnet", "vit"]),
+    ),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda one: one.name,
+)
+
+
+@given(entrants_strategy, st.data())
+def test_properties_of_the_rule(entrants, data):
+    intervals = {
+        one.name: tuple(sorted(data.draw(st.tuples(st.floats(-0.2, 0.3), st.floats(-0.2, 0.3))))) for one in entrants
+    }
+    fit = [
+        one
+        for one in entrants
+        if one.family == "efficientnet" and one.p95_ms <= 50 and one.referable_sensitivity["value"] >= 0.8
+    ]
+    if not fit:
+        with pytest.raises(GateError):
+            select(entrants, LIMITS, paired(intervals))
+        return
+    selection = select(entrants, LIMITS, paired(intervals))
+    by_name = {one.name: one for one in fit}
+    leader, chosen = by_name[selection.leader], by_name[selection.chosen]
+    assert leader.qwk["low"] == max(one.qwk["low"] for one in fit)
+    assert chosen is leader or intervals[chosen.name][0] <= 0
+    assert chosen.p95_ms <= leader.p95_ms
+    assert [line.name for line in selection.lines] == [one.name for one in entrants]
+    assert list(verdicts(selection).values()).count(Verdict.CHOSEN) == 1
+    assert select(entrants[::-1], LIMITS, paired(intervals)).chosen == selection.chosen  # order does not matter
+
+
+def test_the_rule_is_the_designs_sentence():
+    assert RULE.startswith("Among candidates of the deployable families")
+    assert RULE.endswith("Nothing fits → non-zero exit and the nearest misses.")
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """Two candidates' files: `small` is as good as `big` on nearly all photographs, and faster."""
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 5, 80)
+    grades = {"big": true, "small": np.where(np.arange(80) % 20 == 0, (true + 1).clip(max=4), true)}
+    model = onnx_model()
+    for name, predicted in grades.items():
+        rows = [
+            {"image_id": f"i{i}", "group": f"g{i // 2}", "grade": true[i], "predicted": predicted[i]} for i in range(80)
+        ]
+        write_csv(tmp_path / "validation" / name / "predictions.csv", ("image_id", "group", "grade", "predicted"), rows)
+        write_json(tmp_path / "validation" / name / "decision.json", DECISION.to_dict())
+        (tmp_path / "exports" / name).mkdir(parents=True)
+        (tmp_path / "exports" / name / "model.onnx").write_bytes(model)
+        write_json(tmp_path / "exports" / name / "export.json", export_json(model, candidate=name))
+        low = 0.97 if name == "big" else 0.93
+        figures = {"qwk": _figure(low), "referable_sensitivity": FIGURE, "confusion": [[1]], "research_use": "x"}
+        write_json(tmp_path / "reports" / "validation" / f"{name}.json", {"validation": {name: figures}})
+        times = LATENCY | {"p95_ms": 20.0 if name == "big" else 10.0}
+        write_json(tmp_path / "reports" / "latency" / f"{name}.json", {"latency": {name: times}})
+    params = yaml.safe_load(SYNTHETIC.read_text())
+    params["candidates"] = dict.fromkeys(grades, params["candidates"]["lite0"])
+    params["deployment"] = {
+        "families": ["efficientnet"],
+        "latency_budget_ms": 15.0,
+        "referable_sensitivity_floor": 0.8,
+    }
+    params["evaluation"]["bootstrap_replicates"] = 200
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    return tmp_path
+
+
+def _arguments(verb, folder, **others):
+    paths = {
+        "validation": folder / "validation",
+        "validation-reports": folder / "reports" / "validation",
+        "latency": folder / "reports" / "latency",
+        "exports": folder / "exports",
+    } | others
+    return [verb, *(str(word) for name, path in paths.items() for word in (f"--{name}", path))]
+
+
+def _select(folder):
+    return cli.main(_arguments("select", folder, params=folder / "params.yaml", report=folder / "selection.json"))
+
+
+def _package(folder):
+    return cli.main(_arguments("package", folder, selection=folder / "selection.json", out=folder / "release"))
+
+
+def _set_budget(folder, budget_ms):
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["deployment"]["latency_budget_ms"] = budget_ms
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_the_stage_writes_choice_and_table(stage, capsys):
+    assert _select(stage) == 0
+    selection = json.loads((stage / "selection.json").read_text())
+    assert selection["chosen"] == "small"
+    table = {entry["candidate"]: entry for entry in selection["candidates"]}
+    assert table["big"]["verdict"] == "not deployable"
+    assert "over the budget of 15 ms" in table["big"]["reasons"][0]
+    assert "chosen small" in capsys.readouterr().out
+    _set_budget(stage, 100.0)
+    assert _select(stage) == 0
+    selection = json.loads((stage / "selection.json").read_text())
+    table = {entry["candidate"]: entry for entry in selection["candidates"]}
+    assert selection["leader"] == "big"
+    assert table["small"]["qwk_behind_leader"]["value"] > 0
+    assert (table["small"]["qwk_behind_leader"]["low"] > 0) == (selection["chosen"] == "big")
+
+
+def test_the_stage_fails_where_nothing_fits(stage, capsys):
+    _set_budget(stage, 1.0)
+    assert _select(stage) == 2
+    assert "nearest misses" in capsys.readouterr().err
+    assert not (stage / "selection.json").exists()
+
+
+def test_the_stage_refuses_candidates_validated_on_different_photographs(stage, capsys):
+    _set_budget(stage, 100.0)
+    path = stage / "validation" / "small" / "predictions.csv"
+    path.write_text(path.read_text().replace("i7,", "other,"))
+    assert _select(stage) == 2
+    assert "different photographs" in capsys.readouterr().err
+
+
+def test_the_chosen_candidate_is_packed_and_reads_back(stage):
+    assert _select(stage) == 0
+    assert _package(stage) == 0
+    bundle = read_bundle(stage / "release", threads=1)
+    assert bundle.metadata["model"]["candidate"] == "small"
+    assert bundle.metadata["latency"]["p95_ms"] == 10.0
+    assert bundle.metadata["data_hashes"]["splits_sha256"] == FITTED_ON["splits_sha256"]
+    first = {path.name: path.read_bytes() for path in (stage / "release").iterdir()}
+    assert _package(stage) == 0
+    assert {path.name: path.read_bytes() for path in (stage / "release").iterdir()} == first
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"split": "test"}, "fitted on validation only"),
+        ({"split": "train"}, "fitted on validation only"),
+        ({"splits_sha256": "ff" * 32}, "splits_sha256"),
+        ({"fold": "1"}, "fold"),
+    ],
+    ids=str,
+)
+def test_parts_that_do_not_belong_together_are_not_packed(stage, capsys, change, said):
+    assert _select(stage) == 0
+    decision = Decision(1.0, DECISION.cut_points, 0.5, 0.1, FITTED_ON | change)
+    write_json(stage / "validation" / "small" / "decision.json", decision.to_dict())
+    assert _package(stage) == 2
+    assert said in capsys.readouterr().err
+    assert not (stage / "release").exists()
+
+
+def test_another_model_than_the_exported_one_is_not_packed(stage, capsys):
+    assert _select(stage) == 0
+    (stage / "exports" / "small" / "model.onnx").write_bytes(onnx_model(seed=9))
+    assert _package(stage) == 2
+    assert "not the file" in capsys.readouterr().err

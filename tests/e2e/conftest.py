@@ -1,0 +1,127 @@
+"""A small pipeline run, once per test session, in a copy of the repository."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Small enough for two cores and two minutes; every stage runs as it does on real data.
+SMALL = {
+    "phantom": {
+        "default": {
+            "seed": 3,
+            "patients": 60,
+            "grade_shares": [0.3, 0.16, 0.2, 0.17, 0.17],
+            "megapixels": 0.06,
+            "faults": {
+                "exact_duplicates": 2,
+                "near_duplicates": 1,
+                "cross_patient": 1,
+                "contradictions": 1,
+                "exif_turns": 2,
+            },
+        }
+    },
+    "preprocess": {"canvas_px": 96, "num_shards": 3},
+    "candidates": {
+        "lite0": {
+            "model": "efficientnet_lite0",
+            "weights": "none",
+            "input_px": 64,
+            "epochs": 2,
+            "batch_photographs": 16,
+            "learning_rate": 0.002,
+            "drop_rate": 0.0,
+            "drop_path_rate": 0.0,
+        },
+        "small": {
+            "model": "mobilenetv3_small_050",
+            "weights": "none",
+            "input_px": 64,
+            "epochs": 1,
+            "batch_photographs": 16,
+            "learning_rate": 0.002,
+            "drop_rate": 0.0,
+            "drop_path_rate": 0.0,
+        },
+    },
+    "latency": {"warmup_photographs": 2, "num_photographs": 10, "threads": 1},
+    "deployment": {
+        "families": ["efficientnet"],
+        "latency_budget_ms": 10000.0,
+        # two epochs teach nothing: the floor is tested in tests/deployment
+        "referable_sensitivity_floor": 0.0,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A git and DVC workspace, and the programs to drive it."""
+
+    root: Path
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Runs a program of this environment; returns its output, standard error included."""
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        done = subprocess.run(
+            command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert not check or done.returncode == 0, f"{' '.join(command)} → {done.returncode}\n{done.stdout[-6000:]}"
+        return done.stdout
+
+    def repro(self) -> list[str]:
+        """Runs `dvc repro`; returns the stages that ran."""
+        return ran(self.run("dvc", "repro"))
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"^Running stage '([^']+)'", output, flags=re.MULTILINE)
+
+
+def copy_repository(target: Path) -> None:
+    """Copies what git would: tracked files, and new ones that are not ignored."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (REPOSITORY / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, target / name)
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[str]]:
+    """The workspace after its first `dvc repro`, committed, and the stages that ran."""
+    space = Workspace(tmp_path_factory.mktemp("pipeline"))
+    copy_repository(space.root)
+    params = yaml.safe_load((space.root / "params.yaml").read_text())
+    params["evaluation"]["bootstrap_replicates"] = 200
+    (space.root / "params.yaml").write_text(yaml.safe_dump({**params, **SMALL}, sort_keys=False))
+    space.run("git", "init", "-q")
+    stages = space.repro()
+    space.run("git", "add", "-A")
+    space.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "first run")
+    return space, stages
+
+
+@pytest.fixture(scope="session")
+def workspace(first_run: tuple[Workspace, list[str]]) -> Workspace:
+    return first_run[0]

@@ -1,0 +1,155 @@
+"""`dvc repro` from photographs to a bundle that scores a folder; then everything a team does with it."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+from dr_pipeline.schema import PREDICTIONS_COLUMNS
+from tests.e2e.conftest import Workspace, ran
+
+PER_CANDIDATE = ("train", "export", "validate", "latency")
+AFTER = ("select", "package", "test", "report")
+
+
+def listed(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_first_run_runs_every_stage_once(first_run: tuple[Workspace, list[str]]) -> None:
+    workspace, stages = first_run
+    every = workspace.run("dvc", "stage", "list", "--name-only").split()
+    assert sorted(stages) == sorted(every)
+
+
+def test_every_photograph_of_the_data_set_is_accounted_for(workspace: Workspace) -> None:
+    photographs = list((workspace.root / "data/phantom/default/photographs").iterdir())
+    audited = listed(workspace.root / "data/audited.csv")
+    split = listed(workspace.root / "data/splits.csv")
+    assert len(photographs) == len(audited) == len(listed(workspace.root / "data/manifest.csv"))
+    assert len(split) == sum(row["excluded"] == "0" for row in audited)
+
+
+def test_the_audit_finds_what_the_phantom_planted(workspace: Workspace) -> None:
+    truth = json.loads((workspace.root / "data/phantom/default/ground_truth.json").read_text())
+    identical = json.loads((workspace.root / "reports/audit.json").read_text())["identical"]
+    faults = truth["faults"]
+    planted = [
+        sorted((fault["original"], fault["copy"]))
+        for kind in ("exact_duplicates", "cross_patient", "contradictions")
+        for fault in faults[kind]
+    ]
+    assert len(planted) == 4
+    assert sorted(identical) == sorted(planted)
+
+
+def test_metrics_have_the_agreed_names(workspace: Workspace) -> None:
+    shown = json.loads(workspace.run("dvc", "metrics", "show", "--json"))
+    figures = {key: value for file in shown[""]["data"].values() for key, value in file["data"].items()}
+    assert set(figures["test"]["qwk"]) >= {"value", "low", "high", "n"}
+    for candidate in ("lite0", "small"):
+        qwk = figures_of(shown, "validation")[candidate]["qwk"]
+        assert qwk["low"] <= qwk["value"] <= qwk["high"]
+        assert qwk["n"] > 10
+        assert figures_of(shown, "latency")[candidate]["p95_ms"] > 0
+
+
+def figures_of(shown: dict[str, object], kind: str) -> dict[str, dict[str, dict[str, float]]]:
+    files = shown[""]["data"].values()  # type: ignore[index]
+    return {name: value for file in files for name, value in file["data"].get(kind, {}).items()}
+
+
+def test_plots_and_report_are_there_to_look_at(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    assert (tmp_path / "plots" / "index.html").stat().st_size > 1000
+    page = (workspace.root / "reports/index.html").read_text()
+    assert "not a medical device" in page.lower()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert 'src="data:image/' in page
+
+
+def test_the_deployed_model_is_of_a_deployable_family(workspace: Workspace) -> None:
+    assert json.loads((workspace.root / "reports/selection.json").read_text())["chosen"] == "lite0"
+
+
+def test_a_second_run_does_nothing_but_look_at_the_machine(workspace: Workspace) -> None:
+    assert workspace.repro() == ["machine"]
+
+
+def test_a_changed_module_concerns_exactly_the_stages_that_import_it(workspace: Workspace) -> None:
+    stages = yaml.safe_load((workspace.root / "dvc.yaml").read_text())["stages"]
+    for name in ("dr_pipeline/metrics/kappa.py", "dr_pipeline/fundus/disc.py", "dr_pipeline/intake/audit.py"):
+        module = workspace.root / name
+        before = module.read_bytes()
+        module.write_bytes(before + b"# changed\n")
+        status = json.loads(workspace.run("dvc", "status", "--json"))
+        module.write_bytes(before)
+        concerned = {
+            stage.split("@")[0] for stage, changes in status.items() if any(name in str(change) for change in changes)
+        }
+        assert concerned == {stage for stage, body in stages.items() if name in body.get("do", body)["deps"]}, name
+
+
+def test_a_folder_with_rubbish_is_scored_without_losing_a_file(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "clinic" / "2026"
+    folder.mkdir(parents=True)
+    photographs = sorted((workspace.root / "data/phantom/default/photographs").iterdir())[:6]
+    for photograph in photographs:
+        shutil.copy(photograph, folder)
+    (folder / "half.jpg").write_bytes(photographs[0].read_bytes()[:3000])
+    (folder / "empty.png").touch()
+    (folder / "=cmd.jpg").write_text("not a photograph")
+    (tmp_path / "clinic" / "notes.txt").write_text("hello")
+    out = tmp_path / "predictions.csv"
+    said = workspace.run(
+        "dr-pipeline", "score", str(tmp_path / "clinic"), "--bundle", "data/release", "--out", str(out)
+    )
+    rows = listed(out)
+    assert tuple(rows[0]) == PREDICTIONS_COLUMNS
+    assert len(rows) == 10
+    assert sum(row["status"] == "failed" for row in rows) == 4
+    assert all(row["reason"] for row in rows if row["status"] == "failed")
+    assert "10" in said
+
+
+def test_a_changed_byte_in_the_bundle_stops_scoring(workspace: Workspace, tmp_path: Path) -> None:
+    bundle = tmp_path / "release"
+    shutil.copytree(workspace.root / "data/release", bundle)
+    workspace.run("dr-pipeline", "verify", str(bundle))
+    model = bundle / "model.onnx"
+    model.chmod(0o644)
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    said = workspace.run("dr-pipeline", "verify", str(bundle), check=False)
+    assert "model.onnx" in said
+    assert "Traceback" not in said
+
+
+def test_the_tracking_store_is_rebuilt_from_the_files(workspace: Workspace) -> None:
+    (workspace.root / "mlflow.db").unlink()
+    workspace.run("dr-pipeline", "track", "rebuild")
+    assert (workspace.root / "mlflow.db").stat().st_size > 0
+
+
+def test_a_colleague_pulls_the_same_state(workspace: Workspace, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    workspace.run("dvc", "remote", "add", "--local", "--default", "--force", "team", str(remote))
+    workspace.run("dvc", "push")
+    colleague = Workspace(tmp_path / "colleague")
+    workspace.run("git", "clone", "-q", str(workspace.root), str(colleague.root))
+    colleague.run("dvc", "remote", "add", "--local", "--default", "team", str(remote))
+    colleague.run("dvc", "pull")
+    assert colleague.repro() == ["machine"]
+    assert (colleague.root / "data/release/model.onnx").is_file()
+
+
+def test_an_experiment_with_one_candidates_parameter_runs_only_its_stages(workspace: Workspace) -> None:
+    output = workspace.run("dvc", "exp", "run", "-S", "candidates.small.learning_rate=0.001")
+    assert set(ran(output)) <= {f"{stage}@small" for stage in PER_CANDIDATE} | {"machine", *AFTER}
+    assert {f"{stage}@small" for stage in PER_CANDIDATE} <= set(ran(output))
+    difference = json.loads(workspace.run("dvc", "metrics", "diff", "--json"))
+    assert any("small" in path for path in difference.get("diff", difference))

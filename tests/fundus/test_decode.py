@@ -1,0 +1,234 @@
+"""Every format and oddity gets its one declared policy; nothing broken gives a picture."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.cv import cv2
+from dr_pipeline.fundus.decode import MIN_OVERSAMPLING, decode, decode_png, jpeg_scale, read_header
+from dr_pipeline.fundus.header import Header
+from tests.fundus.fundus_drawings import (
+    draw_fundus,
+    encode,
+    exif_block,
+    gif,
+    jpeg,
+    jpeg_claiming,
+    multipage,
+    pil_file,
+    plain_tiff,
+    png_chunk,
+    png_header_only,
+    unturned,
+    with_jpeg_exif,
+    with_png_chunk,
+)
+
+PICTURE = draw_fundus(240, 200, 118, 103, 95)
+JPEG, PNG = jpeg(PICTURE), encode(PICTURE, ".png")
+TIFF, BMP = encode(PICTURE, ".tiff"), encode(PICTURE, ".bmp")
+WEBP = encode(PICTURE, ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
+FILES = {"jpeg": JPEG, "png": PNG, "tiff": TIFF, "bmp": BMP, "webp": WEBP}
+PROGRESSIVE = encode(PICTURE, ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+
+BAD = {
+    "zero bytes": (b"", "empty"),
+    "one byte": (b"\xff", "not a JPEG"),
+    "text named .jpg": (b"Dear colleague, please find the photograph attached.\n" * 40, "not a JPEG"),
+    "html error page": (b"<!DOCTYPE html><html><body>404</body></html>", "not a JPEG"),
+    "gif, animated": (gif(PICTURE), "not a JPEG"),
+    "jpeg signature alone": (b"\xff\xd8\xff", "truncated JPEG"),
+    "jpeg cut in its header": (JPEG[:100], "truncated JPEG"),
+    "jpeg cut at 30 %": (JPEG[: len(JPEG) * 3 // 10], "truncated JPEG"),
+    "jpeg cut at 95 %": (JPEG[: len(JPEG) * 95 // 100], "truncated JPEG"),
+    "jpeg without its last byte": (JPEG[:-1], "truncated JPEG"),
+    "progressive jpeg cut in half": (PROGRESSIVE[: len(PROGRESSIVE) // 2], "truncated JPEG"),
+    "jpeg cut, end marker added": (JPEG[: len(JPEG) // 2] + b"\xff\xd9", "truncated JPEG"),
+    "jpeg cut, thumbnail whole": (with_jpeg_exif(JPEG[:-900], exif_block(1) + JPEG[-900:]), "truncated JPEG"),
+    "jpeg, rest zeros": (JPEG[: len(JPEG) // 2] + bytes(len(JPEG) // 2), "truncated JPEG"),
+    "jpeg of random segments": (JPEG[:20] + bytes(range(256)) * 8, "JPEG"),
+    "jpeg without a frame": (b"\xff\xd8\xff\xda\0\x02\xff\xd9", "0×0"),
+    "cmyk jpeg": (pil_file(PICTURE, "JPEG", "CMYK"), "CMYK"),
+    "png signature alone": (PNG[:8], "truncated PNG"),
+    "png cut in IHDR": (PNG[:20], "truncated PNG"),
+    "png cut at 50 %": (PNG[: len(PNG) // 2], "truncated PNG"),
+    "png without IEND": (PNG[:-12], "truncated PNG"),
+    "png with a changed byte": (PNG[:5000] + bytes([PNG[5000] ^ 1]) + PNG[5001:], "checksum"),
+    "png, animated": (with_png_chunk(PNG, b"acTL", bytes(8)), "animated PNG"),
+    "png without pixels": (png_header_only(300, 300), "truncated or corrupt"),
+    "png bomb": (png_header_only(50_000, 50_000), "megapixels"),
+    "jpeg bomb": (jpeg_claiming(JPEG, 65_000, 65_000), "megapixels"),
+    "1×1": (encode(PICTURE[:1, :1], ".png"), "1×1"),
+    "a strip": (encode(PICTURE[:40], ".png"), "240×40"),
+    "tiff cut": (TIFF[: len(TIFF) // 2], "truncated"),
+    "tiff header alone": (TIFF[:8], "truncated TIFF"),
+    "tiff of two pages": (multipage(PICTURE, "TIFF"), "TIFF of 2 pages"),
+    "tiff of floats with NaN": (encode(np.full((80, 80), np.nan, np.float32), ".tiff"), "floating-point"),
+    "cmyk tiff": (pil_file(PICTURE, "TIFF", "CMYK"), "CMYK"),
+    "tiff whose directory names itself": (b"II*\0" + b"\x08\0\0\0" + b"\0\0" + b"\x08\0\0\0", "TIFF of 1000 pages"),
+    "bmp cut": (BMP[:-1], "truncated BMP"),
+    "webp cut": (WEBP[: len(WEBP) // 2], "truncated WebP"),
+    "webp, animated": (multipage(PICTURE, "WEBP"), "animated WebP"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_with_its_reason(name):
+    data, reason = BAD[name]
+    with pytest.raises(ImageError, match=reason):
+        decode(data, 64)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    start = time.perf_counter()
+    for name in ("png bomb", "jpeg bomb"):
+        with pytest.raises(ImageError):
+            decode(BAD[name][0], 64)
+    assert time.perf_counter() - start < 0.2
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(sorted(FILES)))
+def test_a_file_cut_anywhere_is_refused(data, kind):
+    whole = FILES[kind]
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    with pytest.raises(ImageError):
+        decode(whole[:cut], 64)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(sorted(FILES)))
+def test_changed_bytes_give_a_picture_or_a_reason_and_nothing_else(data, kind):
+    damaged = bytearray(FILES[kind])
+    for _ in range(data.draw(st.integers(1, 8))):
+        damaged[data.draw(st.integers(0, min(400, len(damaged) - 1)))] = data.draw(st.integers(0, 255))
+    try:
+        decoded = decode(bytes(damaged), 64)
+    except ImageError as error:
+        assert error.what  # noqa: PT017
+    else:
+        assert decoded.pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_every_format_gives_the_same_upright_rgb(kind):
+    decoded = decode(FILES[kind], 200)
+    assert (decoded.width, decoded.height, decoded.scale, decoded.grey) == (240, 200, 1, False)
+    assert decoded.pixels.shape == (200, 240, 3)
+    assert decoded.pixels.flags.c_contiguous
+    difference = np.abs(decoded.pixels.astype(int) - PICTURE)
+    assert difference.mean() < (3 if kind == "jpeg" else 1e-9)
+
+
+def test_trailing_bytes_after_the_end_are_tolerated():
+    assert np.array_equal(decode(JPEG + b"\0" * 500, 200).pixels, decode(JPEG, 200).pixels)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_eight_orientations_are_applied_exactly_once(orientation, order):
+    stored = unturned(PICTURE, orientation)
+    block = exif_block(orientation, order)
+    exact = decode(with_png_chunk(encode(stored, ".png"), b"eXIf", block), 200)
+    assert np.array_equal(exact.pixels, PICTURE)
+    assert (exact.width, exact.height) == (240, 200)
+    lossy = decode(with_jpeg_exif(jpeg(stored), block), 200)
+    assert np.abs(lossy.pixels.astype(int) - PICTURE).mean() < 3
+    webp = decode(pil_file(stored, "WEBP", lossless=True, exif=b"Exif\0\0" + block), 200)
+    assert np.array_equal(webp.pixels, PICTURE)
+    for pixels in (stored, stored.astype(np.uint16) * 257):
+        assert np.array_equal(decode(plain_tiff([pixels], orientation=orientation), 200).pixels, PICTURE)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_our_turn_is_opencvs_also_when_reduced(orientation):
+    data = with_jpeg_exif(jpeg(unturned(PICTURE, orientation)), exif_block(orientation))
+    theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_2)[..., ::-1]
+    ours = decode(data, 50)
+    assert ours.scale == 2
+    assert (ours.width, ours.height) == (240, 200)
+    assert np.array_equal(ours.pixels, theirs)
+
+
+@pytest.mark.parametrize("block", [b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"\0" * 40, exif_block(0), exif_block(9)])
+def test_a_corrupt_exif_block_counts_as_upright(block):
+    assert np.array_equal(decode(with_jpeg_exif(JPEG, block), 200).pixels, decode(JPEG, 200).pixels)
+
+
+def test_sixteen_bits_are_scaled_from_the_full_range():
+    deep = PICTURE.astype(np.uint16) * 257
+    for extension in (".png", ".tiff"):
+        assert np.array_equal(decode(encode(deep, extension), 200).pixels, PICTURE)
+    ramp = np.broadcast_to(np.linspace(0, 65535, 256).astype(np.uint16)[None, :, None], (80, 256, 3)).copy()
+    assert np.array_equal(decode(encode(ramp, ".png"), 80).pixels, np.rint(ramp / 257).astype(np.uint8))
+
+
+@pytest.mark.parametrize("extension", [".png", ".tiff", ".webp"])
+def test_transparency_lies_over_black(extension):
+    alpha = np.zeros((200, 240, 1), np.uint8)
+    alpha[:, 120:] = 255
+    hidden = PICTURE.copy()
+    hidden[:, :120] = 255  # what a drawing program leaves under transparent pixels
+    parameters = (cv2.IMWRITE_WEBP_QUALITY, 101) if extension == ".webp" else ()
+    pixels = decode(encode(np.dstack((hidden, alpha)), extension, *parameters), 200).pixels
+    assert not pixels[:, :120].any()
+    assert np.array_equal(pixels[:, 120:], PICTURE[:, 120:])
+
+
+def test_a_palette_with_transparency_and_sixteen_bit_alpha_are_read():
+    paletted = pil_file(PICTURE, "PNG", "P", transparency=0)
+    assert decode(paletted, 200).pixels.shape == PICTURE.shape
+    deep = np.dstack((PICTURE, np.full((200, 240), 255, np.uint8))).astype(np.uint16) * 257
+    assert np.array_equal(decode(encode(deep, ".png"), 200).pixels, PICTURE)
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".tiff"])
+def test_grey_gives_three_equal_channels_and_says_so(extension):
+    decoded = decode(encode(PICTURE[..., 1], extension), 200)
+    assert decoded.grey
+    assert np.array_equal(decoded.pixels[..., 0], decoded.pixels[..., 2])
+
+
+@given(width=st.integers(64, 12_000), height=st.integers(64, 12_000), canvas_px=st.integers(64, 2048))
+def test_the_reduced_side_stays_twice_the_canvas(width, height, canvas_px):
+    scale = jpeg_scale(Header("jpeg", width, height, 3, 8, alpha=False, orientation=1), canvas_px)
+    shorter = min(width, height)
+    assert scale in (1, 2, 4)
+    assert scale == 1 or shorter / scale >= MIN_OVERSAMPLING * canvas_px
+    assert scale == 4 or shorter // (2 * scale) < MIN_OVERSAMPLING * canvas_px  # no slower than it must be
+    assert jpeg_scale(Header("png", width, height, 3, 8, alpha=False, orientation=1), canvas_px) == 1
+
+
+def test_the_pixel_hash_knows_pixels_and_not_bytes():
+    plain, tagged = decode(JPEG, 200), decode(with_jpeg_exif(JPEG, exif_block(1)), 200)
+    assert plain.pixel_sha256 == tagged.pixel_sha256
+    assert decode(PNG, 200).pixel_sha256 == decode(TIFF, 200).pixel_sha256 == decode(BMP, 200).pixel_sha256
+    assert decode(encode(PICTURE.transpose(1, 0, 2).copy(), ".png"), 200).pixel_sha256 != decode(PNG, 200).pixel_sha256
+    assert decode(JPEG, 50).pixel_sha256 != plain.pixel_sha256
+
+
+def test_the_header_alone_tells_the_facts():
+    header = read_header(with_jpeg_exif(JPEG, exif_block(6)))
+    assert header == Header("jpeg", 240, 200, 3, 8, alpha=False, orientation=6)
+    assert read_header(PNG) == Header("png", 240, 200, 3, 8, alpha=False, orientation=1)
+
+
+def test_a_thumbnail_page_is_no_second_picture():
+    pages = [PICTURE, PICTURE[::2, ::2][:100, :120]]
+    assert np.array_equal(decode(plain_tiff(pages, subfiles=(0, 1)), 200).pixels, PICTURE)
+    with pytest.raises(ImageError, match="2 pages"):
+        decode(plain_tiff(pages), 200)
+
+
+def test_a_canvas_comes_back_from_png():
+    assert np.array_equal(decode_png(PNG), PICTURE)
+
+
+def test_a_chunk_after_the_pixels_is_checked_too():
+    broken = PNG[:-12] + png_chunk(b"tEXt", b"a\0b")[:-1] + b"\0" + PNG[-12:]
+    with pytest.raises(ImageError, match="checksum"):
+        decode(broken, 64)

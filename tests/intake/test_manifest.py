@@ -1,0 +1,117 @@
+"""The stage `intake`: manifest.csv and intake.json, the same bytes for the same data."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dr_pipeline.cli import EXIT_USER_ERROR, main
+from dr_pipeline.errors import DataError
+from dr_pipeline.files import read_csv, read_json, sha256_bytes
+from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, RESEARCH_USE
+from dr_pipeline.stages import intake
+from tests.conftest import REPOSITORY
+from tests.intake.layouts import aptos
+
+
+def run(root: Path, out: Path, adapter: str = "aptos2019") -> tuple[list[dict[str, str]], dict]:
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params["dataset"]["adapter"] = adapter
+    out.mkdir(exist_ok=True)
+    (out / "params.yaml").write_text(yaml.safe_dump(params))
+    intake.run(
+        argparse.Namespace(
+            params=out / "params.yaml", root=root, manifest=out / "manifest.csv", report=out / "intake.json"
+        )
+    )
+    rows = read_csv(out / "manifest.csv", MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    return rows, read_json(out / "intake.json")
+
+
+def test_one_row_per_photograph_sorted_with_the_hash_of_its_bytes(tmp_path: Path) -> None:
+    root = aptos(tmp_path / "data", ["b,4", "a10,0", "a9,1", "gone,2"], ["a9.png", "a10.png", "b.png", "new.png"])
+    rows, report = run(root, tmp_path / "out")
+    assert [row["image_id"] for row in rows] == ["a10", "a9", "b"]
+    assert tuple(rows[0]) == MANIFEST_COLUMNS
+    for row in rows:
+        assert row["sha256"] == sha256_bytes((root / row["path"]).read_bytes())
+        assert (row["source"], row["excluded"], row["pixel_sha256"], row["patient_id"]) == ("aptos2019", "0", "", "")
+    assert report["grades"] == {"0": 1, "1": 1, "2": 0, "3": 0, "4": 1}
+    assert report["orphans"] == {"rows": ["gone"], "files": ["train_images/new.png"]}
+    assert report["patient_ids"] == {"known": False, "photographs_without": 3}
+    assert report["research_use"] == RESEARCH_USE
+    assert report["provenance"]["citation"]
+
+
+def test_absent_grades_unknown_patients_and_ungraded_photographs_are_warnings(tmp_path: Path) -> None:
+    root = aptos(tmp_path / "data", ["a,0", "b,"], ["a.png", "b.png"])
+    _, report = run(root, tmp_path / "out")
+    text = "\n".join(report["warnings"])
+    assert all(f"grade {grade} " in text for grade in (1, 2, 3, 4))
+    assert "grade 0 " not in text
+    assert "1 photographs have no grade" in text
+    assert "patient ids are unknown" in text
+    assert report["ungraded"] == 1
+
+
+def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    root = aptos(tmp_path / "data", [f"i{n},{n % 5}" for n in range(30)], [f"i{n}.png" for n in range(30)])
+    run(root, tmp_path / "one")
+    run(root, tmp_path / "two")
+    for name in ("manifest.csv", "intake.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_missing_root_and_a_dangling_link_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="recipe NAME --root"):
+        run(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(DataError, match="link leads nowhere"):
+        run(tmp_path / "link", tmp_path / "out")
+
+
+def test_photographs_that_cannot_be_read_are_listed_together(tmp_path: Path) -> None:
+    root = aptos(tmp_path / "data", ["a,0", "b,1", "c,2"], ["a.png"])
+    (root / "train_images" / "b.png").symlink_to(root / "nowhere.png")
+    os.mkfifo(root / "train_images" / "c.png")
+    with pytest.raises(DataError, match=r"b\.png: No such file.*c\.png: no regular file \(2 in all\)"):
+        run(root, tmp_path / "out")
+    assert not (tmp_path / "out" / "manifest.csv").exists()
+
+
+def test_rows_and_files_that_never_meet_are_refused(tmp_path: Path) -> None:
+    root = aptos(tmp_path / "data", ["a,0", "b,1"], ["x.png"])
+    with pytest.raises(DataError, match=r"no row of the label table has its photograph.*a, b \(2 in all\)"):
+        run(root, tmp_path / "out")
+
+
+def test_a_data_set_without_a_single_grade_is_refused(tmp_path: Path) -> None:
+    root = aptos(tmp_path / "data", ["a,", "b,"], ["a.png", "b.png"])
+    with pytest.raises(DataError, match="not one photograph has a grade"):
+        run(root, tmp_path / "out")
+
+
+def test_names_that_a_spreadsheet_or_a_shell_would_stumble_over_survive(tmp_path: Path) -> None:
+    names = ["=cmd.png", "-rf.png", "new\nline.png", 'quote".png', "comma,.png", "👁.png"]
+    for name in names:
+        (tmp_path / "data" / "3").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "3" / name).write_bytes(name.encode())
+    rows, _ = run(tmp_path / "data", tmp_path / "out", "folder")
+    assert {row["path"] for row in rows} == {f"3/{name}" for name in names}
+
+
+def test_the_command_line_says_one_message_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params["dataset"]["adapter"] = "aptos2019"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    root = aptos(tmp_path / "data", ["a,0", "b,9"], ["a.png", "b.png"])
+    paths = {"params": "params.yaml", "manifest": "manifest.csv", "report": "intake.json"}
+    arguments = [word for name, path in paths.items() for word in (f"--{name}", str(tmp_path / path))]
+    code = main(["intake", "--root", str(root), *arguments])
+    error = capsys.readouterr().err
+    assert code == EXIT_USER_ERROR
+    assert "b: '9' (1 in all)" in error
+    assert "train.csv" in error
+    assert "Traceback" not in error

@@ -1,0 +1,88 @@
+"""ROC and calibration agree with scikit-learn and with what they are defined to be."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import roc_curve as sklearn_roc_curve
+
+from dr_pipeline.bundle.decision import softmax
+from dr_pipeline.metrics.calibration import (
+    TEMPERATURE_LIMITS,
+    brier_scores,
+    calibration_error,
+    calibration_terms,
+    fit_temperature,
+    negative_log_likelihood,
+    reliability,
+)
+from dr_pipeline.metrics.curves import roc_auc, roc_curve, weighted_roc_auc
+
+
+def test_auc_equals_sklearn_with_ties_and_weights() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        scores, positive = rng.integers(0, 8, 40) / 8, rng.random(40) < 0.4
+        if positive.all() or not positive.any():
+            continue
+        assert roc_auc(scores, positive) == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
+        weights = rng.integers(0, 4, (2, 40)).astype(float)
+        found = weighted_roc_auc(scores, positive, weights)
+        for row in range(2):
+            theirs = roc_auc_score(positive, scores, sample_weight=weights[row])
+            assert found[row] == pytest.approx(theirs, abs=1e-12)
+
+
+def test_auc_of_one_kind_is_undefined() -> None:
+    assert math.isnan(roc_auc(np.array([0.1, 0.2]), np.array([True, True])))
+    assert math.isnan(roc_auc(np.array([]), np.array([], dtype=bool)))
+
+
+def test_roc_curve_equals_sklearn() -> None:
+    rng = np.random.default_rng(1)
+    scores, positive = rng.integers(0, 20, 200) / 20, rng.random(200) < 0.5
+    points = roc_curve(scores, positive)
+    false_positive, true_positive, thresholds = sklearn_roc_curve(positive, scores, drop_intermediate=False)
+    assert points == pytest.approx(np.stack([false_positive, true_positive, thresholds], axis=1))
+    with pytest.raises(ValueError):
+        roc_curve(scores, np.ones(200, dtype=bool))
+
+
+def test_brier_of_two_grades_is_twice_the_binary_one() -> None:
+    rng = np.random.default_rng(2)
+    p, true = rng.random(100), rng.integers(0, 2, 100)
+    ours = brier_scores(np.stack([1 - p, p], axis=1), true).mean()
+    assert ours == pytest.approx(2 * brier_score_loss(true, p))
+
+
+def test_calibration_error_of_calibrated_and_of_boastful_probabilities() -> None:
+    rng = np.random.default_rng(3)
+    logits = 2 * rng.normal(size=(20_000, 5))
+    true = np.array([rng.choice(5, p=row) for row in softmax(logits)])
+    honest = calibration_error(calibration_terms(softmax(logits), true).sum(axis=0))
+    boastful = calibration_error(calibration_terms(softmax(3 * logits), true).sum(axis=0))
+    assert honest < 0.02
+    assert boastful > 0.15
+    bins = reliability(softmax(logits), true)
+    assert sum(b.n for b in bins) == 20_000
+    assert all(abs(b.accuracy - b.confidence) < 0.05 for b in bins if b.n > 500)
+
+
+def test_temperature_is_found_again_and_is_the_minimum() -> None:
+    rng = np.random.default_rng(4)
+    logits = 2 * rng.normal(size=(20_000, 5))
+    true = np.array([rng.choice(5, p=row) for row in softmax(logits)])
+    assert fit_temperature(logits * 2.5, true) == pytest.approx(2.5, rel=0.03)
+    found = fit_temperature(logits[:100], true[:100])
+    best = negative_log_likelihood(logits[:100], true[:100], found)
+    grid = np.geomspace(*TEMPERATURE_LIMITS, 400)
+    assert best <= min(negative_log_likelihood(logits[:100], true[:100], t) for t in grid) + 1e-9
+
+
+def test_temperature_stays_within_its_limits() -> None:
+    perfect = 10 * np.eye(5)
+    assert fit_temperature(perfect, np.arange(5)) == pytest.approx(TEMPERATURE_LIMITS[0], rel=1e-5)
+    assert fit_temperature(perfect, np.arange(5)[::-1].copy()) == pytest.approx(TEMPERATURE_LIMITS[1], rel=1e-5)
+    with pytest.raises(ValueError):
+        fit_temperature(np.zeros((0, 5)), np.zeros(0, dtype=np.int64))

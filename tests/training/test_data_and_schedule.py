@@ -1,0 +1,132 @@
+"""What the loop is fed: order, augmentation, class weights, learning rate, averaging."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim.swa_utils import AveragedModel
+
+from dr_pipeline.params.load import load_section
+from dr_pipeline.params.training import Augmentation, Training
+from dr_pipeline.training.augment import augmenter
+from dr_pipeline.training.dataset import EpochOrder, GradedCanvases, class_weights, derived_seed
+from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+AUGMENTATION = load_section(REPOSITORY / "params.yaml", "training", Training).augmentation
+ALL_OFF = Augmentation(
+    rotation_deg=0.0, flip=False, scale=0.0, translation=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0,
+    blur_probability=0.0, jpeg_probability=0.0,
+)  # fmt: skip
+
+
+class Store:
+    """Stands for a CanvasStore: noise canvases, each its own."""
+
+    def read(self, image_id: str) -> np.ndarray:
+        return np.random.default_rng(int(image_id)).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+
+
+def data(*, augment: bool) -> GradedCanvases:
+    return GradedCanvases(
+        Store(),  # type: ignore[arg-type]
+        [str(number) for number in range(6)],
+        [0, 1, 2, 3, 4, 0],
+        input_px=32,
+        augment=augmenter(AUGMENTATION) if augment else None,
+        seed=5,
+    )
+
+
+def test_a_photograph_depends_on_seed_epoch_and_position_alone() -> None:
+    one, other = data(augment=True), data(augment=True)
+    wanted = {index: other[index][0] for index in [(1, 3), (0, 2), (0, 3)]}  # drawn in another order
+    for index in [(0, 2), (0, 3), (1, 3)]:
+        assert torch.equal(one[index][0], wanted[index])
+    assert not torch.equal(wanted[0, 3], wanted[1, 3])
+
+
+def test_without_augmentation_the_model_sees_what_scoring_sees() -> None:
+    from dr_pipeline.fundus.pixel_path import model_input
+
+    image, grade = data(augment=False)[9, 4]
+    assert torch.equal(image, torch.from_numpy(model_input(Store().read("4"), 32)))
+    assert grade == 4
+
+
+def test_augmentation_keeps_shape_type_and_can_be_off() -> None:
+    canvas = Store().read("1")
+    changed = augmenter(AUGMENTATION)(canvas, 1)
+    assert changed.shape == canvas.shape
+    assert changed.dtype == np.uint8
+    assert np.array_equal(augmenter(ALL_OFF)(canvas, 1), canvas)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rotation_deg": 90.0}, {"flip": True}, {"scale": 0.2}, {"translation": 0.2}, {"brightness": 0.3},
+        {"contrast": 0.3}, {"saturation": 0.3}, {"hue": 0.1}, {"blur_probability": 1.0}, {"jpeg_probability": 1.0},
+    ],
+)  # fmt: skip
+def test_each_augmentation_parameter_has_an_effect(change: dict[str, float]) -> None:
+    canvas = Store().read("1")
+    augment = augmenter(ALL_OFF.model_copy(update=change))
+    assert any(not np.array_equal(augment(canvas, seed), canvas) for seed in range(4))
+
+
+def test_augmentation_never_loses_the_disc() -> None:
+    """A white disc stays mostly in view at the default strengths: no crop takes the periphery away."""
+    yy, xx = np.mgrid[:128, :128] - 63.5
+    canvas = np.repeat(((xx**2 + yy**2 < 63**2) * 200).astype(np.uint8)[..., None], 3, axis=2)
+    augment = augmenter(AUGMENTATION)
+    shares = [(augment(canvas, seed)[..., 0] > 60).sum() / (canvas[..., 0] > 0).sum() for seed in range(50)]
+    assert min(shares) > 0.8
+
+
+def test_an_epoch_has_each_photograph_once_in_an_order_of_its_own() -> None:
+    order = EpochOrder(50, shuffle=True, seed=1)
+    first = list(order)
+    order.epoch = 1
+    second = list(order)
+    assert sorted(position for _, position in first) == list(range(50))
+    assert {epoch for epoch, _ in second} == {1}
+    assert [p for _, p in first] != [p for _, p in second]
+    order.epoch = 0
+    assert list(order) == first
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=200), st.floats(0, 1))
+def test_class_weights_have_mean_one_and_follow_the_exponent(grades: list[int], exponent: float) -> None:
+    weights = class_weights(grades, exponent, 5).numpy()
+    counts = np.bincount(grades, minlength=5)
+    assert np.isclose((weights * counts).sum() / counts.sum(), 1.0, atol=1e-5)
+    assert (weights[counts == 0] == 0).all()
+    present = np.flatnonzero(counts)
+    ratio = weights[present] / weights[present[0]]
+    assert np.allclose(ratio, (counts[present] / counts[present[0]]) ** -exponent, rtol=1e-4)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    rates = [warmup_cosine(step, num_steps=100, warmup_share=0.1) for step in range(100)]
+    assert np.allclose(rates[:10], np.linspace(0.1, 1.0, 10))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+    assert 0 <= rates[-1] < 0.001
+
+
+def test_the_average_forgets_its_random_start() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = AveragedModel(model, multi_avg_fn=MovingAverage(0.999), use_buffers=True)
+    torch.nn.init.constant_(model.weight, 1.0)
+    torch.nn.init.constant_(average.module.weight, 100.0)
+    for _ in range(100):
+        average.update_parameters(model)
+    assert average.module.weight.item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_derived_seeds_differ() -> None:
+    assert len({derived_seed(1, epoch, position) for epoch in range(20) for position in range(50)}) == 1000
