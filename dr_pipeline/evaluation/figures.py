@@ -84,6 +84,7 @@ def all_and_gradable(
     kept = np.flatnonzero(gradable)
     result = figures(decided, true, groups, params)
     result["gradable"] = figures(_taken(decided, kept), true[kept], [groups[row] for row in kept.tolist()], params)
+    result["confidence"] = params.confidence
     result["ungradable_by_grade"] = {str(grade): int(np.sum(~gradable & (true == grade))) for grade in GRADES}
     return result
 

@@ -54,7 +54,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "the weights are missing", where=str(path), todo="give them with `dr-pipeline recipe … --weights PATH`"
         )
     try:
-        if path.suffix != ".safetensors":
+        if path.resolve().suffix != ".safetensors":  # `data/weights` is a link to the file
             loaded = torch.load(path, map_location="cpu", weights_only=True)
             loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
         else:

@@ -1,4 +1,4 @@
-"""How figures get their intervals, and how decisions are fitted on validation."""
+"""How figures get their intervals."""
 
 from pydantic import Field
 
@@ -6,10 +6,8 @@ from dr_pipeline.params.section import Section
 
 
 class Evaluation(Section):
-    """Bootstrap, confidence and the operating point wanted."""
+    """Bootstrap and confidence level."""
 
     bootstrap_replicates: int = Field(ge=100)
     bootstrap_seed: int = Field(ge=0)
     confidence: float = Field(gt=0.5, lt=1)
-    target_referable_sensitivity: float = Field(gt=0.5, lt=1)
-    human_review_share: float = Field(ge=0, lt=1)

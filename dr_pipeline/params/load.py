@@ -28,6 +28,7 @@ SECTIONS = (
     "candidates",
     "folds",
     "evaluation",
+    "operating_point",
     "latency",
     "deployment",
 )

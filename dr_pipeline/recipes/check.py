@@ -12,6 +12,7 @@ from dr_pipeline.params.deployment import Deployment
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.params.latency import Latency
 from dr_pipeline.params.load import SECTIONS, read_document, validate
+from dr_pipeline.params.operating_point import OperatingPoint
 from dr_pipeline.params.phantom import Phantom
 from dr_pipeline.params.preprocess import Preprocess
 from dr_pipeline.params.section import Section
@@ -25,6 +26,7 @@ _SINGLE: dict[str, type[Section]] = {
     "split": SplitParams,
     "training": Training,
     "evaluation": Evaluation,
+    "operating_point": OperatingPoint,
     "latency": Latency,
     "deployment": Deployment,
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
 
-PARAMS: tuple[str, ...] = ("evaluation",)
+PARAMS: tuple[str, ...] = ("evaluation", "operating_point")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +39,13 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.fundus.canvases import CanvasStore
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.load import load_section
+    from dr_pipeline.params.operating_point import OperatingPoint
     from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.splitting.read import part, read_splits
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "evaluation", Evaluation)
+    wanted = load_section(args.params, "operating_point", OperatingPoint)
     export = read_json(args.export / "export.json")
     store = CanvasStore(args.canvases)
     splits_sha256 = sha256_file(args.splits)
@@ -71,8 +73,8 @@ def run(args: argparse.Namespace) -> Outcome:
     with tracked("validate", candidate=args.candidate, fold=args.fold) as tracker:
         logits = canvas_logits(model.logits, store, [row.image_id for row in rows], model.input_px)
         provenance = {"split": Split.VALIDATION.value, "splits_sha256": splits_sha256, "fold": str(args.fold)}
-        decision = fit_decision(logits, grades, groups, params, provenance)
-        judged = cross_fitted(logits, grades, groups, params)
+        decision = fit_decision(logits, grades, groups, wanted, seed=params.bootstrap_seed, provenance=provenance)
+        judged = cross_fitted(logits, grades, groups, wanted, seed=params.bootstrap_seed)
         report = all_and_gradable(judged, grades, groups, statuses, params) | {
             "research_use": RESEARCH_USE,
             "fitted": "calibration, cut points and operating point of each photograph come from the other four "

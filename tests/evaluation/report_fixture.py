@@ -23,8 +23,6 @@ PARAMS = Evaluation(
     bootstrap_replicates=100,
     bootstrap_seed=1,
     confidence=0.95,
-    target_referable_sensitivity=0.9,
-    human_review_share=0.1,
 )
 
 

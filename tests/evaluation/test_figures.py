@@ -21,8 +21,6 @@ PARAMS = Evaluation(
     bootstrap_replicates=300,
     bootstrap_seed=3,
     confidence=0.95,
-    target_referable_sensitivity=0.9,
-    human_review_share=0.1,
 )
 DECISION = Decision(
     1.0, (0.5, 1.5, 2.5, 3.5), 0.4, 0.1, {"split": "validation", "splits_sha256": "a" * 64, "fold": "0"}

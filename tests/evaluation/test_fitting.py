@@ -14,15 +14,10 @@ from dr_pipeline.evaluation.fitting import (
     review_margin,
 )
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
-from dr_pipeline.params.evaluation import Evaluation
+from dr_pipeline.params.operating_point import OperatingPoint
 
-PARAMS = Evaluation(
-    bootstrap_replicates=200,
-    bootstrap_seed=3,
-    confidence=0.95,
-    target_referable_sensitivity=0.9,
-    human_review_share=0.1,
-)
+WANTED = OperatingPoint(target_referable_sensitivity=0.9, human_review_share=0.1)
+SEED = 3
 PROVENANCE = {"split": "validation", "splits_sha256": "0" * 64, "fold": "0"}
 
 
@@ -38,7 +33,7 @@ def draw(seed: int, patients: int, sharpness: float = 1.0) -> tuple[NDArray[np.f
 
 def test_fit_reaches_its_targets() -> None:
     logits, true, groups = draw(0, 150)
-    decision = fit_decision(logits, true, groups, PARAMS, PROVENANCE)
+    decision = fit_decision(logits, true, groups, WANTED, seed=SEED, provenance=PROVENANCE)
     decided = decision.apply(logits)
     referable = true >= 2
     assert np.mean(decided.referable[referable]) >= 0.9
@@ -51,15 +46,19 @@ def test_fit_reaches_its_targets() -> None:
 
 def test_fit_mends_overconfidence() -> None:
     logits, true, groups = draw(1, 150)
-    plain = fit_decision(logits, true, groups, PARAMS, PROVENANCE).temperature
-    assert fit_decision(5 * logits, true, groups, PARAMS, PROVENANCE).temperature == pytest.approx(5 * plain, rel=1e-4)
+    plain = fit_decision(logits, true, groups, WANTED, seed=SEED, provenance=PROVENANCE).temperature
+    assert fit_decision(
+        5 * logits, true, groups, WANTED, seed=SEED, provenance=PROVENANCE
+    ).temperature == pytest.approx(5 * plain, rel=1e-4)
 
 
 def test_fit_does_not_depend_on_the_order_of_rows() -> None:
     logits, true, groups = draw(2, 60)
     order = np.random.default_rng(0).permutation(120)
-    one = fit_decision(logits, true, groups, PARAMS, PROVENANCE)
-    other = fit_decision(logits[order], true[order], [groups[row] for row in order], PARAMS, PROVENANCE)
+    one = fit_decision(logits, true, groups, WANTED, seed=SEED, provenance=PROVENANCE)
+    other = fit_decision(
+        logits[order], true[order], [groups[row] for row in order], WANTED, seed=SEED, provenance=PROVENANCE
+    )
     assert np.array(other.cut_points) == pytest.approx(one.cut_points, abs=1e-9)
     assert other.temperature == pytest.approx(one.temperature, abs=1e-6)
 
@@ -97,9 +96,9 @@ def test_cross_fitting_never_decides_by_what_it_fitted_on(monkeypatch: pytest.Mo
     logits, true, groups = draw(4, 40)
     seen: list[set[str]] = []
 
-    def spy(fit_logits: object, fit_grades: object, fit_groups: list[str], *rest: object) -> Decision:
+    def spy(fit_logits: object, fit_grades: object, fit_groups: list[str], *rest: object, **named: object) -> Decision:
         seen.append(set(fit_groups))
-        return fit_decision(fit_logits, fit_grades, fit_groups, *rest)  # type: ignore[arg-type]
+        return fit_decision(fit_logits, fit_grades, fit_groups, *rest, **named)  # type: ignore[arg-type]
 
     decided_groups: list[set[str]] = []
     apply = Decision.apply
@@ -111,7 +110,7 @@ def test_cross_fitting_never_decides_by_what_it_fitted_on(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(fitting, "fit_decision", spy)
     monkeypatch.setattr(Decision, "apply", apply_spy)
-    cross_fitted(logits, true, groups, PARAMS)
+    cross_fitted(logits, true, groups, WANTED, seed=SEED)
     assert len(seen) == len(decided_groups) == 5
     assert all(not fitted & decided for fitted, decided in zip(seen, decided_groups, strict=True))
     assert set.union(*decided_groups) == set(groups)
@@ -120,8 +119,8 @@ def test_cross_fitting_never_decides_by_what_it_fitted_on(monkeypatch: pytest.Mo
 def test_cross_fitted_rows_are_in_place() -> None:
     logits, true, groups = draw(5, 80)
     judged, locked = (
-        cross_fitted(logits, true, groups, PARAMS),
-        fit_decision(logits, true, groups, PARAMS, PROVENANCE).apply(logits),
+        cross_fitted(logits, true, groups, WANTED, seed=SEED),
+        fit_decision(logits, true, groups, WANTED, seed=SEED, provenance=PROVENANCE).apply(logits),
     )
     assert np.mean(judged.grade == locked.grade) > 0.85
     assert np.corrcoef(judged.expected_grade, locked.expected_grade)[0, 1] > 0.99
@@ -135,16 +134,18 @@ def test_cross_fitted_kappa_is_honest(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(fitting, "_RESAMPLINGS", 30)  # for speed
     new_logits, new_true, new_groups = draw(999, 3000)
-    settled = fit_decision(new_logits, new_true, new_groups, PARAMS, PROVENANCE)
+    settled = fit_decision(new_logits, new_true, new_groups, WANTED, seed=SEED, provenance=PROVENANCE)
     settled_kappa = quadratic_weighted_kappa(new_true, settled.apply(new_logits).grade)
     naive, honest, reached = [], [], []
     for seed in range(60):
         logits, true, groups = draw(seed, 40)
         groups = [f"{seed} {group}" for group in groups]  # dealt anew in each draw
-        decision = fit_decision(logits, true, groups, PARAMS, PROVENANCE)
+        decision = fit_decision(logits, true, groups, WANTED, seed=SEED, provenance=PROVENANCE)
         here = quadratic_weighted_kappa(true, settled.apply(logits).grade)
         naive.append(quadratic_weighted_kappa(true, decision.apply(logits).grade) - here)
-        honest.append(quadratic_weighted_kappa(true, cross_fitted(logits, true, groups, PARAMS).grade) - here)
+        honest.append(
+            quadratic_weighted_kappa(true, cross_fitted(logits, true, groups, WANTED, seed=SEED).grade) - here
+        )
         reached.append(quadratic_weighted_kappa(new_true, decision.apply(new_logits).grade) - settled_kappa)
     assert np.mean(naive) > np.mean(reached) + 0.015  # measured: 0.024
     assert np.mean(honest) == pytest.approx(np.mean(reached), abs=0.008)  # measured: 0.001, standard error 0.003
@@ -152,4 +153,4 @@ def test_cross_fitted_kappa_is_honest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_group_still_gives_an_answer() -> None:
     logits, true, _ = draw(6, 5)
-    assert cross_fitted(logits, true, ["P"] * 10, PARAMS).grade.shape == (10,)
+    assert cross_fitted(logits, true, ["P"] * 10, WANTED, seed=SEED).grade.shape == (10,)

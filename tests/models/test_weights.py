@@ -34,6 +34,14 @@ def test_a_backbone_is_loaded_and_its_classifier_left_out(tmp_path: Path) -> Non
     assert str(tmp_path) not in said
 
 
+def test_a_link_is_read_as_what_it_points_to(tmp_path: Path) -> None:
+    source, target = grader(), grader()
+    (tmp_path / "weights").symlink_to(backbone_file(tmp_path / "w.safetensors", source))
+    said = initialise(target, model=MODEL, weights=f"file:{tmp_path / 'weights'}")
+    assert torch.equal(target.backbone.conv1[0].weight, source.backbone.conv1[0].weight)
+    assert "w.safetensors" in said
+
+
 def test_prefixes_of_wrappers_are_taken_off(tmp_path: Path) -> None:
     source, target = grader(), grader()
     path = tmp_path / "w.safetensors"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tracking.layout import Item, Layout
@@ -86,7 +87,8 @@ def test_a_candidate_has_one_run_through_all_its_stages(repository: Repository) 
     assert run.data.metrics["latency/p95_ms"] == 17.5
     assert run.data.metrics["training/best_epoch"] == 3
     assert run.data.params["training.augmentation.flip"] == "True"
-    assert run.data.params["learning_rate"] == "0.002"
+    written = yaml.safe_load((repository.root / "params.yaml").read_text())
+    assert run.data.params["learning_rate"] == str(written["candidates"]["lite0"]["learning_rate"])
     assert not any(name.startswith(("evaluation", "latency")) for name in run.data.params)
 
 
