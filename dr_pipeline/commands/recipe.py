@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A folder or file is missing, or a link would replace something real.
         ParamsError: The recipe needs a root, or takes none, or takes no weights.
     """
-    from dr_pipeline.files import write_text
+    from dr_pipeline.files import sha256_file, write_text
     from dr_pipeline.recipes.catalogue import SOURCE_LINK, WEIGHTS_LINK, fitted, recipe_text
     from dr_pipeline.recipes.check import check_document
 
@@ -40,13 +40,14 @@ def run(args: argparse.Namespace) -> Outcome:
     if (root := _root(args.name, shipped, args.root)) is not None:
         links[source] = root
     chosen: Path | None = None
+    sha256 = ""
     if args.weights is not None:
         links[weights], inner = _weights(args.name, shipped, args.weights)
-        chosen = weights / inner
+        chosen, sha256 = weights / inner, sha256_file(links[weights] / inner)
     for link in links:
         _check_replaceable(link)
 
-    text = fitted(shipped, source=source, weights=chosen)
+    text = fitted(shipped, source=source, weights=chosen, sha256=sha256)
     backup = None if _replaceable(args.params, text, source, weights) else _back_up(args.params)
     for link, target in links.items():
         link.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,9 @@ _VALUE = r'(?:"(?:[^"\\]|\\.)*"|\S+)'
 _ROOT_LINE = re.compile(
     rf"^(?P<key>  root: ){_VALUE}(?P<rest> +# the link that `recipe --root PATH` made)$", re.MULTILINE
 )
+_SHA256 = re.compile(r"(?<=\S)#[0-9a-f]{64}")
 _WEIGHTS_LINE = re.compile(rf"^(?P<key>    weights: ){_VALUE}(?P<rest> +# --weights (?P<model>\w+): .*)$", re.MULTILINE)
-_PLAIN = re.compile(r"[A-Za-z/][\w./:-]*")
+_PLAIN = re.compile(r"[A-Za-z/][\w./:#-]*")  # a # without a blank before it begins no comment
 
 
 def recipe_text(name: str) -> str:
@@ -35,17 +36,21 @@ def weights_model(text: str) -> str | None:
     return match["model"] if match else None
 
 
-def fitted(text: str, *, source: Path | None = None, weights: Path | None = None) -> str:
-    """The recipe with its root, and the weights of the candidate marked for it, set to these paths."""
+def fitted(text: str, *, source: Path | None = None, weights: Path | None = None, sha256: str = "") -> str:
+    """The recipe with its root, and the weights of the candidate marked for it, set to these paths.
+
+    DVC does not see the file behind the link; the hash in params.yaml is what re-trains when the weights change.
+    """
     if source is not None:
         text = _set(text, _ROOT_LINE, source.as_posix())
     if weights is not None:
-        text = _set(text, _WEIGHTS_LINE, f"file:{weights.as_posix()}")
+        text = _set(text, _WEIGHTS_LINE, f"file:{weights.as_posix()}" + (f"#{sha256}" if sha256 else ""))
     return text
 
 
 def is_unedited(text: str, *, source: Path, weights: Path) -> bool:
     """Whether `text` is a shipped recipe, as it is or fitted to these links: then nothing is lost with it."""
+    text = _SHA256.sub("", text)
     fits: tuple[dict[str, Path], ...] = ({}, {"source": source}, {"source": source, "weights": weights})
     return any(text == fitted(recipe_text(name), **fit) for name in NAMES for fit in fits)
 

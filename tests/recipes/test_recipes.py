@@ -9,6 +9,7 @@ import yaml
 
 from dr_pipeline.commands import recipe
 from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.files import sha256_bytes
 from dr_pipeline.recipes import catalogue
 from dr_pipeline.recipes.check import check_document
 from dr_pipeline.stages.outcome import Outcome
@@ -103,7 +104,7 @@ def test_weights_from_a_file_go_to_the_marked_candidate_only(tmp_path: Path, cli
     (tmp_path / "mine.safetensors").write_bytes(b"w")
     run(tmp_path, name, root=clinic, weights=tmp_path / "mine.safetensors")
     weights = {key: candidate["weights"] for key, candidate in written(tmp_path)["candidates"].items()}
-    assert weights.pop("lite0") == f"file:{tmp_path}/data/weights"
+    assert weights.pop("lite0") == f"file:{tmp_path}/data/weights#{sha256_bytes(b'w')}"
     assert set(weights.values()) <= {"timm"}
     assert (tmp_path / "data" / "weights").read_bytes() == b"w"
 
@@ -117,7 +118,9 @@ def test_weights_from_a_folder_are_the_one_file_of_that_model(tmp_path: Path, cl
     (store / "resnet50.safetensors").write_bytes(b"r")
     run(tmp_path, "idrid", root=clinic, weights=store)
     value = written(tmp_path)["candidates"]["lite0"]["weights"]
-    assert Path(value.removeprefix("file:")).read_bytes() == b"w"
+    path, _, digest = value.removeprefix("file:").partition("#")
+    assert Path(path).read_bytes() == b"w"
+    assert digest == sha256_bytes(b"w")
     (store / "tf_efficientnet_lite0.y.safetensors").write_bytes(b"w")
     with pytest.raises(DataError, match="2 in all"):
         run(tmp_path, "idrid", root=clinic, weights=store)
