@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.bundle.decision import Decision, distance_to_cut
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
 
 NUM_INPUTS = 4
 # Of a probability. ONNX Runtime's kernels differ between processors by about 1e-6; a wrong network by far more.
 MAX_PROBABILITY_DIFFERENCE = 1e-4
-# A golden input keeps this distance from every cut point, so that rounding on another processor cannot turn its grade.
+# Nearer to a cut point, rounding on another processor may turn a grade: there only the probabilities are compared.
 _CLEAR_OF_CUT_POINTS = 1e-2
-_MAX_SEEDS = 256
+_MAX_SEEDS = 64
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: equal arrays give equal bytes
 
 
@@ -65,11 +65,12 @@ class Golden:
             The largest difference of a probability.
 
         Raises:
-            BundleError: A probability differs by more than 1e-4, or a grade differs.
+            BundleError: A probability differs by more than 1e-4, or a grade that is clear of the cut points differs.
         """
         now, then = decision.apply(model.logits(self.inputs)), decision.apply(self.logits)
         difference = float(np.abs(now.probabilities - then.probabilities).max())
-        if difference > MAX_PROBABILITY_DIFFERENCE or not np.array_equal(now.grade, self.grades):
+        clear = _clearance(decision, self.logits) >= _CLEAR_OF_CUT_POINTS
+        if difference > MAX_PROBABILITY_DIFFERENCE or not np.array_equal(now.grade[clear], self.grades[clear]):
             raise BundleError(
                 f"self-test failed: probabilities differ by up to {difference:.2g} (allowed "
                 f"{MAX_PROBABILITY_DIFFERENCE:g}); grades {now.grade.tolist()}, expected {self.grades.tolist()}",
@@ -80,23 +81,26 @@ class Golden:
 
 
 def make_golden(model: OnnxModel, decision: Decision) -> Golden:
-    """Draws inputs until enough of them lie clear of the cut points.
+    """Draws inputs and keeps the first that lie clear of the cut points; where too few do, the clearest.
 
-    Raises:
-        BundleError: The network puts nearly every drawing onto a cut point.
+    A network that has learnt next to nothing grades every drawing alike, and that may be at a cut point: its bundle
+    must still be packed, so that a first trial run ends with figures that say so.
     """
-    cuts = np.asarray(decision.cut_points)
-    kept: list[NDArray[np.uint8]] = []
+    drawn: list[tuple[float, NDArray[np.uint8]]] = []
     for seed in range(_MAX_SEEDS):
         drawing = draw_disc(seed, model.input_px)
-        expected = decision.apply(model.logits(drawing[np.newaxis])).expected_grade[0]
-        if np.abs(cuts - expected).min() >= _CLEAR_OF_CUT_POINTS:
-            kept.append(drawing)
-        if len(kept) == NUM_INPUTS:
-            inputs = np.stack(kept)
-            logits = model.logits(inputs)
-            return Golden(inputs, logits, decision.apply(logits).grade.astype(np.int64))
-    raise BundleError("the network grades nearly every drawing right at a cut point", todo="look at the validation")
+        drawn.append((float(_clearance(decision, model.logits(drawing[np.newaxis]))[0]), drawing))
+        if sum(clearance >= _CLEAR_OF_CUT_POINTS for clearance, _ in drawn) == NUM_INPUTS:
+            break
+    clearest = sorted(drawn, key=lambda item: -min(item[0], _CLEAR_OF_CUT_POINTS))[:NUM_INPUTS]
+    inputs = np.stack([drawing for _, drawing in clearest])
+    logits = model.logits(inputs)
+    return Golden(inputs, logits, decision.apply(logits).grade.astype(np.int64))
+
+
+def _clearance(decision: Decision, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Distance of each expected grade from its nearest cut point, shape (N,)."""
+    return distance_to_cut(decision.apply(logits).expected_grade, np.asarray(decision.cut_points))
 
 
 def draw_disc(seed: int, side_px: int) -> NDArray[np.uint8]:

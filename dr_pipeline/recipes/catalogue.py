@@ -51,8 +51,11 @@ def fitted(text: str, *, source: Path | None = None, weights: Path | None = None
 def is_unedited(text: str, *, source: Path, weights: Path) -> bool:
     """Whether `text` is a shipped recipe, as it is or fitted to these links: then nothing is lost with it."""
     text = _SHA256.sub("", text)
-    fits: tuple[dict[str, Path], ...] = ({}, {"source": source}, {"source": source, "weights": weights})
-    return any(text == fitted(recipe_text(name), **fit) for name in NAMES for fit in fits)
+    return any(
+        text == fitted(recipe_text(name), source=of_source, weights=of_weights)
+        for name in NAMES
+        for of_source, of_weights in ((None, None), (source, None), (source, weights))
+    )
 
 
 def _set(text: str, line: re.Pattern[str], value: str) -> str:

@@ -209,11 +209,16 @@ def test_golden_inputs_are_drawings_clear_of_the_cut_points(bundle):
     assert np.abs(expected[:, None] - np.array(DECISION.cut_points)).min() > 1e-3
 
 
-def test_a_network_that_knows_only_a_cut_point_gets_no_golden_file():
+def test_a_network_that_knows_only_a_cut_point_is_packed_and_replayed_by_its_probabilities():
     flat = OnnxModel(onnx_model(scale=0.0), threads=1)  # expected grade 2 everywhere
     cut_there = type(DECISION)(1.0, (0.5, 2.0, 2.5, 3.5), 0.5, 0.1, {})
-    with pytest.raises(BundleError, match="right at a cut point"):
-        make_golden(flat, cut_there)
+    golden = make_golden(flat, cut_there)
+    assert golden.replay(flat, cut_there, where="here") == 0.0
+    turned = Golden(golden.inputs, golden.logits, golden.grades + 1)
+    assert turned.replay(flat, cut_there, where="here") == 0.0  # rounding may turn a grade at a cut point
+    drifted = Golden(golden.inputs, golden.logits + np.arange(5, dtype=np.float32), golden.grades)
+    with pytest.raises(BundleError, match="self-test failed"):
+        drifted.replay(flat, cut_there, where="here")
 
 
 def test_the_id_stands_for_what_determines_a_grade():
