@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from dr_pipeline.cores import usable_cores
 from dr_pipeline.deployment.machine import describe_machine
 from dr_pipeline.files import read_csv, write_json
 from dr_pipeline.intake.phantom.write import write_phantom
@@ -79,10 +80,10 @@ def main() -> None:
     figures = {"test eyes": estimate(bundle_grades(scorer, args.phantom, test), test)}
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder) / "without lesions"
-        write_phantom(params, bare, without_lesions=True)
+        write_phantom(params, bare, without_lesions=True, workers=usable_cores())
         figures["test eyes without lesions"] = estimate(bundle_grades(scorer, bare, test), test)
         other = Path(folder) / "another seed"
-        write_phantom(params.model_copy(update={"seed": params.seed + 1000}), other)
+        write_phantom(params.model_copy(update={"seed": params.seed + 1000}), other, workers=usable_cores())
         strangers = labels(other)
         figures["another seed"] = estimate(bundle_grades(scorer, other, strangers), strangers)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))

@@ -6,7 +6,6 @@ Exit code 0 means that every file has a row. Research use only. Not a medical de
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -28,12 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Scores the folder."""
     start_s = time.monotonic()
+    from dr_pipeline.cores import usable_cores
     from dr_pipeline.scoring.folder import partial_path, score_folder
     from dr_pipeline.scoring.scorer import Scorer
 
     scorer = Scorer.from_bundle(args.bundle, threads=1)
     try:
-        summary = score_folder(args.folder, scorer, args.out, threads=args.threads or _usable_cores())
+        summary = score_folder(args.folder, scorer, args.out, threads=args.threads or usable_cores())
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{partial_path(args.out)} holds the rows that were finished; {args.out} was not written\n")
         raise
@@ -47,10 +47,6 @@ def run(args: argparse.Namespace) -> Outcome:
         f"bundle {scorer.bundle_id}; {per_s:.1f} files/s. {RESEARCH_USE}",
         next_command="",
     )
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _at_least_one(text: str) -> int:

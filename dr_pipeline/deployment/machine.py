@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.cores import usable_cores
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import read_json, sha256_json
 
@@ -52,11 +53,6 @@ def require_same_machine(description: Path) -> dict[str, Any]:
             todo="dvc repro, which describes the machine first",
         )
     return machine
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on, which a container or `taskset` can make fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def installed_version(package: str) -> str:

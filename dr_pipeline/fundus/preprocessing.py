@@ -1,7 +1,6 @@
 """Makes the store of canvases from photographs: parallel over files, streamed, in a fixed order."""
 
 import multiprocessing
-import os
 import tarfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,13 +53,6 @@ class Made:
 
     row: dict[str, str]
     png: bytes
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def write_store(

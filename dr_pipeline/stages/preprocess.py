@@ -26,10 +26,11 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from collections import Counter
 
+    from dr_pipeline.cores import usable_cores
     from dr_pipeline.files import read_csv
     from dr_pipeline.fundus.canvases import INDEX
     from dr_pipeline.fundus.pixel_path import PixelPath
-    from dr_pipeline.fundus.preprocessing import available_cores, write_store
+    from dr_pipeline.fundus.preprocessing import write_store
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.preprocess import Preprocess
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Status
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> Outcome:
     manifest = read_csv(args.manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
     if not manifest:
         raise DataError("no photographs", where=str(args.manifest), todo="check `dataset.root` in params.yaml")
-    workers = available_cores() if args.workers is None else max(1, args.workers)
+    workers = usable_cores() if args.workers is None else max(1, args.workers)
     rows = write_store(
         manifest, args.root, args.out, PixelPath(params.canvas_px), num_shards=params.num_shards, workers=workers
     )

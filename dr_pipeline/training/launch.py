@@ -1,10 +1,11 @@
 """Fabric for this machine: device, precision, loader processes."""
 
-import os
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+
+from dr_pipeline.cores import usable_cores
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
@@ -25,7 +26,7 @@ def num_loader_workers(fabric: Fabric) -> int:
     """
     if fabric.device.type == "cpu":
         return 0
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(16, usable_cores())
 
 
 def device_name(fabric: Fabric) -> str:

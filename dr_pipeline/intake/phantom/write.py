@@ -44,7 +44,7 @@ class _Job:
     copy: Copy | None
 
 
-def write_phantom(params: Phantom, out: Path, *, without_lesions: bool = False, workers: int = 2) -> None:
+def write_phantom(params: Phantom, out: Path, *, without_lesions: bool = False, workers: int) -> None:
     """Writes the whole data set to `out`, replacing an earlier one; the bytes depend on `params` alone.
 
     Args:
