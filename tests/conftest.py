@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# A test may be skipped for data or a GPU that is not there, and for nothing else.
+SKIP_REASONS = ("absent", "no GPU")
+_unexpected_skips: list[str] = []
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -31,3 +35,14 @@ def lite0_weights(shared_dir: Path) -> Path:
     if not path.is_file():
         pytest.skip("the pretrained EfficientNet-Lite0 is absent (shared/weights)")
     return path
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not any(reason in str(report.longrepr) for reason in SKIP_REASONS):
+        _unexpected_skips.append(f"{report.nodeid}: {report.longrepr}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _unexpected_skips:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("\nskipped without an accepted reason:", *_unexpected_skips, sep="\n  ")
