@@ -59,6 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"dr-pipeline {verb}: {error}\n")
         return EXIT_USER_ERROR
+    except ModuleNotFoundError as error:
+        if os.environ.get("DR_PIPELINE_DEBUG") or (error.name or "").startswith("dr_pipeline"):
+            raise
+        sys.stderr.write(
+            f"dr-pipeline {verb}: the package {error.name!r} is not installed\n"
+            "  to do: pip install 'dr-pipeline[train]'; the base installation has the scoring half only\n"
+        )
+        return EXIT_USER_ERROR
     except KeyboardInterrupt:
         sys.stderr.write(f"\ndr-pipeline {verb}: interrupted\n")
         return EXIT_INTERRUPTED

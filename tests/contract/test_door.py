@@ -50,3 +50,12 @@ def test_an_error_is_one_message_and_no_traceback(tmp_path: Path, capsys: pytest
 def test_an_unknown_verb_is_refused() -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["grade"])
+
+
+def test_a_verb_of_the_training_half_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['pydantic'] = None; from dr_pipeline.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "recipe", "synthetic", "--params", str(tmp_path / "params.yaml")]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == EXIT_USER_ERROR
+    assert "dr-pipeline[train]" in run.stderr
+    assert "Traceback" not in run.stderr
