@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--params", type=Path, default=Path("params.yaml"), metavar="PATH", help="file to write (params.yaml)"
     )
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="PATH", help="folder for the links (data)")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="keep these candidates only, such as those whose weights you have"
+    )
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -31,10 +34,12 @@ def run(args: argparse.Namespace) -> Outcome:
         ParamsError: The recipe needs a root, or takes none, or takes no weights.
     """
     from dr_pipeline.files import sha256_file, write_text
-    from dr_pipeline.recipes.catalogue import SOURCE_LINK, WEIGHTS_LINK, fitted, recipe_text
+    from dr_pipeline.recipes.catalogue import SOURCE_LINK, WEIGHTS_LINK, fitted, recipe_text, with_candidates
     from dr_pipeline.recipes.check import check_document
 
     shipped = recipe_text(args.name)
+    if args.only:
+        shipped = with_candidates(shipped, args.only)
     source, weights = args.data / SOURCE_LINK, args.data / WEIGHTS_LINK
     links: dict[Path, Path] = {}
     if (root := _root(args.name, shipped, args.root)) is not None:
@@ -89,7 +94,7 @@ def _weights(name: str, shipped: str, given: Path) -> tuple[Path, str]:
 
     model = weights_model(shipped)
     if model is None:
-        raise ParamsError(f"the recipe {name} trains from random weights and takes no --weights")
+        raise ParamsError(f"no candidate of the recipe {name} takes --weights")
     target = given.expanduser().resolve()
     if target.is_file():
         return target, ""

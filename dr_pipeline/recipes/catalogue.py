@@ -2,7 +2,10 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+from dr_pipeline.errors import ParamsError
 
 NAMES = ("synthetic", "idrid", "aptos2019", "folder")
 # Links in the data folder that a real recipe reads through.
@@ -15,6 +18,8 @@ _VALUE = r'(?:"(?:[^"\\]|\\.)*"|\S+)'
 _ROOT_LINE = re.compile(
     rf"^(?P<key>  root: ){_VALUE}(?P<rest> +# the link that `recipe --root PATH` made)$", re.MULTILINE
 )
+_CANDIDATES = re.compile(r"^candidates:.*\n(?P<blocks>(?:  .*\n)+)", re.MULTILINE)
+_CANDIDATE = re.compile(r"^  (?P<name>\w+):.*\n(?:    .*\n)+", re.MULTILINE)
 _SHA256 = re.compile(r"(?<=\S)#[0-9a-f]{64}")
 _WEIGHTS_LINE = re.compile(rf"^(?P<key>    weights: ){_VALUE}(?P<rest> +# --weights (?P<model>\w+): .*)$", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z/][\w./:#-]*")  # a # without a blank before it begins no comment
@@ -46,6 +51,23 @@ def fitted(text: str, *, source: Path | None = None, weights: Path | None = None
     if weights is not None:
         text = _set(text, _WEIGHTS_LINE, f"file:{weights.as_posix()}" + (f"#{sha256}" if sha256 else ""))
     return text
+
+
+def with_candidates(text: str, names: Sequence[str]) -> str:
+    """The recipe with these candidates only, in its own order and with its comments.
+
+    Raises:
+        ParamsError: The recipe has no candidate of that name.
+    """
+    section = _CANDIDATES.search(text)
+    if section is None:
+        raise ParamsError("the recipe has no section `candidates`")
+    blocks = {found["name"]: found[0] for found in _CANDIDATE.finditer(section["blocks"])}
+    for name in names:
+        if name not in blocks:
+            raise ParamsError(f"the recipe has no candidate {name!r}", todo=f"choose among {', '.join(blocks)}")
+    kept = "".join(block for name, block in blocks.items() if name in names)
+    return text[: section.start("blocks")] + kept + text[section.end("blocks") :]
 
 
 def is_unedited(text: str, *, source: Path, weights: Path) -> bool:

@@ -26,13 +26,16 @@ def clinic(tmp_path: Path) -> Path:
 
 
 def run(
-    tmp_path: Path, name: str, *, root: Path | None = None, weights: Path | None = None, data: Path | None = None
+    tmp_path: Path,
+    name: str,
+    *,
+    root: Path | None = None,
+    weights: Path | None = None,
+    data: Path | None = None,
+    only: list[str] | None = None,
 ) -> Outcome:
-    return recipe.run(
-        argparse.Namespace(
-            name=name, root=root, weights=weights, params=tmp_path / "params.yaml", data=data or tmp_path / "data"
-        )
-    )
+    params, data = tmp_path / "params.yaml", data or tmp_path / "data"
+    return recipe.run(argparse.Namespace(name=name, root=root, weights=weights, params=params, data=data, only=only))
 
 
 def written(tmp_path: Path) -> dict[str, Any]:
@@ -168,7 +171,7 @@ def test_wrong_arguments_say_what_to_give(tmp_path: Path, clinic: Path) -> None:
         run(tmp_path, "idrid")
     with pytest.raises(ParamsError, match="takes no --root"):
         run(tmp_path, "synthetic", root=clinic)
-    with pytest.raises(ParamsError, match="takes no --weights"):
+    with pytest.raises(ParamsError, match="takes --weights"):
         run(tmp_path, "synthetic", weights=clinic)
     with pytest.raises(DataError, match="--root is no folder"):
         run(tmp_path, "idrid", root=tmp_path / "nowhere")
@@ -233,3 +236,17 @@ def test_timm_knows_every_model(name: str) -> None:
     for candidate in yaml.safe_load(catalogue.recipe_text(name))["candidates"].values():
         assert timm.is_model(candidate["model"])
         assert candidate["weights"] != "timm" or timm.is_model_pretrained(candidate["model"])
+
+
+def test_only_some_candidates_are_kept_with_their_comments(tmp_path: Path, clinic: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"w")
+    run(tmp_path, "aptos2019", root=clinic, weights=tmp_path / "w.safetensors", only=["resnet50", "lite0"])
+    assert list(written(tmp_path)["candidates"]) == ["lite0", "resnet50"]
+    assert written(tmp_path)["candidates"]["lite0"]["weights"].startswith("file:")
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    assert "# --weights tf_efficientnet_lite0" in text
+    shipped = catalogue.recipe_text("aptos2019")
+    assert text[text.index("\nfolds:") :] == shipped[shipped.index("\nfolds:") :]
+    assert catalogue.with_candidates(shipped, list(yaml.safe_load(shipped)["candidates"])) == shipped
+    with pytest.raises(ParamsError, match="no candidate 'lite1'"):
+        run(tmp_path, "aptos2019", root=clinic, only=["lite1"])
