@@ -4,6 +4,7 @@ import logging
 import tempfile
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -48,5 +49,22 @@ def export_onnx(grader: nn.Module, *, input_px: int, path: Path) -> None:
             dynamo=True,
             verbose=False,
         )
-        with atomic_write(path) as stream:
-            stream.write(written.read_bytes())
+        exported = onnx.load(written)
+    without_traces(exported)
+    with atomic_write(path) as stream:
+        stream.write(exported.SerializeToString(deterministic=True))
+
+
+def without_traces(model: onnx.ModelProto) -> None:
+    """Takes out what the exporter notes of its own run: source lines with this machine's paths, module names.
+
+    A bundle must not tell where it was made, and equal weights must give equal files wherever they are exported.
+    """
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    for function in model.functions:
+        for part in (function, *function.node):
+            part.ClearField("doc_string")
+            part.ClearField("metadata_props")

@@ -22,6 +22,8 @@ def test_pixels_in_logits_out_any_batch(tmp_path: Path) -> None:
     model = onnx.load(path)
     assert [item.name for item in model.graph.input] == ["image"]
     assert [item.name for item in model.graph.output] == ["logits", "probabilities"]
+    assert b".py" not in path.read_bytes()  # the exporter notes source lines, with the machine's paths
+    onnx.checker.check_model(model, full_check=True)
     exported = OnnxModel(path, threads=1)
     for batch in (1, 2, 5):
         pixels = np.random.default_rng(batch).integers(0, 256, (batch, 64, 64, 3), dtype=np.uint8)
