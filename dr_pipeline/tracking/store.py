@@ -73,7 +73,8 @@ class Store:
         # MLflow resolves its default, ./mlruns, against the current folder; a server decides for itself.
         place = store_root(self.root) / "mlruns" / self.experiment
         location = place.as_uri() if self.uri.startswith("sqlite:") else None
-        tags = {"mlflow.note.content": RESEARCH_USE}
+        # the kind makes MLflow's page open on model training, not on language models
+        tags = {"mlflow.note.content": RESEARCH_USE, "mlflow.experimentKind": "custom_model_development"}
         return str(self.client.create_experiment(self.experiment, artifact_location=location, tags=tags))
 
     def find(self, tags: dict[str, str], *, without: str = "") -> "StoredRun | None":
