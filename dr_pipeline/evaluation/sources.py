@@ -1,6 +1,6 @@
 """Everything the report shows, read once from the pipeline's files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,18 +69,23 @@ def read_sources(
 ) -> Sources:
     """Reads the files; `training`, `validation` and `latency` are folders with one file per item.
 
+    Files of candidates that the selection does not know are of a former params.yaml, and are left out.
+
     Raises:
         DataError: A file is missing, or its entries are not as its stage writes them.
     """
+    selected = read_json(selection)
+    candidates = {line["candidate"] for line in selected["candidates"]}
+    trained = [path for path in sorted(training.glob("*.csv")) if path.stem.rpartition("-")[0] in candidates]
     return Sources(
         intake=read_json(intake),
         audit=read_json(audit),
         split=read_json(split),
-        training=_merged(training, "training"),
-        histories={path.stem: read_history(path) for path in sorted(training.glob("*.csv"))},
-        validation=_merged(validation, "validation"),
-        latency=_merged(latency, "latency"),
-        selection=read_json(selection),
+        training=_merged([path.with_suffix(".json") for path in trained], "training", training),
+        histories={path.stem: read_history(path) for path in trained},
+        validation=_merged([validation / f"{name}.json" for name in sorted(candidates)], "validation", validation),
+        latency=_merged([latency / f"{name}.json" for name in sorted(candidates)], "latency", latency),
+        selection=selected,
         test=_entry(test, "test"),
         graded=read_graded(test_predictions),
         bundle=read_json(bundle / "metadata.json"),
@@ -94,9 +99,9 @@ def read_history(path: Path) -> list[dict[str, float]]:
     return [{name: float(row[name]) for name in columns} for row in read_csv(path, columns)]
 
 
-def _merged(folder: Path, key: str) -> dict[str, Mapping[str, Any]]:
+def _merged(paths: Sequence[Path], key: str, folder: Path) -> dict[str, Mapping[str, Any]]:
     merged: dict[str, Mapping[str, Any]] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in paths:
         merged |= _entry(path, key)
     if not merged:
         raise DataError("holds no figures", where=str(folder), todo="run `dvc repro`, which makes them")

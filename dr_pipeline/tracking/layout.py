@@ -72,9 +72,10 @@ class Layout:
         return self.data / "release"
 
     def items(self) -> list[Item]:
-        """The trainings whose histories lie there."""
-        names = sorted(path.stem for path in (self.reports / "training").glob("*-*.csv"))
-        return [Item(candidate, int(fold)) for candidate, _, fold in (name.rpartition("-") for name in names)]
+        """The trainings of params.yaml whose histories lie there; those of a former params.yaml are left alone."""
+        document = read_document(self.params)
+        items = [Item(candidate, int(fold)) for candidate in document["candidates"] for fold in document["folds"]]
+        return sorted((item for item in items if self.history(item).is_file()), key=lambda item: item.name)
 
     def deployed_fold(self) -> int:
         """The first of `folds`: the one that is exported, validated and deployed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from dr_pipeline.evaluation.sources import read_sources
 from dr_pipeline.schema import PREDICTIONS_COLUMNS
 from tests.e2e.conftest import Workspace, ran
 
@@ -69,6 +70,30 @@ def test_plots_and_report_are_there_to_look_at(workspace: Workspace, tmp_path: P
     assert "not a medical device" in page.lower()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert 'src="data:image/' in page
+
+
+def test_figures_of_a_former_candidate_do_not_reach_the_report(workspace: Workspace, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    shutil.copytree(workspace.root / "reports", reports)
+    for kind, suffixes in (("training", ("-0.csv", "-0.json")), ("validation", (".json",)), ("latency", (".json",))):
+        for suffix in suffixes:
+            text = (reports / kind / f"lite0{suffix}").read_text()
+            (reports / kind / f"former{suffix}").write_text(text.replace("lite0", "former"))
+    sources = read_sources(
+        intake=reports / "intake.json",
+        audit=reports / "audit.json",
+        split=reports / "split.json",
+        training=reports / "training",
+        validation=reports / "validation",
+        latency=reports / "latency",
+        selection=reports / "selection.json",
+        test=reports / "test.json",
+        test_predictions=workspace.root / "data/test_predictions.csv",
+        bundle=workspace.root / "data/release",
+        machine=reports / "machine.json",
+    )
+    assert set(sources.histories) == set(sources.training) == {"lite0-0", "small-0"}
+    assert set(sources.validation) == set(sources.latency) == {"lite0", "small"}
 
 
 def test_the_deployed_model_is_of_a_deployable_family(workspace: Workspace) -> None:

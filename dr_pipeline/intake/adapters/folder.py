@@ -28,6 +28,12 @@ def read(root: Path, dataset: Dataset) -> Intake:
             where="params.yaml, dataset.folder.labels",
             todo="put it below dataset.root and name it relative to that",
         )
+    if not (root / table).exists():
+        raise DataError(
+            f"the label table {dataset.folder.labels!r} is not in the data set's folder",
+            where=str(root),
+            todo='put it there, or name yours in params.yaml under dataset.folder.labels ("" for class folders 0 … 4)',
+        )
     return read_table_layout(
         root,
         photographs=root,
