@@ -33,7 +33,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 # Needs uv. The lock serves Linux, macOS and Windows, with and without an NVIDIA card, and names no index.
 lock:
-	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	uv pip compile --universal --generate-hashes --no-header --no-annotate \
 	  --extra train --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
