@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any, cast
 
 import timm
 import torch
@@ -101,7 +102,7 @@ def _from_file(grader: Grader, path: Path, expected: str) -> str:
 
 def _load_backbone(backbone: nn.Module, tensors: dict[str, Tensor], *, where: str) -> None:
     own = backbone.state_dict()
-    classifier = [name for name in own if name.startswith(("classifier.", "head.", "fc."))]
+    classifier = [name for name in own if name.startswith(_classifier_prefixes(backbone))]
     broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise DataError(f"tensor {broken[0]!r} holds NaN or infinity", where=where)
@@ -118,6 +119,12 @@ def _load_backbone(backbone: nn.Module, tensors: dict[str, Tensor], *, where: st
             todo="name the model these weights belong to in params.yaml",
         )
     backbone.load_state_dict(fitting, strict=False)
+
+
+def _classifier_prefixes(backbone: nn.Module) -> tuple[str, ...]:
+    """What timm itself calls the classifier of this network; a head may hold more than it (ConvNeXt's: a norm)."""
+    named = cast("dict[str, Any]", backbone.pretrained_cfg)["classifier"]
+    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
 
 
 def _plain(name: str) -> str:

@@ -34,6 +34,16 @@ def test_a_backbone_is_loaded_and_its_classifier_left_out(tmp_path: Path) -> Non
     assert str(tmp_path) not in said
 
 
+def test_of_a_head_only_the_classifier_is_left_out(tmp_path: Path) -> None:
+    source, target = grader("convnext_atto"), grader("convnext_atto")
+    torch.nn.init.constant_(source.backbone.head.norm.weight, 7.0)
+    before = target.backbone.head.fc.weight.clone()
+    path = backbone_file(tmp_path / "w.safetensors", source)
+    initialise(target, model="convnext_atto", weights=f"file:{path}")
+    assert torch.equal(target.backbone.head.norm.weight, source.backbone.head.norm.weight)
+    assert torch.equal(target.backbone.head.fc.weight, before)
+
+
 def test_a_link_is_read_as_what_it_points_to(tmp_path: Path) -> None:
     source, target = grader(), grader()
     (tmp_path / "weights").symlink_to(backbone_file(tmp_path / "w.safetensors", source))
