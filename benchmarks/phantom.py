@@ -27,7 +27,7 @@ from dr_pipeline.files import read_csv, write_json
 from dr_pipeline.intake.phantom.write import write_phantom
 from dr_pipeline.metrics.bootstrap import qwk_estimate
 from dr_pipeline.params.load import load_section
-from dr_pipeline.params.phantom import Phantom
+from dr_pipeline.params.phantom import Phantom, PlantedFaults
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.scoring.scorer import Scorer
 
@@ -83,7 +83,10 @@ def main() -> None:
         write_phantom(params, bare, without_lesions=True, workers=usable_cores())
         figures["test eyes without lesions"] = estimate(bundle_grades(scorer, bare, test), test)
         other = Path(folder) / "another seed"
-        write_phantom(params.model_copy(update={"seed": params.seed + 1000}), other, workers=usable_cores())
+        # Without faults: what is no fundus has no grade to compare.
+        none = PlantedFaults(**dict.fromkeys(PlantedFaults.model_fields, 0))
+        strange = params.model_copy(update={"seed": params.seed + 1000, "faults": none})
+        write_phantom(strange, other, workers=usable_cores())
         strangers = labels(other)
         figures["another seed"] = estimate(bundle_grades(scorer, other, strangers), strangers)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))

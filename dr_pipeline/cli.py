@@ -21,6 +21,7 @@ STAGES = (
     "preprocess",
     "audit",
     "split",
+    "gradability",
     "train",
     "export",
     "validate",
@@ -54,18 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser(verb).parse_args(words)
     try:
         outcome = args.run(args)
-    except DrPipelineError as error:
-        if os.environ.get("DR_PIPELINE_DEBUG"):
+    except (DrPipelineError, ModuleNotFoundError, OSError) as error:
+        told = _told(error)
+        if told is None or os.environ.get("DR_PIPELINE_DEBUG"):
             raise
-        sys.stderr.write(f"dr-pipeline {verb}: {error}\n")
-        return EXIT_USER_ERROR
-    except ModuleNotFoundError as error:
-        if os.environ.get("DR_PIPELINE_DEBUG") or (error.name or "").startswith("dr_pipeline"):
-            raise
-        sys.stderr.write(
-            f"dr-pipeline {verb}: the package {error.name!r} is not installed\n"
-            "  to do: pip install 'dr-pipeline[train]'; the base installation has the scoring half only\n"
-        )
+        sys.stderr.write(f"dr-pipeline {verb}: {told}\n")
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         sys.stderr.write(f"\ndr-pipeline {verb}: interrupted\n")
@@ -76,6 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if outcome.next_command:
         sys.stdout.write(f"next: {outcome.next_command}\n")
     return 0
+
+
+def _told(error: DrPipelineError | ModuleNotFoundError | OSError) -> str | None:
+    """What a user reads of an error; None where it is a fault of this program's own."""
+    if isinstance(error, ModuleNotFoundError):
+        if (error.name or "").startswith("dr_pipeline"):
+            return None
+        return (
+            f"the package {error.name!r} is not installed\n"
+            "  to do: pip install 'dr-pipeline[train]'; the base installation has the scoring half only"
+        )
+    if isinstance(error, OSError):  # a full disk, a folder where a file is to be written, no right to write
+        path = error.filename2 or error.filename  # of a renaming, what the file was to become
+        return f"{error.strerror or error}" + (f"\n  where: {path}" if path else "")
+    return str(error)
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from dr_pipeline.errors import DataError
 
@@ -65,16 +65,44 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError("a file is missing", where=str(path), todo="run `dvc repro`, which makes it") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number of 5,000 digits, nested too deep
         raise DataError(f"not valid JSON: {error}", where=str(path), todo="remove it and run `dvc repro`") from None
+
+
+class CsvWriter:
+    """Writes rows that `read_csv` gives back, whatever their cells hold.
+
+    Python's csv (before 3.13) quotes a carriage return only where lines end in one, so a cell with a bare one (a file
+    name may hold it) would end its row; such a row is quoted as a whole.
+
+    Args:
+        stream: Text, opened with `newline=""`.
+        columns: Exactly these; None becomes an empty cell.
+    """
+
+    def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
+        self._plain, self._quoted = (
+            csv.DictWriter(stream, list(columns), lineterminator="\n", extrasaction="raise", quoting=quoting)
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+
+    def header(self) -> None:
+        """Writes the columns' names."""
+        self._plain.writeheader()
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """Writes one row; raises ValueError where it has another column."""
+        fragile = any(isinstance(cell, str) and "\r" in cell for cell in row.values())
+        (self._quoted if fragile else self._plain).writerow(row)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes rows as UTF-8 CSV with exactly `columns`; None becomes an empty cell."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(columns), lineterminator="\n", extrasaction="raise")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = CsvWriter(buffer, columns)
+    writer.header()
+    for row in rows:
+        writer.row(row)
     write_text(path, buffer.getvalue())
 
 
@@ -109,7 +137,11 @@ def read_csv(path: Path, columns: Sequence[str] = (), *, version: int | None = N
         raise DataError(f"not a CSV table: {error}", where=str(path), todo="save the table as UTF-8 CSV") from None
     for number, row in enumerate(rows, start=2):
         if "\0too many" in row or None in row.values():
-            raise DataError("a row has more or fewer cells than the header", where=f"{path}, row {number}")
+            raise DataError(
+                "a row has more or fewer cells than the header",
+                where=f"{path}, row {number}",
+                todo="mend the row; a cell that holds a comma stands in double quotes",
+            )
         if version is not None and row.get("schema_version") != str(version):
             raise DataError(
                 f"schema_version {row.get('schema_version')!r}, expected {version}",

@@ -48,21 +48,25 @@ class Split(StrEnum):
 
 
 # Every table's first column is its schema_version; readers refuse another version.
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 MANIFEST_COLUMNS = (
     "schema_version",
     "image_id",
     "path",  # relative to the data set's root, with forward slashes
-    "sha256",  # of the file's bytes
-    "pixel_sha256",  # of the decoded pixels; empty until preprocess
+    "sha256",  # of the file's bytes; empty where it cannot be read
+    "pixel_sha256",  # of the decoded pixels; empty until audit
+    "perceptual_hash",  # of the canonical disc, 64 hexadecimal digits; empty until audit
     "patient_id",  # empty: declared unknown
     "eye",
     "visit",
-    "field",
+    "field",  # which view of the eye, where a set has several
     "grade",
+    "referable",  # 0 or 1 where a reference standard says only this and no grade; else empty
     "grader",
     "site",
     "camera",
+    "pixel_spacing_mm",  # on the retina, where the file tells it
+    "official_split",  # train, validation or test as the data set's authors divided it; empty: not divided
     "width",
     "height",
     "source",  # the adapter's name
@@ -71,34 +75,49 @@ MANIFEST_COLUMNS = (
     "exclusion_reason",
 )
 
-CANVAS_INDEX_VERSION = 1
+CANVAS_INDEX_VERSION = 2
 CANVAS_INDEX_COLUMNS = (
     "schema_version",
     "image_id",
     "shard",  # tar file that holds <image_id>.png; empty where there is no canvas
     "status",
     "reason",
+    "format",  # jpeg, png, tiff, bmp, webp or dicom, by content
     "pixel_sha256",
+    "perceptual_hash",
     "width",
     "height",
     "disc_x",  # centre and radius of the retinal disc, in pixels of the upright original
     "disc_y",
     "disc_radius",
     "disc_fit",  # how the disc was found: circle, or the declared fallback
+    "annotation",  # 1 where text seems to be burnt in beside the disc, else 0
     "quality",
+    "quality_spread",  # how far the score hangs on single quarters of the disc: jackknife standard error
     "quality_reasons",
 )
 
-SPLITS_VERSION = 1
+SPLITS_VERSION = 2
 SPLITS_COLUMNS = (
     "schema_version",
     "image_id",
     "patient_id",
+    "eye",
+    "visit",
+    "site",
     "duplicate_cluster",
     "group",  # patients joined by duplicates: the unit that never straddles a split
     "grade",
     "split",  # "test" or "development"
-    "fold",  # of a development photograph: fold k is the validation part of fold k's training; empty for test
+    "fold",  # of a development photograph: fold k is the validation part of fold k's training; empty: never one
+)
+
+GRADABILITY_VERSION = 1
+GRADABILITY_COLUMNS = (
+    "schema_version",
+    "image_id",
+    "status",  # of the pixel path, or ungradable where the score is under the site's threshold
+    "reason",
 )
 
 PREDICTIONS_VERSION = 1

@@ -14,6 +14,7 @@ from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.files import sha256_bytes
+from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
 
 INPUT_PX = 32
@@ -21,6 +22,7 @@ CANVAS_PX = 64
 PIXEL_PATH = PixelPath(CANVAS_PX)
 FITTED_ON = {"split": "validation", "splits_sha256": "ab" * 32, "fold": "0"}
 DECISION = Decision(1.0, (0.5, 1.5, 2.5, 3.5), 0.5, 0.1, FITTED_ON)
+GRADABILITY = Gradability(0.02, 0.1, 0.0, {}, {"split": "development", "splits_sha256": FITTED_ON["splits_sha256"]})
 FIGURE = {"value": 0.81, "low": 0.7, "high": 0.9, "n": 60}
 LATENCY = {"p50_ms": 10.0, "p95_ms": 12.0, "p99_ms": 13.0, "n": 60, "threads": 1, "batch": 1, "machine": "m" * 16}
 
@@ -83,6 +85,7 @@ def metadata_of(model: bytes, *, validation: dict[str, Any] | None = None) -> di
         model_sha256=sha256_bytes(model),
         pixel_path=PIXEL_PATH,
         decision=DECISION,
+        gradability=GRADABILITY,
         export=export_json(model),
         validation=validation or {"qwk": FIGURE, "referable_sensitivity": FIGURE},
         latency=LATENCY,

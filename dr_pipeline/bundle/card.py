@@ -9,6 +9,7 @@ from dr_pipeline.bundle.metadata import is_figure, said
 def model_card(metadata: Mapping[str, Any]) -> str:
     """The card as Markdown; it says nothing that metadata.json does not."""
     model, decision, latency = metadata["model"], metadata["decision"], metadata["latency"]
+    gradability = metadata["gradability"]
     lines = [
         f"# {metadata['name']} · bundle {metadata['bundle_id']}",
         "",
@@ -36,6 +37,11 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         f"{', '.join(f'{cut:.3f}' for cut in decision['cut_points'])}, after temperature "
         f"{decision['temperature']:.3f}. Referable: P(grade ≥ 2) ≥ {decision['referable_threshold']:.3f}. A photograph "
         f"whose expected grade lies within {decision['review_margin']:.3f} of a cut goes to a human reader.",
+        "",
+        f"Ungradable: a quality score under {gradability['default']:.3f}{_site_thresholds(gradability)}, or a fault "
+        f"that alone is enough. Fitted on: {_listed(gradability['fitted_on'])}. The wish was "
+        f"{gradability['min_score']:g}, with at most {100 * gradability['max_rejected_share']:g} % of a site's "
+        "photographs turned away.",
         "",
         "## Validation",
         "",
@@ -77,3 +83,8 @@ def model_card(metadata: Mapping[str, Any]) -> str:
 
 def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {values[key]}" for key in sorted(values))
+
+
+def _site_thresholds(gradability: Mapping[str, Any]) -> str:
+    sites = "; ".join(f"{site} {threshold:.3f}" for site, threshold in gradability["sites"].items())
+    return f" (by site: {sites})" if sites else ""

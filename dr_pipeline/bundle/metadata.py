@@ -10,13 +10,14 @@ from typing import Any
 from dr_pipeline import __version__
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.files import sha256_json
+from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.schema import BUNDLE_VERSION, GRADE_NAMES, GRADES, NUM_GRADES, RESEARCH_USE
 
 _ID_DIGITS = 16
 _MODEL_FACTS = ("model", "family", "parameters", "input_px", "weights", "candidate", "fold", "parity")
 
-_RUNTIME = ("numpy", "onnxruntime", "opencv-python-headless")
+_RUNTIME = ("numpy", "onnxruntime", "opencv-python-headless", "pydicom", "python-gdcm")
 # Whose versions metadata.json states: what scoring needs, and what made the network.
 PACKAGES = (*_RUNTIME, "monai", "torch")
 
@@ -33,13 +34,18 @@ REFERENCES = (
 )
 
 
-def identify(model_sha256: str, pixel_path: PixelPath, decision: Decision) -> str:
+def identify(model_sha256: str, pixel_path: PixelPath, decision: Decision, gradability: Gradability) -> str:
     """The bundle's id: 16 hexadecimal digits over all that determines a grade.
 
-    That is the network's bytes, the pixel path and the decision. The id stands inside metadata.json, so it cannot cover
-    that file itself; SHA256SUMS does. Equal ids mean equal grades.
+    That is the network's bytes, the pixel path, the decision and the quality thresholds. The id stands inside
+    metadata.json, so it cannot cover that file itself; SHA256SUMS does. Equal ids mean equal grades.
     """
-    parts = {"model": model_sha256, "pixel_path": pixel_path.to_dict(), "decision": decision.to_dict()}
+    parts = {
+        "model": model_sha256,
+        "pixel_path": pixel_path.to_dict(),
+        "decision": decision.to_dict(),
+        "gradability": gradability.to_dict(),
+    }
     return sha256_json(parts)[:_ID_DIGITS]
 
 
@@ -48,6 +54,7 @@ def build_metadata(
     model_sha256: str,
     pixel_path: PixelPath,
     decision: Decision,
+    gradability: Gradability,
     export: Mapping[str, Any],
     validation: Mapping[str, Any],
     latency: Mapping[str, Any],
@@ -59,6 +66,7 @@ def build_metadata(
         model_sha256: Of the bytes of model.onnx.
         pixel_path: From the bytes of a file to a canvas.
         decision: From logits to a grade, with the hash of the split that it was fitted on.
+        gradability: From quality scores to who gets a grade, with the hash of the split that it was fitted on.
         export: export.json of the chosen candidate.
         validation: Its figures on the validation split, each with value, low, high and n.
         latency: Its latency, with threads and the machine.
@@ -66,7 +74,7 @@ def build_metadata(
     """
     return {
         "schema_version": BUNDLE_VERSION,
-        "bundle_id": identify(model_sha256, pixel_path, decision),
+        "bundle_id": identify(model_sha256, pixel_path, decision, gradability),
         "name": f"dr-grader {export['model']}",
         "version": __version__,
         "changelog": {__version__: "written by `dr-pipeline package`; see CHANGELOG.md of dr_pipeline"},
@@ -83,7 +91,7 @@ def build_metadata(
         "authors": "the dr_pipeline authors, and whoever ran it",
         "copyright": "Software: Apache-2.0. Weights: as their source and the training photographs allow.",
         "data_source": "the photographs that `data_hashes` identify; see the run of `dr-pipeline intake`",
-        "data_type": "jpeg, png, tiff",
+        "data_type": "jpeg, png, tiff, bmp, webp, dicom",
         "image_classes": "RGB colour fundus photograph, 8 bit per channel",
         "label_classes": _classes(),
         "pred_classes": _classes(),
@@ -95,6 +103,7 @@ def build_metadata(
         "model": {key: export[key] for key in _MODEL_FACTS} | {"sha256": model_sha256},
         "preprocessing": {"pixel_path": pixel_path.to_dict(), "fingerprint": pixel_path.fingerprint},
         "decision": decision.to_dict(),
+        "gradability": gradability.to_dict(),
         "validation": dict(validation),
         "latency": dict(latency),
         "data_hashes": {key: export[key] for key in ("splits_sha256", "canvas_index_sha256")},

@@ -12,6 +12,7 @@ from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
+from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.schema import BUNDLE_VERSION
 
@@ -22,10 +23,11 @@ class Bundle:
 
     Attributes:
         root: Its folder.
-        bundle_id: 16 hexadecimal digits that stand for network, pixel path and decision.
+        bundle_id: 16 hexadecimal digits that stand for network, pixel path, decision and thresholds.
         metadata: metadata.json.
         pixel_path: From the bytes of a file to a canvas.
         decision: From logits to a grade.
+        gradability: From a quality score to whether a grade is given.
         model: The running network, loaded from the very bytes that were hashed.
         golden_difference: The largest difference of a probability in the self-test.
     """
@@ -35,6 +37,7 @@ class Bundle:
     metadata: dict[str, Any]
     pixel_path: PixelPath
     decision: Decision
+    gradability: Gradability
     model: OnnxModel
     golden_difference: float
 
@@ -57,17 +60,18 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
     try:
         pixel_path = PixelPath.from_dict(metadata["preprocessing"]["pixel_path"])
         decision = Decision.from_dict(metadata["decision"])
+        gradability = Gradability.from_dict(metadata["gradability"])
         input_px, stated_id = metadata["model"]["input_px"], metadata["bundle_id"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"an entry is missing or malformed: {error}", where=where, todo=COPY_AGAIN) from None
-    if stated_id != identify(sha256_bytes(content[MODEL]), pixel_path, decision):
-        raise BundleError("bundle_id does not follow from the model, pixel path and decision", where=where)
+    if stated_id != identify(sha256_bytes(content[MODEL]), pixel_path, decision, gradability):
+        raise BundleError("bundle_id does not follow from model, pixel path, decision and thresholds", where=where)
     model = OnnxModel(content[MODEL], threads=threads)
     if model.input_px != input_px:
         raise BundleError(f"input_px is {input_px}, but the model takes {model.input_px}", where=where)
     golden = Golden.from_bytes(content[GOLDEN], where=str(root / GOLDEN))
     difference = golden.replay(model, decision, where=str(root))
-    return Bundle(root, stated_id, metadata, pixel_path, decision, model, difference)
+    return Bundle(root, stated_id, metadata, pixel_path, decision, gradability, model, difference)
 
 
 def _verified_content(root: Path) -> dict[str, bytes]:

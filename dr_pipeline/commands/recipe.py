@@ -94,7 +94,10 @@ def _weights(name: str, shipped: str, given: Path) -> tuple[Path, str]:
 
     model = weights_model(shipped)
     if model is None:
-        raise ParamsError(f"no candidate of the recipe {name} takes --weights")
+        raise ParamsError(
+            f"no candidate kept of the recipe {name} takes --weights",
+            todo="leave --weights out; then write `weights: file:PATH` at a candidate in params.yaml",
+        )
     target = given.expanduser().resolve()
     if target.is_file():
         return target, ""

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle, such as data/release")
     parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="the table to write")
     parser.add_argument(
+        "--site", default="", metavar="NAME", help="use the quality threshold fitted for this site (default: of all)"
+    )
+    parser.add_argument(
         "--threads", type=_at_least_one, metavar="N", help="files scored at the same time (default: the usable cores)"
     )
 
@@ -31,7 +34,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.scoring.folder import partial_path, score_folder
     from dr_pipeline.scoring.scorer import Scorer
 
-    scorer = Scorer.from_bundle(args.bundle, threads=1)
+    scorer = Scorer.from_bundle(args.bundle, threads=1, site=args.site)
     try:
         summary = score_folder(args.folder, scorer, args.out, threads=args.threads or usable_cores())
     except KeyboardInterrupt:

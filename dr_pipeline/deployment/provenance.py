@@ -5,15 +5,19 @@ from typing import Any
 
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.errors import GateError
+from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.schema import Split
 
 
-def require_one_origin(export: Mapping[str, Any], decision: Decision, *, model_sha256: str) -> None:
-    """Checks that model, export.json and decision are of one training, and that the decision never saw the test split.
+def require_one_origin(
+    export: Mapping[str, Any], decision: Decision, gradability: Gradability, *, model_sha256: str
+) -> None:
+    """Checks that model, export.json, decision and thresholds are of one split, and that nothing saw its test part.
 
     Args:
         export: export.json.
         decision: As fitted by `validate`.
+        gradability: As fitted by `gradability`.
         model_sha256: Of the bytes of model.onnx.
 
     Raises:
@@ -36,3 +40,9 @@ def require_one_origin(export: Mapping[str, Any], decision: Decision, *, model_s
                 where="decision.json, fitted_on",
                 todo=todo,
             )
+    if gradability.fitted_on.get("splits_sha256") != str(export["splits_sha256"]):
+        raise GateError(
+            "the quality thresholds were fitted on the development part of another split",
+            where="gradability.json, fitted_on",
+            todo=todo,
+        )

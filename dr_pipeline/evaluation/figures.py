@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided
+from dr_pipeline.evaluation.rejection import is_rejected, rejection_by_grade
 from dr_pipeline.metrics.bootstrap import bootstrap_sums, bootstrap_weights, qwk_estimate
 from dr_pipeline.metrics.calibration import brier_scores, calibration_error, calibration_terms
 from dr_pipeline.metrics.curves import weighted_roc_auc
 from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
 from dr_pipeline.metrics.kappa import confusion_matrix
 from dr_pipeline.params.evaluation import Evaluation
-from dr_pipeline.schema import GRADES, REFERABLE_FROM, VISION_THREATENING_FROM, Status
+from dr_pipeline.schema import GRADES, REFERABLE_FROM, VISION_THREATENING_FROM
 
 _HEADLINES = ("qwk", "accuracy", "referable_sensitivity", "referable_specificity", "referable_auc", "brier", "ece")
 
@@ -76,16 +77,15 @@ def figures(decided: Decided, true: NDArray[np.int64], groups: Sequence[str], pa
 def all_and_gradable(
     decided: Decided, true: NDArray[np.int64], groups: Sequence[str], statuses: Sequence[str], params: Evaluation
 ) -> dict[str, Any]:
-    """`figures` of all photographs, and of the gradable ones under `gradable`; who is ungradable, by grade.
+    """`figures` of all photographs, and of the gradable ones under `gradable`; who would get no grade, by grade.
 
     Leaving the ungradable out makes any grader look better, since they are the sicker eyes; so both are shown.
     """
-    gradable = np.array([status != Status.UNGRADABLE for status in statuses], dtype=np.bool_)
-    kept = np.flatnonzero(gradable)
+    kept = np.flatnonzero(~is_rejected(statuses))
     result = figures(decided, true, groups, params)
-    result["gradable"] = figures(_taken(decided, kept), true[kept], [groups[row] for row in kept.tolist()], params)
+    result["gradable"] = figures(taken(decided, kept), true[kept], [groups[row] for row in kept.tolist()], params)
     result["confidence"] = params.confidence
-    result["ungradable_by_grade"] = {str(grade): int(np.sum(~gradable & (true == grade))) for grade in GRADES}
+    result["rejection_by_grade"] = rejection_by_grade(true, statuses, groups, params.confidence)
     return result
 
 
@@ -113,7 +113,8 @@ def headline_figures(prefix: str, report: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _taken(decided: Decided, rows: NDArray[np.int64]) -> Decided:
+def taken(decided: Decided, rows: NDArray[np.int64]) -> Decided:
+    """What was decided of some of the photographs, by their numbers, shape (M,)."""
     return Decided(**{name: values[rows] for name, values in vars(decided).items()})
 
 

@@ -20,6 +20,7 @@ def report_figures(sources: Sources) -> dict[str, Figure]:
     bins = reliability_bins(graded.referable, graded.referable_probability, NUM_BINS)
     figures = {
         "histogram": pictures.grade_histogram(_parts(sources)),
+        "rejection": pictures.rejection(sources.gradability),
         "confusion": pictures.confusion_matrix(test["confusion"], f"Test QWK {quoted(test['qwk'], 2)}"),
         "reliability": pictures.reliability(bins, f"Calibration, test, n = {len(graded.true)}"),
         "pareto": pictures.pareto(

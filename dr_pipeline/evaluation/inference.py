@@ -8,23 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.progress import progress
 from dr_pipeline.schema import NUM_GRADES
-
-
-def canvas_status(store: CanvasStore, image_id: str) -> str:
-    """The quality status of a photograph.
-
-    Raises:
-        DataError: The store does not know it.
-    """
-    row = store.rows.get(image_id)
-    if row is None:
-        raise DataError(f"no canvas of {image_id!r}", where=str(store.index_path), todo="run `dvc repro`")
-    return row["status"]
 
 
 def canvas_logits(

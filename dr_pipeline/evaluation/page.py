@@ -19,8 +19,9 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
 
     Args:
         sources: What it shows.
-        images: Pictures by name: `histogram`, `pareto`, `training`, `confusion`, `reliability`, `roc` (left out where
-            the test split has one kind of eye only) as SVG, `misses` as JPEG (left out for photographs of people).
+        images: Pictures by name: `histogram`, `rejection`, `pareto`, `training`, `confusion`, `reliability`, `roc`
+            (left out where the test split has one kind of eye only) as SVG, `misses` as JPEG (left out for
+            photographs of people).
     """
     environment = Environment(
         loader=PackageLoader("dr_pipeline.evaluation"),

@@ -174,6 +174,30 @@ def grade_histogram(parts: Mapping[str, Mapping[str, int]]) -> Figure:
     return figure
 
 
+def rejection(gradability: Mapping[str, Any]) -> Figure:
+    """The share of each grade's photographs that would get no grade, with its interval, a colour per part.
+
+    Args:
+        gradability: The figures of reports/gradability.json.
+    """
+    parts = [name for name in ("development", "test") if name in gradability]
+    with style():
+        figure = blank(9.0, 3.0)
+        panel = figure.subplots()
+        for index, name in enumerate(parts):
+            told = [(grade, gradability[name]["by_grade"][str(grade)]) for grade in GRADES]
+            known = [(grade, row) for grade, row in told if row["value"] is not None]
+            places = [grade + (index - (len(parts) - 1) / 2) * 0.2 for grade, _ in known]
+            label = f"{name} (n = {gradability[name]['all']['n']})"
+            _bars(panel, places, [row for _, row in known], COLOURS[index], label)
+        panel.set_xticks(GRADES, [f"{grade} {GRADE_NAMES[grade]}" for grade in GRADES], fontsize=8.5)
+        panel.set(title="Turned away as ungradable, by grade", ylabel="share of photographs")
+        panel.set_ylim(bottom=-0.01)
+        panel.grid(visible=False, axis="x")
+        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
 def _bars(
     panel: Any,
     xs: Sequence[float],

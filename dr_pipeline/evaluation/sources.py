@@ -18,6 +18,7 @@ class Sources:
         intake: reports/intake.json.
         audit: reports/audit.json.
         split: reports/split.json.
+        gradability: The figures of reports/gradability.json.
         training: The figures of each training by its name, such as `lite0-0`.
         histories: Its epochs.
         validation: The validation figures of each candidate.
@@ -32,6 +33,7 @@ class Sources:
     intake: Mapping[str, Any]
     audit: Mapping[str, Any]
     split: Mapping[str, Any]
+    gradability: Mapping[str, Any]
     training: dict[str, Mapping[str, Any]]
     histories: dict[str, list[dict[str, float]]]
     validation: dict[str, Mapping[str, Any]]
@@ -58,6 +60,7 @@ def read_sources(
     intake: Path,
     audit: Path,
     split: Path,
+    gradability: Path,
     training: Path,
     validation: Path,
     latency: Path,
@@ -81,6 +84,7 @@ def read_sources(
         intake=read_json(intake),
         audit=read_json(audit),
         split=read_json(split),
+        gradability=_entry(gradability, "gradability"),
         training=_merged([path.with_suffix(".json") for path in trained], "training", training),
         histories={path.stem: read_history(path) for path in trained},
         validation=_merged([validation / f"{name}.json" for name in sorted(candidates)], "validation", validation),

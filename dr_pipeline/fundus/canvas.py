@@ -1,5 +1,7 @@
 """The canonical canvas: a square with the disc in its middle, at one radius, whatever camera took the picture."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +10,9 @@ from dr_pipeline.fundus.disc import Disc
 
 # Between the disc's rim and the canvas's side.
 MARGIN_PX = 1
+# The widest square around a disc that is built whole (0.8 GB). The largest picture that is read, 200 megapixels, is a
+# square of 14,142 px; only a strip or a thin slice of a circle needs more, and 65,000 × 64 px would need 13 GB.
+_MAX_SQUARE_PX = 16_384
 
 
 def disc_radius_px(canvas_px: int) -> float:
@@ -19,7 +24,8 @@ def to_canvas(pixels: NDArray[np.uint8], disc: Disc, canvas_px: int) -> NDArray[
     """Crops the square around the disc, resizes it once and blackens what lies outside the disc.
 
     Both sides get one factor, so a circle stays a circle. Shrinking averages (INTER_AREA), which keeps
-    small lesions; a disc smaller than the canvas is enlarged with INTER_CUBIC.
+    small lesions; a disc smaller than the canvas is enlarged with INTER_CUBIC. Only where the square would be wider
+    than `_MAX_SQUARE_PX` is the picture shrunk once before.
 
     Args:
         pixels: (height, width, 3) RGB.
@@ -29,6 +35,7 @@ def to_canvas(pixels: NDArray[np.uint8], disc: Disc, canvas_px: int) -> NDArray[
     Returns:
         (canvas_px, canvas_px, 3) RGB.
     """
+    pixels, disc = _within_memory(pixels, disc)
     half = disc.radius * canvas_px / (2 * disc_radius_px(canvas_px))
     side = max(1, round(2 * half))
     square = _crop(pixels, round(disc.x - side / 2), round(disc.y - side / 2), side)
@@ -47,11 +54,13 @@ def canvas_to_original(x: float, y: float, disc: Disc, canvas_px: int) -> tuple[
     return disc.x + (x - canvas_px / 2) * factor, disc.y + (y - canvas_px / 2) * factor
 
 
-def disc_mask(canvas_px: int) -> NDArray[np.uint8]:
-    """(canvas_px, canvas_px): 255 where a pixel's centre lies on the disc, else 0."""
+@lru_cache(maxsize=8)
+def disc_mask(canvas_px: int, radius_share: float = 1.0) -> NDArray[np.uint8]:
+    """(canvas_px, canvas_px), read-only: 255 where a pixel's centre lies within this share of the radius, else 0."""
     offset = np.arange(canvas_px) + 0.5 - canvas_px / 2
-    inside = offset[None, :] ** 2 + offset[:, None] ** 2 <= disc_radius_px(canvas_px) ** 2
+    inside = offset[None, :] ** 2 + offset[:, None] ** 2 <= (radius_share * disc_radius_px(canvas_px)) ** 2
     mask: NDArray[np.uint8] = inside.astype(np.uint8) * np.uint8(255)
+    mask.flags.writeable = False
     return mask
 
 
@@ -71,6 +80,15 @@ def model_input(canvas: NDArray[np.uint8], input_px: int) -> NDArray[np.uint8]:
     method = cv2.INTER_AREA if canvas.shape[0] > input_px else cv2.INTER_CUBIC
     resized: NDArray[np.uint8] = cv2.resize(canvas, (input_px, input_px), interpolation=method)
     return resized
+
+
+def _within_memory(pixels: NDArray[np.uint8], disc: Disc) -> tuple[NDArray[np.uint8], Disc]:
+    """Picture and disc as they are; shrunk by one factor where the disc's square would be wider than it may be."""
+    factor = _MAX_SQUARE_PX / (2 * disc.radius)
+    if factor >= 1:
+        return pixels, disc
+    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), disc.scaled(factor)
 
 
 def _crop(pixels: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:

@@ -5,8 +5,9 @@ One declared policy per format and oddity:
 | what | policy |
 |---|---|
 | JPEG, PNG, TIFF, BMP, WebP | read |
+| DICOM | ophthalmic photographs read, the rest refused: the table in `dicom_picture` |
 | any other format (GIF, JPEG 2000, HEIC, text named .jpg, …) | refused |
-| truncated or failing its checksums | refused, never half a picture |
+| truncated or failing its checksums | refused, never half a picture; a JPEG that lacks a scan, too |
 | over 200 megapixels; a side under 64 px | refused from the header, before any pixel is decoded |
 | animated or multi-page (thumbnail pages do not count) | refused: which picture is meant is not known |
 | EXIF or TIFF orientation, all eight | applied exactly once; a corrupt tag counts as upright |
@@ -14,13 +15,13 @@ One declared policy per format and oddity:
 | 16 bits a channel | full range: round(value / 257); not stretched, so 12 bits in 16 come out dark |
 | transparency | composited over black, the colour outside a fundus |
 | grey (red-free, fluorescein) | three equal channels; quality says `no_colour` |
-| CMYK | refused: a print file, whose colours mean nothing without its ink profile |
+| CMYK, YCCK | refused: a print file; without its ink profile each decoder makes other colours of it |
 | JPEG of 12 bits, TIFF of floats or signed integers | refused |
 | colour profiles (ICC) | not applied: cameras' sRGB is taken as it is |
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,10 @@ from numpy.typing import NDArray
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus import header_jpeg, header_png
 from dr_pipeline.fundus.cv import cv2
+from dr_pipeline.fundus.dicom import looks_like_dicom
+from dr_pipeline.fundus.dicom_compressed import libjpeg_stream
+from dr_pipeline.fundus.dicom_picture import read_picture
+from dr_pipeline.fundus.dicom_pixels import dicom_rgb, inverted
 from dr_pipeline.fundus.exif import UPRIGHT, turns_sides, upright
 from dr_pipeline.fundus.header import Header, refuse_size
 from dr_pipeline.fundus.header_others import read_bmp_header, read_tiff_header, read_webp_header
@@ -51,6 +56,7 @@ class Decoded:
         height: Of the upright original, px.
         scale: Original pixels per decoded pixel: 1, 2 or 4.
         grey: Whether the file has no colour channels.
+        format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
     """
 
     pixels: NDArray[np.uint8]
@@ -58,6 +64,7 @@ class Decoded:
     height: int
     scale: int
     grey: bool
+    format: str
 
     @property
     def pixel_sha256(self) -> str:
@@ -75,7 +82,9 @@ def read_header(data: bytes) -> Header:
     """
     if not data:
         raise ImageError("the file is empty (0 bytes)", todo="copy the file anew from its source")
-    if data.startswith(header_jpeg.SIGNATURE):
+    if looks_like_dicom(data):
+        header = read_picture(data).header
+    elif data.startswith(header_jpeg.SIGNATURE):
         header = header_jpeg.read_jpeg_header(data)
     elif data.startswith(header_png.SIGNATURE):
         header = header_png.read_png_header(data)
@@ -86,7 +95,7 @@ def read_header(data: bytes) -> Header:
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         header = read_webp_header(data)
     else:
-        raise ImageError("not a JPEG, PNG, TIFF, BMP or WebP file", todo="export the photograph as JPEG or PNG")
+        raise ImageError("not a JPEG, PNG, TIFF, BMP, WebP or DICOM file", todo="export the photograph as JPEG or PNG")
     refuse_size(header)
     return header
 
@@ -107,7 +116,13 @@ def decode(data: bytes, canvas_px: int) -> Decoded:
     Raises:
         ImageError: See the table of policies above.
     """
-    header = read_header(data)
+    if looks_like_dicom(data):
+        return _decode_dicom(data, canvas_px)
+    return _decode_file(data, read_header(data), canvas_px)
+
+
+def _decode_file(data: bytes, header: Header, canvas_px: int) -> Decoded:
+    """Any format but DICOM."""
     if header.channels == 4:
         raise ImageError("CMYK picture: its colours depend on a printer's inks", todo="export it as RGB")
     if header.channels not in (1, 3) or header.bits > 16 or (header.format == "jpeg" and header.bits != 8):
@@ -122,7 +137,19 @@ def decode(data: bytes, canvas_px: int) -> Decoded:
     expected = (-(-height // scale), -(-width // scale), 3)
     if pixels.shape != expected:
         raise ImageError(f"corrupt file: its header says {expected}, its pixels {pixels.shape}")
-    return Decoded(pixels, width, height, scale, grey=header.channels == 1)
+    return Decoded(pixels, width, height, scale, grey=header.channels == 1, format=header.format)
+
+
+def _decode_dicom(data: bytes, canvas_px: int) -> Decoded:
+    """A DICOM file's one picture; its JPEG stream goes the way that a JPEG file goes."""
+    picture = read_picture(data)
+    stream = libjpeg_stream(picture)
+    if stream:
+        header = header_jpeg.read_jpeg_header(stream)
+        decoded = replace(_decode_file(stream, header, canvas_px), format="dicom")
+        return replace(decoded, pixels=255 - decoded.pixels) if inverted(picture) else decoded
+    header = picture.header
+    return Decoded(dicom_rgb(picture), header.width, header.height, 1, grey=header.channels == 1, format="dicom")
 
 
 def decode_png(png: bytes) -> NDArray[np.uint8]:

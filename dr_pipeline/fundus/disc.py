@@ -131,6 +131,6 @@ def _is_field(circle: Circle, mask: NDArray[np.bool_]) -> bool:
     if not _MIN_RADIUS_SHARE <= circle.radius / max(height, width) <= _MAX_RADIUS_SHARE:
         return False
     x, y = np.arange(width) + 0.5 - circle.x, np.arange(height) + 0.5 - circle.y
-    inside = x[None, :] ** 2 + y[:, None] ** 2 <= circle.radius**2
+    inside = x[None, :] ** 2 <= circle.radius**2 - y[:, None] ** 2  # one pass, no plane of floats
     union = np.count_nonzero(inside | mask)
     return bool(union and np.count_nonzero(inside & mask) >= _MIN_OVERLAP * union)

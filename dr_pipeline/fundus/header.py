@@ -15,7 +15,7 @@ class Header:
     """One image file's own account of its picture.
 
     Attributes:
-        format: "jpeg", "png", "tiff", "bmp" or "webp".
+        format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
         width: Of the stored picture, before any turn, px.
         height: Of the stored picture, before any turn, px.
         channels: Colour channels without alpha: 1 is grey, 3 colour, 4 CMYK.

@@ -15,14 +15,16 @@ _TIFF_REDUCED_OR_MASK = 0b101  # NewSubfileType: a smaller copy (bit 0), or a tr
 _TIFF_UNSIGNED = 1
 # PhotometricInterpretation → (colour channels, samples): two greys, RGB, palette, CMYK, YCbCr.
 _PHOTOMETRIC_COLOURS = {0: (1, 1), 1: (1, 1), 2: (3, 3), 3: (3, 1), 5: (4, 4), 6: (3, 3)}
-_MAX_PAGES = 1000
+# Directories may point back at themselves, and each may claim 65,535 entries.
+_MAX_PAGES, _MAX_ENTRIES = 1000, 4096
 
 
 def read_tiff_header(data: bytes) -> Header:
     """Reads the first directory; further full-size pages are refused, thumbnails are not.
 
     Raises:
-        ImageError: The file ends early, is BigTIFF, has several pages, or its samples are no unsigned integers.
+        ImageError: The file ends early, is BigTIFF, has several pages or endless directories, or its samples are no
+            unsigned integers.
     """
     order = "<" if data[:2] == b"II" else ">"
     pages: list[dict[int, int]] = []
@@ -55,6 +57,8 @@ def read_tiff_header(data: bytes) -> Header:
 def _read_directory(data: bytes, order: str, at: int) -> tuple[dict[int, int], int]:
     """The first value of each wanted tag, and where the next directory begins (0: none)."""
     (entries,) = struct.unpack_from(f"{order}H", data, at)
+    if entries > _MAX_ENTRIES:
+        raise ImageError(f"corrupt TIFF file: a directory of {entries} entries", todo="save the picture anew")
     values: dict[int, int] = {}
     for number in range(entries):
         entry = at + 2 + 12 * number

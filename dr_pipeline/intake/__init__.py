@@ -1,1 +1,1 @@
-"""From a data set's own layout to the manifest, and the audit of what came in."""
+"""From a data set's own layout to the manifest, one row per photograph."""

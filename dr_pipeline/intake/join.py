@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.labels import Label, settle
@@ -77,10 +78,11 @@ def join(labels: Iterable[Label], photographs: Sequence[str], *, where: str) -> 
 
 def records(joined: Joined, image_ids: Mapping[str, str]) -> tuple[Record, ...]:
     """One record per photograph that has a row."""
-    return tuple(
-        Record(image_ids[path], path, label.grade, eye=label.eye, **dict(label.others))
-        for path, label in joined.labels.items()
-    )
+    made = []
+    for path, label in joined.labels.items():
+        others: dict[str, Any] = dict(label.others)
+        made.append(Record(image_ids[path], path, label.grade, eye=label.eye, **others))
+    return tuple(made)
 
 
 class _Finder:

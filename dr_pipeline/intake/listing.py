@@ -1,4 +1,8 @@
-"""Lists the photographs under a folder: by suffix, in natural order, nothing left out without being counted."""
+"""Lists the photographs under a folder, in natural order; nothing is left out without being counted.
+
+A file is a photograph by its suffix. Cameras often write DICOM files without a suffix, or with a part of a UID as one:
+a file with any other suffix is a photograph where its content says DICOM.
+"""
 
 import os
 import re
@@ -8,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
-from dr_pipeline.intake.records import listed
+from dr_pipeline.fundus.dicom import is_dicom
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".dcm", ".dicom", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -23,12 +27,14 @@ class Listing:
         hidden_files: Number of files in hidden folders or with a leading dot (macOS leaves `._x.jpg` beside `x.jpg`).
         other_files: Number of files of other kinds.
         repeated_folders: Linked folders that lead to a place already read.
+        unnameable: Photographs, printable, whose names are not UTF-8: no table can hold them.
     """
 
     photographs: tuple[str, ...]
     hidden_files: int
     other_files: int
-    repeated_folders: tuple[str, ...]
+    repeated_folders: tuple[str, ...] = ()
+    unnameable: tuple[str, ...] = ()
 
 
 def list_photographs(root: Path, folder: Path) -> Listing:
@@ -39,7 +45,7 @@ def list_photographs(root: Path, folder: Path) -> Listing:
         folder: `root` or a folder in it.
 
     Raises:
-        DataError: A folder is missing or unreadable, a name is not UTF-8, or there is no photograph at all.
+        DataError: A folder is missing or unreadable, or there is no photograph at all.
     """
     if not folder.is_dir():
         raise DataError(
@@ -52,19 +58,27 @@ def list_photographs(root: Path, folder: Path) -> Listing:
     hidden = other = 0
     for here, files in _each_folder_once(folder, repeated):
         in_hidden = any(part.startswith(".") for part in here.relative_to(folder).parts)
+        prefix = "" if here == root else f"{here.relative_to(root).as_posix()}/"
         for name in files:
             if in_hidden or name.startswith("."):
                 hidden += 1
-            elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                photographs.append((here / name).relative_to(root).as_posix())
+            elif PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES or is_dicom(here / name):
+                photographs.append(prefix + name)
             else:
                 other += 1
-    _check(photographs, folder)
+    nameable = [path for path in photographs if _is_utf8(path)]
+    if not nameable:
+        raise DataError(
+            f"no photograph found; looked for {', '.join(sorted(IMAGE_SUFFIXES))} in any case",
+            where=printable(folder),
+            todo="check dataset.root and dataset.adapter in params.yaml",
+        )
     return Listing(
-        photographs=tuple(sorted(photographs, key=natural_key)),
+        photographs=tuple(sorted(nameable, key=natural_key)),
         hidden_files=hidden,
         other_files=other,
         repeated_folders=tuple(printable(Path(path).relative_to(root)) for path in repeated),
+        unnameable=tuple(sorted(printable(path) for path in photographs if not _is_utf8(path))),
     )
 
 
@@ -100,19 +114,12 @@ def _each_folder_once(folder: Path, repeated: list[str]) -> Iterator[tuple[Path,
 
 
 def _refuse(error: OSError) -> None:
-    raise DataError(f"a folder cannot be read: {error.strerror}", where=printable(error.filename or "")) from None
-
-
-def _check(photographs: list[str], folder: Path) -> None:
-    if not photographs:
-        raise DataError(
-            f"no photograph found; looked for {', '.join(sorted(IMAGE_SUFFIXES))} in any case",
-            where=printable(folder),
-            todo="check dataset.root and dataset.adapter in params.yaml",
-        )
-    undecodable = [printable(path) for path in photographs if not _is_utf8(path)]
-    if undecodable:
-        raise DataError(f"file names that are not UTF-8: {listed(undecodable)}", where=str(folder), todo="rename them")
+    # Nobody can list what is in it: to go on would lose photographs without a word.
+    raise DataError(
+        f"a folder cannot be read: {error.strerror}",
+        where=printable(error.filename or ""),
+        todo="give yourself the right to read it, or move it away",
+    ) from None
 
 
 def _is_utf8(path: str) -> bool:

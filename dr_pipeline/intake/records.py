@@ -18,6 +18,10 @@ class Record:
         path: Relative to the data set's root, with forward slashes.
         grade: ICDR grade 0–4; None where the data set gives none.
         patient_id: Empty where the data set does not tell.
+        field: Which view of the eye, where a set has several.
+        referable: 0 or 1 where the reference standard says only this and no grade; else None.
+        pixel_spacing_mm: On the retina, as the file writes it; empty where it does not.
+        official_split: train, validation or test as the data set's authors divided it; empty where they did not.
     """
 
     image_id: str
@@ -30,6 +34,9 @@ class Record:
     grader: str = ""
     site: str = ""
     camera: str = ""
+    referable: int | None = None
+    pixel_spacing_mm: str = ""
+    official_split: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Intake:
         warnings: Sentences for the report.
         hidden_files: Number of files left aside because their names begin with a dot.
         other_files: Number of files that are no photographs by their suffix.
+        unparsed: Paths, relative to the root, that the declared file-name pattern does not fit.
+        identity: Image ids with the names of the header fields that hold a person's identity; never their values.
     """
 
     records: tuple[Record, ...]
@@ -61,6 +70,8 @@ class Intake:
     warnings: tuple[str, ...] = field(default_factory=tuple)
     hidden_files: int = 0
     other_files: int = 0
+    unparsed: tuple[str, ...] = ()
+    identity: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def listed(offenders: Iterable[str]) -> str:

@@ -21,15 +21,33 @@ class FolderColumns(Section):
 
 
 class FolderLayout(Section):
-    """A clinic's own folder: `labels` names its CSV; empty means class folders 0 … 4."""
+    """A clinic's own folder.
+
+    `labels` names its CSV; empty means class folders 0 … 4. `name_pattern` is a regular expression whose named groups
+    (patient, eye, visit, field, site) are read from each photograph's path below the root; empty means none.
+    """
 
     labels: str
     columns: FolderColumns
+    name_pattern: str
 
 
 class Dataset(Section):
     """The data set and its layout."""
 
-    adapter: Literal["synthetic", "idrid", "aptos2019", "folder"]
+    adapter: Literal[
+        "synthetic",
+        "idrid",
+        "aptos2019",
+        "eyepacs",
+        "messidor2_abramoff",
+        "messidor2_google",
+        "ddr",
+        "deepdrid",
+        "folder",
+        "datalist",
+    ]
     root: str = Field(min_length=1)
+    pseudonym_salt: str = Field(min_length=1)
     folder: FolderLayout
+    datalist: str

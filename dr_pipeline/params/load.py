@@ -24,6 +24,7 @@ SECTIONS = (
     "preprocess",
     "audit",
     "split",
+    "quality",
     "training",
     "candidates",
     "folds",
@@ -47,7 +48,9 @@ def read_document(path: Path) -> dict[str, Any]:
             "the parameter file is missing", where=str(path), todo="write one with `dr-pipeline recipe synthetic`"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"not valid YAML: {error}", where=str(path)) from None
+        raise ParamsError(
+            f"not valid YAML: {error}", where=str(path), todo="mend that line, or compare with `dr-pipeline recipe`"
+        ) from None
     if not isinstance(document, dict):
         raise ParamsError("holds no sections", where=str(path), todo="write it anew with `dr-pipeline recipe`")
     for key in document:

@@ -13,6 +13,8 @@ class PlantedFaults(Section):
     cross_patient: int = Field(ge=0)
     contradictions: int = Field(ge=0)
     exif_turns: int = Field(ge=0)
+    colour_order: int = Field(ge=0)
+    not_fundus: int = Field(ge=0)
 
 
 class Phantom(Section):

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from dr_pipeline.errors import ParamsError
 
-NAMES = ("synthetic", "idrid", "aptos2019", "folder")
+NAMES = (
+    "synthetic",
+    "idrid",
+    "aptos2019",
+    "eyepacs",
+    "ddr",
+    "deepdrid",
+    "messidor2_google",
+    "folder",
+    "datalist",
+)
 # Links in the data folder that a real recipe reads through.
 SOURCE_LINK = "source"
 WEIGHTS_LINK = "weights"

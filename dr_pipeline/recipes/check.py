@@ -15,6 +15,7 @@ from dr_pipeline.params.load import SECTIONS, read_document, validate
 from dr_pipeline.params.operating_point import OperatingPoint
 from dr_pipeline.params.phantom import Phantom
 from dr_pipeline.params.preprocess import Preprocess
+from dr_pipeline.params.quality import QualityParams
 from dr_pipeline.params.section import Section
 from dr_pipeline.params.split import SplitParams
 from dr_pipeline.params.training import Training
@@ -24,6 +25,7 @@ _SINGLE: dict[str, type[Section]] = {
     "preprocess": Preprocess,
     "audit": Audit,
     "split": SplitParams,
+    "quality": QualityParams,
     "training": Training,
     "evaluation": Evaluation,
     "operating_point": OperatingPoint,
@@ -51,6 +53,7 @@ def check_document(path: Path) -> None:
         elif section in _NAMED:
             faults += _named(document[section], section)
     faults += _folds(document["folds"], document["split"])
+    faults += _choices(document["dataset"], document["split"])
     if not document["candidates"]:
         faults.append("candidates: at least one is needed")
     if faults:
@@ -79,7 +82,21 @@ def _folds(folds: Any, split: Any) -> list[str]:
     if not isinstance(folds, list) or not folds or not all(type(fold) is int for fold in folds):
         return [f"folds: a list of whole numbers is wanted, found {folds!r}"]
     faults = [f"folds: {folds!r} names a fold twice"] if len(set(folds)) < len(folds) else []
-    num_folds = split.get("num_folds") if isinstance(split, dict) else None
-    if not isinstance(num_folds, int):
+    if not isinstance(split, dict):
         return faults  # named among the faults of `split`
-    return faults + [f"folds: {fold} is none of 0 … {num_folds - 1}" for fold in folds if not 0 <= fold < num_folds]
+    drawn_folds = split.get("validation", "folds") == "folds"
+    num_folds = split.get("num_folds") if drawn_folds else 1
+    if not isinstance(num_folds, int):
+        return faults  # as well
+    known = f"0 … {num_folds - 1}" if drawn_folds else "0: without `split.validation: folds` there is no other"
+    return faults + [f"folds: {fold} is none of {known}" for fold in folds if not 0 <= fold < num_folds]
+
+
+def _choices(dataset: Any, split: Any) -> list[str]:
+    """Choices that ask for another key; a section that is no mapping is named among its own faults."""
+    faults = []
+    if isinstance(dataset, dict) and dataset.get("adapter") == "datalist" and not dataset.get("datalist"):
+        faults.append("dataset.datalist: the adapter datalist needs the name of the JSON list")
+    if isinstance(split, dict) and split.get("test") == "sites" and not split.get("test_sites"):
+        faults.append("split.test_sites: test: sites needs at least one")
+    return faults

@@ -1,14 +1,15 @@
 """Scores a folder: every file becomes exactly one row, in the order of the listing, in flat memory."""
 
-import csv
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dr_pipeline.errors import DataError
+from dr_pipeline.errors import DataError, ImageError
+from dr_pipeline.files import CsvWriter
+from dr_pipeline.fundus.source import read_file
 from dr_pipeline.progress import progress
 from dr_pipeline.schema import PREDICTIONS_COLUMNS, Status
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
@@ -17,8 +18,6 @@ from dr_pipeline.scoring.walk import Entry, list_entries
 
 # Files in work or waiting for their row, per thread: enough that one slow file does not idle the others.
 _WINDOW_PER_THREAD = 8
-# Above any photograph that the pixel path would decode; so that a film in the folder is not read into memory.
-_MAX_FILE_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,12 @@ def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Su
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=PREDICTIONS_COLUMNS, lineterminator="\n")
-            writer.writeheader()
+            writer = CsvWriter(stream, PREDICTIONS_COLUMNS)
+            writer.header()
             scores = _in_order(entries, scorer, threads)
             for entry, score in progress(scores, label="scoring", total=len(entries)):
                 row = rows.row(entry, score)
-                writer.writerow(row)
+                writer.row(row)
                 stream.flush()
                 by_status[score.status] += 1
                 duplicates += bool(row["duplicate_of"])
@@ -105,15 +104,14 @@ def _in_order(entries: Iterable[Entry], scorer: Scorer, threads: int) -> Iterato
 
 def score_entry(entry: Entry, scorer: Scorer) -> Score:
     """Scores one file of a folder; whatever is wrong with it becomes a reason, and the next file is scored."""
-    if entry.problem:
-        return failed(entry.problem)
+    return failed(entry.problem) if entry.problem else score_whatever(lambda: read_file(entry.path), scorer)
+
+
+def score_whatever(read: Callable[[], bytes], scorer: Scorer) -> Score:
+    """Scores what `read` gives; an exception becomes a reason."""
     try:
-        if (length := entry.path.stat().st_size) > _MAX_FILE_BYTES:
-            return failed(f"not an image file: {length / 2**30:.1f} GiB")
-        data = entry.path.read_bytes()
-    except OSError as error:
-        return failed(f"cannot be read: {error.strerror}")
-    try:
-        return scorer.score(data)
+        return scorer.score(read())
+    except ImageError as error:
+        return failed(error.what)
     except Exception as error:  # a night's run over a clinic's folder must not end at one file; the row says it
         return failed(f"internal error, please report it: {type(error).__name__}: {error}")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.errors import DataError
+from dr_pipeline.fundus.source import read_file
+from dr_pipeline.scoring.folder import score_whatever
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
 
 COLUMNS = (
@@ -65,19 +67,12 @@ class PyfuncGrader:
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         path, data = row.get("path"), row.get("image")
         if isinstance(data, bytes):
-            score = self._scorer.score(data)
+            score = score_whatever(lambda: data, self._scorer)
         elif isinstance(path, str):
-            score = self._score_file(path)
+            score = score_whatever(lambda: read_file(Path(path)), self._scorer)
         else:
             score = failed("neither `image` nor `path` is given")
         return self._cells(score, path if isinstance(path, str) else "")
-
-    def _score_file(self, path: str) -> Score:
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            return failed(f"cannot be read: {error.strerror}")
-        return self._scorer.score(data)
 
     def _cells(self, score: Score, path: str) -> dict[str, Any]:
         cells: dict[str, Any] = {

@@ -12,6 +12,7 @@ from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError, ImageError
 from dr_pipeline.files import sha256_bytes
+from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath, model_input
 from dr_pipeline.schema import Status
 
@@ -68,26 +69,40 @@ class Scorer:
         input_px: Side of the network's input.
         pixel_path: From the bytes of a file to a canvas.
         decision: From logits to a grade.
+        gradability: From a quality score to whether a grade is given.
+        site: Whose photographs these are; empty: not told, the threshold of all sites is used.
         threads: Threads inside one operator of the network.
 
     Raises:
         BundleError: The model breaks the contract, or takes another input than `input_px`.
+        DataError: No threshold was fitted for `site`.
     """
 
     def __init__(
-        self, model: Path | OnnxModel, *, input_px: int, pixel_path: PixelPath, decision: Decision, threads: int
+        self,
+        model: Path | OnnxModel,
+        *,
+        input_px: int,
+        pixel_path: PixelPath,
+        decision: Decision,
+        gradability: Gradability,
+        site: str = "",
+        threads: int,
     ) -> None:
+        gradability.require_site(site)
         self._model = model if isinstance(model, OnnxModel) else OnnxModel(model, threads=threads)
         if self._model.input_px != input_px:
             raise BundleError(f"the model takes {self._model.input_px} px, its description says {input_px} px")
         self.input_px, self.pixel_path, self.decision, self.bundle_id = input_px, pixel_path, decision, ""
+        self.gradability, self._site = gradability, site
 
     @classmethod
-    def from_bundle(cls, bundle: Path, *, threads: int) -> "Scorer":
+    def from_bundle(cls, bundle: Path, *, threads: int, site: str = "") -> "Scorer":
         """Loads a bundle that passes its checks.
 
         Raises:
             BundleError: A file is missing, unknown or altered, or the self-test fails.
+            DataError: No threshold was fitted for `site`.
         """
         read = read_bundle(bundle, threads=threads)
         scorer = cls(
@@ -95,6 +110,8 @@ class Scorer:
             input_px=read.model.input_px,
             pixel_path=read.pixel_path,
             decision=read.decision,
+            gradability=read.gradability,
+            site=site,
             threads=threads,
         )
         scorer.bundle_id = read.bundle_id
@@ -116,13 +133,14 @@ class Scorer:
             return failed(error.what, sha256)
         lap("pixel_path")
         quality, grading = photograph.quality, None
+        status, added = self.gradability.judge(quality.status, quality.score, site=self._site)
         if quality.status is not Status.NOT_FUNDUS:
             logits = self.logits(inputs)
             lap("network")
             grading = self._grading(logits)
         score = Score(
-            status=quality.status,
-            reason="" if quality.status is Status.SCORED else "; ".join(quality.reasons),
+            status=status,
+            reason="" if status is Status.SCORED else added or "; ".join(quality.reasons),
             sha256=sha256,
             pixel_sha256=photograph.pixel_sha256,
             quality=quality.score,

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from dr_pipeline.errors import DataError
 
+# Folders inside folders: no clinic's are deeper, and Python's own stack would end at about a thousand.
+_MAX_DEPTH = 200
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -28,8 +31,8 @@ class Entry:
 def list_entries(source: Path, *, leave_out: frozenset[Path] = frozenset()) -> list[Entry]:
     """Lists every file under `source`, or `source` itself if it is a file; numbers in names sort as numbers.
 
-    Links are followed. A link that leads back into a folder above it, a folder that cannot be opened, a broken link, a
-    socket and the like are entries with a problem: nothing is skipped in silence.
+    Links are followed. A link that leads back into a folder above it, a folder that cannot be opened or lies too deep,
+    a broken link, a socket and the like are entries with a problem: nothing is skipped in silence.
 
     Args:
         source: A folder, or one file.
@@ -42,7 +45,12 @@ def list_entries(source: Path, *, leave_out: frozenset[Path] = frozenset()) -> l
         return [Entry(source, source.name)]
     if not source.is_dir():
         raise DataError("there is no such folder", where=str(source), todo="check the path")
-    entries = [entry for entry in _walk(source, "", ()) if not (leave_out and entry.path.resolve() in leave_out)]
+    # What cannot be opened is not resolved: a link to itself has no end.
+    entries = [
+        entry
+        for entry in _walk(source, "", ())
+        if entry.problem or not leave_out or entry.path.resolve() not in leave_out
+    ]
     if entries and entries[0].path == source:
         raise DataError(entries[0].problem, where=str(source), todo="ask its owner for the right to read it")
     if not entries:
@@ -70,6 +78,8 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         if stat.S_ISDIR(target.st_mode):
             if (target.st_dev, target.st_ino) in here:
                 yield Entry(path, relative, "link to a folder above it")
+            elif len(here) > _MAX_DEPTH:
+                yield Entry(path, relative, f"folder not opened: it lies more than {_MAX_DEPTH} folders deep")
             else:
                 yield from _walk(path, f"{relative}/", here)
         elif stat.S_ISREG(target.st_mode):

@@ -1,19 +1,19 @@
-"""Which group goes where: exact shares per grade of the worse eye, drawn by salted hash.
+"""Which group goes where: exact shares per grade of the worse eye, drawn by salted hash."""
 
-Every part (the test split, then fold after fold) takes its share of what is left of a stratum: the groups with the
-smallest SHA-256 of (salt, part, group). A group's hash depends on nothing else, so that adding or removing patients
-moves only those about the cut, of the order of the square root of their number.
-"""
-
-import hashlib
 import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from dr_pipeline.splitting.draw import costs, draw
 from dr_pipeline.splitting.groups import Group
 
 TEST = "test"
+TRAIN = "train"
+_REST = "rest"
+# Up to so many parts are drawn at once. With more, the test part is drawn first and then the others among themselves:
+# every pair of parts has a boundary that shifts, and this leaves the test part only one (benchmarks/splits.py).
+_DRAWN_AT_ONCE = 4
 # Groups are exchanged where a part's share of photographs is further off than this. The training part is what test
 # and validation leave, so that its share is off by no more than twice as much: within the 3 points asked for.
 _SHARE_TOLERANCE = 0.015
@@ -32,24 +32,20 @@ def assign(groups: Sequence[Group], shares: Mapping[str, float], salt: str) -> d
 
     Args:
         groups: In any order.
-        shares: Share of each part; they add up to 1. A part listed earlier is drawn earlier.
+        shares: Share of each part, above 0; they add up to 1.
         salt: Another salt gives another division.
 
     Returns:
         The part of each group, by its key. In every stratum (grade of the worse eye) each part has the ideal number of
         groups, rounded down or up.
     """
-    strata: dict[int, list[Group]] = defaultdict(list)
-    for group in sorted(groups, key=lambda group: group.key):
-        strata[group.worst_grade].append(group)
+    strata: dict[int, list[str]] = defaultdict(list)
+    for group in groups:
+        strata[group.worst_grade].append(group.key)
     parts: dict[str, str] = {}
     carried = dict.fromkeys(shares, 0.0)
     for grade in sorted(strata, reverse=True):
-        left = strata[grade]
-        for part, seats in apportion(len(left), shares, carried).items():
-            drawn = _in_order_of_hash(left, salt, part)
-            parts.update((group.key, part) for group in drawn[:seats])
-            left = drawn[seats:]
+        parts |= _draw(strata[grade], apportion(len(strata[grade]), shares, carried), shares, salt)
     _even_out_photographs(groups, shares, parts, salt)
     return parts
 
@@ -83,8 +79,18 @@ def grades_by_part(groups: Sequence[Group], parts: Mapping[str, str]) -> dict[st
     return dict(table)
 
 
-def _in_order_of_hash(groups: Sequence[Group], salt: str, part: str) -> list[Group]:
-    return sorted(groups, key=lambda group: hashlib.sha256(f"{salt}\0{part}\0{group.key}".encode()).digest())
+def _draw(keys: Sequence[str], seats: Mapping[str, int], shares: Mapping[str, float], salt: str) -> dict[str, str]:
+    if TEST not in shares or len(shares) <= _DRAWN_AT_ONCE:
+        return draw(keys, seats, shares, salt)
+    first = draw(
+        keys,
+        {TEST: seats[TEST], _REST: len(keys) - seats[TEST]},
+        {TEST: shares[TEST], _REST: 1 - shares[TEST]},
+        salt,
+    )
+    others = {part: share for part, share in shares.items() if part != TEST}
+    rest = [key for key, part in first.items() if part == _REST]
+    return first | draw(rest, {part: seats[part] for part in others}, others, salt)
 
 
 def _even_out_photographs(
@@ -96,22 +102,30 @@ def _even_out_photographs(
     """
     total = sum(len(group.photographs) for group in groups)
     excess = {part: -share * total for part, share in shares.items()}
+    for group in groups:
+        excess[parts[group.key]] += len(group.photographs)
+    if max(map(abs, excess.values())) <= _SHARE_TOLERANCE * total:
+        return
     kinds: dict[_Kind, list[Group]] = defaultdict(list)
-    for part in shares:
-        for group in _in_order_of_hash([group for group in groups if parts[group.key] == part], salt, part):
-            kinds[part, group.worst_grade, len(group.photographs)].append(group)
-            excess[part] += len(group.photographs)
+    for group in _in_order_of_cost(groups, parts, salt):
+        kinds[parts[group.key], group.worst_grade, len(group.photographs)].append(group)
     while max(map(abs, excess.values())) > _SHARE_TOLERANCE * total:
         exchange = _best_exchange(excess, [kind for kind, several in sorted(kinds.items()) if several])
         if exchange is None:
             return
         large, small = exchange
         for giver, taker in ((large, small), (small, large)):
-            group = kinds[giver].pop()  # the one last drawn
+            group = kinds[giver].pop()  # the one least drawn to its part
             parts[group.key] = taker[0]
             kinds[taker[0], giver[1], giver[2]].insert(0, group)
             excess[giver[0]] -= giver[2]
             excess[taker[0]] += giver[2]
+
+
+def _in_order_of_cost(groups: Sequence[Group], parts: Mapping[str, str], salt: str) -> list[Group]:
+    """Those most drawn to their part first."""
+    cost = {group.key: int(costs([group.key], [parts[group.key]], [1.0], salt)[0, 0]) for group in groups}
+    return sorted(groups, key=lambda group: (cost[group.key], group.key))
 
 
 def _best_exchange(excess: Mapping[str, float], kinds: Sequence[_Kind]) -> tuple[_Kind, _Kind] | None:

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Photograph:
-    """What the split needs to know of one photograph; empty patient or cluster: unknown or none."""
+    """What the split needs to know of one photograph; what is empty is unknown or none."""
 
     image_id: str
     patient_id: str
     duplicate_cluster: str
     grade: int
+    eye: str = ""
+    visit: str = ""
+    site: str = ""
+    official_split: str = ""
+    perceptual_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,19 @@ class Group:
         return max(photograph.grade for photograph in self.photographs)
 
 
-def group_photographs(photographs: Iterable[Photograph]) -> list[Group]:
+def group_photographs(photographs: Iterable[Photograph], bridges: Iterable[tuple[str, str]] = ()) -> list[Group]:
     """Joins photographs by patient and by duplicate cluster, transitively; sorted by key.
 
     A photograph of an unknown patient is its own group unless a cluster joins it to others.
+
+    Args:
+        photographs: Those that take part.
+        bridges: Patient and duplicate cluster of photographs that take none. Two patients who share one picture may be
+            one person, whether the picture itself is used or not.
     """
     parent: dict[str, str] = {}
+    for patient_id, cluster in bridges:
+        _join(parent, f"patient:{patient_id}", f"cluster:{cluster}")
     members = sorted(photographs, key=lambda photograph: photograph.image_id)
     for photograph in members:
         _find(parent, _owner(photograph))
@@ -54,9 +66,26 @@ def group_photographs(photographs: Iterable[Photograph]) -> list[Group]:
 def photographs_of(rows: Iterable[Mapping[str, str]]) -> list[Photograph]:
     """The photographs that take part in a split: not excluded, and with a grade."""
     return [
-        Photograph(row["image_id"], row["patient_id"], row["duplicate_cluster"], int(row["grade"]))
+        Photograph(
+            image_id=row["image_id"],
+            patient_id=row["patient_id"],
+            duplicate_cluster=row["duplicate_cluster"],
+            grade=int(row["grade"]),
+            eye=row["eye"],
+            visit=row["visit"],
+            site=row["site"],
+            official_split=row["official_split"],
+            perceptual_hash=row["perceptual_hash"],
+        )
         for row in rows
         if row["excluded"] == "0" and row["grade"] != ""
+    ]
+
+
+def bridges_of(rows: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Known patients and the duplicate clusters they have a picture of, used or not."""
+    return [
+        (row["patient_id"], row["duplicate_cluster"]) for row in rows if row["patient_id"] and row["duplicate_cluster"]
     ]
 
 

@@ -1,10 +1,12 @@
-"""The gates of a split: nothing is shared between its parts, and no grade is missing from one."""
+"""The gates of a split: nothing is shared between its parts, none lacks a grade, and no picture leaks."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from dr_pipeline.errors import GateError
 from dr_pipeline.schema import GRADE_NAMES, Split
+from dr_pipeline.splitting.histogram import GradeTest
+from dr_pipeline.splitting.look_alikes import FALSE_ALARM, SAME_PICTURE_BITS, Probe
 from dr_pipeline.splitting.read import SplitRow
 
 _KINDS = {"patient": "patient_id", "duplicate cluster": "duplicate_cluster", "group": "group"}
@@ -12,22 +14,21 @@ _NAMED_AT_MOST = 5
 
 
 def shared_between_parts(rows: Iterable[SplitRow]) -> dict[str, list[str]]:
-    """The photographs, patients, duplicate clusters and groups found in more than one part (test, or a fold).
+    """The photographs, patients, duplicate clusters and groups found in more than one part (test, a fold, train).
 
     Works on the rows as written, without knowledge of how they were divided.
     """
     parts: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in ("photograph", *_KINDS)}
     for row in rows:
-        part = row.split if row.fold is None else f"{row.split} fold {row.fold}"
-        parts["photograph"][row.image_id].add(part)
+        parts["photograph"][row.image_id].add(row.part)
         for kind, column in _KINDS.items():
             if name := getattr(row, column):
-                parts[kind][name].add(part)
+                parts[kind][name].add(row.part)
     return {kind: sorted(name for name, where in named.items() if len(where) > 1) for kind, named in parts.items()}
 
 
-def require_nothing_shared(rows: Iterable[SplitRow]) -> dict[str, int]:
-    """How much is shared between parts, by kind: all 0.
+def require_nothing_shared(rows: Sequence[SplitRow]) -> dict[str, int]:
+    """How much is shared between parts, by kind: all 0. Patients are told by a photograph, not by their names.
 
     Raises:
         GateError: Something is shared.
@@ -35,39 +36,84 @@ def require_nothing_shared(rows: Iterable[SplitRow]) -> dict[str, int]:
     shared = shared_between_parts(rows)
     for kind, names in shared.items():
         if names:
+            column = _KINDS.get(kind, "image_id")
+            named = [
+                min(row.image_id for row in rows if getattr(row, column) == name) for name in names[:_NAMED_AT_MOST]
+            ]
             raise GateError(
-                f"{len(names)} {kind}(s) are in more than one part of the split: {', '.join(names[:_NAMED_AT_MOST])}",
+                f"{len(names)} {kind}(s) are in more than one part of the split, a photograph of each: "
+                + ", ".join(named),
                 where="split",
                 todo="remake the split with `dvc repro split`; a split edited by hand must keep groups together",
             )
     return {kind: len(names) for kind, names in shared.items()}
 
 
-def require_every_grade(grades: Mapping[str, Counter[int]], num_folds: int) -> None:
+def require_every_grade(grades: Mapping[str, Counter[int]], folds: Sequence[str], *, drawn: bool) -> None:
     """Refuses a split in which a grade that the data hold is missing from test or from a fold's training or validation.
 
     Args:
-        grades: Photographs by grade of each part: "test", "0", "1", …
-        num_folds: Number of folds.
+        grades: Photographs by grade of each part: "test", "0", "1", …, "train".
+        folds: Names of the validation parts.
+        drawn: Whether shares were asked for; else the parts were given, and the way out is another.
 
     Raises:
         GateError: Names the grade and the part.
     """
-    present = Counter[int]()
-    for counts in grades.values():
-        present.update(counts)
-    folds = {str(fold): grades.get(str(fold), Counter[int]()) for fold in range(num_folds)}
-    needed = {Split.TEST.value: grades.get(Split.TEST.value, Counter[int]())}
-    for fold, counts in folds.items():
-        needed[f"validation of fold {fold}"] = counts
-        needed[f"train of fold {fold}"] = sum((folds[other] for other in folds if other != fold), Counter[int]())
+    present = sum(grades.values(), Counter[int]())
+    test = grades.get(Split.TEST.value, Counter[int]())
+    needed = {Split.TEST.value: test}
+    for fold in folds:
+        validation = grades.get(fold, Counter[int]())
+        needed[f"validation of fold {fold}"] = validation
+        needed[f"train of fold {fold}"] = present - test - validation
     for grade in sorted(present):
         lacking = [part for part, counts in needed.items() if not counts[grade]]
         if lacking:
             raise GateError(
                 f"grade {grade} ({GRADE_NAMES[grade]}) is in the data ({present[grade]} photographs) "
                 f"but missing from: {', '.join(lacking)}",
+                where="params.yaml, split",
+                todo="lower split.num_folds, raise split.test_share or split.validation_share, or add patients of this "
+                "grade (test, validation and training need one each); a part without a grade gives no figure of it"
+                if drawn
+                else "set split.test and split.validation to share, hold out other split.test_sites, or add patients "
+                "of this grade; a part without a grade gives no figure of it",
+            )
+
+
+def require_alike(test: GradeTest) -> None:
+    """Refuses drawn parts whose grades differ more than chance explains.
+
+    Raises:
+        GateError: They do.
+    """
+    if test.p < FALSE_ALARM:
+        raise GateError(
+            f"the parts differ in grade (chi-square {test.chi_square:.1f}, {test.degrees_of_freedom} degrees of "
+            f"freedom, p = {test.p:.1e}), though they were drawn alike",
+            where="split",
+            todo="remake the split with `dvc repro split`; a split edited by hand must keep the shares of each grade",
+        )
+
+
+def require_no_leak(probe: Probe) -> None:
+    """Refuses a split in which held-out photographs resemble training photographs beyond chance.
+
+    Raises:
+        GateError: Names the nearest pairs.
+    """
+    for name, found in probe.parts.items():
+        if found.leaks:
+            pairs = ", ".join(f"{pair.image_id} and {pair.nearest} ({pair.distance})" for pair in found.pairs)
+            levels = "; ".join(
+                f"{level.photographs} of {found.photographs} are nearer than {level.bits} bits, which "
+                f"{level.percentile:g} of the training photographs are to one another (p = {level.p:.1e})"
+                for level in found.levels
+            )
+            raise GateError(
+                f"photographs of the part {name} resemble what trains beside it: {found.same_picture} are within "
+                f"{SAME_PICTURE_BITS} of 256 bits of a training photograph; {levels}; the nearest: {pairs}",
                 where="split",
-                todo="lower split.num_folds, raise split.test_share, add patients of this grade, or try another "
-                "split.salt; figures of a part without a grade would mean nothing",
+                todo="look at the pairs: name the patients they share, or let the audit exclude or cluster the copies",
             )

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dr_pipeline.intake.catalogue import help_text
 from dr_pipeline.stages.outcome import Outcome
 
 PARAMS = ("dataset",)
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, required=True, metavar="PATH", help="JSON to write: counts, orphans, warnings"
     )
+    parser.epilog = help_text()
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -24,10 +26,13 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         DataError: The data set is not as its layout says.
         ParamsError: The section `dataset` is wrong.
+
+    A photograph that cannot be read has its row, without a sha256; the audit decides what becomes of it.
     """
     from dr_pipeline.errors import DataError
     from dr_pipeline.files import write_csv, write_json
     from dr_pipeline.intake.adapters import ADAPTERS
+    from dr_pipeline.intake.dicom import enrich
     from dr_pipeline.intake.manifest import intake_report, manifest_rows
     from dr_pipeline.params.dataset import Dataset
     from dr_pipeline.params.load import load_section
@@ -40,9 +45,9 @@ def run(args: argparse.Namespace) -> Outcome:
             where=str(args.root),
             todo="`dr-pipeline recipe NAME --root PATH` links it; the default data set is drawn by `dvc repro`",
         )
-    intake = ADAPTERS[dataset.adapter](args.root, dataset)
-    rows = manifest_rows(intake, args.root, source=dataset.adapter)
-    report = intake_report(intake, source=dataset.adapter)
+    intake = enrich(ADAPTERS[dataset.adapter](args.root, dataset), args.root, salt=dataset.pseudonym_salt)
+    rows, unreadable = manifest_rows(intake, args.root, source=dataset.adapter)
+    report = intake_report(intake, source=dataset.adapter, unreadable=unreadable)
     write_csv(args.manifest, MANIFEST_COLUMNS, rows)
     write_json(args.report, report)
     grades = " / ".join(str(n) for n in report["grades"].values())

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--splits", type=Path, required=True, help="table that `split` wrote")
     parser.add_argument("--export", type=Path, required=True, help="folder that `export` wrote")
     parser.add_argument("--validation", type=Path, required=True, help="folder that `validate` wrote")
+    parser.add_argument("--gradability", type=Path, required=True, help="thresholds that `gradability` wrote (JSON)")
     parser.add_argument("--machine", type=Path, required=True, help="description that `machine` wrote")
     parser.add_argument("--report", type=Path, required=True, help="the figures to write")
 
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.deployment.machine import require_same_machine
     from dr_pipeline.errors import DataError
     from dr_pipeline.files import read_csv, read_json, write_json
+    from dr_pipeline.fundus.gradability import Gradability
     from dr_pipeline.fundus.pixel_path import PixelPath
     from dr_pipeline.params.latency import Latency
     from dr_pipeline.params.load import load_section
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> Outcome:
         input_px=export["input_px"],
         pixel_path=PixelPath.from_dict(export["pixel_path"]),
         decision=Decision.from_dict(read_json(args.validation / "decision.json")),
+        gradability=Gradability.from_dict(read_json(args.gradability)),
         threads=params.threads,
     )
     manifest = {row["image_id"]: row for row in read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION)}

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation", type=Path, required=True, help="parent of the folders that `validate` wrote")
     parser.add_argument("--validation-reports", type=Path, required=True, help="folder of the validation figures")
     parser.add_argument("--latency", type=Path, required=True, help="folder of the latencies")
+    parser.add_argument("--gradability", type=Path, required=True, help="thresholds that `gradability` wrote (JSON)")
     parser.add_argument("--out", type=Path, required=True, help="the bundle to write")
 
 
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.deployment.machine import installed_version
     from dr_pipeline.deployment.provenance import require_one_origin
     from dr_pipeline.files import read_json, sha256_bytes
+    from dr_pipeline.fundus.gradability import Gradability
     from dr_pipeline.fundus.pixel_path import PixelPath
     from dr_pipeline.tracking.registry import register
     from dr_pipeline.tracking.run import tracked
@@ -36,14 +38,16 @@ def run(args: argparse.Namespace) -> Outcome:
     chosen = read_json(args.selection)["chosen"]
     export = read_json(args.exports / chosen / "export.json")
     decision = Decision.from_dict(read_json(args.validation / chosen / "decision.json"))
+    gradability = Gradability.from_dict(read_json(args.gradability))
     pixel_path = PixelPath.from_dict(export["pixel_path"])
     model = (args.exports / chosen / "model.onnx").read_bytes()
-    require_one_origin(export, decision, model_sha256=sha256_bytes(model))
+    require_one_origin(export, decision, gradability, model_sha256=sha256_bytes(model))
     with tracked("package") as run_:
         metadata = build_metadata(
             model_sha256=sha256_bytes(model),
             pixel_path=pixel_path,
             decision=decision,
+            gradability=gradability,
             export=export,
             validation=read_json(args.validation_reports / f"{chosen}.json")["validation"][chosen],
             latency=read_json(args.latency / f"{chosen}.json")["latency"][chosen],

@@ -21,13 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Renders the data set; see `dr_pipeline.intake.phantom.write`."""
     from dr_pipeline.cores import usable_cores
+    from dr_pipeline.intake.phantom.faults import num_added_files
     from dr_pipeline.intake.phantom.write import LABELS, write_phantom
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.phantom import Phantom
 
     params = load_section(args.params, f"phantom.{args.name}", Phantom)
     write_phantom(params, args.out, without_lesions=args.without_lesions, workers=usable_cores())
-    num_files = params.patients * 2 + sum(params.faults.model_dump().values()) - params.faults.exif_turns
+    num_files = params.patients * 2 + num_added_files(params.faults)
     lesions = "without lesions" if args.without_lesions else "with lesions"
     return Outcome(
         wrote=(args.out / LABELS, args.out),

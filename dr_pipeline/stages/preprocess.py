@@ -1,4 +1,4 @@
-"""Decodes every photograph once: disc found, canonical canvas, hash and quality; lossless shards and an index."""
+"""Decodes every photograph once: disc, canonical canvas, hashes, quality; lossless shards, kept while they hold."""
 
 import argparse
 from pathlib import Path
@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Writes the store of canvases.
+    """Writes the store of canvases; shards of an earlier run that would come out the same are kept.
 
     Raises:
-        DataError: The manifest is empty or malformed.
+        DataError: The manifest is empty or malformed, or there is no folder of photographs.
     """
     from collections import Counter
 
@@ -36,17 +36,24 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Status
 
     params = load_section(args.params, "preprocess", Preprocess)
-    manifest = read_csv(args.manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    # The other columns are let go here: of 100,000 photographs they would fill over 100 MB for the whole run.
+    manifest = [
+        {column: row[column] for column in ("image_id", "path", "sha256")}
+        for row in read_csv(args.manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    ]
     if not manifest:
         raise DataError("no photographs", where=str(args.manifest), todo="check `dataset.root` in params.yaml")
+    if not args.root.is_dir():
+        raise DataError("there is no such folder", where=str(args.root), todo="check `dataset.root` in params.yaml")
     workers = usable_cores() if args.workers is None else max(1, args.workers)
-    rows = write_store(
-        manifest, args.root, args.out, PixelPath(params.canvas_px), num_shards=params.num_shards, workers=workers
-    )
-    count = Counter(row["status"] for row in rows)
+    path = PixelPath(params.canvas_px, params.arm)
+    written = write_store(manifest, args.root, args.out, path, num_shards=params.num_shards, workers=workers)
+    count = Counter(row["status"] for row in written.rows)
     shares = ", ".join(f"{count[status]} {status.value}" for status in Status if status is not Status.SCORED)
+    num_made, num_kept = len(written.made), len(written.kept)
     return Outcome(
         wrote=(args.out / INDEX,),
-        headline=f"{count[Status.SCORED]} of {len(rows)} photographs gradable ({shares})",
-        next_command="dr-pipeline audit",
+        headline=f"{count[Status.SCORED]} of {len(written.rows)} photographs gradable ({shares}); "
+        f"{num_made} of {num_made + num_kept} shards made, {num_kept} kept",
+        next_command="dvc repro audit",
     )

@@ -1,9 +1,9 @@
-"""Divides the graded photographs into test and folds, by patient and duplicate, and proves that nothing leaks."""
+"""Divides the graded photographs into test, validation and training, and proves that nothing leaks."""
 
 import argparse
 from pathlib import Path
 
-from dr_pipeline.errors import DataError
+from dr_pipeline.errors import DataError, DrPipelineError
 from dr_pipeline.stages.outcome import Outcome
 
 PARAMS: tuple[str, ...] = ("split",)
@@ -18,60 +18,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Writes splits.csv and its report.
+    """Writes splits.csv and its report; a split that is not proved is removed again, and the report of a leak stays.
 
     Raises:
-        DataError: No graded photograph is left, or the table is not as the audit wrote it.
-        GateError: A grade is missing from a part, or something is shared between parts.
+        DataError: No graded photograph is left, a part or site is not known where it is needed, or the table is not as
+            the audit wrote it.
+        GateError: A grade is missing from a part, something is shared between parts, or held-out pictures resemble
+            training pictures.
+        ParamsError: A site is unknown, or the shares leave nothing for training.
     """
     from dr_pipeline.files import read_csv, write_csv, write_json
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.split import SplitParams
-    from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, SPLITS_COLUMNS, SPLITS_VERSION
-    from dr_pipeline.splitting.assign import TEST, assign, grades_by_part, part_shares
-    from dr_pipeline.splitting.groups import group_photographs, photographs_of
-    from dr_pipeline.splitting.leakage import require_every_grade, require_nothing_shared
-    from dr_pipeline.splitting.read import DEVELOPMENT, read_splits
-    from dr_pipeline.splitting.report import describe
+    from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, SPLITS_COLUMNS
+    from dr_pipeline.splitting.assign import TEST, TRAIN, grades_by_part
+    from dr_pipeline.splitting.divide import divide
+    from dr_pipeline.splitting.groups import bridges_of, group_photographs, photographs_of
+    from dr_pipeline.splitting.histogram import grade_test
+    from dr_pipeline.splitting.leakage import (
+        require_alike,
+        require_every_grade,
+        require_no_leak,
+        require_nothing_shared,
+    )
+    from dr_pipeline.splitting.probe import probe
+    from dr_pipeline.splitting.read import read_splits
+    from dr_pipeline.splitting.report import describe, headline, part_name, worst_grades
+    from dr_pipeline.splitting.table import split_table
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "split", SplitParams)
-    photographs = photographs_of(read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION))
+    audited = read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    photographs = photographs_of(audited)
     if not photographs:
         raise DataError(
             "no photograph is left that has a grade and is not excluded",
             where=str(args.audited),
-            todo="read reports/audit.json: it says why each was excluded",
+            todo="read reports/audit.json for what was excluded, reports/intake.json for what has no grade",
         )
-    groups = group_photographs(photographs)
-    shares = part_shares(params.test_share, params.num_folds)
-    parts = assign(groups, shares, params.salt)
-    require_every_grade(grades_by_part(groups, parts), params.num_folds)
+    division = divide(group_photographs(photographs, bridges_of(audited)), params)
+    folds = [part for part in division.shares if part not in (TEST, TRAIN)]
+    require_every_grade(grades_by_part(division.groups, division.parts), folds, drawn=division.drawn)
 
-    table = [
-        {
-            "schema_version": SPLITS_VERSION,
-            "image_id": photograph.image_id,
-            "patient_id": photograph.patient_id,
-            "duplicate_cluster": photograph.duplicate_cluster,
-            "group": group.key,
-            "grade": photograph.grade,
-            "split": TEST if parts[group.key] == TEST else DEVELOPMENT,
-            "fold": "" if parts[group.key] == TEST else parts[group.key],
-        }
-        for group in groups
-        for photograph in group.photographs
-    ]
     with tracked("split") as tracker:
-        write_csv(args.out, SPLITS_COLUMNS, sorted(table, key=lambda row: str(row["image_id"])))
-        rows = read_splits(args.out)  # the proof is of what was written
-        report = describe(rows, shares) | {"shared_between_parts": require_nothing_shared(rows)}
-        write_json(args.report, report)
-        tracker.metrics({"photographs": len(rows), "groups": len(groups)})
-    test = sum(row.split == TEST for row in rows)
+        write_csv(args.out, SPLITS_COLUMNS, split_table(division.groups, division.parts))
+        try:
+            rows = read_splits(args.out)  # the proof is of what was written
+            shared = require_nothing_shared(rows)
+            grades = grade_test(worst_grades(rows))
+            given = {part_name(key) for key, share in division.shares.items() if share is None}
+            found = probe(rows, {one.image_id: one.perceptual_hash for one in photographs}, params.salt, given)
+            report = describe(rows, division.shares, division.left_out) | {
+                "asked": params.model_dump(mode="json"),
+                "grades_by_part": grades.to_dict(),
+                "look_alikes": found.to_dict(),
+                "shared_between_parts": shared,
+            }
+            write_json(args.report, report)
+            if division.drawn:
+                require_alike(grades)
+            require_no_leak(found)
+        except DrPipelineError:
+            args.out.unlink()
+            raise
+        tracker.metrics({"photographs": len(rows), "groups": len(division.groups)})
     return Outcome(
         wrote=(args.out, args.report),
-        headline=f"{len(rows)} photographs in {len(groups)} groups: {test} test, {len(rows) - test} in "
-        f"{params.num_folds} folds; {report['patients_said'].partition(':')[0]}; nothing shared",
+        headline=headline(report, grades, found),
         next_command="dvc repro train",
     )

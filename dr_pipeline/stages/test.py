@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="the deployable bundle")
     parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases")
     parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
+    parser.add_argument("--gradability", type=Path, required=True, help="status of each photograph (CSV)")
     parser.add_argument("--predictions", type=Path, required=True, help="the graded test photographs to write (CSV)")
     parser.add_argument("--report", type=Path, required=True, help="the figures to write (JSON)")
     parser.add_argument(
@@ -34,9 +35,11 @@ def run(args: argparse.Namespace) -> Outcome:
     import numpy as np
 
     from dr_pipeline.evaluation.baselines import baselines
+    from dr_pipeline.evaluation.eyes import eye_figures
     from dr_pipeline.evaluation.figures import all_and_gradable, headline_figures, say
     from dr_pipeline.evaluation.gates import record_opening, require_fitted_on_validation, require_same_data
-    from dr_pipeline.evaluation.inference import canvas_logits, canvas_status
+    from dr_pipeline.evaluation.inference import canvas_logits
+    from dr_pipeline.evaluation.statuses import read_statuses
     from dr_pipeline.evaluation.table import write_graded
     from dr_pipeline.files import sha256_file, write_json
     from dr_pipeline.fundus.canvases import CanvasStore
@@ -53,14 +56,17 @@ def run(args: argparse.Namespace) -> Outcome:
     splits_sha256 = sha256_file(args.splits)
     require_fitted_on_validation(scorer.decision, splits_sha256, where=str(args.bundle))
     require_same_data(
-        found={"pixel path": scorer.pixel_path.to_dict()},
-        expected={"pixel path": store.pixel_path.to_dict()},
+        found={
+            "pixel path": scorer.pixel_path.to_dict(),
+            "split of the quality thresholds": scorer.gradability.fitted_on.get("splits_sha256"),
+        },
+        expected={"pixel path": store.pixel_path.to_dict(), "split of the quality thresholds": splits_sha256},
         where=str(args.bundle),
     )
     all_rows = read_splits(args.splits)
     rows = part(all_rows, Split.TEST, 0)
     image_ids, groups = [row.image_id for row in rows], [row.group for row in rows]
-    statuses = [canvas_status(store, image_id) for image_id in image_ids]
+    statuses = read_statuses(args.gradability, image_ids)
     development = Counter(row.grade for row in all_rows if row.split == DEVELOPMENT)
     majority_grade = min(development, key=lambda grade: (-development[grade], grade))
 
@@ -70,7 +76,15 @@ def run(args: argparse.Namespace) -> Outcome:
         decided = scorer.decision.apply(logits)
         grades = np.array([row.grade for row in rows], dtype=np.int64)
         report = all_and_gradable(decided, grades, groups, statuses, params) | {
-            "baselines": baselines(grades, groups, [row.patient_id for row in rows], majority_grade, params),
+            "by_eye": eye_figures(decided, grades, rows, statuses, params),
+            "baselines": baselines(
+                grades,
+                groups,
+                [row.examination for row in rows],
+                majority_grade,
+                params,
+                eyes=[row.eye for row in rows],
+            ),
             "bundle_id": scorer.bundle_id,
             "openings": openings,
             "research_use": RESEARCH_USE,

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export", type=Path, required=True, help="folder with model.onnx and export.json")
     parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases")
     parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
+    parser.add_argument("--gradability", type=Path, required=True, help="status of each photograph (CSV)")
     parser.add_argument("--out", type=Path, required=True, help="folder for predictions.csv and decision.json")
     parser.add_argument("--report", type=Path, required=True, help="the figures to write (JSON)")
 
@@ -30,10 +31,12 @@ def run(args: argparse.Namespace) -> Outcome:
     import numpy as np
 
     from dr_pipeline.bundle.session import OnnxModel
+    from dr_pipeline.evaluation.eyes import eye_figures
     from dr_pipeline.evaluation.figures import all_and_gradable, headline_figures, say
     from dr_pipeline.evaluation.fitting import cross_fitted, fit_decision
     from dr_pipeline.evaluation.gates import require_same_data
-    from dr_pipeline.evaluation.inference import canvas_logits, canvas_status
+    from dr_pipeline.evaluation.inference import canvas_logits
+    from dr_pipeline.evaluation.statuses import read_statuses
     from dr_pipeline.evaluation.table import write_graded
     from dr_pipeline.files import read_json, sha256_file, write_json
     from dr_pipeline.fundus.canvases import CanvasStore
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace) -> Outcome:
         where=str(args.export / "export.json"),
     )
     rows = part(read_splits(args.splits), Split.VALIDATION, args.fold)
-    statuses = [canvas_status(store, row.image_id) for row in rows]
+    statuses = read_statuses(args.gradability, [row.image_id for row in rows])
     model = OnnxModel(args.export / "model.onnx", threads=1)
     grades = np.array([row.grade for row in rows], dtype=np.int64)
     groups = [row.group for row in rows]
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace) -> Outcome:
         decision = fit_decision(logits, grades, groups, wanted, seed=params.bootstrap_seed, provenance=provenance)
         judged = cross_fitted(logits, grades, groups, wanted, seed=params.bootstrap_seed)
         report = all_and_gradable(judged, grades, groups, statuses, params) | {
+            "by_eye": eye_figures(judged, grades, rows, statuses, params),
             "research_use": RESEARCH_USE,
             "fitted": "calibration, cut points and operating point of each photograph come from the other four "
             "fifths of the validation split, by patient",

@@ -6,7 +6,7 @@ from pathlib import Path
 from dr_pipeline.params.load import read_document
 
 # The stages that share one run per pipeline state, in the order in which each needs the ones before it.
-PIPELINE_STAGES = ("intake", "preprocess", "audit", "split", "select", "package", "test", "report")
+PIPELINE_STAGES = ("intake", "preprocess", "audit", "split", "gradability", "select", "package", "test", "report")
 # The stages that share one run per trained candidate, each with those it needs.
 CANDIDATE_STAGES: dict[str, tuple[str, ...]] = {
     "train": ("train",),

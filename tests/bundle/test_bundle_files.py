@@ -18,7 +18,7 @@ from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
 from dr_pipeline.schema import RESEARCH_USE
-from tests.bundle_factory import DECISION, FIGURE, PIXEL_PATH, make_bundle, metadata_of, onnx_model
+from tests.bundle_factory import DECISION, FIGURE, GRADABILITY, PIXEL_PATH, make_bundle, metadata_of, onnx_model
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,9 @@ def test_reads_back_what_was_written(bundle):
     read = read_bundle(bundle, threads=1)
     assert read.decision == DECISION
     assert read.pixel_path == PIXEL_PATH
-    assert read.bundle_id == read.metadata["bundle_id"] == identify(sha256_bytes(onnx_model()), PIXEL_PATH, DECISION)
+    assert read.gradability == GRADABILITY
+    expected = identify(sha256_bytes(onnx_model()), PIXEL_PATH, DECISION, GRADABILITY)
+    assert read.bundle_id == read.metadata["bundle_id"] == expected
     assert read.golden_difference <= 1e-6
 
 

@@ -47,6 +47,14 @@ def test_an_error_is_one_message_and_no_traceback(tmp_path: Path, capsys: pytest
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_failure_of_the_system_is_one_message_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "machine.json").mkdir()
+    assert main(["machine", "--out", str(tmp_path / "machine.json")]) == 2
+    assert capsys.readouterr().err == f"dr-pipeline machine: Is a directory\n  where: {tmp_path / 'machine.json'}\n"
+
+
 def test_an_unknown_verb_is_refused() -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["grade"])

@@ -15,7 +15,7 @@ from dr_pipeline.deployment.machine import describe_machine, require_same_machin
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
 from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, SPLITS_COLUMNS, SPLITS_VERSION
-from tests.bundle_factory import DECISION, export_json, onnx_model, photograph
+from tests.bundle_factory import DECISION, GRADABILITY, export_json, onnx_model, photograph
 
 SYNTHETIC = Path(dr_pipeline.__file__).parent / "recipes" / "synthetic.yaml"
 
@@ -138,8 +138,9 @@ def stage(tmp_path):
     write_json(tmp_path / "export" / "export.json", export_json(model))
     write_json(tmp_path / "validation" / "decision.json", DECISION.to_dict())
     write_json(tmp_path / "machine.json", describe_machine())
+    write_json(tmp_path / "gradability.json", GRADABILITY.to_dict())
     arguments = ["latency", "--candidate", "tiny", "--params", SYNTHETIC, "--root", root]
-    for name in ("audited.csv", "splits.csv", "export", "validation", "machine.json"):
+    for name in ("audited.csv", "splits.csv", "export", "validation", "machine.json", "gradability.json"):
         arguments += [f"--{name.partition('.')[0]}", tmp_path / name]
     return tmp_path, [str(word) for word in [*arguments, "--report", tmp_path / "report.json"]]
 

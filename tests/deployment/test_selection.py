@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.deployment.selection import RULE, Entrant, Limits, Verdict, select
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
-from tests.bundle_factory import DECISION, FIGURE, FITTED_ON, LATENCY, export_json, onnx_model
+from tests.bundle_factory import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, export_json, onnx_model
 
 SYNTHETIC = Path(dr_pipeline.__file__).parent / "recipes" / "synthetic.yaml"
 LIMITS = Limits(("efficientnet",), latency_budget_ms=50.0, referable_sensitivity_floor=0.8)
@@ -185,6 +186,7 @@ def stage(tmp_path):
     }
     params["evaluation"]["bootstrap_replicates"] = 200
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    write_json(tmp_path / "gradability.json", GRADABILITY.to_dict())
     return tmp_path
 
 
@@ -203,7 +205,8 @@ def _select(folder):
 
 
 def _package(folder):
-    return cli.main(_arguments("package", folder, selection=folder / "selection.json", out=folder / "release"))
+    others = {"selection": "selection.json", "gradability": "gradability.json", "out": "release"}
+    return cli.main(_arguments("package", folder, **{name: folder / path for name, path in others.items()}))
 
 
 def _set_budget(folder, budget_ms):
@@ -280,3 +283,11 @@ def test_another_model_than_the_exported_one_is_not_packed(stage, capsys):
     (stage / "exports" / "small" / "model.onnx").write_bytes(onnx_model(seed=9))
     assert _package(stage) == 2
     assert "not the file" in capsys.readouterr().err
+
+
+def test_thresholds_of_another_split_are_not_packed(stage, capsys):
+    assert _select(stage) == 0
+    other = dataclasses.replace(GRADABILITY, fitted_on={"splits_sha256": "ff" * 32})
+    write_json(stage / "gradability.json", other.to_dict())
+    assert _package(stage) == 2
+    assert "another split" in capsys.readouterr().err

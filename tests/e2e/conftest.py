@@ -27,10 +27,12 @@ SMALL = {
                 "cross_patient": 1,
                 "contradictions": 1,
                 "exif_turns": 2,
+                "colour_order": 1,
+                "not_fundus": 1,
             },
         }
     },
-    "preprocess": {"canvas_px": 96, "num_shards": 3},
+    "preprocess": {"canvas_px": 96, "num_shards": 3, "arm": "none"},
     "candidates": {
         "lite0": {
             "model": "efficientnet_lite0",

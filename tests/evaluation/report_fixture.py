@@ -36,7 +36,12 @@ def graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Grade
     groups = [f"p{index // 2}" for index in range(n)]
     statuses = ["ungradable" if index % 17 == 0 else "scored" for index in range(n)]
     report = all_and_gradable(decided, true, groups, statuses, PARAMS)
-    report |= {"baselines": baselines(true, groups, groups, 0, PARAMS), "openings": 2, "bundle_id": "b" * 16}
+    report |= {
+        "baselines": baselines(true, groups, groups, 0, PARAMS),
+        "openings": 2,
+        "by_eye": {"eyes": 0},
+        "bundle_id": "b" * 16,
+    }
     names = tuple(f"photo-{index:03d}" for index in range(n))
     return report, Graded(names, true, decided.grade, decided.expected_grade, decided.referable_probability)
 
@@ -58,6 +63,15 @@ def latency(p50_ms: float) -> dict[str, Any]:
     steps = {"read": 0.4, "decode": 0.3 * p50_ms, "pixel path": 0.2 * p50_ms, "network": 0.4 * p50_ms}
     times = {"p50_ms": p50_ms, "p95_ms": 1.3 * p50_ms, "p99_ms": 1.5 * p50_ms}
     return times | {"n": 60, "threads": 1, "batch": 1, "machine": "f" * 16, "steps_ms": steps}
+
+
+def rejected(n: int) -> dict[str, Any]:
+    shares = {
+        str(g): {"value": g / 100, "low": 0.0, "high": g / 100 + 0.05, "n": n // 5, "rejected": g * n // 500}
+        for g in GRADES
+    }
+    every = {"value": 0.02, "low": 0.01, "high": 0.04, "n": n, "rejected": n // 50}
+    return {"all": every, "by_grade": shares, "by_site": [{"site": "clinic <A>"} | every], "reasons": {"blurred": 2}}
 
 
 def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> Sources:
@@ -83,7 +97,6 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
             ("b0", "efficientnet_b0", 21.0, "tie, but slower"),
         )
     ]
-    rejection = {str(g): {"n": 100, "ungradable": g, "not_fundus": 0, "failed": 0, "share": g / 100} for g in GRADES}
     training = {"epochs": 8, "seconds": 90.0, "device": "cpu", "model": "m", "best_epoch": 7}
     return Sources(
         intake={"adapter": adapter, "provenance": {"name": "phantom <b>", "licence": "CC0"}},
@@ -93,7 +106,6 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
             "counts": {"identical": 5, "cross_patient": 2},
             "actions": {"identical": "report", "cross_patient": "report"},
             "excluded": [{"image_id": "x", "reason": "contradiction"}],
-            "rejection_by_grade": rejection,
             "warnings": list(warnings),
         },
         split={
@@ -106,6 +118,16 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
                 "fold 0": {"by_grade": by_grade},
                 "fold 1": {"by_grade": by_grade},
             },
+        },
+        gradability={
+            "thresholds": {
+                "default": 0.02,
+                "min_score": 0.02,
+                "max_rejected_share": 0.1,
+                "sites": [{"site": "clinic <A>", "threshold": 0.01}],
+            },
+            "development": rejected(500),
+            "test": rejected(124),
         },
         training={"lite0-0": training, "b0-0": training},
         histories={"lite0-0": history(8, 0.85), "b0-0": history(8, 0.8)},
@@ -131,7 +153,7 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
                 "parity": {"n": 130, "changed_grades": 0},
             },
             "data_hashes": {"splits_sha256": "a" * 64, "canvas_index_sha256": "d" * 64},
-            "preprocessing": {"pixel_path": {"version": 1, "canvas_px": 256}},
+            "preprocessing": {"pixel_path": {"version": 2, "canvas_px": 256, "arm": "none"}},
             "decision": DECISION.to_dict(),
             "required_packages_version": {"numpy": "2.3"},
             "export_versions": {"torch": "2.15.0"},

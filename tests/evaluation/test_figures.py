@@ -91,7 +91,11 @@ def test_ungradable_are_in_all_and_out_of_gradable() -> None:
     found = all_and_gradable(decided, true, groups, statuses, PARAMS)
     assert found["n"] == 160
     assert found["gradable"]["n"] == np.sum(true != 4)
-    assert found["ungradable_by_grade"] == {"0": 0, "1": 0, "2": 0, "3": 0, "4": int(np.sum(true == 4))}
+    rejection = found["rejection_by_grade"]
+    assert {grade: row["rejected"] for grade, row in rejection.items()} == dict.fromkeys("0123", 0) | {
+        "4": int(np.sum(true == 4))
+    }
+    assert rejection["4"]["low"] < rejection["4"]["value"] == 1.0
     assert found["qwk"]["value"] < found["gradable"]["qwk"]["value"]
 
 
@@ -117,6 +121,17 @@ def test_baselines() -> None:
     assert fellow["value"] == pytest.approx(cohen_kappa_score([0, 1, 2, 2], [1, 0, 2, 2], weights="quadratic"))
     unknown = baselines(true, list("abcdefgh"), [""] * 8, 0, PARAMS)
     assert unknown["other_photograph_of_patient"]["qwk"]["value"] is None
+
+
+def test_fellow_eye_is_the_other_eye_and_not_another_field_of_the_same() -> None:
+    true = np.array([0, 1, 3, 2, 4, 1, 0, 2])
+    patients = ["a", "a", "a", "b", "b", "c", "c", ""]
+    eyes = ["left", "left", "right", "left", "left", "", "", "right"]
+    found = baselines(true, patients, patients, 0, PARAMS, eyes=eyes)["other_photograph_of_patient"]
+    assert (found["paired_by_eye"], found["paired_by_two_photographs"]) == (3, 2)
+    expected = cohen_kappa_score([0, 1, 3, 1, 0], [3, 3, 1, 0, 1], weights="quadratic", labels=range(5))
+    assert found["qwk"]["n"] == 5
+    assert found["qwk"]["value"] == pytest.approx(expected)
 
 
 def test_headline_and_words() -> None:

@@ -14,7 +14,7 @@ import pytest
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import add_to_tar, read_csv, read_json, sha256_file, write_csv, write_json
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, SPLITS_COLUMNS
+from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, GRADABILITY_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import test as test_stage
 from dr_pipeline.stages import validate
 from tests import bundle_factory
@@ -28,7 +28,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Canvases whose colour follows the grade, a split, and an export."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    index, splits, tar_bytes = [], [], io.BytesIO()
+    index, splits, statuses, tar_bytes = [], [], [], io.BytesIO()
     with tarfile.open(fileobj=tar_bytes, mode="w") as tar:
         for patient in range(NUM_PATIENTS):
             for eye in ("left", "right"):
@@ -37,14 +37,18 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 canvas = np.broadcast_to(colour, (64, 64, 3)).astype(np.uint8)
                 add_to_tar(tar, f"{image_id}.png", bundle_factory.encode(canvas, ".png"))
                 status = "ungradable" if grade == 4 and eye == "left" and patient % 2 else "scored"
-                row = dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"schema_version": "1", "image_id": image_id}
+                row = dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"schema_version": "2", "image_id": image_id}
+                judged = {"schema_version": 1, "image_id": image_id, "status": status, "reason": ""}
+                statuses.append(judged)
                 index.append(row | {"shard": "shard-00000.tar", "status": status})
                 part = patient // 5 % 3
                 splits.append(
                     {
-                        "schema_version": 1,
+                        "schema_version": 2,
                         "image_id": image_id,
                         "patient_id": f"P{patient}",
+                        "eye": eye,
+                        "site": "",
                         "duplicate_cluster": "",
                         "group": f"patient:P{patient}",
                         "grade": grade,
@@ -59,6 +63,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     described = {"fingerprint": bundle_factory.PIXEL_PATH.fingerprint}
     write_json(canvases / "pixel_path.json", bundle_factory.PIXEL_PATH.to_dict() | described)
     write_csv(tmp_path / "splits.csv", SPLITS_COLUMNS, splits)
+    write_csv(tmp_path / "gradability.csv", GRADABILITY_COLUMNS, statuses)
     model = bundle_factory.onnx_model()
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "model.onnx").write_bytes(model)
@@ -76,6 +81,7 @@ def validate_arguments(folder: Path, **changes: object) -> argparse.Namespace:
         "export": folder / "export",
         "canvases": folder / "canvases",
         "splits": folder / "splits.csv",
+        "gradability": folder / "gradability.csv",
         "out": folder / "validation",
         "report": folder / "validation.json",
     }
@@ -86,12 +92,15 @@ def opening_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch, **fitted_on
     decision = Decision.from_dict(read_json(folder / "validation" / "decision.json"))
     decision = replace(decision, fitted_on=decision.fitted_on | fitted_on)
     monkeypatch.setattr(bundle_factory, "DECISION", decision)
+    thresholds = replace(bundle_factory.GRADABILITY, fitted_on={"splits_sha256": sha256_file(folder / "splits.csv")})
+    monkeypatch.setattr(bundle_factory, "GRADABILITY", thresholds)
     bundle_factory.make_bundle(folder / "release")
     return argparse.Namespace(
         params=folder / "params.yaml",
         bundle=folder / "release",
         canvases=folder / "canvases",
         splits=folder / "splits.csv",
+        gradability=folder / "gradability.csv",
         predictions=folder / "test_predictions.csv",
         report=folder / "test.json",
         openings=folder / "openings.jsonl",
@@ -102,11 +111,12 @@ def test_validate_writes_figures_decision_and_rows(workplace: Path) -> None:
     outcome = validate.run(validate_arguments(workplace))
     report = json.loads((workplace / "validation.json").read_text())["validation"]["tiny"]
     rows = read_csv(workplace / "validation" / "predictions.csv", version=1)
+    rejected = sum(row["rejected"] for row in report["rejection_by_grade"].values())
     assert report["n"] == len(rows) == 60
     assert report["groups"] == 30
     assert report["qwk"]["low"] <= report["qwk"]["value"] <= report["qwk"]["high"]
-    assert report["gradable"]["n"] == 60 - sum(report["ungradable_by_grade"].values())
-    assert sum(report["ungradable_by_grade"].values()) == sum(row["status"] == "ungradable" for row in rows) > 0
+    assert report["gradable"]["n"] == 60 - rejected
+    assert rejected == sum(row["status"] == "ungradable" for row in rows) > 0
     assert "validation QWK" in outcome.headline
     decision = Decision.from_dict(read_json(workplace / "validation" / "decision.json"))
     assert decision.fitted_on == {

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dr_pipeline.fundus import canvas
 from dr_pipeline.fundus.canvas import canvas_to_original, disc_mask, disc_radius_px, model_input, to_canvas
 from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.fundus.disc import CIRCLE, Disc, find_disc
@@ -86,3 +87,21 @@ def test_the_model_input_is_the_canvas_where_the_sides_are_equal():
     assert np.array_equal(small, np.rint(canvas.reshape(128, 2, 128, 2, 3).mean((1, 3)) + 1e-9))  # a true area mean
     assert model_input(canvas, 300).shape == (300, 300, 3)
     assert model_input(canvas[:, ::-1], 256).flags.c_contiguous
+
+
+@pytest.mark.parametrize("width", [20_000, 65_000])
+def test_a_strip_takes_no_more_memory_than_the_widest_square(width, monkeypatch):
+    monkeypatch.setattr(canvas, "_MAX_SQUARE_PX", 2048)
+    strip = np.full((64, width, 3), (160, 60, 20), np.uint8)
+    crop, sides = canvas._crop, []
+    monkeypatch.setattr(canvas, "_crop", lambda *given: sides.append(given[3]) or crop(*given))
+    made = canvas_of(strip)
+    assert sides[0] <= 2048 * 1.01
+    assert made[127:129, 10:-10].any(axis=2).any(axis=0).all()
+    assert not made[:120].any()
+
+
+def test_the_largest_square_picture_is_not_shrunk_before():
+    picture = np.zeros((4, 4, 3), np.uint8)
+    for disc in (Disc(7071, 7071, 7071, CIRCLE), Disc(2, 2, 2, CIRCLE)):
+        assert canvas._within_memory(picture, disc) == (picture, disc)

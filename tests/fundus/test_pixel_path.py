@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from dr_pipeline.errors import BundleError
-from dr_pipeline.fundus.canvas import disc_radius_px
+from dr_pipeline.errors import BundleError, ParamsError
+from dr_pipeline.fundus.arms import enhance
+from dr_pipeline.fundus.canvas import canvas_to_original, disc_radius_px
+from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.fundus.disc import CIRCLE
 from dr_pipeline.fundus.pixel_path import PIXEL_PATH_VERSION, PixelPath, model_input
 from dr_pipeline.schema import Status
@@ -22,7 +24,30 @@ def test_everything_about_a_photograph_comes_out():
     assert photograph.disc.x == pytest.approx(455, abs=3)
     assert photograph.disc.radius == pytest.approx(330, abs=3)
     assert photograph.quality.status is Status.SCORED
-    assert len(photograph.pixel_sha256) == 64
+    assert len(photograph.pixel_sha256) == len(photograph.perceptual_hash) == 64
+    assert photograph.format == "png"
+    assert photograph.annotation is False
+
+
+def test_an_arm_changes_the_canvas_and_nothing_else_that_is_said_of_a_photograph():
+    data = encode(PICTURE, ".png")
+    plain = PixelPath(128).process(data)
+    for arm in ("ben_graham", "clahe", "green"):
+        enhanced = PixelPath(128, arm).process(data)
+        assert np.array_equal(enhanced.canvas, enhance(plain.canvas, arm))
+        assert not np.array_equal(enhanced.canvas, plain.canvas)
+        for fact in ("width", "height", "format", "pixel_sha256", "perceptual_hash", "disc", "annotation", "quality"):
+            assert getattr(enhanced, fact) == getattr(plain, fact), (arm, fact)
+
+
+@pytest.mark.parametrize("canvas_px", [700, 400, 200])  # decoded at 1, 1/2 and 1/4
+def test_a_point_of_a_heat_map_is_found_in_the_turned_original(canvas_px):
+    large = draw_fundus(2400, 1800, 1210, 890, 850)
+    cv2.circle(large, (1500, 700), 60, (0, 0, 255), -1)
+    photograph = PixelPath(canvas_px).process(with_jpeg_exif(jpeg(unturned(large, 6)), exif_block(6)))
+    v, u = np.nonzero(photograph.canvas[..., 2] > 180)
+    x, y = canvas_to_original(u.mean() + 0.5, v.mean() + 0.5, photograph.disc, canvas_px)
+    assert np.hypot(x - 1500.5, y - 700.5) < 4  # one decoded pixel
 
 
 def test_the_disc_is_in_pixels_of_the_original_whatever_the_scale():
@@ -64,19 +89,29 @@ def test_cameras_that_differ_in_size_give_one_canvas():
 
 def test_version_and_parameters_are_recorded_and_others_refused():
     path = PixelPath(256)
-    assert path.to_dict() == {"version": PIXEL_PATH_VERSION, "canvas_px": 256}
-    assert PixelPath.from_dict(path.to_dict()) == path
-    assert path.fingerprint == PixelPath(256).fingerprint != PixelPath(255).fingerprint
+    assert path.to_dict() == {"version": PIXEL_PATH_VERSION, "canvas_px": 256, "arm": "none"}
+    for one in (path, PixelPath(256, "clahe")):
+        assert PixelPath.from_dict(one.to_dict()) == one
+    assert path.fingerprint == PixelPath(256).fingerprint
+    assert len({path.fingerprint, PixelPath(255).fingerprint, PixelPath(256, "green").fingerprint}) == 3
+    good = path.to_dict()
     for value in (
-        {"version": PIXEL_PATH_VERSION + 1, "canvas_px": 256},
-        {"canvas_px": 256},
-        {"version": PIXEL_PATH_VERSION},
-        {"version": PIXEL_PATH_VERSION, "canvas_px": "256"},
-        {"version": PIXEL_PATH_VERSION, "canvas_px": True},
-        {"version": PIXEL_PATH_VERSION, "canvas_px": 256, "clahe": 1},
+        good | {"version": PIXEL_PATH_VERSION + 1},
+        {"version": PIXEL_PATH_VERSION - 1, "canvas_px": 256},
+        {key: item for key, item in good.items() if key != "version"},
+        {key: item for key, item in good.items() if key != "canvas_px"},
+        {key: item for key, item in good.items() if key != "arm"},
+        good | {"canvas_px": "256"},
+        good | {"canvas_px": True},
+        good | {"canvas_px": 0},
+        good | {"arm": "sharpen"},
+        good | {"arm": []},
+        good | {"sigma": 1},
     ):
         with pytest.raises(BundleError):
             PixelPath.from_dict(value)
+    with pytest.raises(ParamsError):
+        PixelPath(256, "sharpen")
 
 
 def test_idrid_discs_are_found_alike(idrid_dir):

@@ -1,5 +1,6 @@
 """Small data sets on disk for the intake's tests. Their photographs are a few bytes: intake never decodes."""
 
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ COLUMNS = {
 }
 
 
-def dataset(adapter: str, *, labels: str = "", **columns: str) -> Dataset:
+def dataset(adapter: str, *, labels: str = "", pattern: str = "", datalist: str = "", **columns: str) -> Dataset:
     """The section `dataset` as params.yaml would give it."""
     value: dict[str, Any] = {
         "adapter": adapter,
         "root": "unused",
-        "folder": {"labels": labels, "columns": {**COLUMNS, **columns}},
+        "pseudonym_salt": "salt",
+        "folder": {"labels": labels, "columns": {**COLUMNS, **columns}, "name_pattern": pattern},
+        "datalist": datalist,
     }
     return validate(value, Dataset, where="test")
 
@@ -50,3 +53,78 @@ def aptos(root: Path, rows: Sequence[str], files: Iterable[str]) -> Path:
     table(root / "train.csv", "id_code,diagnosis", rows)
     photographs(root / "train_images", files)
     return root
+
+
+def eyepacs(root: Path, *, train: Sequence[str], test: Sequence[str] = ()) -> Path:
+    """`train` and `test` are the tables' rows; each has its photograph."""
+    for folder, name, header, rows in (
+        ("train", "trainLabels.csv", "image,level", train),
+        ("test", "retinopathy_solution.csv", "image,level,Usage", test),
+    ):
+        if rows:
+            table(root / name, header, rows)
+            photographs(root / folder, [f"{row.split(',')[0]}.jpeg" for row in rows])
+    return root
+
+
+def messidor2(root: Path, *, names: Sequence[str], rows: Sequence[str], pairs: Sequence[str] = ()) -> Path:
+    photographs(root / "IMAGES", names)
+    table(root / "messidor_data.csv", "image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable", rows)
+    if pairs:
+        table(root / "messidor-2.csv", "left;right", pairs)
+    return root
+
+
+def ddr(root: Path, **parts: Sequence[str]) -> Path:
+    """`parts`: the lines of train.txt, valid.txt and test.txt; each has its photograph."""
+    for part in ("train", "valid", "test"):
+        lines = parts.get(part, [f"{part}-0001-000.jpg 0"])
+        table(root / "DR_grading" / f"{part}.txt", lines[0], lines[1:])
+        photographs(root / "DR_grading" / part, [line.split()[0] for line in lines])
+    return root
+
+
+def deepdrid(root: Path, *, training: Sequence[str], validation: Sequence[str], sites: Sequence[str] = ()) -> Path:
+    """Rows are patient_id,image_id,left,right; the other columns are filled as the repository has them."""
+    base = root / "regular_fundus_images"
+    for part, rows in (("training", training), ("validation", validation)):
+        folder = base / f"regular-fundus-{part}"
+        cells = [row.split(",") for row in rows]
+        table(
+            folder / f"regular-fundus-{part}.csv",
+            "patient_id,image_id,image_path,Overall quality,left_eye_DR_Level,right_eye_DR_Level,patient_DR_Level,"
+            "Clarity,Field definition,Artifact",
+            [f"{p},{i},\\regular-fundus-{part}\\{p}\\{i}.jpg,0,{left},{right},0,8,8,4" for p, i, left, right in cells],
+        )
+        photographs(folder / "Images", [f"{patient}/{image}.jpg" for patient, image, _, _ in cells])
+    if sites:
+        table(
+            base / "regular-fundus-training" / "regular-fundus-source-training.csv",
+            "patient_id,image_id,image_path,Source",
+            sites,
+        )
+    return root
+
+
+def workbook(path: Path, rows: Sequence[Sequence[str | int]]) -> Path:
+    """An .xlsx file as Excel writes it: texts in a table of their own, numbers in place."""
+    texts = sorted({cell for row in rows for cell in row if isinstance(cell, str)})
+    name = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+
+    def xml(cell: str | int, where: str) -> str:
+        kind, value = (' t="s"', texts.index(cell)) if isinstance(cell, str) else ("", cell)
+        return f'<c r="{where}"{kind}><v>{value}</v></c>'
+
+    lines = [
+        f'<row r="{y}">' + "".join(xml(cell, f"{'ABCDEF'[x]}{y}") for x, cell in enumerate(row)) + "</row>"
+        for y, row in enumerate(rows, start=1)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(
+            "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{name}"><sheetData>{"".join(lines)}</sheetData></worksheet>'
+        )
+        archive.writestr(
+            "xl/sharedStrings.xml", f'<sst xmlns="{name}">{"".join(f"<si><t>{t}</t></si>" for t in texts)}</sst>'
+        )
+    return path

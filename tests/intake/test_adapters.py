@@ -1,13 +1,18 @@
 """Each layout gives the same manifest: labels joined by name, orphans listed, nothing left out uncounted."""
 
+import os
 import random
+import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.adapters import ADAPTERS
+from dr_pipeline.intake.catalogue import ADAPTER_LINES, NOT_TRIED, help_text
 from dr_pipeline.intake.records import Intake
+from dr_pipeline.params.dataset import Dataset
 from dr_pipeline.schema import Eye
 from tests.intake.layouts import aptos, dataset, photograph, photographs, table
 
@@ -153,7 +158,7 @@ def test_of_many_offenders_ten_are_listed_and_all_are_counted(tmp_path: Path) ->
         (["a,0", "../b,1"], "lead out of the data set's folder: ../b"),
         (["a,0", "/etc/b.png,1"], "/etc/b.png"),
         (["a,0", "C:\\b.png,1"], "lead out"),
-        (["a,0", ",1"], "no name of a photograph: 1"),
+        (["a,0", ",1"], "no name of a photograph, counted below the header without blank rows: 2 (1 in all)"),
         (["a"], "more or fewer cells"),
         ([], "no rows"),
     ],
@@ -176,9 +181,45 @@ def test_a_missing_table_column_folder_or_photograph_is_named(tmp_path: Path) ->
     assert "the folder of photographs is missing" in refused(tmp_path, "aptos2019")
 
 
-def test_a_table_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("image;grade;patient", "found one column, 'image;grade;patient'\n"),
+        ("a.jpg,1,Zyxwvut Quirinus", "found a first row that is no header"),
+        ("image,patient", "column 'grade' is missing; found 'image', 'patient'"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_described(tmp_path: Path, header: str, told: str) -> None:
+    table(tmp_path / "labels.csv", header, [])
+    photographs(tmp_path, ["a.jpg"])
+    message = refused(tmp_path, "folder", labels="labels.csv", patient="patient")
+    assert told in message
+    assert "to do" in message
+    assert "Zyxwvut" not in message
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (["a.jpg,1,Zyxwvut", "a.jpg,1,Quirinus"], "a.jpg (grade 1 / grade 1; the patients differ)"),
+        (["a.jpg,1,Zyxwvut", "a.jpg,2,Zyxwvut"], "a.jpg (grade 1 / grade 2)"),
+        ([",1,Zyxwvut"], "without blank rows: 1 (1 in all)"),
+    ],
+)
+def test_no_message_about_rows_repeats_a_patient(tmp_path: Path, rows: list[str], told: str) -> None:
+    table(tmp_path / "labels.csv", "image,grade,patient", rows)
+    photographs(tmp_path, ["a.jpg"])
+    message = refused(tmp_path, "folder", labels="labels.csv", patient="patient")
+    assert told in message
+    assert "Zyxwvut" not in message
+    assert "Quirinus" not in message
+
+
+def test_a_table_that_is_a_folder_or_a_pipe_is_refused(tmp_path: Path) -> None:
     photographs(tmp_path, ["a.png", "labels.csv/b.png"])
     assert "cannot be read" in refused(tmp_path, "folder", labels="labels.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "no regular file" in refused(tmp_path, "folder", labels="pipe.csv")
 
 
 def test_a_name_that_fits_two_photographs_is_refused(tmp_path: Path) -> None:
@@ -216,7 +257,44 @@ def test_public_names_with_dots_are_refused(tmp_path: Path) -> None:
     assert "'a.left'" in refused(tmp_path, "aptos2019")
 
 
-def test_file_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+def test_file_names_that_are_not_utf8_are_listed_and_stop_nothing(tmp_path: Path) -> None:
     photograph(tmp_path / "0" / "a.png")
     (tmp_path / "0" / "b\udcff.png").write_bytes(b"x")
-    assert "b\\xff.png" in refused(tmp_path, "folder")
+    intake = read(tmp_path, "folder")
+    assert grades(intake) == {intake.records[0].image_id: 0}
+    assert intake.orphan_files == ("0/b\\xff.png",)
+    assert "not UTF-8" in " ".join(intake.warnings)
+    table(tmp_path / "labels.csv", "image,grade", ["a,3"])
+    assert read(tmp_path, "folder", labels="labels.csv").orphan_files == ("0/b\\xff.png",)
+
+
+def test_dicom_files_are_photographs_by_suffix_and_by_content(tmp_path: Path) -> None:
+    dicom = b"\0" * 128 + b"DICM" + b"\x02\x00\x00\x00UL\x04\x00"
+    for name in ("a.dcm", "b.DICOM", "c", "1.2.840.10008", "d.csv"):
+        path = photograph(tmp_path / "1" / name)
+        path.write_bytes(dicom)
+    photographs(tmp_path / "1", ["notes.txt", "README"])
+    os.mkfifo(tmp_path / "1" / "pipe")
+    intake = read(tmp_path, "folder")
+    assert {record.path for record in intake.records} == {
+        "1/a.dcm", "1/b.DICOM", "1/c", "1/1.2.840.10008", "1/d.csv"
+    }  # fmt: skip
+    assert intake.other_files == 3
+
+
+def test_idrid_parts_are_the_official_split(tmp_path: Path) -> None:
+    idrid(tmp_path, "Training", "a", ["IDRiD_001"])
+    idrid(tmp_path, "Testing", "b", ["IDRiD_001"])
+    assert [record.official_split for record in read(tmp_path, "idrid").records] == ["train", "test"]
+
+
+def test_the_help_lists_every_adapter_and_whether_it_was_tried() -> None:
+    chosen = set(get_args(Dataset.model_fields["adapter"].annotation))
+    assert set(ADAPTER_LINES) == set(ADAPTERS) == chosen
+    for name, (line, tried) in ADAPTER_LINES.items():
+        told = " ".join((sys.modules[ADAPTERS[name].__module__].__doc__ or "").split())
+        assert (NOT_TRIED in told) == (not tried), name
+        assert f"  {name:<19}{line}" in help_text()
+        assert tried or "documented" in told, f"{name} does not say where its layout is documented"
+    assert help_text().count(NOT_TRIED) == 6
+    assert max(map(len, help_text().splitlines())) <= 120

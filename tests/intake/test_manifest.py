@@ -1,19 +1,28 @@
 """The stage `intake`: manifest.csv and intake.json, the same bytes for the same data."""
 
 import argparse
+import errno
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv, read_json, sha256_bytes
-from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, RESEARCH_USE
+from dr_pipeline.intake.adapters.folder import PROVENANCE
+from dr_pipeline.intake.manifest import intake_report, manifest_rows
+from dr_pipeline.intake.records import Intake, Record
+from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, RESEARCH_USE, Eye
 from dr_pipeline.stages import intake
 from tests.conftest import REPOSITORY
-from tests.intake.layouts import aptos
+from tests.dicom_factory import PATIENT, SECRETS, dicom
+from tests.intake.layouts import aptos, photograph
 
 
 def run(root: Path, out: Path, adapter: str = "aptos2019") -> tuple[list[dict[str, str]], dict]:
@@ -72,13 +81,64 @@ def test_a_missing_root_and_a_dangling_link_say_what_to_do(tmp_path: Path) -> No
         run(tmp_path / "link", tmp_path / "out")
 
 
-def test_photographs_that_cannot_be_read_are_listed_together(tmp_path: Path) -> None:
-    root = aptos(tmp_path / "data", ["a,0", "b,1", "c,2"], ["a.png"])
+def test_photographs_that_cannot_be_read_keep_their_rows(tmp_path: Path) -> None:
+    root = aptos(tmp_path / "data", ["a,0", "b,1", "c,2", "d,3"], ["a.png"])
     (root / "train_images" / "b.png").symlink_to(root / "nowhere.png")
     os.mkfifo(root / "train_images" / "c.png")
-    with pytest.raises(DataError, match=r"b\.png: No such file.*c\.png: no regular file \(2 in all\)"):
-        run(root, tmp_path / "out")
-    assert not (tmp_path / "out" / "manifest.csv").exists()
+    (root / "train_images" / "d.png").symlink_to(root / "train_images" / "d.png")
+    rows, report = run(root, tmp_path / "out")
+    assert [(row["image_id"], bool(row["sha256"]), row["grade"]) for row in rows] == [
+        ("a", True, "0"),
+        ("b", False, "1"),
+        ("c", False, "2"),
+        ("d", False, "3"),
+    ]
+    told = {entry["image_id"]: (entry["path"], entry["reason"]) for entry in report["unreadable"]}
+    assert told == {
+        "b": ("train_images/b.png", os.strerror(errno.ENOENT)),
+        "c": ("train_images/c.png", "no regular file"),
+        "d": ("train_images/d.png", os.strerror(errno.ELOOP)),
+    }
+    assert "train_images/c.png: no regular file" in " ".join(report["warnings"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="a right that root lacks is absent")
+def test_a_photograph_without_the_right_to_read_keeps_its_row(tmp_path: Path) -> None:
+    root = aptos(tmp_path / "data", ["a,0", "b,1"], ["a.png", "b.png"])
+    (root / "train_images" / "b.png").chmod(0)
+    rows, report = run(root, tmp_path / "out")
+    assert [bool(row["sha256"]) for row in rows] == [True, False]
+    assert report["unreadable"][0]["reason"] == os.strerror(errno.EACCES)
+
+
+def test_the_new_columns_are_written_and_their_values_checked(tmp_path: Path) -> None:
+    path = photograph(tmp_path / "a.png")
+    record = Record("a", path.name, 3, eye=Eye.LEFT, referable=1, pixel_spacing_mm="0.01", official_split="test")
+    rows, unreadable = manifest_rows(Intake((record,), PROVENANCE), tmp_path, source="folder")
+    assert set(rows[0]) == set(MANIFEST_COLUMNS)
+    assert unreadable == ()
+    told = [rows[0][name] for name in ("referable", "pixel_spacing_mm", "official_split", "perceptual_hash")]
+    assert told == [1, "0.01", "test", ""]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("grade", 5), ("grade", "3"), ("referable", 2), ("eye", "both"), ("official_split", "dev")]
+)
+def test_a_value_that_its_column_cannot_hold_is_refused(tmp_path: Path, column: str, value: object) -> None:
+    path = photograph(tmp_path / "a.png")
+    faulty: Any = {column: value}
+    record = replace(Record("a", path.name, 3), **faulty)
+    with pytest.raises(DataError, match=f"a: {column} {value!r}"):
+        manifest_rows(Intake((record,), PROVENANCE), tmp_path, source="folder")
+
+
+def test_the_report_passes_on_identity_and_names_that_do_not_tell(tmp_path: Path) -> None:
+    identity = (("a", ("PatientName", "PatientID")),)
+    intake = Intake((Record("a", "a.png", 3),), PROVENANCE, identity=identity, unparsed=("a.png",))
+    report = intake_report(intake, source="folder")
+    assert report["identity"] == [{"image_id": "a", "fields": ["PatientName", "PatientID"]}]
+    assert report["unparsed"] == ["a.png"]
+    assert "do not tell a patient or an eye as declared: a.png (1 in all)" in " ".join(report["warnings"])
 
 
 def test_rows_and_files_that_never_meet_are_refused(tmp_path: Path) -> None:
@@ -94,12 +154,31 @@ def test_a_data_set_without_a_single_grade_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_that_a_spreadsheet_or_a_shell_would_stumble_over_survive(tmp_path: Path) -> None:
-    names = ["=cmd.png", "-rf.png", "new\nline.png", 'quote".png', "comma,.png", "👁.png"]
+    names = ["=cmd.png", "-rf.png", "new\nline.png", "return\rline.png", 'quote".png', "comma,.png", "👁.png"]
+    names += ["x" * 251 + ".png", "é" * 125 + ".png"]
     for name in names:
         (tmp_path / "data" / "3").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / "3" / name).write_bytes(name.encode())
     rows, _ = run(tmp_path / "data", tmp_path / "out", "folder")
     assert {row["path"] for row in rows} == {f"3/{name}" for name in names}
+
+
+def test_a_dicom_header_fills_what_the_folder_leaves_open_and_no_identity_comes_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph(tmp_path / "data" / "2" / "a.jpg")
+    pixels = np.full((16, 16, 3), 90, np.uint8)
+    header = dicom(pixels, ImageLaterality="L", Manufacturer="Maker", ManufacturerModelName="X1", **PATIENT)
+    (tmp_path / "data" / "2" / "IM0001").write_bytes(header)
+    rows, report = run(tmp_path / "data", tmp_path / "out", "folder")
+    row = next(row for row in rows if row["path"] == "2/IM0001")
+    assert (row["eye"], row["camera"], row["grade"]) == ("left", "Maker X1", "2")
+    assert re.fullmatch("dicom-[0-9a-f]{16}", row["patient_id"])
+    assert [entry["image_id"] for entry in report["identity"]] == [row["image_id"]]
+    assert "PatientName" in report["identity"][0]["fields"]
+    written = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "out").iterdir())
+    said = capsys.readouterr()
+    assert not [secret for secret in SECRETS if secret in written + said.out + said.err]
 
 
 def test_the_command_line_says_one_message_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

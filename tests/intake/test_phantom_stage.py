@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from dr_pipeline.errors import ParamsError
+from dr_pipeline.params.phantom import PlantedFaults
 from dr_pipeline.stages import phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -15,9 +16,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def params(tmp_path: Path) -> Path:
     document = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    none = dict.fromkeys(("exact_duplicates", "near_duplicates", "cross_patient", "contradictions", "exif_turns"), 0)
+    none = dict.fromkeys(PlantedFaults.model_fields, 0)
     small = {"seed": 1, "patients": 2, "grade_shares": [0.36, 0.14, 0.22, 0.14, 0.14], "megapixels": 0.08}
-    document["phantom"] = {"small": {**small, "faults": {**none, "exact_duplicates": 1, "exif_turns": 1}}}
+    document["phantom"] = {
+        "small": {**small, "faults": {**none, "exact_duplicates": 1, "exif_turns": 1, "colour_order": 1}}
+    }
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return path

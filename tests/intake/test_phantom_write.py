@@ -11,6 +11,7 @@ import pytest
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.intake.phantom.cameras import CAMERAS
+from dr_pipeline.intake.phantom.strays import STRAY_KINDS, draw_stray
 from dr_pipeline.intake.phantom.write import LABELS_COLUMNS, write_phantom
 from dr_pipeline.params.phantom import Phantom, PlantedFaults
 
@@ -19,9 +20,17 @@ PARAMS = Phantom(
     patients=24,
     grade_shares=(0.36, 0.14, 0.22, 0.14, 0.14),
     megapixels=0.08,
-    faults=PlantedFaults(exact_duplicates=3, near_duplicates=4, cross_patient=2, contradictions=2, exif_turns=4),
+    faults=PlantedFaults(
+        exact_duplicates=3,
+        near_duplicates=5,
+        cross_patient=2,
+        contradictions=2,
+        exif_turns=4,
+        colour_order=2,
+        not_fundus=6,
+    ),
 )
-NUM_COPIES = 11
+NUM_ADDED = 18
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +71,7 @@ def test_the_folder_holds_photographs_labels_truth_and_nothing_else(
     assert sorted(p.name for p in phantom.iterdir()) == ["ground_truth.json", "labels.csv", "photographs"]
     files = {p.name for p in (phantom / "photographs").iterdir()}
     assert files == set(labels) == {f"{image_id}.jpg" for image_id in truth["photographs"]}
-    assert len(files) == 2 * PARAMS.patients + NUM_COPIES
+    assert len(files) == 2 * PARAMS.patients + NUM_ADDED
     assert all(tuple(row) == LABELS_COLUMNS for row in labels.values())
     assert list(phantom.parent.iterdir()) == [phantom]  # no temporary folder left
 
@@ -80,9 +89,10 @@ def test_another_seed_gives_other_photographs(phantom: Path, tmp_path: Path) -> 
     assert sha256_file(path(tmp_path / "other", "p0001_left")) != sha256_file(path(phantom, "p0001_left"))
 
 
-def test_labels_say_the_truth_but_for_contradictions(labels: dict[str, dict[str, str]], truth: dict[str, Any]) -> None:
+def test_labels_say_the_truth_but_for_planted_faults(labels: dict[str, dict[str, str]], truth: dict[str, Any]) -> None:
     wrong = {i for i, entry in truth["photographs"].items() if str(entry["grade"]) != labels[f"{i}.jpg"]["grade"]}
-    assert wrong == {fault["copy"] for fault in truth["faults"]["contradictions"]}
+    strays = {fault["image"] for fault in truth["faults"]["not_fundus"]}
+    assert wrong == {fault["copy"] for fault in truth["faults"]["contradictions"]} | strays
     strangers = {i for i, e in truth["photographs"].items() if e["patient"] != labels[f"{i}.jpg"]["patient"]}
     assert strangers == {fault["copy"] for fault in truth["faults"]["cross_patient"]}
     assert {row["camera"] for row in labels.values()} <= set(CAMERAS)
@@ -93,7 +103,8 @@ def test_as_many_faults_as_asked_each_on_its_own_photograph(truth: dict[str, Any
     assert {kind: len(found) for kind, found in faults.items()} == PARAMS.faults.model_dump()
     touched = [f.get("original", f.get("image")) for found in faults.values() for f in found]
     assert len(touched) == len(set(touched))
-    assert not any(truth["photographs"][image_id]["ungradable"] for image_id in touched)
+    own = set(touched) - {fault["image"] for fault in faults["not_fundus"]}
+    assert not any(truth["photographs"][image_id]["ungradable"] for image_id in own)
 
 
 @pytest.mark.parametrize("kind", ["exact_duplicates", "cross_patient", "contradictions"])
@@ -117,7 +128,7 @@ def test_near_duplicates_look_alike_and_are_not_identical(phantom: Path, truth: 
         ]
         assert np.corrcoef(*thumbnails)[0, 1] > 0.97
         ways.add(fault["way"])
-    assert ways == {"recompressed", "resized", "cropped", "brightened"}
+    assert ways == {"recompressed", "resized", "cropped", "brightened", "turned"}
 
 
 def test_turned_pictures_are_upright_to_a_viewer_that_reads_exif(phantom: Path, truth: dict[str, Any]) -> None:
@@ -132,6 +143,38 @@ def test_turned_pictures_are_upright_to_a_viewer_that_reads_exif(phantom: Path, 
         assert disc > fovea + 20
 
 
+def test_exchanged_colours_are_the_photograph_with_red_for_blue(
+    phantom: Path, truth: dict[str, Any], tmp_path: Path
+) -> None:
+    none = PlantedFaults(**dict.fromkeys(PlantedFaults.model_fields, 0))
+    write_phantom(PARAMS.model_copy(update={"faults": none}), tmp_path / "clean", workers=2)
+    for fault in truth["faults"]["colour_order"]:
+        stored, meant = (pixels(path(folder, fault["image"])).astype(int) for folder in (phantom, tmp_path / "clean"))
+        assert np.abs(stored[..., ::-1] - meant).mean() < 4  # but for JPEG, which keeps less of red and blue
+        assert stored[..., 0].mean() > stored[..., 2].mean() + 20  # cv2 reads blue first
+    # What has no fault of its own is the same with and without the others' faults.
+    faults = truth["faults"]
+    changed = {f["image"] for kind in ("exif_turns", "colour_order") for f in faults[kind]}
+    with_faults, clean = hashes(phantom / "photographs"), hashes(tmp_path / "clean" / "photographs")
+    assert {name for name, digest in clean.items() if with_faults[name] != digest} == {f"{i}.jpg" for i in changed}
+
+
+def test_what_is_no_fundus_is_of_every_kind_and_says_so(phantom: Path, truth: dict[str, Any]) -> None:
+    assert {fault["kind"] for fault in truth["faults"]["not_fundus"]} == set(STRAY_KINDS)
+    for fault in truth["faults"]["not_fundus"]:
+        entry = truth["photographs"][fault["image"]]
+        assert (entry["grade"], entry["not_fundus"]) == (None, fault["kind"])
+        assert min(pixels(path(phantom, fault["image"])).shape[:2]) > 200
+
+
+def test_strays_differ_from_each_other() -> None:
+    for kind in STRAY_KINDS:
+        first, second = (draw_stray(np.random.default_rng(seed), kind, 300, 200) for seed in (1, 2))
+        assert first.shape == (200, 300, 3)
+        assert np.array_equal(first, draw_stray(np.random.default_rng(1), kind, 300, 200))
+        assert np.abs(first.astype(int) - second).mean() > 8
+
+
 def test_without_lesions_all_else_stays(phantom: Path, truth: dict[str, Any], tmp_path: Path) -> None:
     write_phantom(PARAMS, tmp_path / "bare", without_lesions=True, workers=2)
     bare = read_json(tmp_path / "bare" / "ground_truth.json")
@@ -141,6 +184,9 @@ def test_without_lesions_all_else_stays(phantom: Path, truth: dict[str, Any], tm
     for image_id, entry in bare["photographs"].items():
         assert entry["lesions"] == {}
         name = f"photographs/{image_id}.jpg"
+        if entry["grade"] is None:  # no eye, no lesions
+            assert with_lesions[name] == without[name]
+            continue
         assert (with_lesions[name] == without[name]) == (truth["photographs"][image_id]["grade"] == 0)
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -10,12 +10,16 @@ import yaml
 from dr_pipeline.commands import recipe
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import sha256_bytes
+from dr_pipeline.intake.catalogue import ADAPTER_LINES, NOT_TRIED
+from dr_pipeline.params.dataset import Dataset
 from dr_pipeline.recipes import catalogue
 from dr_pipeline.recipes.check import check_document
 from dr_pipeline.stages.outcome import Outcome
 from tests.conftest import REPOSITORY
 
 REAL = [name for name in catalogue.NAMES if name != "synthetic"]
+# Data sets whose authors divided them, and whose division published figures rest on.
+OFFICIAL = ["eyepacs", "ddr", "deepdrid"]
 
 
 @pytest.fixture
@@ -83,6 +87,22 @@ def test_aptos2019_is_the_case_study_with_our_efficientnets_beside_it() -> None:
     assert document["split"]["test_share"] == 0.1
     assert document["training"]["class_weight_exponent"] > 0
     assert document["deployment"]["families"] == ["efficientnet"]
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_parts_are_kept_and_what_straddles_them_is_left_out(name: str) -> None:
+    split = yaml.safe_load(catalogue.recipe_text(name))["split"]
+    assert (split["test"], split["validation"], split["straddling"]) == ("official", "official", "leave_out")
+
+
+def test_every_adapter_with_grades_has_a_recipe() -> None:
+    assert set(get_args(Dataset.model_fields["adapter"].annotation)) - set(catalogue.NAMES) == {"messidor2_abramoff"}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_recipe_whose_layout_was_not_tried_says_so(name: str) -> None:
+    text = " ".join(catalogue.recipe_text(name).split("\ndataset:")[0].replace("\n#", " ").split())
+    assert (NOT_TRIED in text) == (not ADAPTER_LINES[name][1])
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -171,7 +191,7 @@ def test_wrong_arguments_say_what_to_give(tmp_path: Path, clinic: Path) -> None:
         run(tmp_path, "idrid")
     with pytest.raises(ParamsError, match="takes no --root"):
         run(tmp_path, "synthetic", root=clinic)
-    with pytest.raises(ParamsError, match="takes --weights"):
+    with pytest.raises(ParamsError, match=r"takes --weights\n  to do: leave --weights out"):
         run(tmp_path, "synthetic", weights=clinic)
     with pytest.raises(DataError, match="--root is no folder"):
         run(tmp_path, "idrid", root=tmp_path / "nowhere")
@@ -196,6 +216,9 @@ def test_synthetic_needs_no_links(tmp_path: Path) -> None:
         ("folds: [0]", "folds: [0, 6]", "folds: 6 is none of 0 … 5"),
         ("folds: [0]", "folds: [0, 0]", "names a fold twice"),
         ("folds: [0]", "folds: first", "a list of whole numbers"),
+        ("  test: share", "  test: sites", "split.test_sites"),
+        ("  adapter: synthetic", "  adapter: datalist", "dataset.datalist: the adapter datalist needs"),
+        ("  min_score: 0.4", "  min_score: 2", "quality: min_score"),
         ("  identical: report", "  identical: ignore", "audit: identical"),
         ("    patients: 430", "    patients: 0", "phantom.default: patients"),
     ],
@@ -214,6 +237,20 @@ def test_check_document_names_each_fault(tmp_path: Path, old: str, new: str, tol
     with pytest.raises(ParamsError) as caught:
         check_document(path)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("validation", "known"), [("folds", 5), ("share", 0), ("official", 0)])
+def test_one_validation_part_has_one_fold(tmp_path: Path, validation: str, known: int) -> None:
+    document = yaml.safe_load(catalogue.recipe_text("synthetic"))
+    document["split"].update(validation=validation, num_folds=6)
+    path = tmp_path / "params.yaml"
+    document["folds"] = [known]
+    path.write_text(yaml.safe_dump(document))
+    check_document(path)
+    document["folds"] = [known + 1]
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(ParamsError, match=f"folds: {known + 1} is none of 0"):
+        check_document(path)
 
 
 def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dr_pipeline.files import read_csv
 from dr_pipeline.schema import PREDICTIONS_COLUMNS, PREDICTIONS_VERSION, RESEARCH_USE, Status
 from dr_pipeline.scoring import walk
 from dr_pipeline.scoring.folder import partial_path, score_folder
+from dr_pipeline.scoring.pyfunc import PyfuncGrader
 from dr_pipeline.scoring.scorer import Grading, Score, Scorer, failed
 from dr_pipeline.scoring.table import RowMaker
 from dr_pipeline.scoring.walk import Entry, list_entries
@@ -89,7 +90,7 @@ def test_every_file_has_exactly_one_row(zoo, scorer, tmp_path):
         ("text.jpg", "failed", "not a JPEG"),
         (".DS_Store", "failed", "not a JPEG"),
         ("report.pdf", "failed", "not a JPEG"),
-        ("grey wall.png", "not_fundus", "flat"),
+        ("grey wall.png", "not_fundus", "no_disc"),
         ("broken link.jpg", "failed", "broken link"),
         ("link.jpg", "scored", ""),
         ("b/loop", "failed", "link to a folder above it"),
@@ -173,8 +174,8 @@ def test_a_file_that_vanishes_or_cannot_be_read_is_a_row(zoo, scorer, tmp_path, 
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     _, rows = _score(zoo, scorer, tmp_path / "p.csv")
-    assert rows["a/img2.jpg"]["reason"] == "cannot be read: Permission denied"
-    assert rows["a/img10.jpg"]["reason"] == "cannot be read: No such file or directory"
+    assert rows["a/img2.jpg"]["reason"] == "the file cannot be read: Permission denied"
+    assert rows["a/img10.jpg"]["reason"] == "the file is missing"
 
 
 def test_a_film_is_not_read_into_memory(tmp_path, scorer):
@@ -183,7 +184,7 @@ def test_a_film_is_not_read_into_memory(tmp_path, scorer):
     with film.open("wb") as stream:
         stream.truncate(3 << 30)  # sparse: takes no room
     _, rows = _score(film.parent, scorer, tmp_path / "p.csv")
-    assert rows["film.mp4"]["reason"] == "not an image file: 3.0 GiB"
+    assert rows["film.mp4"]["reason"] == "3.2 GB is too large for a photograph"
 
 
 def test_an_unforeseen_error_is_a_row_and_the_next_file_is_scored(zoo, scorer, tmp_path, monkeypatch):
@@ -369,3 +370,42 @@ def test_originals_of_idrid_are_scored_within_a_bundle(idrid_dir, scorer, tmp_pa
         (folder / path.name).symlink_to(path)
     summary = score_folder(folder, scorer, tmp_path / "p.csv", threads=2)
     assert summary.by_status[Status.SCORED] == 4
+
+
+def test_a_loaded_model_scores_what_it_can_and_says_why_not(zoo, scorer, monkeypatch):
+    class Table(list):
+        def __init__(self, rows, columns=()):
+            super().__init__(rows)
+
+        def __contains__(self, column):
+            return column in ("path", "image")
+
+        def to_dict(self, _):
+            return list(self)
+
+    real = Scorer.score
+
+    def score(self, data, **named):
+        if data == b"odd":
+            raise ZeroDivisionError("of zero")
+        return real(self, data, **named)
+
+    monkeypatch.setattr(Scorer, "score", score)
+    os.mkfifo(zoo / "pipe")  # read like a file it would block for ever
+    told = PyfuncGrader(scorer).predict(
+        Table([{"path": str(zoo / "pipe")}, {"path": "a\0b"}, {"image": b"odd"}, {"path": str(zoo / "a/img2.jpg")}])
+    )
+    assert told[0]["reason"] == "not a regular file"
+    assert told[1]["status"] == told[2]["status"] == "failed"
+    assert "ZeroDivisionError" in told[2]["reason"]
+    assert told[3]["status"] == "scored"
+
+
+def test_folders_without_end_are_a_row(tmp_path):
+    made = tmp_path.joinpath(*"a" * 202)
+    made.mkdir(parents=True)
+    (made / "a.jpg").write_bytes(b"")
+    (tmp_path / "a/b.jpg").write_bytes(b"")
+    deep, near = list_entries(tmp_path)
+    assert deep.problem == "folder not opened: it lies more than 200 folders deep"
+    assert (near.relative, near.problem) == ("a/b.jpg", "")

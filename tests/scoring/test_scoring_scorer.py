@@ -4,12 +4,23 @@ import numpy as np
 import pytest
 
 from dr_pipeline.bundle.session import OnnxModel
-from dr_pipeline.errors import BundleError, ImageError
+from dr_pipeline.errors import BundleError, DataError, ImageError
 from dr_pipeline.files import sha256_bytes
+from dr_pipeline.fundus.gradability import LOW_SCORE, Gradability
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.scorer import Scorer
-from tests.bundle_factory import DECISION, INPUT_PX, PIXEL_PATH, encode, make_bundle, onnx_model, photograph
+from tests import bundle_factory
+from tests.bundle_factory import (
+    DECISION,
+    GRADABILITY,
+    INPUT_PX,
+    PIXEL_PATH,
+    encode,
+    make_bundle,
+    onnx_model,
+    photograph,
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +82,32 @@ def test_laps_name_every_step_in_order(scorer):
 def test_the_description_must_fit_the_network(tmp_path):
     (tmp_path / "model.onnx").write_bytes(onnx_model())
     with pytest.raises(BundleError, match="32 px"):
-        Scorer(tmp_path / "model.onnx", input_px=64, pixel_path=PIXEL_PATH, decision=DECISION, threads=1)
+        Scorer(
+            tmp_path / "model.onnx",
+            input_px=64,
+            pixel_path=PIXEL_PATH,
+            decision=DECISION,
+            gradability=GRADABILITY,
+            threads=1,
+        )
+
+
+def test_the_threshold_of_the_site_decides_who_gets_a_grade(tmp_path, monkeypatch, scorer):
+    quality = scorer.score(photograph(3)).quality
+    strict = Gradability(1.0, 1.0, 0.0, {"strict": quality + 0.001, "lenient": quality})
+    monkeypatch.setattr(bundle_factory, "GRADABILITY", strict)
+    make_bundle(tmp_path / "release")
+    of = {site: Scorer.from_bundle(tmp_path / "release", threads=1, site=site) for site in ("", "strict", "lenient")}
+    told = {site: one.score(photograph(3)) for site, one in of.items()}
+    assert {site: score.status for site, score in told.items()} == {
+        "": Status.SCORED,
+        "strict": Status.UNGRADABLE,
+        "lenient": Status.SCORED,
+    }
+    assert told["strict"].reason == LOW_SCORE
+    assert told["strict"].grading is not None
+    with pytest.raises(DataError, match="lenient, strict"):
+        Scorer.from_bundle(tmp_path / "release", threads=1, site="elsewhere")
 
 
 def test_only_image_errors_become_failures(scorer, monkeypatch):

@@ -13,6 +13,7 @@ from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.files import read_json, sha256_bytes
+from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.tracking.layout import Layout
 from dr_pipeline.tracking.registry import MODEL_NAME, register
@@ -75,6 +76,7 @@ def pack(out: Path, gain: float = 0.02) -> str:
         model_sha256=sha256_bytes(model),
         pixel_path=PixelPath(64),
         decision=decision,
+        gradability=Gradability(0.0, 0.1, 0.0),
         export=export,
         validation={"qwk": figure(0.8)},
         latency=latency,
@@ -108,7 +110,7 @@ def test_the_registered_model_loads_and_scores(registered: Repository) -> None:
     data = photograph(path)
     scored = model.predict(pd.DataFrame({"path": [str(path), str(registered.root / "absent.png")]}))
     assert list(scored["status"])[1] == "failed"
-    assert "No such file" in scored["reason"][1]
+    assert scored["reason"][1] == "the file is missing"
     from_bytes = model.predict(pd.DataFrame({"image": [data, b"no picture"]}))
     assert from_bytes["sha256"][0] == scored["sha256"][0]
     assert from_bytes["status"][0] == scored["status"][0] != "failed"

@@ -1,6 +1,10 @@
-"""APTOS 2019 Blindness Detection: `train.csv` (id_code, diagnosis) and `train_images/<id_code>.png`.
+"""APTOS 2019 Blindness Detection, the Kaggle competition; not tried on the real download.
 
-The competition's `test_images` have no published grades and are not read. Patients are not told.
+The root holds `train.csv` (id_code, diagnosis) and `train_images/<id_code>.png`. The competition's `test.csv` and
+`test_images` have no published grades and are not read. Patients are not told.
+
+The layout is documented at https://www.kaggle.com/c/aptos2019-blindness-detection/data and in the repository
+rajpurkarlab/BenchMD, src/datasets/fundus/aptos.py.
 """
 
 from pathlib import Path

@@ -1,11 +1,17 @@
-"""A clinic's own folder: a CSV with mapped columns, or class folders named 0 … 4, at any depth below the root."""
+"""A clinic's own folder: a CSV with mapped columns, or class folders named 0 … 4, at any depth below the root.
 
+Where `dataset.folder.name_pattern` is set, the paths tell patient, eye, visit, field and site; what the table says
+goes first, and paths that the pattern does not fit are listed.
+"""
+
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.image_ids import ids_from_paths
 from dr_pipeline.intake.layout import listing_warnings, read_table_layout
 from dr_pipeline.intake.listing import list_photographs, relative_path
+from dr_pipeline.intake.name_pattern import compile_pattern, with_names
 from dr_pipeline.intake.records import Intake, Provenance, Record, listed
 from dr_pipeline.params.dataset import Dataset, FolderColumns
 from dr_pipeline.schema import GRADES
@@ -17,10 +23,18 @@ def read(root: Path, dataset: Dataset) -> Intake:
     """Reads the folder as `dataset.folder` describes it.
 
     Raises:
-        DataError: The table, a column or the folders are missing or wrong.
+        DataError: The table, a column or the folders are missing or wrong, or names contradict the table.
+        ParamsError: The pattern is wrong.
     """
-    if not dataset.folder.labels:
-        return _class_folders(root)
+    pattern = compile_pattern(dataset.folder.name_pattern) if dataset.folder.name_pattern else None
+    intake = _with_table(root, dataset) if dataset.folder.labels else _class_folders(root)
+    if pattern is None:
+        return intake
+    named = with_names(intake.records, pattern)
+    return replace(intake, records=named.records, unparsed=named.unparsed)
+
+
+def _with_table(root: Path, dataset: Dataset) -> Intake:
     table = relative_path(dataset.folder.labels)
     if table is None:
         raise DataError(
@@ -62,7 +76,11 @@ def _class_folders(root: Path) -> Intake:
     grade_of = {path: _class_of(path) for path in listing.photographs}
     outside = sorted({name for name in grade_of.values() if name.lstrip("-").isdecimal() and not _is_grade(name)})
     if outside:
-        raise DataError(f"class folders other than 0, 1, 2, 3, 4: {listed(outside)}", where=str(root))
+        raise DataError(
+            f"class folders other than 0, 1, 2, 3, 4: {listed(outside)}",
+            where=str(root),
+            todo="rename them, move them away, or name a label table in params.yaml under dataset.folder.labels",
+        )
     graded = {path: int(name) for path, name in grade_of.items() if _is_grade(name)}
     if not graded:
         raise DataError(
@@ -74,7 +92,7 @@ def _class_folders(root: Path) -> Intake:
     return Intake(
         records=tuple(Record(ids[path], path, grade) for path, grade in graded.items()),
         provenance=PROVENANCE,
-        orphan_files=tuple(path for path in listing.photographs if path not in graded),
+        orphan_files=(*(path for path in listing.photographs if path not in graded), *listing.unnameable),
         warnings=listing_warnings(listing),
         hidden_files=listing.hidden_files,
         other_files=listing.other_files,

@@ -1,16 +1,18 @@
 """IDRiD, part B "Disease Grading", in the official layout: the training set, and the test set where it is there.
 
 Both official sets number their photographs from IDRiD_001. The training set keeps these names as image ids; in the
-test set IDRiD_001 becomes IDRiD_test_001. Patients and eyes are not told.
+test set IDRiD_001 becomes IDRiD_test_001. Patients and eyes are not told. The training set was tried on the real
+download, the testing set was not.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dr_pipeline.intake.layout import read_table_layout, stems_as_ids
+from dr_pipeline.intake.layout import merged, read_table_layout, stems_as_ids
 from dr_pipeline.intake.records import Intake, Provenance
 from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.schema import Split
 
 PROVENANCE = Provenance(
     name="IDRiD, part B: Disease Grading",
@@ -39,6 +41,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         table=part / _LABELS / "a. IDRiD_Disease Grading_Training Labels.csv",
         columns=COLUMNS,
         provenance=PROVENANCE,
+        official_split=Split.TRAIN,
     )
     if not (part / _PHOTOGRAPHS / "b. Testing Set").exists():
         return replace(
@@ -51,16 +54,10 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         columns=COLUMNS,
         provenance=PROVENANCE,
         name_ids=_testing_ids,
+        official_split=Split.TEST,
     )
-    return Intake(
-        records=training.records + testing.records,
-        provenance=PROVENANCE,
-        orphan_rows=training.orphan_rows + tuple(f"{name} (testing set)" for name in testing.orphan_rows),
-        orphan_files=training.orphan_files + testing.orphan_files,
-        warnings=training.warnings + testing.warnings,
-        hidden_files=training.hidden_files + testing.hidden_files,
-        other_files=training.other_files + testing.other_files,
-    )
+    testing = replace(testing, orphan_rows=tuple(f"{name} (testing set)" for name in testing.orphan_rows))
+    return merged([training, testing])
 
 
 def _testing_ids(paths: Sequence[str]) -> dict[str, str]:

@@ -22,7 +22,12 @@ def encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
 
 def encode_turned(rgb: NDArray[np.uint8], quality: int, orientation: int) -> bytes:
     """Stores an upright picture rotated, with the EXIF orientation by which a viewer turns it back."""
-    return _with_segment(encode(cv2.rotate(rgb, STORED[orientation]), quality), 0xE1, _exif(orientation))
+    return with_orientation(encode(cv2.rotate(rgb, STORED[orientation]), quality), orientation)
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """The same stored picture with an EXIF orientation, 1 to 8."""
+    return _with_segment(jpeg, 0xE1, _exif(orientation))
 
 
 def with_comment(jpeg: bytes, text: str) -> bytes:

@@ -15,6 +15,7 @@ class Stream(IntEnum):
     LESIONS = 4
     CAPTURE = 5
     FAULTS = 6
+    STRAYS = 7
 
 
 def generator(seed: int, stream: Stream, patient: int = 0, eye: int = 0) -> np.random.Generator:

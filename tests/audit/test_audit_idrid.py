@@ -33,7 +33,7 @@ def test_the_five_identical_pairs_are_found_and_no_others(idrid_dir: Path, tmp_p
     root = tmp_path / "idrid"
     part_of_idrid(idrid_dir, root, {number for pair in PAIRS for number in pair} | set(OTHERS))
     params = yaml.safe_load((REPOSITORY / "dr_pipeline" / "recipes" / "idrid.yaml").read_text(encoding="utf-8"))
-    params["preprocess"] = {"canvas_px": 128, "num_shards": 1}
+    params["preprocess"] = {"canvas_px": 128, "num_shards": 1, "arm": "none"}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params))
     manifest, report = tmp_path / "manifest.csv", tmp_path / "intake.json"
@@ -46,15 +46,18 @@ def test_the_five_identical_pairs_are_found_and_no_others(idrid_dir: Path, tmp_p
             params=path,
             manifest=manifest,
             intake=report,
-            index=canvases / "index.csv",
+            canvases=canvases,
             out=tmp_path / "audited.csv",
             report=tmp_path / "audit.json",
+            page=tmp_path / "audit.html",
         )
     )
 
     found = read_json(tmp_path / "audit.json")
     assert found["identical"] == [[f"IDRiD_{first}", f"IDRiD_{second}"] for first, second in PAIRS]
-    assert [group["grades"] for group in found["contradictions"]] == [
+    assert found["counts"]["near_duplicates"] == 0
+    assert found["largest_cluster"] == 2
+    assert [finding["grades"] for finding in found["findings"] if finding["kind"] == "contradictions"] == [
         {"IDRiD_021": 1, "IDRiD_391": 2},
         {"IDRiD_028": 4, "IDRiD_327": 3},
     ]
