@@ -2,8 +2,9 @@
 
 Among candidates of the deployable families (`deployment.families`, default EfficientNet: Lite0, B0 or larger) whose
 end-to-end p95 is within the budget and whose referable sensitivity reaches the floor, take the highest lower 95 % bound
-of validation QWK; those whose paired interval against it includes zero are ties, and the fastest tie wins. Other
-families are compared and shown, not deployed. Nothing fits → non-zero exit and the nearest misses.
+of validation QWK; those whose paired interval against it includes zero are ties, and the fastest tie wins; a p95 within
+10 % of the fastest tie's, which another run may turn round, counts as equal, and of equals the highest lower bound
+wins. Other families are compared and shown, not deployed. Nothing fits → non-zero exit and the nearest misses.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,8 @@ from typing import Any
 from dr_pipeline.errors import GateError
 
 SCHEMA_VERSION = 1
+# How far a latency moves from run to run (nnU-Net publishes its benchmarks with 5–10 %): less tells no two apart.
+_REPEATABILITY = 0.10
 # The rule, for whoever reads the choice.
 RULE = " ".join((__doc__ or "").split("\n\n", 1)[-1].split())
 
@@ -24,7 +27,7 @@ class Verdict(StrEnum):
     """What the rule says of a candidate."""
 
     CHOSEN = "chosen"
-    TIE = "tie, but slower"
+    TIE = "tie, not taken"
     BEHIND = "behind the leader"
     UNFIT = "not deployable"
 
@@ -101,7 +104,9 @@ def select(entrants: Sequence[Entrant], limits: Limits, paired: Callable[[str, s
     leader = min(fit, key=lambda entrant: (-entrant.qwk["low"], entrant.p95_ms, entrant.name))
     behind = {entrant.name: paired(leader.name, entrant.name) for entrant in fit if entrant is not leader}
     ties = [entrant for entrant in fit if entrant is leader or not _is_behind(behind[entrant.name])]
-    chosen = min(ties, key=lambda entrant: (entrant.p95_ms, -entrant.qwk["low"], entrant.name))
+    fastest_ms = min(entrant.p95_ms for entrant in ties)
+    fast = [entrant for entrant in ties if entrant.p95_ms <= (1 + _REPEATABILITY) * fastest_ms]
+    chosen = min(fast, key=lambda entrant: (-entrant.qwk["low"], entrant.p95_ms, entrant.name))
 
     def line(entrant: Entrant) -> Judged:
         name = entrant.name

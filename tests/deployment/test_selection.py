@@ -57,6 +57,15 @@ def test_the_fastest_tie_wins():
     assert verdicts(chosen) == {"a": Verdict.CHOSEN, "b": Verdict.TIE, "c": Verdict.TIE}
 
 
+def test_of_ties_as_fast_as_the_clock_can_tell_the_better_one_wins():
+    """Whichever is a tenth of a millisecond faster today: the choice must not hang on that."""
+    for a_ms, b_ms in ((20.0, 19.9), (19.9, 20.0), (20.0, 21.9)):
+        entrants = [entrant("a", low=0.8, p95_ms=a_ms), entrant("b", low=0.7, p95_ms=b_ms)]
+        assert select(entrants, LIMITS, paired({"b": (-0.1, 0.1)})).chosen == "a"
+    entrants = [entrant("a", low=0.8, p95_ms=22.1), entrant("b", low=0.7, p95_ms=20.0)]
+    assert select(entrants, LIMITS, paired({"b": (-0.1, 0.1)})).chosen == "b"
+
+
 def test_a_faster_candidate_that_is_behind_does_not_win():
     entrants = [entrant("a", p95_ms=5), entrant("b", low=0.8, p95_ms=40), entrant("c", p95_ms=20)]
     assert select(entrants, LIMITS, paired({"a": (0.001, 0.2), "c": (-0.1, 0.1)})).chosen == "c"
@@ -145,7 +154,7 @@ def test_properties_of_the_rule(entrants, data):
     leader, chosen = by_name[selection.leader], by_name[selection.chosen]
     assert leader.qwk["low"] == max(one.qwk["low"] for one in fit)
     assert chosen is leader or intervals[chosen.name][0] <= 0
-    assert chosen.p95_ms <= leader.p95_ms
+    assert chosen.p95_ms <= 1.1 * leader.p95_ms
     assert [line.name for line in selection.lines] == [one.name for one in entrants]
     assert list(verdicts(selection).values()).count(Verdict.CHOSEN) == 1
     assert select(entrants[::-1], LIMITS, paired(intervals)).chosen == selection.chosen  # order does not matter

@@ -94,7 +94,7 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
         }
         for name, model, p50, verdict in (
             ("lite0", "tf_efficientnet_lite0", 14.0, "chosen"),
-            ("b0", "efficientnet_b0", 21.0, "tie, but slower"),
+            ("b0", "efficientnet_b0", 21.0, "tie, not taken"),
         )
     ]
     training = {"epochs": 8, "seconds": 90.0, "device": "cpu", "model": "m", "best_epoch": 7}

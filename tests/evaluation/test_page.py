@@ -65,7 +65,7 @@ def test_it_says_what_a_reader_must_know(page: str) -> None:
     assert quoted(shown.test["gradable"]["qwk"]) in page
     assert quoted(shown.test["baselines"]["majority_grade"]["accuracy"]) in page
     assert "18.2" in page
-    for text in ("Test CPU", "f" * 16, "b" * 16, "a" * 64, "tie, but slower", "The rule in one sentence.", "2 time(s)"):
+    for text in ("Test CPU", "f" * 16, "b" * 16, "a" * 64, "tie, not taken", "The rule in one sentence.", "2 time(s)"):
         assert text in page
 
 
