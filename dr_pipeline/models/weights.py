@@ -1,33 +1,36 @@
-"""Weights from files, loaded so that they cannot mislead: no pickles, every missing or extra tensor accounted for."""
+"""A network's first weights, loaded so that they cannot mislead: no pickles, every tensor accounted for.
 
+Read in this order: checkpoint_files, torch_files (files → named tensors), weight_fit (named tensors → this network),
+and here.
+"""
+
+import sys
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, cast
 
 import timm
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.files import atomic_write, sha256_file
+from dr_pipeline.files import atomic_write
+from dr_pipeline.models.checkpoint_files import checkpoint_files, checkpoint_sha256, read_tensors
 from dr_pipeline.models.factory import Grader
-
-# A wrapper's name before every key: DistributedDataParallel, torch.compile.
-_PREFIXES = ("module.", "_orig_mod.")
+from dr_pipeline.models.weight_fit import fit
 
 
 def initialise(grader: Grader, *, model: str, weights: str) -> str:
     """Gives a grader's backbone its first weights.
 
+    Tensors that the source lacks, or has too many, are listed on standard error and counted in the line returned.
+
     Args:
         grader: Made by create_grader for `model`.
         model: The timm name, whose published weights `timm` stands for.
-        weights: `none`, `timm`, or `file:PATH` with an optional `#sha256`.
+        weights: `none`, `timm`, or `file:PATH` with an optional `#sha256`. PATH is a safetensors file, a torch file,
+            or the index of sharded safetensors (or its folder; then the hash is checkpoint_sha256's).
 
     Returns:
-        One line on where the weights come from, for reports.
+        One line on where the weights come from and what was changed, for reports.
 
     Raises:
         ParamsError: The hub cannot be reached, or the file is missing or has another hash.
@@ -48,33 +51,10 @@ def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         stream.write(save(plain))
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, or of a torch file that holds nothing but tensors."""
-    if not path.is_file():
-        raise ParamsError(
-            "the weights are missing", where=str(path), todo="give them with `dr-pipeline recipe … --weights PATH`"
-        )
-    try:
-        if path.resolve().suffix != ".safetensors":  # `data/weights` is a link to the file
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-            loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-        else:
-            loaded = load_file(path)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise DataError(f"not a weights file: {error}", where=str(path)) from None
-    except UnpicklingError:
-        raise DataError(
-            "refused: the file asks to run code when it is read", where=str(path), todo="convert it to safetensors"
-        ) from None
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise DataError("holds something else than named tensors", where=str(path), todo="convert it to safetensors")
-    return {_plain(name): tensor for name, tensor in loaded.items()}
-
-
 def load_exactly(module: nn.Module, path: Path) -> None:
     """Loads weights that write_tensors wrote; anything missing or extra is an error."""
     try:
-        module.load_state_dict(read_tensors(path), strict=True)
+        module.load_state_dict(read_tensors(checkpoint_files(path)), strict=True)
     except RuntimeError as error:
         raise DataError(f"weights of another network: {error}", where=str(path), todo="run `dvc repro`") from None
 
@@ -87,47 +67,26 @@ def _from_hub(grader: Grader, model: str) -> str:
             f"timm's weights for {model!r} cannot be fetched: {type(error).__name__}",
             todo="set weights: file:PATH (a local safetensors file) or none in params.yaml",
         ) from error
-    _load_backbone(grader.backbone, source.state_dict(), where=f"timm hub, {model}")
-    return f"timm, {model}"
+    return f"timm, {model}" + _load(grader.backbone, source.state_dict(), where=f"timm hub, {model}")
 
 
 def _from_file(grader: Grader, path: Path, expected: str) -> str:
-    tensors = read_tensors(path)
-    found = sha256_file(path)
-    if expected and found != expected:
+    files = checkpoint_files(path)
+    found = checkpoint_sha256(files)
+    if expected and found != expected:  # before the file is read: what is not the file wanted is not parsed
         raise ParamsError(f"sha256 is {found}, expected {expected}", where=str(path), todo="fetch the weights again")
-    _load_backbone(grader.backbone, tensors, where=str(path))
-    return f"file {path.resolve().name}, sha256 {found}"
+    return f"file {files[0].name}, sha256 {found}" + _load(grader.backbone, read_tensors(files), where=str(path))
 
 
-def _load_backbone(backbone: nn.Module, tensors: dict[str, Tensor], *, where: str) -> None:
-    own = backbone.state_dict()
-    classifier = [name for name in own if name.startswith(_classifier_prefixes(backbone))]
-    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if broken:
-        raise DataError(f"tensor {broken[0]!r} holds NaN or infinity", where=where)
-    fitting = {name: tensor for name, tensor in tensors.items() if name in own and tensor.shape == own[name].shape}
-    # a classifier of another task is left out by name; everything else must be there
-    fitting = {name: tensor for name, tensor in fitting.items() if name not in classifier}
-    missing = [name for name in own if name not in fitting and name not in classifier]
-    extra = [name for name in tensors if name not in own]
-    if missing:
-        raise DataError(
-            f"weights of another architecture: {len(missing)} tensors missing (first: {missing[0]}), "
-            f"{len(extra)} not expected{f' (first: {extra[0]})' if extra else ''}",
-            where=where,
-            todo="name the model these weights belong to in params.yaml",
+def _load(backbone: nn.Module, tensors: dict[str, Tensor], *, where: str) -> str:
+    """Loads what fits; returns what there is to say of it, empty where every tensor fitted as it was."""
+    fitted = fit(tensors, backbone, where=where)
+    backbone.load_state_dict(fitted.tensors, strict=False)
+    said = list(fitted.notes)
+    if fitted.missing or fitted.unexpected:
+        sys.stderr.write(f"{where}: {fitted.share_loaded:.1%} of the network loaded; {fitted.listing()}\n")
+        said.append(
+            f"{fitted.share_loaded:.1%} of the network loaded, {len(fitted.missing)} tensors missing, "
+            f"{len(fitted.unexpected)} not expected"
         )
-    backbone.load_state_dict(fitting, strict=False)
-
-
-def _classifier_prefixes(backbone: nn.Module) -> tuple[str, ...]:
-    """What timm itself calls the classifier of this network; a head may hold more than it (ConvNeXt's: a norm)."""
-    named = cast("dict[str, Any]", backbone.pretrained_cfg)["classifier"]
-    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
-
-
-def _plain(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
+    return "".join(f", {note}" for note in said)

@@ -1,12 +1,14 @@
 """Unfinished training on disk: written whole at each epoch's end, resumed only where nothing that matters changed."""
 
 import io
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.files import atomic_write
 
 
@@ -16,29 +18,57 @@ class Checkpoint:
     Args:
         folder: Of this training alone.
         key: Hash of everything the training depends on; a checkpoint with another key is left aside.
+
+    Attributes:
+        path: The file.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        self._path = folder / "last.pt"
+        self.path = folder / "last.pt"
         self._key = key
 
     def save(self, state: dict[str, Any]) -> None:
-        """Writes tensors and plain values; the former checkpoint survives a failure."""
+        """Writes tensors and plain values; the former checkpoint survives a failure.
+
+        Raises:
+            EnvironmentProblem: The disk is full or refuses to be written.
+        """
         buffer = io.BytesIO()
         torch.save({"key": self._key, **state}, buffer)
-        with atomic_write(self._path) as stream:
-            stream.write(buffer.getbuffer())
+        content = buffer.getbuffer()
+        try:
+            with atomic_write(self.path) as stream:
+                stream.write(content)
+        except OSError as error:
+            kept = "the last one that was saved is whole" if self.path.is_file() else "none was saved before"
+            raise EnvironmentProblem(
+                f"the checkpoint cannot be written: {error.strerror or error}; {kept}",
+                where=str(self.path),
+                todo=f"free {2 * len(content) / 1e6:.0f} MB and start again: training goes on at the last saved epoch",
+            ) from error
 
     def load(self) -> dict[str, Any] | None:
-        """The state to go on from, or None where there is none for this key."""
-        if not self._path.is_file():
+        """The state to go on from, or None where there is none for this key.
+
+        Raises:
+            DataError: The file is damaged, or holds more than tensors and plain values.
+        """
+        if not self.path.is_file():
             return None
-        state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
-        if state["key"] != self._key:
-            sys.stderr.write(f"{self._path}: of other parameters or data; training starts anew\n")
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            reason = str(error).partition("\n")[0]
+            raise DataError(
+                f"not a checkpoint of tensors and plain values: {reason}",
+                where=str(self.path),
+                todo="remove the file; training starts anew",
+            ) from None
+        if not isinstance(state, dict) or state.get("key") != self._key:
+            sys.stderr.write(f"{self.path}: of other parameters or data; training starts anew\n")
             return None
         return state
 
     def remove(self) -> None:
         """Forgets it, once the training is whole."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)

@@ -1,13 +1,17 @@
 """Canvases with grades as a torch data set, and the order in which they are seen."""
 
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
 
+from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.fundus.pixel_path import model_input
 
@@ -15,6 +19,7 @@ Pixels = NDArray[np.uint8]
 
 # Model inputs are kept in memory up to this many bytes; beyond, each is decoded when it is drawn.
 MEMORY_BYTES = 4 << 30
+MAX_WORKERS = 256
 
 
 class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
@@ -30,6 +35,9 @@ class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
         input_px: Side of the model's input.
         augment: From (canvas, seed) to a changed canvas; None leaves it as scoring will see it.
         seed: Of the augmentation.
+
+    Raises:
+        DataError: A canvas cannot be read; also when it is drawn. It names the photograph.
     """
 
     def __init__(
@@ -45,6 +53,9 @@ class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
         self._store, self._ids, self._input_px = store, list(image_ids), input_px
         self.grades = torch.tensor(list(grades), dtype=torch.long)
         self._augment, self._seed = augment, seed
+        # [worker] = (process id, position begun last): shared, so that it outlives a worker that dies
+        self._begun = torch.full((MAX_WORKERS, 2), -1, dtype=torch.long)
+        self._begun.share_memory_()  # type: ignore[no-untyped-call]
         fits = len(self._ids) * input_px * input_px * 3 <= MEMORY_BYTES
         self._kept = [self._read(image_id) for image_id in self._ids] if fits else None
 
@@ -53,13 +64,37 @@ class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, position = index
+        if (worker := get_worker_info()) is not None:
+            self._begun[worker.id % MAX_WORKERS] = torch.tensor([os.getpid(), position])
         pixels = self._kept[position] if self._kept is not None else self._read(self._ids[position])
         if self._augment is not None:
             pixels = self._augment(pixels, derived_seed(self._seed, epoch, position))
         return torch.from_numpy(np.ascontiguousarray(pixels)), self.grades[position]
 
+    def __getitems__(self, indices: list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]] | DataError:
+        """The photographs of one batch, or why one cannot be read.
+
+        The error is handed over as a value: raised in a loader process, torch would bury it in a traceback.
+        """
+        try:
+            return [self[index] for index in indices]
+        except DataError as error:
+            return error
+
+    def begun_by(self, process_ids: Sequence[int]) -> list[str]:
+        """The photographs that these loader processes began last."""
+        return [self._ids[position] for pid, position in self._begun.tolist() if pid in process_ids]
+
     def _read(self, image_id: str) -> Pixels:
-        return model_input(self._store.read(image_id), self._input_px)
+        try:
+            return model_input(self._store.read(image_id), self._input_px)
+        except (DataError, OSError) as error:
+            what, where = (error.what, error.where) if isinstance(error, DataError) else (str(error), "")
+            raise DataError(
+                f"the canvas of {image_id!r} cannot be read: {what}",
+                where=where,
+                todo="run `dvc repro preprocess`, which makes it anew",
+            ) from error
 
 
 class EpochOrder(Sampler[tuple[int, int]]):
@@ -77,6 +112,56 @@ class EpochOrder(Sampler[tuple[int, int]]):
         if self._shuffle:
             np.random.default_rng([self._seed, self.epoch]).shuffle(order)
         return iter([(self.epoch, int(position)) for position in order])
+
+
+class Batches:
+    """Batches of photographs (N, H, W, 3) uint8 and grades (N,), from this process or from loader processes.
+
+    Args:
+        data: The photographs.
+        order: Which photograph comes when.
+        batch_photographs: Photographs in a batch; the last may have fewer.
+        num_workers: Loader processes; 0 reads in this one.
+        drop_last: Leaves out a last batch that is not full.
+
+    Raises:
+        DataError: While iterating: a canvas cannot be read.
+        EnvironmentProblem: While iterating: a loader process died; names the photograph it was at.
+    """
+
+    def __init__(
+        self, data: GradedCanvases, order: EpochOrder, batch_photographs: int, num_workers: int, *, drop_last: bool
+    ) -> None:
+        self._data = data
+        self._loader: DataLoader[Any] = DataLoader(
+            data, batch_photographs, sampler=order, num_workers=num_workers, drop_last=drop_last, collate_fn=_collate
+        )
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        try:
+            for batch in self._loader:
+                if isinstance(batch, DataError):
+                    raise batch
+                images, grades = batch
+                yield images, grades
+        except RuntimeError as error:
+            # torch: "DataLoader worker (pid 7) is killed by signal: …", "DataLoader worker (pid(s) 7, 8) exited …"
+            dead = re.match(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
+            if dead is None:
+                raise
+            images_at = ", ".join(map(repr, self._data.begun_by([int(pid) for pid in dead[1].split(",")])))
+            raise EnvironmentProblem(
+                f"a loader process died: {error}",
+                where=f"photograph {images_at}" if images_at else "before its first photograph",
+                todo="look at that photograph; a process that was killed usually means too little memory",
+            ) from error
+
+
+def _collate(items: list[tuple[Tensor, Tensor]] | DataError) -> Any:
+    return items if isinstance(items, DataError) else default_collate(items)
 
 
 def derived_seed(*parts: int) -> int:

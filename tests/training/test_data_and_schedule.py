@@ -1,6 +1,8 @@
 """What the loop is fed: order, augmentation, class weights, learning rate, averaging."""
 
 import itertools
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.swa_utils import AveragedModel
 
+from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.params.load import load_section
 from dr_pipeline.params.training import Augmentation, Training
 from dr_pipeline.training.augment import augmenter
-from dr_pipeline.training.dataset import EpochOrder, GradedCanvases, class_weights, derived_seed
+from dr_pipeline.training.dataset import Batches, EpochOrder, GradedCanvases, class_weights, derived_seed
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -130,3 +133,54 @@ def test_the_average_forgets_its_random_start() -> None:
 
 def test_derived_seeds_differ() -> None:
     assert len({derived_seed(1, epoch, position) for epoch in range(20) for position in range(50)}) == 1000
+
+
+class Broken(Store):
+    """A store where photograph 3 cannot be read, or takes its reader with it."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault, self.home = fault, os.getpid()
+
+    def read(self, image_id: str) -> np.ndarray:
+        if image_id == "3" and self.fault == "damaged":
+            raise DataError("the picture is cut off", where="shard-00001.tar")
+        if image_id == "3" and self.fault == "disk":
+            raise OSError(5, "Input/output error")
+        if image_id == "3" and os.getpid() != self.home:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(image_id)
+
+
+def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> GradedCanvases:
+    monkeypatch.setattr("dr_pipeline.training.dataset.MEMORY_BYTES", 0)  # each is read when it is drawn
+    ids = [str(number) for number in range(6)]
+    store = Broken(fault)
+    return GradedCanvases(store, ids, [0] * 6, input_px=32, augment=None, seed=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fault", ["damaged", "disk"])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_canvas_that_cannot_be_read_is_named(fault: str, num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = Batches(broken(fault, monkeypatch), EpochOrder(6, shuffle=False, seed=0), 2, num_workers, drop_last=False)
+    stream = iter(batches)
+    assert len(next(stream)[1]) == 2
+    with pytest.raises(DataError, match="the canvas of '3' cannot be read") as raised:
+        next(stream)
+    assert "Traceback" not in str(raised.value)
+    assert raised.value.where == ("shard-00001.tar" if fault == "damaged" else "")
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_loader_process_that_dies_names_its_photograph(num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = Batches(
+        broken("deadly", monkeypatch), EpochOrder(6, shuffle=False, seed=0), 2, num_workers, drop_last=False
+    )
+    with pytest.raises(EnvironmentProblem, match="a loader process died") as raised:
+        list(batches)
+    assert raised.value.where == "photograph '3'"
+
+
+def test_batches_hold_every_photograph_once_the_last_one_short() -> None:
+    batches = Batches(data(augment=False), EpochOrder(6, shuffle=False, seed=0), 4, 0, drop_last=False)
+    assert len(batches) == 2
+    assert [grades.tolist() for _, grades in batches] == [[0, 1, 2, 3], [4, 0]]
