@@ -32,7 +32,7 @@ STAGES = (
     "test",
     "report",
 )
-COMMANDS = ("score", "verify", "recipe", "models", "track")
+COMMANDS = ("score", "verify", "recipe", "plan", "models", "experiment", "labels", "track")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -75,6 +75,14 @@ MANIFEST_COLUMNS = (
     "exclusion_reason",
 )
 
+READINGS_VERSION = 1
+READINGS_COLUMNS = (
+    "schema_version",
+    "image_id",  # of a photograph that several graders read; its rows are its readings
+    "grader",
+    "grade",
+)
+
 CANVAS_INDEX_VERSION = 2
 CANVAS_INDEX_COLUMNS = (
     "schema_version",
@@ -146,4 +154,4 @@ PREDICTIONS_COLUMNS = (
     "bundle_id",
 )
 
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2  # 2: with weights.safetensors

@@ -5,6 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import safetensors.numpy
 from onnx import TensorProto, helper, numpy_helper
 from onnx.onnx_pb import ModelProto
 
@@ -24,6 +25,14 @@ FITTED_ON = {"split": "validation", "splits_sha256": "ab" * 32, "fold": "0"}
 DECISION = Decision(1.0, (0.5, 1.5, 2.5, 3.5), 0.5, 0.1, FITTED_ON)
 GRADABILITY = Gradability(0.02, 0.1, 0.0, {}, {"split": "development", "splits_sha256": FITTED_ON["splits_sha256"]})
 FIGURE = {"value": 0.81, "low": 0.7, "high": 0.9, "n": 60}
+WEIGHTS = safetensors.numpy.save({"weights": np.zeros((3, 5), np.float32)})
+ENSEMBLE = {
+    "members": [{"fold": 0, "seed": 20}],
+    "views": ["identity"],
+    "combine": "mean",
+    "fitted": {},
+    "validated_by": "the model as it ships",
+}
 LATENCY = {"p50_ms": 10.0, "p95_ms": 12.0, "p99_ms": 13.0, "n": 60, "threads": 1, "batch": 1, "machine": "m" * 16}
 
 
@@ -69,11 +78,16 @@ def export_json(model: bytes, **changes: Any) -> dict[str, Any]:
         "input_px": INPUT_PX,
         "mean": [0.5, 0.5, 0.5],
         "std": [0.5, 0.5, 0.5],
+        "network": {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"},
+        "loss": "cross_entropy",
         "weights": "none",
+        "ensemble": ENSEMBLE,
+        "validation_model": "model.onnx",
         "pixel_path": PIXEL_PATH.to_dict(),
         "splits_sha256": FITTED_ON["splits_sha256"],
         "canvas_index_sha256": "cd" * 32,
         "onnx_sha256": sha256_bytes(model),
+        "weights_sha256": sha256_bytes(WEIGHTS),
         "opset": 18,
         "parity": {"n": 60, "changed_grades": 0, "max_probability_difference": 1e-6},
         "versions": {"torch": "2"},
@@ -93,10 +107,10 @@ def metadata_of(model: bytes, *, validation: dict[str, Any] | None = None) -> di
     )
 
 
-def make_bundle(out: Path, *, model: bytes | None = None) -> Path:
+def make_bundle(out: Path, *, model: bytes | None = None, validation: dict[str, Any] | None = None) -> Path:
     model = model or onnx_model()
     golden = make_golden(OnnxModel(model, threads=1), DECISION)
-    write_bundle(out, model=model, metadata=metadata_of(model), golden=golden)
+    write_bundle(out, model=model, weights=WEIGHTS, metadata=metadata_of(model, validation=validation), golden=golden)
     return out
 
 

@@ -48,7 +48,8 @@ class Through:
         document["dataset"]["adapter"] = "folder"
         params, manifest, report = out / "params.yaml", out / "manifest.csv", out / "intake.json"
         params.write_text(yaml.safe_dump(document), encoding="utf-8")
-        run(intake, "--params", params, "--root", root, "--manifest", manifest, "--report", report)
+        said = ("--readings", out / "readings.csv", "--report", report)
+        run(intake, "--params", params, "--root", root, "--manifest", manifest, *said)
         paths = ("--root", root, "--manifest", manifest, "--out", out / "canvases")
         run(preprocess, "--params", params, *paths, "--workers", 1)
         self.manifest = read_csv(manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from dr_pipeline.audit.clusters import SamePictures, components
+from dr_pipeline.audit.clusters import SamePictures
 from dr_pipeline.audit.evidence import Evidence
 from dr_pipeline.audit.findings import (
     COLOURS,
@@ -17,6 +17,7 @@ from dr_pipeline.audit.findings import (
     UNREADABLE,
     Finding,
 )
+from dr_pipeline.components import components
 from dr_pipeline.params.audit import Audit
 
 _MAX_NAMED = 3

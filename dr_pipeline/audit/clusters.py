@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dr_pipeline.audit.evidence import Evidence
 from dr_pipeline.audit.near_duplicates import NearDuplicate
+from dr_pipeline.components import components
 
 
 @dataclass(frozen=True)
@@ -82,23 +83,3 @@ def same_pictures(identical: tuple[tuple[str, ...], ...], near: Iterable[NearDup
         of_cluster[name_of[pair.first]].append(pair)
     clusters = tuple(Cluster(members[0], members, tuple(of_cluster[members[0]])) for members in joined)
     return SamePictures(identical, pairs, clusters)
-
-
-def components(links: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
-    """The connected components of a graph given by its edges: sorted members, sorted by the first."""
-    parent: dict[str, str] = {}
-
-    def root_of(name: str) -> str:
-        root = name
-        while parent.setdefault(root, root) != root:
-            root = parent[root]
-        while parent[name] != root:
-            parent[name], name = root, parent[name]
-        return root
-
-    for one, other in links:
-        parent[root_of(one)] = root_of(other)
-    members: defaultdict[str, list[str]] = defaultdict(list)
-    for name in list(parent):
-        members[root_of(name)].append(name)
-    return sorted(tuple(sorted(several)) for several in members.values())

@@ -26,6 +26,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "| what | value |",
         "|---|---|",
         f"| network | {model['model']} ({model['family']}), {model['parameters']:,} parameters |",
+        *_ensemble(model["ensemble"]),
         f"| initial weights | {model['weights']} |",
         f"| input | {model['input_px']} × {model['input_px']} px, RGB, 8 bit; normalisation inside the network |",
         f"| pixel path | {_listed(metadata['preprocessing']['pixel_path'])} |",
@@ -46,7 +47,8 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "## Validation",
         "",
         "On the validation split, which also chose thresholds and model, so these figures are optimistic; the figures "
-        "on the test split stand beside the bundle, in reports/test.json.",
+        "on the test split stand beside the bundle, in reports/test.json. Graded by "
+        f"{model['ensemble']['validated_by']}.",
         "",
         "| figure | value, confidence interval, photographs |",
         "|---|---|",
@@ -83,6 +85,17 @@ def model_card(metadata: Mapping[str, Any]) -> str:
 
 def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {values[key]}" for key in sorted(values))
+
+
+def _ensemble(ensemble: Mapping[str, Any]) -> list[str]:
+    members, views = ensemble["members"], ensemble["views"]
+    if len(members) == len(views) == 1:
+        return []
+    trained = ", ".join(f"fold {member['fold']} seed {member['seed']}" for member in members)
+    return [
+        f"| ensemble | {len(members)} network(s) ({trained}) on {len(views)} view(s) ({', '.join(views)}), "
+        f"combined: {ensemble['combine']} |"
+    ]
 
 
 def _site_thresholds(gradability: Mapping[str, Any]) -> str:

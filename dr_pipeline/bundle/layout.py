@@ -9,17 +9,18 @@ from dr_pipeline.files import sha256_bytes
 MODEL = "model.onnx"
 METADATA = "metadata.json"
 GOLDEN = "golden.npz"
+WEIGHTS = "weights.safetensors"  # of training, for fine-tuning; scoring does not read it
 CARD = "MODEL_CARD.md"
 SUMS = "SHA256SUMS"
 # Every file that SHA256SUMS lists, in its order: no other file belongs into a bundle.
-CONTENT = (CARD, GOLDEN, METADATA, MODEL)
+CONTENT = (CARD, GOLDEN, METADATA, MODEL, WEIGHTS)
 
 COPY_AGAIN = "copy the bundle again from its source, or remake it with `dvc repro package`"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)")
 
 
 def sums_text(content: Mapping[str, bytes]) -> str:
-    """The text of SHA256SUMS for `content`, as `sha256sum -c` reads it."""
+    """The text of SHA256SUMS for `content`, all files of CONTENT, as `sha256sum -c` reads it."""
     return "".join(f"{sha256_bytes(content[name])}  {name}\n" for name in CONTENT)
 
 

@@ -15,7 +15,19 @@ from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.schema import BUNDLE_VERSION, GRADE_NAMES, GRADES, NUM_GRADES, RESEARCH_USE
 
 _ID_DIGITS = 16
-_MODEL_FACTS = ("model", "family", "parameters", "input_px", "weights", "candidate", "fold", "parity")
+_MODEL_FACTS = (
+    "model",
+    "family",
+    "parameters",
+    "input_px",
+    "network",
+    "loss",
+    "weights",
+    "candidate",
+    "fold",
+    "ensemble",
+    "parity",
+)
 
 _RUNTIME = ("numpy", "onnxruntime", "opencv-python-headless", "pydicom", "python-gdcm")
 # Whose versions metadata.json states: what scoring needs, and what made the network.
@@ -86,7 +98,8 @@ def build_metadata(
         "task": "Classification of diabetic retinopathy (ICDR grades 0-4) in colour fundus photographs",
         "description": (
             f"{export['model']} trained as candidate {export['candidate']}, fold {export['fold']}, exported to ONNX "
-            "with its normalisation inside; the decision (calibration, cut points, thresholds) fitted on validation."
+            f"with its normalisation inside{_ensemble(export['ensemble'])}; the decision (calibration, cut points, "
+            "thresholds) fitted on validation."
         ),
         "authors": "the dr_pipeline authors, and whoever ran it",
         "copyright": "Software: Apache-2.0. Weights: as their source and the training photographs allow.",
@@ -113,6 +126,13 @@ def build_metadata(
 
 def _classes() -> dict[str, str]:
     return {str(grade): name for grade, name in zip(GRADES, GRADE_NAMES, strict=True)}
+
+
+def _ensemble(ensemble: Mapping[str, Any]) -> str:
+    networks, views = len(ensemble["members"]), len(ensemble["views"])
+    if networks == views == 1:
+        return ""
+    return f", {networks} network(s) on {views} view(s) combined inside ({ensemble['combine']})"
 
 
 def is_figure(value: Any) -> bool:

@@ -7,11 +7,11 @@ from typing import Any
 
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import Golden
-from dr_pipeline.bundle.layout import CONTENT, COPY_AGAIN, GOLDEN, METADATA, MODEL, SUMS, parse_sums
+from dr_pipeline.bundle.layout import CONTENT, COPY_AGAIN, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, parse_sums
 from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
-from dr_pipeline.files import sha256_bytes
+from dr_pipeline.files import sha256_bytes, sha256_file
 from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.schema import BUNDLE_VERSION
@@ -19,7 +19,7 @@ from dr_pipeline.schema import BUNDLE_VERSION
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files match SHA256SUMS and whose self-test passed.
+    """A bundle whose files that score match SHA256SUMS and whose self-test passed.
 
     Attributes:
         root: Its folder.
@@ -46,6 +46,7 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
     """Reads, verifies and self-tests the bundle in the folder `root`.
 
     The sums find damage and mix-ups. They are no signature: who can write the folder can also rewrite the sums.
+    weights.safetensors must be there but is not read, since scoring does not use it: see `verify_weights`.
 
     Args:
         root: The bundle's folder.
@@ -74,24 +75,48 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
     return Bundle(root, stated_id, metadata, pixel_path, decision, gradability, model, difference)
 
 
+def verify_weights(root: Path) -> None:
+    """Checks weights.safetensors of a bundle that read_bundle has read against SHA256SUMS.
+
+    Raises:
+        BundleError: It was altered, or cannot be read.
+    """
+    try:
+        found = sha256_file(root / WEIGHTS)
+    except OSError as error:
+        raise BundleError(f"cannot be read: {error.strerror}", where=str(root / WEIGHTS), todo=COPY_AGAIN) from None
+    if found != _sums(root)[WEIGHTS]:
+        raise _altered(WEIGHTS, root)
+
+
 def _verified_content(root: Path) -> dict[str, bytes]:
-    """The bytes of every file, each read once and equal to its line in SHA256SUMS."""
+    """The bytes of every file that scoring uses, each read once and equal to its line in SHA256SUMS."""
     if not root.is_dir():
         raise BundleError("there is no bundle", where=str(root), todo="name the folder that `dvc repro` made")
     found = {entry.name for entry in root.iterdir()}
     for name in (SUMS, *CONTENT):
         if name not in found:
+            if name != METADATA and METADATA in found:  # a bundle of an older version lacks what that had not
+                _parse_metadata(_read(root / METADATA), where=str(root / METADATA))
             raise BundleError(f"{name} is missing from the bundle", where=str(root), todo=COPY_AGAIN)
     for name in sorted(found - {SUMS, *CONTENT}):
         raise BundleError(
             f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
         )
-    sums = parse_sums(_read(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
-    content = {name: _read(root / name) for name in CONTENT}
+    sums = _sums(root)
+    content = {name: _read(root / name) for name in CONTENT if name != WEIGHTS}
     for name, data in content.items():
         if sha256_bytes(data) != sums[name]:
-            raise BundleError(f"{name} was altered: its bytes do not match {SUMS}", where=str(root), todo=COPY_AGAIN)
+            raise _altered(name, root)
     return content
+
+
+def _sums(root: Path) -> dict[str, str]:
+    return parse_sums(_read(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
+
+
+def _altered(name: str, root: Path) -> BundleError:
+    return BundleError(f"{name} was altered: its bytes do not match {SUMS}", where=str(root), todo=COPY_AGAIN)
 
 
 def _read(path: Path) -> bytes:

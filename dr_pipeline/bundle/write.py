@@ -8,19 +8,20 @@ from typing import Any
 
 from dr_pipeline.bundle.card import model_card
 from dr_pipeline.bundle.golden import Golden
-from dr_pipeline.bundle.layout import CARD, GOLDEN, METADATA, MODEL, SUMS, sums_text
+from dr_pipeline.bundle.layout import CARD, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, sums_text
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import canonical_json
 
 
-def write_bundle(out: Path, *, model: bytes, metadata: Mapping[str, Any], golden: Golden) -> None:
-    """Writes the five files into a neighbour of `out` and renames it; equal input gives equal bytes.
+def write_bundle(out: Path, *, model: bytes, weights: bytes, metadata: Mapping[str, Any], golden: Golden) -> None:
+    """Writes the six files into a neighbour of `out` and renames it; equal input gives equal bytes.
 
     An earlier bundle at `out` is replaced. Anything else at `out` is left alone.
 
     Args:
         out: The bundle's folder.
         model: The bytes of model.onnx.
+        weights: The bytes of weights.safetensors, the same networks as they were trained.
         metadata: From `build_metadata`.
         golden: From `make_golden`, with the same model and decision.
 
@@ -34,6 +35,7 @@ def write_bundle(out: Path, *, model: bytes, metadata: Mapping[str, Any], golden
         METADATA: canonical_json(metadata).encode(),
         GOLDEN: golden.to_bytes(),
         CARD: model_card(metadata).encode(),
+        WEIGHTS: weights,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     whole = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))

@@ -15,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=NAMES, help="the recipe: " + ", ".join(NAMES), metavar="NAME")
     parser.add_argument("--root", type=Path, metavar="PATH", help="folder of the data set; becomes data/source")
     parser.add_argument(
-        "--weights", type=Path, metavar="PATH", help="safetensors file, or folder of such; becomes data/weights"
+        "--weights",
+        type=Path,
+        metavar="PATH",
+        help="safetensors file or index of its shards, or folder of such; becomes data/weights",
     )
     parser.add_argument(
         "--params", type=Path, default=Path("params.yaml"), metavar="PATH", help="file to write (params.yaml)"
@@ -33,7 +36,7 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A folder or file is missing, or a link would replace something real.
         ParamsError: The recipe needs a root, or takes none, or takes no weights.
     """
-    from dr_pipeline.files import sha256_file, write_text
+    from dr_pipeline.files import write_text
     from dr_pipeline.recipes.catalogue import SOURCE_LINK, WEIGHTS_LINK, fitted, recipe_text, with_candidates
     from dr_pipeline.recipes.check import check_document
 
@@ -48,7 +51,7 @@ def run(args: argparse.Namespace) -> Outcome:
     sha256 = ""
     if args.weights is not None:
         links[weights], inner = _weights(args.name, shipped, args.weights)
-        chosen, sha256 = weights / inner, sha256_file(links[weights] / inner)
+        chosen, sha256 = weights / inner, _hash_of_all(links[weights] / inner)
     for link in links:
         _check_replaceable(link)
 
@@ -103,14 +106,22 @@ def _weights(name: str, shipped: str, given: Path) -> tuple[Path, str]:
         return target, ""
     if not target.is_dir():
         raise DataError("--weights is neither a file nor a folder", where=str(given), todo="give a safetensors file")
-    found = sorted(path.name for path in target.glob(f"{model}*.safetensors"))
+    indices = sorted(path.name for path in target.glob(f"{model}*.safetensors.index.json"))
+    found = indices or sorted(path.name for path in target.glob(f"{model}*.safetensors"))
     if len(found) != 1:
         raise DataError(
             f"exactly one {model}*.safetensors is wanted in the folder, found " + (listed(found) if found else "none"),
             where=str(given),
-            todo="give the file itself",
+            todo="give the file itself, or the index of its shards",
         )
     return target, found[0]
+
+
+def _hash_of_all(weights: Path) -> str:
+    """The hash that training compares: of the file, or of an index and all its shards."""
+    from dr_pipeline.models.checkpoint_files import checkpoint_files, checkpoint_sha256
+
+    return checkpoint_sha256(checkpoint_files(weights))
 
 
 def _check_replaceable(link: Path) -> None:

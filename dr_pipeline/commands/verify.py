@@ -16,9 +16,10 @@ def run(args: argparse.Namespace) -> Outcome:
     """Reads the bundle, which verifies it."""
     from dr_pipeline.bundle.layout import CONTENT
     from dr_pipeline.bundle.metadata import said
-    from dr_pipeline.bundle.read import read_bundle
+    from dr_pipeline.bundle.read import read_bundle, verify_weights
 
     bundle = read_bundle(args.bundle, threads=1)
+    verify_weights(args.bundle)
     fitted_on = bundle.decision.fitted_on
     return Outcome(
         wrote=(),

@@ -22,6 +22,7 @@ class Candidate:
         entrant: What the rule needs.
         export: export.json.
         latency: Its figures.
+        two_eye_fusion: Figures with the fellow eye; None where they are not asked for.
         image_ids: The validation photographs, sorted.
         groups: Of each photograph: patients joined by duplicates, the unit of the bootstrap.
         true: Grade by the readers, int, shape (N,).
@@ -31,6 +32,7 @@ class Candidate:
     entrant: Entrant
     export: dict[str, Any]
     latency: dict[str, Any]
+    two_eye_fusion: dict[str, Any] | None
     image_ids: tuple[str, ...]
     groups: tuple[str, ...]
     true: NDArray[np.int64]
@@ -66,6 +68,7 @@ def read_candidate(name: str, *, export: Path, predictions: Path, validation: Pa
         entrant=entrant,
         export=described,
         latency=times,
+        two_eye_fusion=figures.get("two_eye_fusion"),
         image_ids=tuple(row["image_id"] for row in rows),
         groups=tuple(row["group"] for row in rows),
         true=np.array([int(row["grade"]) for row in rows], dtype=np.int64),
@@ -114,6 +117,8 @@ def table(selected: Selection, candidates: Mapping[str, Candidate]) -> list[dict
                 "verdict": line.verdict.value,
                 "reasons": list(line.reasons),
                 "qwk_behind_leader": line.behind_leader,
+                "ensemble": {key: candidate.export["ensemble"][key] for key in ("members", "views", "combine")},
+                "two_eye_fusion": candidate.two_eye_fusion,
             }
         )
     return entries

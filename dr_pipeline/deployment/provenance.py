@@ -10,7 +10,7 @@ from dr_pipeline.schema import Split
 
 
 def require_one_origin(
-    export: Mapping[str, Any], decision: Decision, gradability: Gradability, *, model_sha256: str
+    export: Mapping[str, Any], decision: Decision, gradability: Gradability, *, hashes: Mapping[str, str]
 ) -> None:
     """Checks that model, export.json, decision and thresholds are of one split, and that nothing saw its test part.
 
@@ -18,7 +18,7 @@ def require_one_origin(
         export: export.json.
         decision: As fitted by `validate`.
         gradability: As fitted by `gradability`.
-        model_sha256: Of the bytes of model.onnx.
+        hashes: Of the bytes that are packed, by the key under which export.json states them.
 
     Raises:
         GateError: They are of different origin, or the decision was fitted on something else than validation.
@@ -31,8 +31,9 @@ def require_one_origin(
             where="decision.json, fitted_on",
             todo=todo,
         )
-    if export["onnx_sha256"] != model_sha256:
-        raise GateError("model.onnx is not the file that export.json describes", where="export.json", todo=todo)
+    for key, found in hashes.items():
+        if export[key] != found:
+            raise GateError(f"not the file that export.json describes: another {key}", where="export.json", todo=todo)
     for key in ("splits_sha256", "fold"):
         if str(export[key]) != fitted_on.get(key):
             raise GateError(

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from dr_pipeline.evaluation import pictures
 from dr_pipeline.evaluation.contact_sheet import contact_sheet
 from dr_pipeline.evaluation.figure_text import quoted
+from dr_pipeline.evaluation.layer_pictures import layer_strips
 from dr_pipeline.evaluation.rates import NUM_BINS, reliability_bins
 from dr_pipeline.evaluation.sources import Sources
 from dr_pipeline.fundus.canvases import CanvasStore
@@ -29,6 +30,7 @@ def report_figures(sources: Sources) -> dict[str, Figure]:
             chosen=sources.chosen,
         ),
         "training": pictures.training_curves(sources.histories),
+        "layers": layer_strips(sources.layers),
     }
     if graded.referable.any() and not graded.referable.all():
         title = f"Test ROC area {quoted(test['referable_auc'], 2)}"

@@ -1,4 +1,4 @@
-"""The pictures of one training's MLflow run: its curves, and what its network does on validation."""
+"""The pictures of one training's MLflow run: its curves, its layers, and what its network does on validation."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ from dr_pipeline.evaluation import pictures
 from dr_pipeline.evaluation.drawing import png
 from dr_pipeline.evaluation.figure_text import quoted
 from dr_pipeline.evaluation.graded import read_graded
+from dr_pipeline.evaluation.layer_pictures import layer_strips
+from dr_pipeline.evaluation.layers import layers_path, read_layers
 from dr_pipeline.evaluation.rates import NUM_BINS, reliability_bins
 from dr_pipeline.evaluation.sources import read_history
 from dr_pipeline.files import read_json
@@ -16,12 +18,15 @@ def item_pictures(name: str, *, training: Path, validation: Path, predictions: P
 
     Args:
         name: Candidate and fold, such as `lite0-0`.
-        training: Folder of the histories.
+        training: Folder of the histories and of the layers' figures.
         validation: Folder of the validation figures.
         predictions: Parent of the folders that `validate` wrote; only the deployed fold has been validated.
     """
     candidate, fold = split_name(name)
-    drawn = {"training.png": png(pictures.training_curves({name: read_history(training / f"{name}.csv")}))}
+    drawn = {
+        "training.png": png(pictures.training_curves({name: read_history(training / f"{name}.csv")})),
+        "layers.png": png(layer_strips({name: read_layers(layers_path(training, name))})),
+    }
     decision = predictions / candidate / "decision.json"
     if decision.is_file() and read_json(decision)["fitted_on"]["fold"] == str(fold):
         drawn |= _validation_pictures(

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dr_pipeline.evaluation.figure_text import LABELS, is_figure, quoted
+from dr_pipeline.evaluation.layers import summaries
 from dr_pipeline.evaluation.sources import Sources
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 
@@ -19,9 +20,9 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
 
     Args:
         sources: What it shows.
-        images: Pictures by name: `histogram`, `rejection`, `pareto`, `training`, `confusion`, `reliability`, `roc`
-            (left out where the test split has one kind of eye only) as SVG, `misses` as JPEG (left out for
-            photographs of people).
+        images: Pictures by name: `histogram`, `rejection`, `pareto`, `training`, `layers`, `confusion`,
+            `reliability`, `roc` (left out where the test split has one kind of eye only) as SVG, `misses` as JPEG
+            (left out for photographs of people).
     """
     environment = Environment(
         loader=PackageLoader("dr_pipeline.evaluation"),
@@ -40,6 +41,7 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
         comparison=comparison(sources),
         dangerous=dangerous(sources),
         warnings=warnings(sources),
+        layers={name: summaries(layers) for name, layers in sources.layers.items()},
     )
 
 

@@ -14,7 +14,7 @@ from dr_pipeline.schema import GRADE_NAMES, GRADES
 
 _MARKS = "osD^vP"
 _CURVES = (
-    ("Loss (cross-entropy)", (("train_loss", "--"), ("validation_loss", "-"))),
+    ("Loss", (("train_loss", "--"), ("validation_loss", "-"))),
     ("Validation QWK", (("validation_qwk", "-"),)),
     ("Learning rate", (("learning_rate", "-"),)),
 )

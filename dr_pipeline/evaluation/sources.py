@@ -7,6 +7,7 @@ from typing import Any
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.graded import Graded, read_graded
+from dr_pipeline.evaluation.layers import Layers, layers_path, read_layers
 from dr_pipeline.files import read_csv, read_json
 
 
@@ -21,6 +22,7 @@ class Sources:
         gradability: The figures of reports/gradability.json.
         training: The figures of each training by its name, such as `lite0-0`.
         histories: Its epochs.
+        layers: Its layers before and after; of several members, the first one's.
         validation: The validation figures of each candidate.
         latency: The latency of each candidate.
         selection: reports/selection.json.
@@ -36,6 +38,7 @@ class Sources:
     gradability: Mapping[str, Any]
     training: dict[str, Mapping[str, Any]]
     histories: dict[str, list[dict[str, float]]]
+    layers: dict[str, Layers]
     validation: dict[str, Mapping[str, Any]]
     latency: dict[str, Mapping[str, Any]]
     selection: Mapping[str, Any]
@@ -87,6 +90,7 @@ def read_sources(
         gradability=_entry(gradability, "gradability"),
         training=_merged([path.with_suffix(".json") for path in trained], "training", training),
         histories={path.stem: read_history(path) for path in trained},
+        layers={path.stem: read_layers(layers_path(training, path.stem)) for path in trained},
         validation=_merged([validation / f"{name}.json" for name in sorted(candidates)], "validation", validation),
         latency=_merged([latency / f"{name}.json" for name in sorted(candidates)], "latency", latency),
         selection=selected,

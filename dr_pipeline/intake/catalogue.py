@@ -22,8 +22,14 @@ ADAPTER_LINES: dict[str, tuple[str, bool]] = {
     "datalist": ("a JSON list in the style of MONAI or nnU-Net v2; see dataset.datalist", True),
 }
 
+_READINGS = (
+    "several graders: with dataset.folder.columns.grader, rows of one photograph that differ in their grader are its",
+    "readings. The photograph gets their median; of two in the middle, the higher. --readings holds them, and",
+    "training.reader_agreement says how far a target follows them. Without that column such rows are refused.",
+)
+
 
 def help_text() -> str:
-    """The adapters, one per line, for the help."""
+    """The adapters, one per line, and how readings are told, for the help."""
     lines = [f"  {name:<19}{line}{'' if tried else f' ({NOT_TRIED})'}" for name, (line, tried) in ADAPTER_LINES.items()]
-    return "\n".join(["adapters, for dataset.adapter in params.yaml:", *lines])
+    return "\n".join(["adapters, for dataset.adapter in params.yaml:", *lines, "", *_READINGS])

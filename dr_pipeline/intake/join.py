@@ -10,7 +10,8 @@ from typing import Any
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.labels import Label, settle
 from dr_pipeline.intake.listing import natural_key, relative_path
-from dr_pipeline.intake.records import Record, listed
+from dr_pipeline.intake.readings import merge_readings
+from dr_pipeline.intake.records import Reading, Record, listed
 
 # How a table may name a photograph, strictest first; the first that fits some photograph counts.
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
@@ -24,9 +25,10 @@ _SPELLINGS: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Joined:
-    """Attributes: labels by relative path; rows without a file; files without a row; warnings."""
+    """Attributes: labels and readings by relative path; rows without a file; files without a row; warnings."""
 
     labels: Mapping[str, Label]
+    readings: Mapping[str, tuple[Reading, ...]]
     orphan_rows: tuple[str, ...]
     orphan_files: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -43,7 +45,8 @@ def join(labels: Iterable[Label], photographs: Sequence[str], *, where: str) -> 
         where: The label table, for messages.
 
     Raises:
-        DataError: A row's name leads out of the root or fits several photographs, or rows contradict each other.
+        DataError: A row's name leads out of the root or fits several photographs, or rows contradict each other. Rows
+            of several graders are readings, see `merge_readings`.
     """
     rows = list(labels)
     escaping = [row.key for row in rows if relative_path(row.key) is None]
@@ -71,9 +74,11 @@ def join(labels: Iterable[Label], photographs: Sequence[str], *, where: str) -> 
             where=where,
             todo="write the path below dataset.root, with its suffix",
         )
-    by_path, warnings = settle(pairs, where=where)
+    merged = merge_readings(pairs, where=where)
+    by_path, warnings = settle(merged.pairs, where=where)
     without_row = tuple(path for path in photographs if path not in by_path)
-    return Joined(by_path, tuple(sorted(set(orphans), key=natural_key)), without_row, warnings)
+    orphan_rows = tuple(sorted(set(orphans), key=natural_key))
+    return Joined(by_path, merged.readings, orphan_rows, without_row, (*merged.warnings, *warnings))
 
 
 def records(joined: Joined, image_ids: Mapping[str, str]) -> tuple[Record, ...]:
@@ -81,7 +86,8 @@ def records(joined: Joined, image_ids: Mapping[str, str]) -> tuple[Record, ...]:
     made = []
     for path, label in joined.labels.items():
         others: dict[str, Any] = dict(label.others)
-        made.append(Record(image_ids[path], path, label.grade, eye=label.eye, **others))
+        readings = joined.readings.get(path, ())
+        made.append(Record(image_ids[path], path, label.grade, eye=label.eye, readings=readings, **others))
     return tuple(made)
 
 

@@ -15,7 +15,7 @@ from dr_pipeline.files import sha256_file
 from dr_pipeline.intake.image_ids import check_ids
 from dr_pipeline.intake.records import Intake, Record, listed
 from dr_pipeline.progress import progress
-from dr_pipeline.schema import GRADE_NAMES, GRADES, MANIFEST_VERSION, RESEARCH_USE, Eye, Split
+from dr_pipeline.schema import GRADE_NAMES, GRADES, MANIFEST_VERSION, READINGS_VERSION, RESEARCH_USE, Eye, Split
 
 INTAKE_REPORT_VERSION = 1
 # Hashing lets go of the interpreter lock and often waits for a disk; more threads only queue for it.
@@ -65,7 +65,7 @@ def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[dict
     rows = [
         {
             "schema_version": MANIFEST_VERSION,
-            **vars(record),
+            **{column: value for column, value in vars(record).items() if column != "readings"},
             "sha256": "" if isinstance(digest, OSError) else digest,
             "pixel_sha256": "",
             "perceptual_hash": "",
@@ -84,6 +84,15 @@ def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[dict
         if isinstance(digest, OSError)
     )
     return rows, unreadable
+
+
+def reading_rows(intake: Intake) -> list[dict[str, Any]]:
+    """The graders' grades of photographs that several read, sorted by image id and grader."""
+    return [
+        {"schema_version": READINGS_VERSION, "image_id": record.image_id, "grader": grader, "grade": grade}
+        for record in sorted(intake.records, key=lambda record: record.image_id)
+        for grader, grade in record.readings
+    ]
 
 
 def intake_report(intake: Intake, *, source: str, unreadable: Sequence[Unreadable] = ()) -> dict[str, Any]:
@@ -108,6 +117,7 @@ def intake_report(intake: Intake, *, source: str, unreadable: Sequence[Unreadabl
         "grades": {str(grade): grades[grade] for grade in GRADES},
         "ungraded": ungraded,
         "referable": {str(value): referable[value] for value in (0, 1)},
+        "readings": _readings(intake),
         "official_split": {part.value: official[part] for part in Split},
         "patient_ids": {"known": without_patient == 0, "photographs_without": without_patient},
         "orphans": {"rows": list(intake.orphan_rows), "files": list(intake.orphan_files)},
@@ -122,6 +132,16 @@ def intake_report(intake: Intake, *, source: str, unreadable: Sequence[Unreadabl
             *_grade_warnings(grades, ungraded),
             *_patient_warnings(without_patient, len(intake.records)),
         ],
+    }
+
+
+def _readings(intake: Intake) -> dict[str, int]:
+    """Photographs that several graders read, their readings, and how many photographs all of them graded alike."""
+    graded = [{reading.grade for reading in record.readings} for record in intake.records if record.readings]
+    return {
+        "photographs": len(graded),
+        "readings": sum(len(record.readings) for record in intake.records),
+        "unanimous": sum(len(grades) == 1 for grades in graded),
     }
 
 

@@ -3,10 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from dr_pipeline.schema import Eye
 
 MAX_LISTED = 10
+
+
+class Reading(NamedTuple):
+    """One grader's grade of a photograph."""
+
+    grader: str
+    grade: int
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,7 @@ class Record:
         referable: 0 or 1 where the reference standard says only this and no grade; else None.
         pixel_spacing_mm: On the retina, as the file writes it; empty where it does not.
         official_split: train, validation or test as the data set's authors divided it; empty where they did not.
+        readings: The graders' grades where there are at least two; `grade` is their median.
     """
 
     image_id: str
@@ -37,6 +46,7 @@ class Record:
     referable: int | None = None
     pixel_spacing_mm: str = ""
     official_split: str = ""
+    readings: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True)

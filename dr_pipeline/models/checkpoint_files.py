@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -12,7 +12,8 @@ from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.models.torch_files import read_torch
 
-_INDEX = ".safetensors.index.json"
+NOTES = "conversion"  # the entry of a safetensors file's metadata that `models convert` writes
+INDEX = ".safetensors.index.json"
 
 
 def checkpoint_files(path: Path) -> tuple[Path, ...]:
@@ -31,19 +32,21 @@ def checkpoint_files(path: Path) -> tuple[Path, ...]:
     """
     real = path.resolve()  # `data/weights` is a link to the file; shards lie beside the target
     if real.is_dir():
-        indices = sorted(real.glob(f"*{_INDEX}"))
+        indices = sorted(real.glob(f"*{INDEX}"))
         if len(indices) != 1:
             raise ParamsError(
-                f"the folder holds {len(indices)} indices of shards (*{_INDEX}), expected one",
+                f"the folder holds {len(indices)} indices of shards (*{INDEX}), expected one",
                 where=str(path),
                 todo="name the weights file itself",
             )
         real = indices[0]
     if not real.is_file():
         raise ParamsError(
-            "the weights are missing", where=str(path), todo="give them with `dr-pipeline recipe … --weights PATH`"
+            "the weights are missing",
+            where=str(path),
+            todo="check the path, or give them with `dr-pipeline recipe … --weights PATH`",
         )
-    if not real.name.endswith(_INDEX):
+    if not real.name.endswith(INDEX):
         return (real,)
     shards = tuple(real.parent / name for name in sorted(set(_weight_map(real).values())))
     absent = [shard.name for shard in shards if not shard.is_file()]
@@ -84,6 +87,22 @@ def read_tensors(files: tuple[Path, ...]) -> dict[str, Tensor]:
     if len(files) > 1:
         return _read_shards(files[0])
     return _read_safetensors(files[0]) if _is_safetensors(files[0]) else read_torch(files[0])
+
+
+def stored_notes(path: Path) -> tuple[str, ...]:
+    """What a conversion changed, one phrase each, as the metadata of a safetensors file say; empty for any other.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if not _is_safetensors(path):
+        return ()
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"not a weights file: {error}", where=str(path)) from None
+    return tuple(filter(None, metadata.get(NOTES, "").split("\n")))
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -2,49 +2,85 @@
 
 import difflib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
+from pydantic import ValidationError
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
-from dr_pipeline.errors import ParamsError
-from dr_pipeline.schema import NUM_GRADES
+from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.models.channels import RGB, Planes, statistics
+from dr_pipeline.models.classifier import give_hidden_layer
+from dr_pipeline.models.heads import make_head, num_outputs
+from dr_pipeline.models.norms import swap_norms
+from dr_pipeline.params.candidate import Channel, Network
+from dr_pipeline.params.training import Loss
+
+PLAIN = Network(channels=RGB, norm="own", head="linear")
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What a backbone's weights expect of RGB values in 0 … 1; travels with the weights."""
+    """What a backbone's weights expect of planes in 0 … 1, one number for each; travels with the weights."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class Grader(nn.Module):
     """A network from pixels as they are stored to logits of the five grades.
 
-    Normalisation is part of the graph, so that training, export and scoring cannot differ in it.
+    Choice of planes and normalisation are part of the graph, so that training, export and scoring cannot differ in
+    them.
+
+    Attributes:
+        channels: The planes that the backbone sees.
+        backbone: The timm network, whose outputs the loss works on.
+        head: Outputs → logits of the five grades.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, normalisation: Normalisation) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, channels: Sequence[Channel], norm: Normalisation, *, input_px: int
+    ) -> None:
         super().__init__()
+        self.channels = tuple(channels)
+        self.planes = Planes(self.channels, input_px=input_px)
         self.backbone = backbone
-        self.register_buffer("mean", torch.tensor(normalisation.mean).mul(255).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(normalisation.std).mul(255).view(1, 3, 1, 1), persistent=False)
+        self.head = head
+        self.register_buffer("mean", torch.tensor(norm.mean).mul(255).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(norm.std).mul(255).view(1, -1, 1, 1), persistent=False)
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """uint8 RGB (N, H, W, 3) → what the backbone sees, (N, channels, H, W)."""
+        # permute of NHWC is channels_last already: no copy before the cast
+        pixels = image.permute(0, 3, 1, 2).to(self.mean.dtype)
+        return cast("Tensor", (self.planes(pixels) - self.mean).div_(self.std))
+
+    def outputs(self, image: Tensor) -> Tensor:
+        """uint8 RGB (N, H, W, 3) → what the loss works on, (N, num_outputs)."""
+        return cast("Tensor", self.backbone(self.normalised(image)))
 
     def forward(self, image: Tensor) -> Tensor:
         """uint8 RGB (N, H, W, 3) → logits (N, 5)."""
-        # permute of NHWC is channels_last already: no copy before the cast
-        pixels = image.permute(0, 3, 1, 2).to(self.mean.dtype)
-        return cast("Tensor", self.backbone((pixels - self.mean) / self.std))
+        return cast("Tensor", self.head(self.outputs(image)))
 
 
-def create_grader(model: str, *, input_px: int, drop_rate: float, drop_path_rate: float) -> Grader:
+def create_grader(
+    model: str,
+    *,
+    input_px: int,
+    drop_rate: float,
+    drop_path_rate: float,
+    network: Network | None = None,
+    loss: Loss = "cross_entropy",
+) -> Grader:
     """An untrained grader on the timm backbone `model`.
 
     Args:
@@ -52,27 +88,77 @@ def create_grader(model: str, *, input_px: int, drop_rate: float, drop_path_rate
         input_px: Side of the square input; models with position embeddings are built for it.
         drop_rate: Dropout before the classifier.
         drop_path_rate: Stochastic depth.
+        network: Planes, normalisation layers and classifier; None changes nothing of timm's network.
+        loss: The objective, which says how many outputs there are and what they mean.
 
     Raises:
-        ParamsError: timm knows no such model (the closest names are given), or it takes no such argument.
+        ParamsError: timm knows no such model (the closest names are given), it takes no such argument, or what
+            `network` asks for cannot be done to it.
     """
     require_known(model)
-    options: dict[str, float] = {"drop_rate": drop_rate, "num_classes": NUM_GRADES}
+    wanted = network or PLAIN
+    options: dict[str, float] = {"drop_rate": drop_rate, "num_classes": num_outputs(loss)}
     if drop_path_rate:
         options["drop_path_rate"] = drop_path_rate
+    if len(wanted.channels) != len(RGB):
+        options["in_chans"] = len(wanted.channels)
+    backbone = _backbone(model, input_px, options)
+    if wanted.norm != "own":
+        swap_norms(backbone, wanted.norm, model=model)
+    if wanted.head == "mlp":
+        give_hidden_layer(backbone, model=model, drop_rate=drop_rate)
+    norm = normalisation(model, wanted.channels)
+    return Grader(backbone, make_head(loss), wanted.channels, norm, input_px=input_px)
+
+
+def _backbone(model: str, input_px: int, options: Mapping[str, float]) -> nn.Module:
     try:  # position embeddings are made for one input size; networks without them refuse the argument
-        backbone = timm.create_model(model, pretrained=False, img_size=input_px, **options)
+        return cast("nn.Module", timm.create_model(model, pretrained=False, img_size=input_px, **options))
     except TypeError:
-        backbone = timm.create_model(model, pretrained=False, **options)
-    return Grader(backbone, normalisation(model))
+        pass
+    try:
+        return cast("nn.Module", timm.create_model(model, pretrained=False, **options))
+    except TypeError as error:
+        raise ParamsError(
+            f"{model} takes no such argument: {error}",
+            todo="set drop_path_rate: 0.0, or network.channels to three planes",
+        ) from None
 
 
-def normalisation(model: str) -> Normalisation:
-    """Mean and standard deviation that timm's weights of `model` were trained with."""
+def grader_of(spec: Mapping[str, Any]) -> Grader:
+    """The untrained grader that a model.json describes; without dropout, which has no weights.
+
+    Args:
+        spec: With at least `model`, `input_px`, `network` and `loss`.
+
+    Raises:
+        DataError: An entry is missing or malformed.
+        ParamsError: timm knows no such model.
+    """
+    try:
+        return create_grader(
+            spec["model"],
+            input_px=spec["input_px"],
+            drop_rate=0.0,
+            drop_path_rate=0.0,
+            network=Network.model_validate(spec["network"], strict=False),  # JSON has lists for tuples
+            loss=spec["loss"],
+        )
+    except (KeyError, ValidationError) as error:
+        raise DataError(
+            f"model.json does not describe a network: {type(error).__name__}: {error}",
+            todo="remake it with `dvc repro train`",
+        ) from None
+
+
+def normalisation(model: str, channels: Sequence[Channel] = RGB) -> Normalisation:
+    """Mean and standard deviation that timm's weights of `model` were trained with, for each plane."""
     config = get_pretrained_cfg(model)
     if config is None:  # timm has an architecture without a configuration: its own default
-        return Normalisation(timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD)
-    return Normalisation(tuple(config.mean), tuple(config.std))
+        mean, std = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
+    else:
+        mean, std = config.mean, config.std
+    return Normalisation(*statistics(channels, mean, std))
 
 
 def family(model: str) -> str:

@@ -1,18 +1,20 @@
 """Fits named tensors to a network: each tensor is loaded, left out by name, listed, or refused. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from dr_pipeline.errors import DataError
+from dr_pipeline.models.channels import RGB, adapted_convolution, first_convolutions
+from dr_pipeline.models.classifier import classifier_prefixes
 from dr_pipeline.models.position_embeddings import resampled
+from dr_pipeline.params.candidate import Channel
 
-# A wrapper's name before every key: DistributedDataParallel, torch.compile, a Lightning module, this house's Grader.
-PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
+# Wrappers before every name: DistributedDataParallel, torch.compile, a Lightning module, this house's graph and Grader.
+PREFIXES = ("module.", "_orig_mod.", "model.", "grader.", "backbone.")
 # Below these shares the weights are taken for another network's. Of the network: a block more or less is 5 % or more
 # of any network in timm. Of the file: a deeper sibling (ResNet101 for ResNet50) holds every tensor of the smaller
 # network in its shape, and only what is left over tells; 10 % spares an auxiliary or distillation head.
@@ -23,6 +25,7 @@ _PRECISIONS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _NOT_FINITE = "tensor {!r} holds NaN or infinity"
 _EARLIER = "use the checkpoint of an earlier epoch"
 _COUNTER = "num_batches_tracked"  # of BatchNorm; read only where it has no momentum, absent from older files
+_STATISTICS = (".running_mean", ".running_var")
 
 
 @dataclass(frozen=True)
@@ -52,23 +55,39 @@ class Fit:
         )
 
 
-def fit(tensors: Mapping[str, Tensor], backbone: nn.Module, *, where: str) -> Fit:
+def fit(
+    tensors: Mapping[str, Tensor],
+    backbone: nn.Module,
+    *,
+    where: str,
+    channels: Sequence[Channel] = RGB,
+    source_channels: Sequence[Channel] = RGB,
+) -> Fit:
     """Fits a checkpoint to a timm network; changes neither.
 
     Args:
         tensors: Name → tensor, as read; names may carry PREFIXES.
         backbone: The network. Its classifier is left out: it belongs to another task.
         where: The source, for messages.
+        channels: The planes that the network sees.
+        source_channels: The planes that the weights were trained with; where only a first convolution for another
+            number of planes fits, it is taken to be made for `channels`.
 
     Raises:
         DataError: A tensor holds NaN or infinity, integers where the network has real numbers, or a shape that no
             resampling explains; two tensors have one name; or less than MIN_SHARE_LOADED of the network, or
             MIN_SHARE_USED of the file, fits.
     """
-    classifier = _classifier_prefixes(backbone)
+    classifier = classifier_prefixes(backbone)
     own = {name: tensor for name, tensor in backbone.state_dict().items() if not name.startswith(classifier)}
-    given = {name: tensor for name, tensor in _renamed(tensors, own, where).items() if not name.startswith(classifier)}
+    given = {
+        name: tensor for name, tensor in under_own_names(tensors, own, where).items() if not name.startswith(classifier)
+    }
     notes: Counter[str] = Counter()
+    for name in _exchanged_statistics(given, own):
+        del given[name]
+        notes["running statistics of exchanged normalisation left out"] += 1
+    first = first_convolutions(backbone) if tuple(channels) != tuple(source_channels) else ()
     fitting: dict[str, Tensor] = {}
     misshapen: list[str] = []
     for name in filter(given.__contains__, own):
@@ -76,6 +95,9 @@ def fit(tensors: Mapping[str, Tensor], backbone: nn.Module, *, where: str) -> Fi
         plain = _cast(name, tensor, wanted, where)
         if plain.dtype != tensor.dtype:
             notes[f"{_kind(tensor)} cast to {_kind(plain)}"] += 1
+        if name in first and (fitted := _for_planes(plain, wanted, source_channels, channels)) is not None:
+            plain = fitted
+            notes[f"first convolution made for {', '.join(channels)}"] += 1
         if plain.shape == wanted.shape:
             fitting[name] = plain
             continue
@@ -113,10 +135,15 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(every[:_LISTED]) + more
 
 
-def _renamed(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+def under_own_names(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Tensors without wrappers' prefixes.
+
+    Raises:
+        DataError: Two have one name then, or one holds NaN or infinity.
+    """
     given: dict[str, Tensor] = {}
     for stored, tensor in tensors.items():
-        name = _plain(stored, own)
+        name = plain_name(stored, own)
         if name in given:
             raise DataError(f"two tensors are named {name!r} once wrappers' prefixes are taken off", where=where)
         plain = tensor.float() if tensor.itemsize == 1 else tensor  # float8 has no isfinite of its own
@@ -126,7 +153,7 @@ def _renamed(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], where: st
     return given
 
 
-def _plain(name: str, own: Mapping[str, Tensor]) -> str:
+def plain_name(name: str, own: Container[str]) -> str:
     """A name without wrappers' prefixes; one that the network itself uses stays."""
     while name not in own and (prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")):
         name = name.removeprefix(prefix)
@@ -139,7 +166,7 @@ def _cast(name: str, tensor: Tensor, own: Tensor, where: str) -> Tensor:
         raise DataError(
             f"tensor {name!r} is stored as {_kind(tensor)}: quantised weights",
             where=where,
-            todo="give the weights in float16, bfloat16 or float32",
+            todo="de-quantise them with `dr-pipeline models convert`",
         )
     plain = tensor.to(own.dtype)
     if plain.dtype != tensor.dtype and not plain.isfinite().all():  # a float64 may be beyond float32
@@ -156,7 +183,20 @@ def _numbers(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
 
-def _classifier_prefixes(backbone: nn.Module) -> tuple[str, ...]:
-    """What timm itself calls the classifier of this network; a head may hold more than it (ConvNeXt's: a norm)."""
-    named = cast("dict[str, Any]", backbone.pretrained_cfg)["classifier"]
-    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
+def _exchanged_statistics(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """Running statistics of layers that the network has in a form without them."""
+    return [
+        name
+        for name in given
+        if name.endswith(_STATISTICS) and name not in own and f"{name.rpartition('.')[0]}.weight" in own
+    ]
+
+
+def _for_planes(weight: Tensor, own: Tensor, source: Sequence[Channel], channels: Sequence[Channel]) -> Tensor | None:
+    """A first convolution for other planes; None where it has them already, or cannot be made for them."""
+    if len(source) != len(channels) and weight.shape == own.shape:
+        return None
+    try:
+        return adapted_convolution(weight, source, channels)
+    except ValueError:  # its shape does not fit then, which is refused with the others
+        return None

@@ -1,10 +1,11 @@
 """A network's first weights, loaded so that they cannot mislead: no pickles, every tensor accounted for.
 
-Read in this order: checkpoint_files, torch_files (files → named tensors), weight_fit (named tensors → this network),
-and here.
+Read in this order: checkpoint_files, torch_files, bundle_weights (files → named tensors), weight_fit (named tensors →
+this network), and here.
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import timm
@@ -13,9 +14,18 @@ from torch import Tensor, nn
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import atomic_write
-from dr_pipeline.models.checkpoint_files import checkpoint_files, checkpoint_sha256, read_tensors
+from dr_pipeline.models.bundle_weights import load_classifier, read_bundle_weights
+from dr_pipeline.models.channels import RGB
+from dr_pipeline.models.checkpoint_files import (
+    NOTES,
+    checkpoint_files,
+    checkpoint_sha256,
+    read_tensors,
+    stored_notes,
+)
 from dr_pipeline.models.factory import Grader
 from dr_pipeline.models.weight_fit import fit
+from dr_pipeline.params.candidate import Channel
 
 
 def initialise(grader: Grader, *, model: str, weights: str) -> str:
@@ -26,29 +36,34 @@ def initialise(grader: Grader, *, model: str, weights: str) -> str:
     Args:
         grader: Made by create_grader for `model`.
         model: The timm name, whose published weights `timm` stands for.
-        weights: `none`, `timm`, or `file:PATH` with an optional `#sha256`. PATH is a safetensors file, a torch file,
-            or the index of sharded safetensors (or its folder; then the hash is checkpoint_sha256's).
+        weights: `none`, `timm`, `file:PATH` with an optional `#sha256`, or `bundle:PATH` with an optional `#id`. A
+            file is a safetensors file, a torch file, or the index of sharded safetensors (or its folder; then the
+            hash is checkpoint_sha256's). Its weights are taken for those of an RGB network where it has three planes.
+            Of a finished bundle the classifier is taken too, where it fits.
 
     Returns:
         One line on where the weights come from and what was changed, for reports.
 
     Raises:
-        ParamsError: The hub cannot be reached, or the file is missing or has another hash.
+        ParamsError: The hub cannot be reached, or the file or bundle is missing or has another hash or id.
         DataError: The file holds no weights of this architecture.
+        BundleError: The bundle's weights were altered.
     """
     if weights == "none":
         return "none (random initialisation)"
     if weights == "timm":
         return _from_hub(grader, model)
+    if weights.startswith("bundle:"):
+        return _from_bundle(grader, weights)
     path, _, expected = weights.removeprefix("file:").partition("#")
     return _from_file(grader, Path(path), expected.removeprefix("sha256:"))
 
 
-def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Writes named tensors as safetensors, whole or not at all."""
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, notes: Sequence[str] = ()) -> None:
+    """Writes named tensors as safetensors, whole or not at all; `notes` go into its metadata."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path) as stream:
-        stream.write(save(plain))
+        stream.write(save(plain, {NOTES: "\n".join(notes)} if notes else None))
 
 
 def load_exactly(module: nn.Module, path: Path) -> None:
@@ -65,9 +80,10 @@ def _from_hub(grader: Grader, model: str) -> str:
     except Exception as error:  # the hub's client raises dozens of types; all mean the same to the user
         raise ParamsError(
             f"timm's weights for {model!r} cannot be fetched: {type(error).__name__}",
-            todo="set weights: file:PATH (a local safetensors file) or none in params.yaml",
+            todo="set weights: file:PATH (a local weights file), bundle:PATH (a finished bundle) or none in "
+            "params.yaml; or set HF_HOME to a cache that holds them, and HF_HUB_OFFLINE=1",
         ) from error
-    return f"timm, {model}" + _load(grader.backbone, source.state_dict(), where=f"timm hub, {model}")
+    return f"timm, {model}" + _load(grader, source.state_dict(), where=f"timm hub, {model}")
 
 
 def _from_file(grader: Grader, path: Path, expected: str) -> str:
@@ -75,13 +91,23 @@ def _from_file(grader: Grader, path: Path, expected: str) -> str:
     found = checkpoint_sha256(files)
     if expected and found != expected:  # before the file is read: what is not the file wanted is not parsed
         raise ParamsError(f"sha256 is {found}, expected {expected}", where=str(path), todo="fetch the weights again")
-    return f"file {files[0].name}, sha256 {found}" + _load(grader.backbone, read_tensors(files), where=str(path))
+    converted = "".join(f", {note}" for note in stored_notes(files[0]))
+    return f"file {files[0].name}, sha256 {found}{converted}" + _load(grader, read_tensors(files), where=str(path))
 
 
-def _load(backbone: nn.Module, tensors: dict[str, Tensor], *, where: str) -> str:
+def _from_bundle(grader: Grader, weights: str) -> str:
+    source = read_bundle_weights(weights)
+    said = _load(grader, source.tensors, where=source.where, source_channels=source.channels)
+    with_classifier = load_classifier(grader, source.tensors)
+    return f"bundle {source.bundle_id}{said}, classifier " + ("included" if with_classifier else "made anew")
+
+
+def _load(
+    grader: Grader, tensors: Mapping[str, Tensor], *, where: str, source_channels: Sequence[Channel] = RGB
+) -> str:
     """Loads what fits; returns what there is to say of it, empty where every tensor fitted as it was."""
-    fitted = fit(tensors, backbone, where=where)
-    backbone.load_state_dict(fitted.tensors, strict=False)
+    fitted = fit(tensors, grader.backbone, where=where, channels=grader.channels, source_channels=source_channels)
+    grader.backbone.load_state_dict(fitted.tensors, strict=False)
     said = list(fitted.notes)
     if fitted.missing or fitted.unexpected:
         sys.stderr.write(f"{where}: {fitted.share_loaded:.1%} of the network loaded; {fitted.listing()}\n")

@@ -1,10 +1,72 @@
 """What all candidates share in training."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from dr_pipeline.params.section import Section
+
+Loss = Literal["cross_entropy", "focal", "regression", "corn", "coral", "soft_kappa"]
+Sampling = Literal["natural", "balanced", "decaying"]
+
+
+class Objective(Section):
+    """What is minimised. `focal_gamma` is read by `focal` only, `kappa_share` by `soft_kappa` only."""
+
+    loss: Loss
+    label_smoothing: float = Field(ge=0, lt=1)
+    focal_gamma: float = Field(ge=0)
+    kappa_share: float = Field(gt=0, le=1)  # the rest is cross-entropy
+
+
+class Balance(Section):
+    """What makes up for rare grades: weights in the loss, or how often a photograph is drawn.
+
+    `exponent` weighs a grade of n photographs by n^-exponent; `effective_number` by (1 - beta) / (1 - beta^n) (Cui et
+    al. 2019). `balanced` draws grades equally often, `decaying` goes from there to the natural shares. Both at once
+    count rare grades twice, and need `weights_and_sampling`.
+    """
+
+    weights: Literal["none", "exponent", "effective_number"]
+    exponent: float = Field(ge=0, le=1)
+    beta: float = Field(ge=0, lt=1)
+    sampling: Sampling
+    weights_and_sampling: bool
+
+    @model_validator(mode="after")
+    def _count_rare_grades_once(self) -> Self:
+        if self.weights != "none" and self.sampling != "natural" and not self.weights_and_sampling:
+            raise PydanticCustomError(
+                "weights_and_sampling",
+                "weights and sampling both make up for rare grades, which then count twice; set weights to none or "
+                "sampling to natural, or weights_and_sampling to true if that is meant",
+            )
+        return self
+
+
+class Mixing(Section):
+    """Two photographs in one: blended (mixup) or cut and pasted (CutMix); an alpha of 0 switches one off."""
+
+    probability: float = Field(ge=0, le=1)  # of a batch
+    mixup_alpha: float = Field(ge=0)
+    cutmix_alpha: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _has_a_way(self) -> Self:
+        if self.probability and not (self.mixup_alpha or self.cutmix_alpha):
+            raise PydanticCustomError(
+                "mixing", "probability is above 0 and both alphas are 0; raise one or set it to 0"
+            )
+        return self
+
+
+class Distillation(Section):
+    """Learning from a finished bundle's probabilities too (Hinton et al. 2015); `none` for no teacher."""
+
+    teacher: str = Field(pattern=r"^(none|bundle:.+)$")
+    weight: float = Field(ge=0, le=1)  # of the teacher; the objective has the rest
+    temperature: float = Field(gt=0)
 
 
 class Augmentation(Section):
@@ -20,17 +82,23 @@ class Augmentation(Section):
     hue: float = Field(ge=0, le=0.5)
     blur_probability: float = Field(ge=0, le=1)
     jpeg_probability: float = Field(ge=0, le=1)
+    coarse_dropout_probability: float = Field(ge=0, le=1)
 
 
 class Training(Section):
-    """Loss, optimiser, averaging and augmentation."""
+    """Objective, optimiser, averaging and augmentation."""
 
     seed: int = Field(ge=0)
-    class_weight_exponent: float = Field(ge=0, le=1)
-    label_smoothing: float = Field(ge=0, lt=1)
+    objective: Objective
+    balance: Balance
+    reader_agreement: float = Field(ge=0, le=1)  # share of the readers' distribution in a target; 0: the grade alone
+    mixing: Mixing
+    distillation: Distillation
     weight_decay: float = Field(ge=0)
     warmup_share: float = Field(ge=0, lt=1)
     ema_decay: float = Field(ge=0, lt=1)
     clip_norm: float = Field(gt=0)
+    adaptive_batch_norm: Literal["none", "training", "validation"]
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    compile: bool
     augmentation: Augmentation

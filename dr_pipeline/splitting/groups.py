@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dr_pipeline.components import components
+
 
 @dataclass(frozen=True)
 class Photograph:
@@ -48,17 +50,14 @@ def group_photographs(photographs: Iterable[Photograph], bridges: Iterable[tuple
         bridges: Patient and duplicate cluster of photographs that take none. Two patients who share one picture may be
             one person, whether the picture itself is used or not.
     """
-    parent: dict[str, str] = {}
-    for patient_id, cluster in bridges:
-        _join(parent, f"patient:{patient_id}", f"cluster:{cluster}")
     members = sorted(photographs, key=lambda photograph: photograph.image_id)
+    links = [(f"patient:{patient_id}", f"cluster:{cluster}") for patient_id, cluster in bridges]
+    links += [(_owner(one), f"cluster:{one.duplicate_cluster}") for one in members if one.duplicate_cluster]
+    joined = components(links, map(_owner, members))
+    number_of = {name: number for number, names in enumerate(joined) for name in names}
+    together: dict[int, list[Photograph]] = {}
     for photograph in members:
-        _find(parent, _owner(photograph))
-        if photograph.duplicate_cluster:
-            _join(parent, _owner(photograph), f"cluster:{photograph.duplicate_cluster}")
-    together: dict[str, list[Photograph]] = {}
-    for photograph in members:
-        together.setdefault(_find(parent, _owner(photograph)), []).append(photograph)
+        together.setdefault(number_of[_owner(photograph)], []).append(photograph)
     groups = [Group(min(map(_owner, several)), tuple(several)) for several in together.values()]
     return sorted(groups, key=lambda group: group.key)
 
@@ -92,16 +91,3 @@ def bridges_of(rows: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
 def _owner(photograph: Photograph) -> str:
     known = photograph.patient_id
     return f"patient:{known}" if known else f"photograph:{photograph.image_id}"
-
-
-def _find(parent: dict[str, str], name: str) -> str:
-    root = name
-    while parent.setdefault(root, root) != root:
-        root = parent[root]
-    while parent[name] != root:
-        parent[name], name = root, parent[name]
-    return root
-
-
-def _join(parent: dict[str, str], one: str, other: str) -> None:
-    parent[_find(parent, one)] = _find(parent, other)

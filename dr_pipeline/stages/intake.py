@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, metavar="PATH", help="folder of the data set")
     parser.add_argument("--manifest", type=Path, required=True, metavar="PATH", help="table to write")
     parser.add_argument(
+        "--readings", type=Path, required=True, metavar="PATH", help="table to write: grades by several graders"
+    )
+    parser.add_argument(
         "--report", type=Path, required=True, metavar="PATH", help="JSON to write: counts, orphans, warnings"
     )
     parser.epilog = help_text()
@@ -33,10 +36,10 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.files import write_csv, write_json
     from dr_pipeline.intake.adapters import ADAPTERS
     from dr_pipeline.intake.dicom import enrich
-    from dr_pipeline.intake.manifest import intake_report, manifest_rows
+    from dr_pipeline.intake.manifest import intake_report, manifest_rows, reading_rows
     from dr_pipeline.params.dataset import Dataset
     from dr_pipeline.params.load import load_section
-    from dr_pipeline.schema import MANIFEST_COLUMNS
+    from dr_pipeline.schema import MANIFEST_COLUMNS, READINGS_COLUMNS
 
     dataset = load_section(args.params, "dataset", Dataset)
     if not args.root.is_dir():
@@ -49,12 +52,16 @@ def run(args: argparse.Namespace) -> Outcome:
     rows, unreadable = manifest_rows(intake, args.root, source=dataset.adapter)
     report = intake_report(intake, source=dataset.adapter, unreadable=unreadable)
     write_csv(args.manifest, MANIFEST_COLUMNS, rows)
+    write_csv(args.readings, READINGS_COLUMNS, reading_rows(intake))
     write_json(args.report, report)
     grades = " / ".join(str(n) for n in report["grades"].values())
     orphans = len(intake.orphan_rows) + len(intake.orphan_files)
+    twice = report["readings"]
+    told = f"; {twice['photographs']} read by several graders, {twice['unanimous']} of them alike"
+    readings = told if twice["photographs"] else ""
     warnings = "".join(f"\n  warning: {sentence}" for sentence in report["warnings"])
     return Outcome(
-        wrote=(args.manifest, args.report),
-        headline=f"{len(rows)} photographs, grades 0–4: {grades}; {orphans} orphans{warnings}",
+        wrote=(args.manifest, args.readings, args.report),
+        headline=f"{len(rows)} photographs, grades 0–4: {grades}; {orphans} orphans{readings}{warnings}",
         next_command="dvc repro preprocess",
     )

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.bundle.decision import Decision
     from dr_pipeline.bundle.golden import make_golden
     from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
-    from dr_pipeline.bundle.read import read_bundle
+    from dr_pipeline.bundle.read import read_bundle, verify_weights
     from dr_pipeline.bundle.session import OnnxModel
     from dr_pipeline.bundle.write import write_bundle
     from dr_pipeline.deployment.machine import installed_version
@@ -41,10 +41,12 @@ def run(args: argparse.Namespace) -> Outcome:
     gradability = Gradability.from_dict(read_json(args.gradability))
     pixel_path = PixelPath.from_dict(export["pixel_path"])
     model = (args.exports / chosen / "model.onnx").read_bytes()
-    require_one_origin(export, decision, gradability, model_sha256=sha256_bytes(model))
+    weights = (args.exports / chosen / "weights.safetensors").read_bytes()
+    hashes = {"onnx_sha256": sha256_bytes(model), "weights_sha256": sha256_bytes(weights)}
+    require_one_origin(export, decision, gradability, hashes=hashes)
     with tracked("package") as run_:
         metadata = build_metadata(
-            model_sha256=sha256_bytes(model),
+            model_sha256=hashes["onnx_sha256"],
             pixel_path=pixel_path,
             decision=decision,
             gradability=gradability,
@@ -54,8 +56,9 @@ def run(args: argparse.Namespace) -> Outcome:
             versions={name: installed_version(name) for name in PACKAGES},
         )
         golden = make_golden(OnnxModel(model, threads=1), decision)
-        write_bundle(args.out, model=model, metadata=metadata, golden=golden)
+        write_bundle(args.out, model=model, weights=weights, metadata=metadata, golden=golden)
         bundle = read_bundle(args.out, threads=1)
+        verify_weights(args.out)
         run_.params({"bundle_id": bundle.bundle_id})
     register(args.out)
     return Outcome(

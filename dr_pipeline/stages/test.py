@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     import numpy as np
 
+    from dr_pipeline.bundle.layout import METADATA
     from dr_pipeline.evaluation.baselines import baselines
     from dr_pipeline.evaluation.eyes import eye_figures
     from dr_pipeline.evaluation.figures import all_and_gradable, headline_figures, say
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.inference import canvas_logits
     from dr_pipeline.evaluation.statuses import read_statuses
     from dr_pipeline.evaluation.table import write_graded
-    from dr_pipeline.files import sha256_file, write_json
+    from dr_pipeline.evaluation.two_eyes import held_out_fusion, pair_eyes
+    from dr_pipeline.files import read_json, sha256_file, write_json
     from dr_pipeline.fundus.canvases import CanvasStore
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.load import load_section
@@ -90,6 +92,12 @@ def run(args: argparse.Namespace) -> Outcome:
             "research_use": RESEARCH_USE,
             "splits_sha256": splits_sha256,
         }
+        if params.two_eye_fusion:
+            report["two_eye_fusion"] = held_out_fusion(
+                pair_eyes(decided.expected_grade, grades, rows, statuses),
+                read_json(args.bundle / METADATA)["validation"].get("two_eye_fusion", {}),
+                params=params,
+            )
         write_graded(args.predictions, rows, statuses, logits, locked=decided, judged=decided)
         write_json(args.report, {"test": report})
         tracker.metrics(headline_figures("test", report) | {"test.openings": float(openings)})

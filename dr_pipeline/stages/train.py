@@ -1,7 +1,9 @@
 """Fine-tunes one candidate on one fold and keeps the epoch with the best validation QWK.
 
 The weights are an exponential moving average. An interrupted training goes on at the last finished epoch when it is
-started again with the same parameters and data.
+started again with the same parameters and data; Ctrl-C says what is kept, and --take-best writes that.
+
+Under `torchrun` or `fabric run`, or with DR_PIPELINE_PROCESSES=N in the environment, processes share each batch.
 """
 
 import argparse
@@ -19,138 +21,138 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params", type=Path, required=True)
     parser.add_argument("--canvases", type=Path, required=True, help="folder that `preprocess` wrote")
     parser.add_argument("--splits", type=Path, required=True, help="table that `split` wrote")
+    parser.add_argument("--readings", type=Path, required=True, help="table of several readers' grades from `intake`")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
-    parser.add_argument("--history", type=Path, required=True, help="CSV, one row per epoch")
+    parser.add_argument("--history", type=Path, required=True, help="CSV, one row per epoch; members one after another")
+    parser.add_argument("--layers", type=Path, required=True, help="CSV, figures of each layer before and after")
     parser.add_argument("--report", type=Path, required=True, help="JSON figures")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for unfinished training")
+    parser.add_argument("--take-best", action="store_true", help="train no further: take the best finished epoch")
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Trains and writes weights, history and figures."""
+    import os
     from dataclasses import asdict, fields
     from importlib.metadata import version
 
-    from monai.utils import set_determinism
+    from dr_pipeline.training.processes import is_first_process, run_in_processes
 
+    if num_processes := run_in_processes("train", vars(args)):
+        return Outcome(
+            wrote=(args.out, args.history, args.layers, args.report),
+            headline=f"{args.candidate}-{args.fold}: trained in {num_processes} processes",
+            next_command=f"dvc repro export@{args.candidate}",
+        )
+
+    from dr_pipeline.evaluation.progress_picture import draw_progress
     from dr_pipeline.files import sha256_file, sha256_json, write_csv, write_json
     from dr_pipeline.fundus.canvases import CanvasStore
-    from dr_pipeline.models.factory import create_grader, family, normalisation, num_parameters
-    from dr_pipeline.models.weights import initialise, write_tensors
+    from dr_pipeline.models.weights import write_tensors
     from dr_pipeline.params.candidate import Candidate
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.training import Training
     from dr_pipeline.schema import Split
     from dr_pipeline.splitting.read import part, read_splits
+    from dr_pipeline.tracking.guard import SWITCH
     from dr_pipeline.tracking.run import tracked
-    from dr_pipeline.training.augment import augmenter
+    from dr_pipeline.training.activations import LayerStatistics
     from dr_pipeline.training.checkpoint import Checkpoint
-    from dr_pipeline.training.dataset import GradedCanvases
-    from dr_pipeline.training.launch import device_name, make_fabric, num_loader_workers
-    from dr_pipeline.training.loop import Epoch, fit
+    from dr_pipeline.training.loop import Epoch
+    from dr_pipeline.training.member import train_member
+    from dr_pipeline.training.record import history_row, member_file, model_facts, training_figures, with_minutes_left
+    from dr_pipeline.training.targets import read_readings
 
     params = load_section(args.params, "training", Training)
     candidate = load_section(args.params, f"candidates.{args.candidate}", Candidate)
     store = CanvasStore(args.canvases)
-    rows = read_splits(args.splits)
-
-    set_determinism(params.seed)
-    fabric = make_fabric(params.precision)
-    grader = create_grader(
-        candidate.model,
-        input_px=candidate.input_px,
-        drop_rate=candidate.drop_rate,
-        drop_path_rate=candidate.drop_path_rate,
-    )
-    weights_source = initialise(grader, model=candidate.model, weights=candidate.weights)
-
-    def photographs(split: Split, *, augmented: bool) -> GradedCanvases:
-        chosen = part(rows, split, args.fold)
-        return GradedCanvases(
-            store,
-            [row.image_id for row in chosen],
-            [row.grade for row in chosen],
-            input_px=candidate.input_px,
-            augment=augmenter(params.augmentation) if augmented else None,
-            seed=params.seed,
-        )
-
-    identity = {
-        "candidate": candidate.model_dump(mode="json"),
-        "training": params.model_dump(mode="json"),
-        "fold": args.fold,
+    rows, readings = read_splits(args.splits), read_readings(args.readings)
+    data = {
+        "pixel_path": store.pixel_path.to_dict(),
         "splits_sha256": sha256_file(args.splits),
         "canvas_index_sha256": sha256_file(args.canvases / "index.csv"),
-        "pixel_path": store.pixel_path.to_dict(),
     }
-    name = f"{args.candidate}-{args.fold}"
+    name, seeds = f"{args.candidate}-{args.fold}", [params.seed + n for n in range(candidate.ensemble.seeds)]
+    shared = params.model_dump(mode="json")
+    # how members are combined changes none of them: a training that was stopped goes on with fewer or more
+    identity = {
+        **data,
+        "candidate": candidate.model_dump(mode="json", exclude={"ensemble"}),
+        "training": shared,
+        "fold": args.fold,
+        "readings_sha256": sha256_file(args.readings),
+    }
+    checkpoints = [
+        Checkpoint(args.scratch / name / f"member-{number}", sha256_json({**identity, "seed": seed}))
+        for number, seed in enumerate(seeds)
+    ]
+    if not is_first_process():
+        os.environ[SWITCH] = "off"
+    members = []
     with tracked("train", candidate=args.candidate, fold=args.fold) as run_:
-        run_.params({**identity["candidate"], **{f"training.{k}": v for k, v in identity["training"].items()}})
-
-        def on_epoch(row: Epoch) -> None:
-            run_.metrics({key: float(value) for key, value in asdict(row).items() if key != "epoch"}, step=row.epoch)
-
-        checkpoint = Checkpoint(args.scratch / name, sha256_json(identity))
-        trained = fit(
-            fabric,
-            grader,
-            photographs(Split.TRAIN, augmented=True),
-            photographs(Split.VALIDATION, augmented=False),
-            candidate=candidate,
-            params=params,
-            num_workers=num_loader_workers(fabric),
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
+        run_.params(
+            {**candidate.model_dump(mode="json"), **{f"training.{key}": value for key, value in shared.items()}}
         )
-        norm = normalisation(candidate.model)
-        write_tensors(trained.weights, args.out / "model.safetensors")
+        for number, (seed, checkpoint) in enumerate(zip(seeds, checkpoints, strict=True)):
+
+            def on_epoch(row: Epoch, number: int = number, checkpoint: Checkpoint = checkpoint) -> None:
+                values = history_row(row, candidate, number)
+                run_.metrics({key: float(value) for key, value in values.items() if key != "epoch"}, values["epoch"])
+                picture = checkpoint.path.with_name("progress.png")
+                draw_progress(
+                    picture, with_minutes_left(checkpoint.history, candidate), title=f"{name}, member {number}"
+                )
+
+            members.append(
+                train_member(
+                    candidate,
+                    params,
+                    store=store,
+                    training=part(rows, Split.TRAIN, args.fold),
+                    validation=part(rows, Split.VALIDATION, args.fold),
+                    readings=readings,
+                    seed=seed,
+                    checkpoint=checkpoint,
+                    on_epoch=on_epoch,
+                    layers=number == 0,
+                    take_best=args.take_best,
+                )
+            )
+        figures = training_figures(candidate, members, seeds)
+        headline = (
+            f"{name}: validation QWK {figures['validation_qwk']:.3f} at epoch {figures['best_epoch'] + 1} of "
+            f"{candidate.epochs}, {figures['seconds']:.0f} s on {figures['device']} "
+            "(the epoch was chosen by it: `validate` gives the figure to quote)"
+        )
+        if not is_first_process():
+            return Outcome(wrote=(), headline="a further process: done", next_command="")
+        for number, member in enumerate(members):
+            write_tensors(member.grader.state_dict(), args.out / member_file(number))
         write_json(
             args.out / "model.json",
             {
                 "schema_version": 1,
                 "candidate": args.candidate,
                 "fold": args.fold,
-                "model": candidate.model,
-                "family": family(candidate.model),
-                "parameters": num_parameters(grader),
-                "input_px": candidate.input_px,
-                "mean": norm.mean,
-                "std": norm.std,
-                "weights": weights_source,
-                "best_epoch": trained.best.epoch,
-                "pixel_path": identity["pixel_path"],
-                "splits_sha256": identity["splits_sha256"],
-                "canvas_index_sha256": identity["canvas_index_sha256"],
+                **model_facts(candidate, params, members, seeds),
+                **data,
                 "versions": {package: version(package) for package in ("timm", "torch")},
             },
         )
-        write_csv(args.history, [field.name for field in fields(Epoch)], [asdict(row) for row in trained.history])
-        seconds = sum(row.seconds for row in trained.history)
-        write_json(
-            args.report,
-            {
-                "training": {
-                    name: {
-                        "model": candidate.model,
-                        "parameters": num_parameters(grader),
-                        "weights": weights_source,
-                        "epochs": len(trained.history),
-                        "best_epoch": trained.best.epoch,
-                        "validation_qwk": trained.best.validation_qwk,
-                        "seconds": round(seconds, 1),
-                        "images_per_s": max(row.images_per_s for row in trained.history),
-                        "device": device_name(fabric),
-                    }
-                }
-            },
-        )
+        history = [
+            history_row(row, candidate, number)
+            for number, member in enumerate(members)
+            for row in member.trained.history
+        ]
+        write_csv(args.history, [field.name for field in fields(Epoch)], history)
+        layers = [asdict(layer) for layer in members[0].layers]
+        write_csv(args.layers, [field.name for field in fields(LayerStatistics)], layers)
+        write_json(args.report, {"training": {name: figures}})
         run_.artifact(args.history)
-    checkpoint.remove()
+    for checkpoint in checkpoints:
+        checkpoint.remove()
     return Outcome(
-        wrote=(args.out, args.history, args.report),
-        headline=(
-            f"{name}: validation QWK {trained.best.validation_qwk:.3f} at epoch {trained.best.epoch + 1} of "
-            f"{candidate.epochs}, {seconds:.0f} s on {device_name(fabric)} "
-            "(the epoch was chosen by it: `validate` gives the figure to quote)"
-        ),
+        wrote=(args.out, args.history, args.layers, args.report),
+        headline=headline,
         next_command=f"dvc repro export@{args.candidate}",
     )

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> Outcome:
     import numpy as np
 
     from dr_pipeline.bundle.session import OnnxModel
+    from dr_pipeline.deployment.unseen import read_unseen
     from dr_pipeline.evaluation.eyes import eye_figures
     from dr_pipeline.evaluation.figures import all_and_gradable, headline_figures, say
     from dr_pipeline.evaluation.fitting import cross_fitted, fit_decision
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.inference import canvas_logits
     from dr_pipeline.evaluation.statuses import read_statuses
     from dr_pipeline.evaluation.table import write_graded
+    from dr_pipeline.evaluation.two_eyes import pair_eyes, validation_fusion
     from dr_pipeline.files import read_json, sha256_file, write_json
     from dr_pipeline.fundus.canvases import CanvasStore
     from dr_pipeline.params.evaluation import Evaluation
@@ -69,22 +71,31 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     rows = part(read_splits(args.splits), Split.VALIDATION, args.fold)
     statuses = read_statuses(args.gradability, [row.image_id for row in rows])
-    model = OnnxModel(args.export / "model.onnx", threads=1)
+    model = OnnxModel(args.export / export["validation_model"], threads=1)
     grades = np.array([row.grade for row in rows], dtype=np.int64)
-    groups = [row.group for row in rows]
+    groups, image_ids = [row.group for row in rows], [row.image_id for row in rows]
 
     with tracked("validate", candidate=args.candidate, fold=args.fold) as tracker:
-        logits = canvas_logits(model.logits, store, [row.image_id for row in rows], model.input_px)
+        logits = canvas_logits(model.logits, store, image_ids, model.input_px)
+        # a combination that was fitted on a photograph is neither judged nor calibrated by it, nor tabled
+        is_fitted = export["ensemble"]["combine"] != "mean"
+        unseen = read_unseen(args.export / "unseen.csv", image_ids) if is_fitted else logits
         provenance = {"split": Split.VALIDATION.value, "splits_sha256": splits_sha256, "fold": str(args.fold)}
-        decision = fit_decision(logits, grades, groups, wanted, seed=params.bootstrap_seed, provenance=provenance)
-        judged = cross_fitted(logits, grades, groups, wanted, seed=params.bootstrap_seed)
+        decision = fit_decision(unseen, grades, groups, wanted, seed=params.bootstrap_seed, provenance=provenance)
+        locked = decision.apply(unseen)
+        judged = cross_fitted(unseen, grades, groups, wanted, seed=params.bootstrap_seed)
         report = all_and_gradable(judged, grades, groups, statuses, params) | {
             "by_eye": eye_figures(judged, grades, rows, statuses, params),
             "research_use": RESEARCH_USE,
-            "fitted": "calibration, cut points and operating point of each photograph come from the other four "
-            "fifths of the validation split, by patient",
+            "fitted": f"{'combination, ' if is_fitted else ''}calibration, cut points and operating point of each "
+            "photograph come from the other four fifths of the validation split, by patient"
+            + ("; each of these was combined without its own fifth" if is_fitted else ""),
+            "graded_by": export["ensemble"]["validated_by"],
         }
-        write_graded(args.out / "predictions.csv", rows, statuses, logits, decision.apply(logits), judged)
+        if params.two_eye_fusion:
+            pairs = [pair_eyes(one.expected_grade, grades, rows, statuses) for one in (locked, judged)]
+            report["two_eye_fusion"] = validation_fusion(*pairs, params=params)
+        write_graded(args.out / "predictions.csv", rows, statuses, unseen, locked, judged)
         write_json(args.out / "decision.json", decision.to_dict())
         write_json(args.report, {"validation": {args.candidate: report}})
         tracker.metrics(headline_figures("validation", report))

@@ -11,12 +11,23 @@ from dr_pipeline.params.training import Augmentation
 
 Pixels = NDArray[np.uint8]
 
+# Of coarse dropout. A hole's side is a share of the canvas's: at most 8 %, less than the optic disc's width. Four of
+# the largest cover 3.3 % of the retinal disc, on average they cover 1 %: so often does a photograph lose its only
+# lesion and keep its grade.
+HOLES = (1, 4)
+HOLE_SHARE = (0.04, 0.08)
+
 
 def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
     """Makes a function from (canvas (H, W, 3) RGB, seed) to a changed canvas of the same shape.
 
     Rotation by any angle and mirroring are safe: the disc is round and the grade has no orientation. Scale and
-    translation stay small, because the disc's radius is normalised and lesions count by their size.
+    translation stay small, because the disc's radius is normalised and lesions count by their size. Coarse dropout
+    (DeVries and Taylor 2017, "Cutout") blackens a few small squares, see `HOLE_SHARE`; black is also what lies
+    beside the disc. It comes last, so that neither blur nor JPEG marks the holes' rims.
+
+    Args:
+        params: How strong each change is; 0 and false switch one off.
     """
     steps: list[albumentations.BasicTransform] = []
     if params.rotation_deg or params.scale or params.translation:
@@ -46,6 +57,16 @@ def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
         steps.append(albumentations.GaussianBlur(sigma_limit=(0.3, 1.2), p=params.blur_probability))
     if params.jpeg_probability:
         steps.append(albumentations.ImageCompression(quality_range=(60, 95), p=params.jpeg_probability))
+    if params.coarse_dropout_probability:
+        steps.append(
+            albumentations.CoarseDropout(
+                num_holes_range=HOLES,
+                hole_height_range=HOLE_SHARE,
+                hole_width_range=HOLE_SHARE,
+                fill=0,
+                p=params.coarse_dropout_probability,
+            )
+        )
     pipeline = albumentations.Compose(steps)
 
     def augment(canvas: Pixels, seed: int) -> Pixels:

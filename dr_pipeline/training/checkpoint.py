@@ -3,6 +3,7 @@
 import io
 import pickle
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,17 @@ import torch
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.files import atomic_write
+from dr_pipeline.models.weights import write_tensors
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The best of the epochs that an interrupted training finished."""
+
+    path: Path
+    epoch: int
+    qwk: float
+    num_epochs: int
 
 
 class Checkpoint:
@@ -21,14 +33,19 @@ class Checkpoint:
 
     Attributes:
         path: The file.
+        history: Rows of the finished epochs, as saved or loaded last.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        self.path = folder / "last.pt"
+        self.path, self._best = folder / "last.pt", folder / "best.safetensors"
+        self.history: list[dict[str, Any]] = []
         self._key = key
 
     def save(self, state: dict[str, Any]) -> None:
         """Writes tensors and plain values; the former checkpoint survives a failure.
+
+        Args:
+            state: `history`, `best` (the epoch), `best_weights`, and what else is needed to go on.
 
         Raises:
             EnvironmentProblem: The disk is full or refuses to be written.
@@ -46,6 +63,7 @@ class Checkpoint:
                 where=str(self.path),
                 todo=f"free {2 * len(content) / 1e6:.0f} MB and start again: training goes on at the last saved epoch",
             ) from error
+        self.history = state["history"]
 
     def load(self) -> dict[str, Any] | None:
         """The state to go on from, or None where there is none for this key.
@@ -67,8 +85,23 @@ class Checkpoint:
         if not isinstance(state, dict) or state.get("key") != self._key:
             sys.stderr.write(f"{self.path}: of other parameters or data; training starts anew\n")
             return None
+        self.history = state["history"]
         return state
 
+    def keep_best(self) -> Kept | None:
+        """Writes the best epoch's weights beside the checkpoint, for who stops a training and wants them.
+
+        Returns:
+            What was written; None where no epoch is finished.
+        """
+        state = self.load()
+        if state is None:
+            return None
+        best = state["history"][state["best"]]
+        write_tensors(state["best_weights"], self._best)
+        return Kept(self._best, best["epoch"], best["validation_qwk"], len(state["history"]))
+
     def remove(self) -> None:
-        """Forgets it, once the training is whole."""
+        """Forgets it and the best weights beside it, once the training's outputs are written."""
         self.path.unlink(missing_ok=True)
+        self._best.unlink(missing_ok=True)

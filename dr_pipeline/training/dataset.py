@@ -1,19 +1,19 @@
-"""Canvases with grades as a torch data set, and the order in which they are seen."""
+"""Canvases with grades as a torch data set, and the batches in which a loop gets them."""
 
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
-from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.fundus.pixel_path import model_input
+from dr_pipeline.training.order import EpochBatches
 
 Pixels = NDArray[np.uint8]
 
@@ -22,8 +22,16 @@ MEMORY_BYTES = 4 << 30
 MAX_WORKERS = 256
 
 
-class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
-    """Model inputs (H, W, 3) uint8 and their grades, indexed by (epoch, position).
+class Canvases(Protocol):
+    """Where canvases are read, such as a CanvasStore."""
+
+    def read(self, image_id: str) -> Pixels:
+        """One canvas: (canvas_px, canvas_px, 3) RGB."""
+        ...
+
+
+class GradedCanvases(Dataset[tuple[Tensor, int]]):
+    """Model inputs (H, W, 3) uint8 and their positions, indexed by (epoch, position).
 
     The epoch is part of the index so that augmentation depends on (seed, epoch, position) alone: not on the
     worker, and not on what was drawn before. A run that resumes sees the same pictures as one that did not stop.
@@ -35,6 +43,13 @@ class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
         input_px: Side of the model's input.
         augment: From (canvas, seed) to a changed canvas; None leaves it as scoring will see it.
         seed: Of the augmentation.
+        targets: What is learnt: long (N,) grades or float (N, 5) distributions; None takes the grades.
+        teacher: Logits (N, 5) of the network to learn from; None for no teacher.
+
+    Attributes:
+        grades: long (N,).
+        targets: As given, or the grades.
+        teacher: As given.
 
     Raises:
         DataError: A canvas cannot be read; also when it is drawn. It names the photograph.
@@ -42,16 +57,20 @@ class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(
         self,
-        store: CanvasStore,
+        store: Canvases,
         image_ids: Sequence[str],
         grades: Sequence[int],
         *,
         input_px: int,
         augment: Callable[[Pixels, int], Pixels] | None,
         seed: int,
+        targets: Tensor | None = None,
+        teacher: Tensor | None = None,
     ) -> None:
         self._store, self._ids, self._input_px = store, list(image_ids), input_px
         self.grades = torch.tensor(list(grades), dtype=torch.long)
+        self.targets = self.grades if targets is None else targets
+        self.teacher = teacher
         self._augment, self._seed = augment, seed
         # [worker] = (process id, position begun last): shared, so that it outlives a worker that dies
         self._begun = torch.full((MAX_WORKERS, 2), -1, dtype=torch.long)
@@ -62,16 +81,16 @@ class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __getitem__(self, index: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: tuple[int, int]) -> tuple[Tensor, int]:
         epoch, position = index
         if (worker := get_worker_info()) is not None:
             self._begun[worker.id % MAX_WORKERS] = torch.tensor([os.getpid(), position])
         pixels = self._kept[position] if self._kept is not None else self._read(self._ids[position])
         if self._augment is not None:
             pixels = self._augment(pixels, derived_seed(self._seed, epoch, position))
-        return torch.from_numpy(np.ascontiguousarray(pixels)), self.grades[position]
+        return torch.from_numpy(np.ascontiguousarray(pixels)), position
 
-    def __getitems__(self, indices: list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]] | DataError:
+    def __getitems__(self, indices: list[tuple[int, int]]) -> list[tuple[Tensor, int]] | DataError:
         """The photographs of one batch, or why one cannot be read.
 
         The error is handed over as a value: raised in a loader process, torch would bury it in a traceback.
@@ -97,44 +116,28 @@ class GradedCanvases(Dataset[tuple[Tensor, Tensor]]):
             ) from error
 
 
-class EpochOrder(Sampler[tuple[int, int]]):
-    """All positions once per epoch, shuffled by (seed, epoch) or in order, as (epoch, position)."""
-
-    def __init__(self, num_photographs: int, *, shuffle: bool, seed: int) -> None:
-        self._num, self._shuffle, self._seed = num_photographs, shuffle, seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self._num
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self._num)
-        if self._shuffle:
-            np.random.default_rng([self._seed, self.epoch]).shuffle(order)
-        return iter([(self.epoch, int(position)) for position in order])
-
-
 class Batches:
-    """Batches of photographs (N, H, W, 3) uint8 and grades (N,), from this process or from loader processes.
+    """Batches of photographs (N, H, W, 3) uint8 and positions (N,), from this process or from loader processes.
 
     Args:
         data: The photographs.
-        order: Which photograph comes when.
-        batch_photographs: Photographs in a batch; the last may have fewer.
+        order: Which photographs make a batch, and when it comes.
         num_workers: Loader processes; 0 reads in this one.
-        drop_last: Leaves out a last batch that is not full.
 
     Raises:
         DataError: While iterating: a canvas cannot be read.
         EnvironmentProblem: While iterating: a loader process died; names the photograph it was at.
     """
 
-    def __init__(
-        self, data: GradedCanvases, order: EpochOrder, batch_photographs: int, num_workers: int, *, drop_last: bool
-    ) -> None:
+    def __init__(self, data: GradedCanvases, order: EpochBatches, num_workers: int) -> None:
         self._data = data
         self._loader: DataLoader[Any] = DataLoader(
-            data, batch_photographs, sampler=order, num_workers=num_workers, drop_last=drop_last, collate_fn=_collate
+            data,
+            batch_sampler=order,
+            num_workers=num_workers,
+            collate_fn=_collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=num_workers > 0,  # starting them takes longer than an epoch of a small data set
         )
 
     def __len__(self) -> int:
@@ -145,8 +148,8 @@ class Batches:
             for batch in self._loader:
                 if isinstance(batch, DataError):
                     raise batch
-                images, grades = batch
-                yield images, grades
+                images, positions = batch
+                yield images, positions
         except RuntimeError as error:
             # torch: "DataLoader worker (pid 7) is killed by signal: …", "DataLoader worker (pid(s) 7, 8) exited …"
             dead = re.match(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
@@ -160,18 +163,10 @@ class Batches:
             ) from error
 
 
-def _collate(items: list[tuple[Tensor, Tensor]] | DataError) -> Any:
+def _collate(items: list[tuple[Tensor, int]] | DataError) -> Any:
     return items if isinstance(items, DataError) else default_collate(items)
 
 
 def derived_seed(*parts: int) -> int:
     """One 32-bit seed from several numbers (NumPy's SeedSequence: well mixed, stable across platforms)."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-def class_weights(grades: Sequence[int], exponent: float, num_grades: int) -> Tensor:
-    """Weight n_g^-exponent of each grade, scaled to mean 1 over the photographs; an absent grade has weight 0."""
-    counts = np.bincount(np.asarray(grades), minlength=num_grades).astype(float)
-    raw = np.where(counts > 0, np.maximum(counts, 1) ** -exponent, 0.0)
-    scaled = raw * counts.sum() / (raw * counts).sum()
-    return torch.tensor(scaled, dtype=torch.float32)

@@ -9,19 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from dr_pipeline.errors import GateError
-from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
+from dr_pipeline.errors import DataError
+from dr_pipeline.models.factory import Grader
+from dr_pipeline.models.layers import freeze_statistics, parameter_groups, thaw
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
 from dr_pipeline.progress import progress
-from dr_pipeline.schema import GRADES, NUM_GRADES
+from dr_pipeline.training.balance import grade_weights
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.dataset import Batches, EpochOrder, GradedCanvases, class_weights
-from dr_pipeline.training.launch import check_trainable, memory_advice
+from dr_pipeline.training.dataset import Batches, GradedCanvases, derived_seed
+from dr_pipeline.training.guards import check_trainable, memory_advice, require_finite
+from dr_pipeline.training.launch import prepared, require_compiler
+from dr_pipeline.training.material import Material, parts_of
+from dr_pipeline.training.objectives import GradingLoss
+from dr_pipeline.training.order import EpochBatches
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
+from dr_pipeline.training.task import Task
+from dr_pipeline.training.validation import evaluate, evaluation_batch, share_buffers
 
 
 @dataclass(frozen=True)
@@ -48,152 +55,145 @@ class Trained:
 
 def fit(
     fabric: Fabric,
-    grader: nn.Module,
+    grader: Grader,
     training: GradedCanvases,
     validation: GradedCanvases,
     *,
     candidate: Candidate,
     params: Training,
+    seed: int,
     num_workers: int,
     checkpoint: Checkpoint,
     on_epoch: Callable[[Epoch], None],
+    take_best: bool,
 ) -> Trained:
     """Trains `grader` and returns the best epoch's averaged weights.
 
+    One process, several processes and accumulation give the same gradients, with four exceptions: batch normalisation
+    and the soft kappa go by the photographs that are computed at once, dropout and mixing are drawn by each process.
+
     Args:
-        fabric: Device and precision.
+        fabric: Device, precision and processes.
         grader: uint8 (N, H, W, 3) → logits (N, 5).
         training: Augmented photographs.
         validation: Photographs as scoring will see them; they choose the epoch.
-        candidate: Epochs, batch and learning rate.
+        candidate: The schedule, and how a batch fits into memory.
         params: What all candidates share.
+        seed: Of the order, dropout and mixing; each epoch starts from it anew, so that a resumed run is the same.
         num_workers: Loader processes; does not change what is learnt.
         checkpoint: Where to resume from, and to save each epoch.
-        on_epoch: Told of each finished epoch.
+        on_epoch: Told of each finished epoch, on the first process only.
+        take_best: Trains no further: takes the best epoch of the checkpoint.
 
     Raises:
-        ValueError: No epoch was asked for.
-        DataError: A validated grade has no photograph to learn from, or a canvas cannot be read.
-        ParamsError: The batch is too small for batch normalisation.
-        EnvironmentProblem: The memory or the disk is full, or a loader process died.
+        DataError: A validated grade has no photograph to learn from, a canvas cannot be read, or there is no finished
+            epoch to take the best of.
+        ParamsError: The batch is too small for batch normalisation, or the model cannot checkpoint gradients.
+        EnvironmentProblem: The memory or the disk is full, a loader process died, or nothing can be compiled here.
         GateError: The loss is no longer finite; the last good epoch stays in the checkpoint.
     """
-    batch = candidate.batch_photographs
-    check_trainable(grader, training.grades.tolist(), validation.grades.tolist(), batch)
-    order = EpochOrder(len(training), shuffle=True, seed=params.seed)
-    # a last batch of one photograph has no statistics for batch normalisation
-    loader = Batches(training, order, batch, num_workers, drop_last=len(training) % batch == 1)
-    plain_order = EpochOrder(len(validation), shuffle=False, seed=0)
-    validation_loader = Batches(validation, plain_order, 2 * batch, num_workers, drop_last=False)
+    rank, world_size, batch = fabric.global_rank, fabric.world_size, candidate.batch_photographs
+    num_parts = candidate.memory.accumulation
+    check_trainable(grader, training.grades.tolist(), validation.grades.tolist(), batch // (num_parts * world_size))
+    order = EpochBatches(
+        training.grades.tolist(), batch, shuffle=True, seed=seed, sampling=params.balance.sampling,
+        num_epochs=candidate.epochs, rank=rank, world_size=world_size,
+    )  # fmt: skip
+    loader = Batches(training, order, num_workers)
+    plain_order = EpochBatches(
+        validation.grades.tolist(), evaluation_batch(candidate), shuffle=False, seed=0, rank=rank, world_size=world_size
+    )
+    plain_loader = Batches(validation, plain_order, num_workers)
 
-    grader = grader.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(_decayed(grader, params.weight_decay), lr=candidate.learning_rate, fused=True)
-    model, optimizer = fabric.setup(grader, optimizer)
+    grader = prepared(fabric, grader, candidate)
+    groups = parameter_groups(
+        grader, learning_rate=candidate.learning_rate, weight_decay=params.weight_decay,
+        layer_decay=candidate.fine_tuning.layer_decay,
+    )  # fmt: skip
+    objective = GradingLoss(params.objective, grade_weights(training.grades.tolist(), params.balance))
+    task = Task(grader, objective, params.distillation)
+    if params.compile:
+        require_compiler(fabric.device)
+        task.compile()
+    fused = params.precision != "16-mixed" or None  # with that, Fabric could not clip; None is torch's next best
+    model, optimizer = fabric.setup(task, torch.optim.AdamW(groups, lr=candidate.learning_rate, fused=fused))
     average = AveragedModel(grader, multi_avg_fn=MovingAverage(params.ema_decay), use_buffers=True)
     num_steps = candidate.epochs * len(loader)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: warmup_cosine(step, num_steps=num_steps, warmup_share=params.warmup_share)
     )
-    weights = class_weights(training.grades.tolist(), params.class_weight_exponent, NUM_GRADES).to(fabric.device)
-    loss_function = nn.CrossEntropyLoss(weight=weights, label_smoothing=params.label_smoothing)
 
     resumable: dict[str, Any] = {"model": grader, "average": average, "optimizer": optimizer, "scheduler": scheduler}
+    resumable |= {"scaler": fabric.strategy.precision} if params.precision == "16-mixed" else {}
     history: list[Epoch] = []
     best: Epoch | None = None
     best_weights: dict[str, Tensor] = {}
-    if state := checkpoint.load():
+    if state := fabric.broadcast(checkpoint.load() if fabric.is_global_zero else None):
         for name, part in resumable.items():
             part.load_state_dict(state[name])
-        torch.set_rng_state(state["rng"])
         history = [Epoch(**row) for row in state["history"]]
         best, best_weights = history[state["best"]], state["best_weights"]
 
-    for epoch in range(len(history), candidate.epochs):
+    material = Material(training, params)
+    for epoch in range(len(history), len(history) if take_best else candidate.epochs):
         started, order.epoch = time.perf_counter(), epoch
+        torch.manual_seed(derived_seed(seed, epoch, rank))
         model.train()
+        thaw(grader, epoch=epoch, fine_tuning=candidate.fine_tuning)
+        freeze_statistics(grader)
         losses: list[float] = []
         num_seen = 0
-        for images, grades in progress(loader, label=f"epoch {epoch + 1}/{candidate.epochs}", total=len(loader)):
-            with memory_advice(fabric.device, candidate, len(grades)):
-                images, grades = fabric.to_device((images, grades))
-                loss = loss_function(model(images), grades)
-                fabric.backward(loss)
+        bar = progress(loader, label=f"epoch {epoch + 1}/{candidate.epochs}", total=len(loader))
+        for number, (images, positions) in enumerate(bar):
+            with memory_advice(fabric.device, candidate, math.ceil(len(images) / num_parts)):
+                whole = material.of(images, positions, seed=derived_seed(seed, epoch, number, rank))
+                whole = fabric.to_device(whole)
+                weight = fabric.all_reduce(objective.weight(whole.targets), reduce_op="sum")
+                total = torch.zeros_like(weight)
+                parts = parts_of(whole, num_parts, fewest=order.fewest(number))
+                for part in parts:
+                    with fabric.no_backward_sync(model, enabled=part is not parts[-1]):
+                        part_total = model(*part)
+                        fabric.backward(part_total * world_size / weight)  # gradients are averaged over processes
+                    total += part_total.detach()
                 fabric.clip_gradients(model, optimizer, max_norm=params.clip_norm, error_if_nonfinite=False)
-                losses.append(loss.item())
-                _require_finite(losses[-1], "loss", epoch, len(losses), optimizer, checkpoint)
+                losses.append((fabric.all_reduce(total, reduce_op="sum") / weight).item())
+                require_finite(losses[-1], "loss", epoch, len(losses), optimizer, checkpoint)
                 optimizer.step()
                 optimizer.zero_grad()
             scheduler.step()
             average.update_parameters(grader)
-            num_seen += len(grades)
+            num_seen += len(positions)
         train_seconds = time.perf_counter() - started
-        with memory_advice(fabric.device, candidate, 2 * batch):
-            validation_loss, qwk = evaluate(fabric, average, validation_loader, loss_function)
+        num_seen = int(fabric.all_reduce(torch.tensor(num_seen, device=fabric.device), reduce_op="sum"))
+        share_buffers(fabric, average)
+        with memory_advice(fabric.device, candidate, evaluation_batch(candidate)):
+            validation_loss, qwk = evaluate(fabric, average.module, plain_loader, validation.grades, objective)
         # a gradient that overflows in an epoch's last step shows here, before it would reach the checkpoint
-        _require_finite(validation_loss, "validation loss", epoch, len(losses), optimizer, checkpoint)
+        require_finite(validation_loss, "validation loss", epoch, len(losses), optimizer, checkpoint)
         row = Epoch(
             epoch=epoch,
             seconds=round(time.perf_counter() - started, 3),
             train_loss=round(float(np.mean(losses)), 6),
             validation_loss=round(validation_loss, 6),
             validation_qwk=round(qwk, 6),
-            learning_rate=optimizer.param_groups[0]["lr"],
+            learning_rate=max(group["lr"] for group in optimizer.param_groups),  # the classifier's
             images_per_s=round(num_seen / train_seconds, 1),
         )
         history.append(row)
         if best is None or row.validation_qwk >= best.validation_qwk:
             best = row
             best_weights = {name: value.detach().cpu().clone() for name, value in average.module.state_dict().items()}
-        checkpoint.save(
-            {name: part.state_dict() for name, part in resumable.items()}
-            | {"rng": torch.get_rng_state(), "history": [asdict(row) for row in history]}
-            | {"best": best.epoch, "best_weights": best_weights}
-        )
-        on_epoch(row)
+        if fabric.is_global_zero:
+            checkpoint.save(
+                {name: part.state_dict() for name, part in resumable.items()}
+                | {"history": [asdict(row) for row in history], "best": best.epoch, "best_weights": best_weights}
+            )
+            on_epoch(row)
     if best is None:
-        raise ValueError("a candidate trains at least one epoch")
-    return Trained(best_weights, best, tuple(history))
-
-
-@torch.inference_mode()
-def evaluate(fabric: Fabric, model: nn.Module, loader: Batches, loss_function: nn.Module) -> tuple[float, float]:
-    """Mean loss and QWK of the rounded expected grade over a loader's photographs.
-
-    The expected grade, not the most probable one: it is what the deployed decision cuts, and it uses the grades'
-    order. An undefined QWK (one grade only, all predicted alike, or a loss that is not finite) counts as 0.
-    """
-    model.eval()
-    expected, true, total = [], [], 0.0
-    levels = torch.tensor(GRADES, dtype=torch.float32, device=fabric.device)
-    for images, grades in loader:
-        images, grades = fabric.to_device((images, grades))
-        with fabric.autocast():
-            logits = model(images).float()
-        total += loss_function(logits, grades).item() * len(grades)
-        expected.append((logits.softmax(1) * levels).sum(1).cpu())
-        true.append(grades.cpu())
-    if not math.isfinite(total):  # such logits round to no grade
-        return total, 0.0
-    predicted = torch.cat(expected).round().long().numpy()
-    qwk = quadratic_weighted_kappa(torch.cat(true).numpy(), predicted)
-    return total / len(predicted), 0.0 if math.isnan(qwk) else qwk
-
-
-def _require_finite(loss: float, name: str, epoch: int, step: int, optimizer: Any, checkpoint: Checkpoint) -> None:
-    if not math.isfinite(loss):
-        kept = f"{checkpoint.path} keeps the last good weights, of epoch {epoch}"
-        rate = optimizer.param_groups[0]["lr"]
-        raise GateError(
-            f"the {name} is {loss} at epoch {epoch + 1}, step {step}, learning rate {rate:.3g}",
-            where=kept if epoch else "no epoch is finished",
-            todo="lower the candidate's learning_rate in params.yaml, to a tenth for a start",
+        raise DataError(
+            "no epoch is finished",
+            where=str(checkpoint.path),
+            todo="train without --take-best, or lower the candidate's ensemble.seeds to the members that were trained",
         )
-
-
-def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels only, not for biases and normalisation (Loshchilov & Hutter; timm)."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    return Trained(best_weights, best, tuple(history))

@@ -5,8 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr_pipeline.audit.clusters import components, hashes_to_compare, identical_groups, same_pictures
+from dr_pipeline.audit.clusters import hashes_to_compare, identical_groups, same_pictures
 from dr_pipeline.audit.near_duplicates import NearDuplicate
+from dr_pipeline.components import components
 from tests.audit.audit_tables import PLANTED, evidence_of
 
 PAIR = NearDuplicate("a", "b", 3, 0.99, 0)

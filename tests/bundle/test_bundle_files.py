@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.bundle.golden import Golden, draw_disc, make_golden
-from dr_pipeline.bundle.layout import CARD, CONTENT, GOLDEN, METADATA, MODEL, SUMS, sums_text
+from dr_pipeline.bundle.layout import CARD, CONTENT, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, sums_text
 from dr_pipeline.bundle.metadata import identify
-from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.bundle.read import read_bundle, verify_weights
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.errors import BundleError
@@ -72,7 +72,14 @@ def test_a_changed_byte_is_found_and_named(bundle, name, where):
     data[{"first": 0, "middle": len(data) // 2, "last": -1}[where]] ^= 1
     (bundle / name).write_bytes(data)
     with pytest.raises(BundleError, match=rf"{name} was altered"):
-        read_bundle(bundle, threads=1)
+        verify_weights(bundle) if name == WEIGHTS else read_bundle(bundle, threads=1)
+
+
+def test_scoring_does_not_read_the_weights_of_training(bundle):
+    (bundle / WEIGHTS).write_bytes(b"")
+    read_bundle(bundle, threads=1)
+    with pytest.raises(BundleError, match="was altered"):
+        verify_weights(bundle)
 
 
 @given(st.data())
@@ -83,8 +90,9 @@ def test_any_changed_byte_of_the_sums_is_found(bundle, data):
     other = data.draw(st.integers(0, 255).filter(lambda value: value != whole[at]))
     (bundle / SUMS).write_bytes(whole[:at] + bytes([other]) + whole[at + 1 :])
     try:
-        with pytest.raises(BundleError):
+        with pytest.raises(BundleError):  # noqa: PT012 (the weights' line is read by verify alone)
             read_bundle(bundle, threads=1)
+            verify_weights(bundle)
     finally:
         (bundle / SUMS).write_bytes(whole)
 
@@ -138,8 +146,15 @@ def test_a_file_or_nothing_is_no_bundle(tmp_path):
 
 
 def test_another_schema_version_is_refused(bundle):
-    _change_metadata(bundle, lambda metadata: metadata.update(schema_version=2))
-    with pytest.raises(BundleError, match="schema_version 2"):
+    _change_metadata(bundle, lambda metadata: metadata.update(schema_version=3))
+    with pytest.raises(BundleError, match="schema_version 3"):
+        read_bundle(bundle, threads=1)
+
+
+def test_a_bundle_of_before_there_were_weights_is_to_be_remade(bundle):
+    _change_metadata(bundle, lambda metadata: metadata.update(schema_version=1))
+    (bundle / WEIGHTS).unlink()
+    with pytest.raises(BundleError, match=r"schema_version 1.*reads 2[\s\S]*remake it with `dvc repro package`"):
         read_bundle(bundle, threads=1)
 
 
@@ -283,6 +298,6 @@ def test_writing_replaces_a_bundle_but_nothing_else(bundle, tmp_path):
     (precious / "thesis.txt").touch()
     golden = make_golden(OnnxModel(other, threads=1), DECISION)
     with pytest.raises(BundleError, match="no bundle"):
-        write_bundle(precious, model=other, metadata=metadata_of(other), golden=golden)
+        write_bundle(precious, model=other, weights=b"", metadata=metadata_of(other), golden=golden)
     assert [path.name for path in precious.iterdir()] == ["thesis.txt"]
     assert not list(tmp_path.glob(".*.part"))

@@ -16,6 +16,7 @@ OUTPUT_NEUTRAL = {
     "dr_pipeline/cli.py": "passes arguments on; the arguments stand in the stage's cmd, which DVC tracks",
     "dr_pipeline/errors.py": "sentences for a stage that fails, and a failed stage has no outputs",
     "dr_pipeline/progress.py": "draws on standard error",
+    "dr_pipeline/evaluation/progress_picture.py": "draws an unfinished training into the scratch folder",
     "dr_pipeline/stages/outcome.py": "what is printed at the end",
     "dr_pipeline/tracking/": "a view of the files, never read by a stage",
 }
@@ -30,9 +31,14 @@ def closure(module: Path) -> set[str]:
         if path in found:
             continue
         found.add(path)
-        waiting += _imported(path)
+        if not _is_neutral(path):  # what only a neutral module needs cannot reach an output either
+            waiting += _imported(path)
     names = {path.relative_to(REPOSITORY).as_posix() for path in found if _has_code(path)}
-    return {name for name in names if not name.startswith(tuple(OUTPUT_NEUTRAL))}
+    return {name for name in names if not _is_neutral(REPOSITORY / name)}
+
+
+def _is_neutral(path: Path) -> bool:
+    return path.relative_to(REPOSITORY).as_posix().startswith(tuple(OUTPUT_NEUTRAL))
 
 
 def verb_of(command: str) -> str:

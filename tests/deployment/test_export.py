@@ -8,28 +8,25 @@ import pytest
 import torch
 
 from dr_pipeline.bundle.session import OnnxModel
-from dr_pipeline.deployment.export import export_onnx
+from dr_pipeline.deployment.members import read_members
 from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE, Parity, compare, require
 from dr_pipeline.errors import GateError
-from dr_pipeline.models.factory import create_grader
+from tests.deployment.trained_folds import pixels
 
 
-def test_pixels_in_logits_out_any_batch(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    grader = create_grader("mobilenetv3_small_050", input_px=64, drop_rate=0.0, drop_path_rate=0.0).eval()
-    path = tmp_path / "model.onnx"
-    export_onnx(grader, input_px=64, path=path)
+def test_pixels_in_logits_out_any_batch(single: Path) -> None:
+    (member,) = read_members(single / "models", fold=0, folds=(0,)).all
+    path = single / "export" / "model.onnx"
     model = onnx.load(path)
     assert [item.name for item in model.graph.input] == ["image"]
     assert [item.name for item in model.graph.output] == ["logits", "probabilities"]
     assert b".py" not in path.read_bytes()  # the exporter notes source lines, with the machine's paths
     onnx.checker.check_model(model, full_check=True)
-    exported = OnnxModel(path, threads=1)
+    shipped = OnnxModel(path, threads=1)
     for batch in (1, 2, 5):
-        pixels = np.random.default_rng(batch).integers(0, 256, (batch, 64, 64, 3), dtype=np.uint8)
         with torch.inference_mode():
-            reference = grader(torch.from_numpy(pixels)).numpy()
-        parity = compare(reference, exported.logits(pixels))
+            reference = member.grader(torch.from_numpy(pixels(batch))).numpy()
+        parity = compare(reference, shipped.logits(pixels(batch)))
         assert parity.n == batch
         require(parity, where="test")
 

@@ -15,7 +15,7 @@ from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.deployment.selection import RULE, Entrant, Limits, Verdict, select
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
-from tests.bundle_factory import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, export_json, onnx_model
+from tests.bundle_factory import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, WEIGHTS, export_json, onnx_model
 
 SYNTHETIC = Path(dr_pipeline.__file__).parent / "recipes" / "synthetic.yaml"
 LIMITS = Limits(("efficientnet",), latency_budget_ms=50.0, referable_sensitivity_floor=0.8)
@@ -180,9 +180,11 @@ def stage(tmp_path):
         write_json(tmp_path / "validation" / name / "decision.json", DECISION.to_dict())
         (tmp_path / "exports" / name).mkdir(parents=True)
         (tmp_path / "exports" / name / "model.onnx").write_bytes(model)
+        (tmp_path / "exports" / name / "weights.safetensors").write_bytes(WEIGHTS)
         write_json(tmp_path / "exports" / name / "export.json", export_json(model, candidate=name))
         low = 0.97 if name == "big" else 0.93
         figures = {"qwk": _figure(low), "referable_sensitivity": FIGURE, "confusion": [[1]], "research_use": "x"}
+        figures |= {"two_eye_fusion": {"n": 40, "qwk": FIGURE}} if name == "big" else {}
         write_json(tmp_path / "reports" / "validation" / f"{name}.json", {"validation": {name: figures}})
         times = LATENCY | {"p95_ms": 20.0 if name == "big" else 10.0}
         write_json(tmp_path / "reports" / "latency" / f"{name}.json", {"latency": {name: times}})
@@ -231,6 +233,9 @@ def test_the_stage_writes_choice_and_table(stage, capsys):
     table = {entry["candidate"]: entry for entry in selection["candidates"]}
     assert table["big"]["verdict"] == "not deployable"
     assert "over the budget of 15 ms" in table["big"]["reasons"][0]
+    assert table["big"]["two_eye_fusion"]["n"] == 40
+    assert table["small"]["two_eye_fusion"] is None
+    assert table["small"]["ensemble"]["views"] == ["identity"]
     assert "chosen small" in capsys.readouterr().out
     _set_budget(stage, 100.0)
     assert _select(stage) == 0
@@ -287,9 +292,10 @@ def test_parts_that_do_not_belong_together_are_not_packed(stage, capsys, change,
     assert not (stage / "release").exists()
 
 
-def test_another_model_than_the_exported_one_is_not_packed(stage, capsys):
+@pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors"])
+def test_another_model_than_the_exported_one_is_not_packed(stage, capsys, name):
     assert _select(stage) == 0
-    (stage / "exports" / "small" / "model.onnx").write_bytes(onnx_model(seed=9))
+    (stage / "exports" / "small" / name).write_bytes(onnx_model(seed=9))
     assert _package(stage) == 2
     assert "not the file" in capsys.readouterr().err
 

@@ -13,6 +13,13 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+PLAIN = {
+    "network": {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"},
+    "fine_tuning": {"layer_decay": 1.0, "frozen_epochs": 0, "thaw_epochs": 0},
+    "memory": {"accumulation": 1, "gradient_checkpointing": False},
+    "ensemble": {"seeds": 1, "folds": False, "combine": "mean", "views": ["identity"]},
+}
+
 # Small enough for two cores and two minutes; every stage runs as it does on real data.
 SMALL = {
     "phantom": {
@@ -43,6 +50,7 @@ SMALL = {
             "learning_rate": 0.002,
             "drop_rate": 0.0,
             "drop_path_rate": 0.0,
+            **PLAIN,
         },
         "small": {
             "model": "mobilenetv3_small_050",
@@ -53,6 +61,9 @@ SMALL = {
             "learning_rate": 0.002,
             "drop_rate": 0.0,
             "drop_path_rate": 0.0,
+            **PLAIN,
+            # its way through train, export, selection and the bundle is the same as of one network
+            "ensemble": {"seeds": 2, "folds": False, "combine": "mean", "views": ["identity", "mirror"]},
         },
     },
     "latency": {"warmup_photographs": 2, "num_photographs": 10, "threads": 1},

@@ -8,6 +8,7 @@ from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.evaluation.baselines import baselines
 from dr_pipeline.evaluation.figures import all_and_gradable
 from dr_pipeline.evaluation.graded import Graded
+from dr_pipeline.evaluation.layers import Layer, Layers
 from dr_pipeline.evaluation.sources import Sources
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import GRADES
@@ -23,6 +24,7 @@ PARAMS = Evaluation(
     bootstrap_replicates=100,
     bootstrap_seed=1,
     confidence=0.95,
+    two_eye_fusion=False,
 )
 
 
@@ -57,6 +59,20 @@ def history(epochs: int, best: float) -> list[dict[str, float]]:
         }
         for epoch in range(epochs)
     ]
+
+
+def layers(dead: int) -> Layers:
+    """Four layers; after training the second one has `dead` dead channels."""
+
+    def four(dead: int, shift: float) -> list[Layer]:
+        return [
+            Layer("backbone.bn1", "BatchNorm2d", 16, 0, shift),
+            Layer("backbone.<act1>", "ReLU", 16, dead, None),
+            Layer("backbone.bn2", "BatchNorm2d", 32, 0, shift / 3),
+            Layer("backbone.act2", "ReLU", 32, 0, None),
+        ]
+
+    return {"before": four(0, 1.5), "after": four(dead, 0.3)}
 
 
 def latency(p50_ms: float) -> dict[str, Any]:
@@ -130,6 +146,7 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
             "test": rejected(124),
         },
         training={"lite0-0": training, "b0-0": training},
+        layers={"lite0-0": layers(dead=3), "b0-0": layers(dead=0)},
         histories={"lite0-0": history(8, 0.85), "b0-0": history(8, 0.8)},
         validation=validation,
         latency={"lite0": latency(14.0), "b0": latency(21.0)},

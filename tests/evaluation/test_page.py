@@ -127,3 +127,19 @@ def test_quoted_figures_carry_interval_and_n() -> None:
     assert quoted({"value": 0.8314, "low": 0.78, "high": 0.8821, "n": 120}) == "0.831 [0.780–0.882], n = 120"
     alone = {"value": 0.5, "low": None, "high": None, "n": 2, "note": "no interval: too few groups"}
     assert quoted(alone) == "0.500, no interval: too few groups (n = 2)"
+
+
+def test_layers_are_told_before_and_after_and_escaped(page: str) -> None:
+    rows = re.findall(r"<tr><td>lite0-0</td>(.*?)</tr>", page)
+    assert len(rows) == 2
+    assert "0 of 96" in rows[0]
+    assert "1.50" in rows[0]
+    assert "3 of 96" in rows[1]
+    assert "<code>backbone.&lt;act1&gt;</code> (ReLU) 3 of 16" in rows[1]
+    assert "<act1>" not in page
+
+
+def test_networks_without_batch_norm_have_no_shift() -> None:
+    shown = sources()
+    plain = {when: [layer for layer in found if layer.shift is None] for when, found in shown.layers["b0-0"].items()}
+    assert "no BatchNorm" in page_of(replace(shown, layers={"b0-0": plain}))

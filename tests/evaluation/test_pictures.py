@@ -33,7 +33,7 @@ def test_the_same_figures_give_the_same_bytes() -> None:
         }
 
     first = digests()
-    assert set(first) == {"histogram", "confusion", "reliability", "pareto", "training", "roc", "rejection"}
+    assert set(first) == {"histogram", "confusion", "reliability", "pareto", "training", "layers", "roc", "rejection"}
     assert digests() == first
 
 

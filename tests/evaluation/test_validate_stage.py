@@ -94,7 +94,8 @@ def opening_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch, **fitted_on
     monkeypatch.setattr(bundle_factory, "DECISION", decision)
     thresholds = replace(bundle_factory.GRADABILITY, fitted_on={"splits_sha256": sha256_file(folder / "splits.csv")})
     monkeypatch.setattr(bundle_factory, "GRADABILITY", thresholds)
-    bundle_factory.make_bundle(folder / "release")
+    validation = read_json(folder / "validation.json")["validation"]["tiny"]
+    bundle_factory.make_bundle(folder / "release", validation=validation)
     return argparse.Namespace(
         params=folder / "params.yaml",
         bundle=folder / "release",
@@ -130,6 +131,16 @@ def test_validate_writes_figures_decision_and_rows(workplace: Path) -> None:
     for row in rows:
         confusion[int(row["grade"]), int(row["predicted"])] += 1
     assert confusion.tolist() == report["confusion"]
+
+
+def test_no_figures_of_both_eyes_where_params_ask_for_none(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = workplace / "params.yaml"
+    path.write_text(path.read_text().replace("two_eye_fusion: true", "two_eye_fusion: false"))
+    validate.run(validate_arguments(workplace))
+    assert "two_eye_fusion" not in read_json(workplace / "validation.json")["validation"]["tiny"]
+    args = opening_arguments(workplace, monkeypatch)
+    test_stage.run(args)
+    assert "two_eye_fusion" not in read_json(args.report)["test"]
 
 
 def test_validate_twice_gives_the_same_bytes(workplace: Path) -> None:
@@ -172,6 +183,10 @@ def test_test_grades_with_the_bundle_and_counts_openings(workplace: Path, monkey
     report = json.loads(args.report.read_text())["test"]
     assert (report["n"], report["openings"]) == (60, 1)
     assert report["baselines"]["majority_grade"]["qwk"]["value"] == 0
+    fusion = read_json(workplace / "validation.json")["validation"]["tiny"]["two_eye_fusion"]
+    assert report["two_eye_fusion"]["weight"] == fusion["weight"]
+    ungradable = sum(row["status"] == "ungradable" for row in read_csv(args.predictions))
+    assert report["two_eye_fusion"]["n"] == 60 - 2 * ungradable < 60
     assert report["baselines"]["other_photograph_of_patient"]["qwk"]["value"] == 1
     assert "opening 1" in outcome.headline
     rows = read_csv(args.predictions, version=1)

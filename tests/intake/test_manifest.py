@@ -32,7 +32,11 @@ def run(root: Path, out: Path, adapter: str = "aptos2019") -> tuple[list[dict[st
     (out / "params.yaml").write_text(yaml.safe_dump(params))
     intake.run(
         argparse.Namespace(
-            params=out / "params.yaml", root=root, manifest=out / "manifest.csv", report=out / "intake.json"
+            params=out / "params.yaml",
+            root=root,
+            manifest=out / "manifest.csv",
+            readings=out / "readings.csv",
+            report=out / "intake.json",
         )
     )
     rows = read_csv(out / "manifest.csv", MANIFEST_COLUMNS, version=MANIFEST_VERSION)
@@ -186,7 +190,7 @@ def test_the_command_line_says_one_message_and_no_traceback(tmp_path: Path, caps
     params["dataset"]["adapter"] = "aptos2019"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     root = aptos(tmp_path / "data", ["a,0", "b,9"], ["a.png", "b.png"])
-    paths = {"params": "params.yaml", "manifest": "manifest.csv", "report": "intake.json"}
+    paths = {"params": "params.yaml", "manifest": "manifest.csv", "readings": "readings.csv", "report": "intake.json"}
     arguments = [word for name, path in paths.items() for word in (f"--{name}", str(tmp_path / path))]
     code = main(["intake", "--root", str(root), *arguments])
     error = capsys.readouterr().err

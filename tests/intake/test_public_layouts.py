@@ -277,7 +277,7 @@ def test_each_recipe_reads_its_layout_to_a_manifest(tmp_path: Path, name: str) -
     recipe = Path(catalogue.__file__).parent / f"{name}.yaml"
     manifest, report = tmp_path / "manifest.csv", tmp_path / "intake.json"
     paths = [f"--params={recipe}", f"--root={root}", f"--manifest={manifest}", f"--report={report}"]
-    assert main(["intake", *paths]) == 0
+    assert main(["intake", *paths, f"--readings={tmp_path / 'readings.csv'}"]) == 0
     rows = read_csv(manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
     assert len(rows) == read_json(report)["photographs"] > 0
     assert {row["source"] for row in rows} == {name}

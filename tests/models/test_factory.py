@@ -54,3 +54,8 @@ def test_an_unknown_model_is_an_error_with_the_closest_names() -> None:
 def test_the_parameter_count_is_timms() -> None:
     grader = create_grader("tf_efficientnet_lite0", input_px=32, drop_rate=0.0, drop_path_rate=0.0)
     assert num_parameters(grader) == num_parameters(timm.create_model("tf_efficientnet_lite0", num_classes=5))
+
+
+def test_an_argument_that_the_network_does_not_take_is_an_error() -> None:
+    with pytest.raises(ParamsError, match="drop_path_rate"):
+        create_grader("legacy_xception", input_px=32, drop_rate=0.0, drop_path_rate=0.1)

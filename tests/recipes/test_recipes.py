@@ -1,6 +1,7 @@
 """Every shipped recipe is valid, and the command loses nothing of the user's."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,7 +10,7 @@ import yaml
 
 from dr_pipeline.commands import recipe
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.files import sha256_bytes
+from dr_pipeline.files import sha256_bytes, sha256_file
 from dr_pipeline.intake.catalogue import ADAPTER_LINES, NOT_TRIED
 from dr_pipeline.params.dataset import Dataset
 from dr_pipeline.recipes import catalogue
@@ -85,7 +86,7 @@ def test_aptos2019_is_the_case_study_with_our_efficientnets_beside_it() -> None:
     }
     assert {c["model"] for c in candidates.values()} >= {"tf_efficientnet_lite0", "efficientnet_b0"}
     assert document["split"]["test_share"] == 0.1
-    assert document["training"]["class_weight_exponent"] > 0
+    assert document["training"]["balance"]["exponent"] > 0
     assert document["deployment"]["families"] == ["efficientnet"]
 
 
@@ -130,6 +131,19 @@ def test_weights_from_a_file_go_to_the_marked_candidate_only(tmp_path: Path, cli
     assert weights.pop("lite0") == f"file:{tmp_path}/data/weights#{sha256_bytes(b'w')}"
     assert set(weights.values()) <= {"timm"}
     assert (tmp_path / "data" / "weights").read_bytes() == b"w"
+
+
+def test_weights_in_shards_are_hashed_with_their_index(tmp_path: Path, clinic: Path) -> None:
+    store, shard = tmp_path / "store", "tf_efficientnet_lite0-00001-of-00001.safetensors"
+    store.mkdir()
+    (store / shard).write_bytes(b"w")
+    index = store / "tf_efficientnet_lite0.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"conv_stem.weight": shard}}))
+    wanted = sha256_bytes("".join(f"{sha256_file(path)}  {path.name}\n" for path in (index, store / shard)).encode())
+    for given in (store, index):
+        run(tmp_path, "idrid", root=clinic, weights=given)
+        _, _, digest = written(tmp_path)["candidates"]["lite0"]["weights"].partition("#")
+        assert digest == wanted
 
 
 def test_weights_from_a_folder_are_the_one_file_of_that_model(tmp_path: Path, clinic: Path) -> None:

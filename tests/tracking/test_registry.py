@@ -19,6 +19,7 @@ from dr_pipeline.tracking.layout import Layout
 from dr_pipeline.tracking.registry import MODEL_NAME, register
 from dr_pipeline.tracking.run import tracked
 from dr_pipeline.tracking.store import Store
+from tests.bundle_factory import ENSEMBLE
 from tests.tracking.repository import Repository, figure
 
 INPUT_PX = 32
@@ -63,7 +64,10 @@ def pack(out: Path, gain: float = 0.02) -> str:
         "family": "colour",
         "parameters": 15,
         "input_px": INPUT_PX,
+        "network": {},
+        "loss": "cross_entropy",
         "weights": "none",
+        "ensemble": ENSEMBLE,
         "candidate": "lite0",
         "fold": 0,
         "parity": {"n": 1},
@@ -82,7 +86,8 @@ def pack(out: Path, gain: float = 0.02) -> str:
         latency=latency,
         versions=dict.fromkeys(PACKAGES, "1"),
     )
-    write_bundle(out, model=model, metadata=metadata, golden=make_golden(OnnxModel(model, threads=1), decision))
+    golden = make_golden(OnnxModel(model, threads=1), decision)
+    write_bundle(out, model=model, weights=b"", metadata=metadata, golden=golden)
     return str(read_json(out / "metadata.json")["bundle_id"])
 
 

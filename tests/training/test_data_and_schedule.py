@@ -1,4 +1,4 @@
-"""What the loop is fed: order, augmentation, class weights, learning rate, averaging."""
+"""What the loop is fed: photographs, augmentation, learning rate, averaging."""
 
 import itertools
 import os
@@ -8,22 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.optim.swa_utils import AveragedModel
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.params.load import load_section
 from dr_pipeline.params.training import Augmentation, Training
 from dr_pipeline.training.augment import augmenter
-from dr_pipeline.training.dataset import Batches, EpochOrder, GradedCanvases, class_weights, derived_seed
+from dr_pipeline.training.dataset import Batches, GradedCanvases, derived_seed
+from dr_pipeline.training.order import EpochBatches
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 AUGMENTATION = load_section(REPOSITORY / "params.yaml", "training", Training).augmentation
 ALL_OFF = Augmentation(
     rotation_deg=0.0, flip=False, scale=0.0, translation=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0,
-    blur_probability=0.0, jpeg_probability=0.0,
+    blur_probability=0.0, jpeg_probability=0.0, coarse_dropout_probability=0.0,
 )  # fmt: skip
 
 
@@ -36,7 +35,7 @@ class Store:
 
 def data(*, augment: bool) -> GradedCanvases:
     return GradedCanvases(
-        Store(),  # type: ignore[arg-type]
+        Store(),
         [str(number) for number in range(6)],
         [0, 1, 2, 3, 4, 0],
         input_px=32,
@@ -56,9 +55,9 @@ def test_a_photograph_depends_on_seed_epoch_and_position_alone() -> None:
 def test_without_augmentation_the_model_sees_what_scoring_sees() -> None:
     from dr_pipeline.fundus.pixel_path import model_input
 
-    image, grade = data(augment=False)[9, 4]
+    image, position = data(augment=False)[9, 4]
     assert torch.equal(image, torch.from_numpy(model_input(Store().read("4"), 32)))
-    assert grade == 4
+    assert position == 4
 
 
 def test_augmentation_keeps_shape_type_and_can_be_off() -> None:
@@ -91,29 +90,6 @@ def test_augmentation_never_loses_the_disc() -> None:
     assert min(shares) > 0.8
 
 
-def test_an_epoch_has_each_photograph_once_in_an_order_of_its_own() -> None:
-    order = EpochOrder(50, shuffle=True, seed=1)
-    first = list(order)
-    order.epoch = 1
-    second = list(order)
-    assert sorted(position for _, position in first) == list(range(50))
-    assert {epoch for epoch, _ in second} == {1}
-    assert [p for _, p in first] != [p for _, p in second]
-    order.epoch = 0
-    assert list(order) == first
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=200), st.floats(0, 1))
-def test_class_weights_have_mean_one_and_follow_the_exponent(grades: list[int], exponent: float) -> None:
-    weights = class_weights(grades, exponent, 5).numpy()
-    counts = np.bincount(grades, minlength=5)
-    assert np.isclose((weights * counts).sum() / counts.sum(), 1.0, atol=1e-5)
-    assert (weights[counts == 0] == 0).all()
-    present = np.flatnonzero(counts)
-    ratio = weights[present] / weights[present[0]]
-    assert np.allclose(ratio, (counts[present] / counts[present[0]]) ** -exponent, rtol=1e-4)
-
-
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
     rates = [warmup_cosine(step, num_steps=100, warmup_share=0.1) for step in range(100)]
     assert np.allclose(rates[:10], np.linspace(0.1, 1.0, 10))
@@ -133,6 +109,10 @@ def test_the_average_forgets_its_random_start() -> None:
 
 def test_derived_seeds_differ() -> None:
     assert len({derived_seed(1, epoch, position) for epoch in range(20) for position in range(50)}) == 1000
+
+
+def in_order(batch: int) -> EpochBatches:
+    return EpochBatches([0] * 6, batch, shuffle=False, seed=0)
 
 
 class Broken(Store):
@@ -155,13 +135,13 @@ def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> GradedCanvases:
     monkeypatch.setattr("dr_pipeline.training.dataset.MEMORY_BYTES", 0)  # each is read when it is drawn
     ids = [str(number) for number in range(6)]
     store = Broken(fault)
-    return GradedCanvases(store, ids, [0] * 6, input_px=32, augment=None, seed=5)  # type: ignore[arg-type]
+    return GradedCanvases(store, ids, [0] * 6, input_px=32, augment=None, seed=5)
 
 
 @pytest.mark.parametrize("fault", ["damaged", "disk"])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_canvas_that_cannot_be_read_is_named(fault: str, num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = Batches(broken(fault, monkeypatch), EpochOrder(6, shuffle=False, seed=0), 2, num_workers, drop_last=False)
+    batches = Batches(broken(fault, monkeypatch), in_order(2), num_workers)
     stream = iter(batches)
     assert len(next(stream)[1]) == 2
     with pytest.raises(DataError, match="the canvas of '3' cannot be read") as raised:
@@ -172,15 +152,14 @@ def test_a_canvas_that_cannot_be_read_is_named(fault: str, num_workers: int, mon
 
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_loader_process_that_dies_names_its_photograph(num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = Batches(
-        broken("deadly", monkeypatch), EpochOrder(6, shuffle=False, seed=0), 2, num_workers, drop_last=False
-    )
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)  # not 5 s
+    batches = Batches(broken("deadly", monkeypatch), in_order(2), num_workers)
     with pytest.raises(EnvironmentProblem, match="a loader process died") as raised:
         list(batches)
     assert raised.value.where == "photograph '3'"
 
 
 def test_batches_hold_every_photograph_once_the_last_one_short() -> None:
-    batches = Batches(data(augment=False), EpochOrder(6, shuffle=False, seed=0), 4, 0, drop_last=False)
+    batches = Batches(data(augment=False), in_order(4), 0)
     assert len(batches) == 2
-    assert [grades.tolist() for _, grades in batches] == [[0, 1, 2, 3], [4, 0]]
+    assert [positions.tolist() for _, positions in batches] == [[0, 1, 2, 3], [4, 5]]

@@ -2,6 +2,8 @@
 
 Where `dataset.folder.name_pattern` is set, the paths tell patient, eye, visit, field and site; what the table says
 goes first, and paths that the pattern does not fit are listed.
+
+Where `dataset.folder.columns.grader` names a column, a photograph may have a row per grader, see `readings.py`.
 """
 
 from dataclasses import replace

@@ -1,0 +1,161 @@
+"""One training by the project's own loop, in a process of its own; prints its figures as one line of JSON.
+
+    python -m benchmarks.training_ours JOB.json
+
+A helper of benchmarks.training, which writes the job. The photographs come from canvases. `cached` puts the first
+epoch's batches back in place of the loader in all later epochs: the rate without any loading, by the same loop.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.training_machine import BusyGpu, peak_memory_gib
+
+# A candidate as the recipes have it, but for what a job sets.
+_PLAIN: dict[str, Any] = {
+    "weights": "none",
+    "learning_rate": 0.001,
+    "drop_rate": 0.0,
+    "drop_path_rate": 0.0,
+    "network": {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"},
+    "fine_tuning": {"layer_decay": 1.0, "frozen_epochs": 0, "thaw_epochs": 0},
+    "memory": {"accumulation": 1, "gradient_checkpointing": False},
+    "ensemble": {"seeds": 1, "folds": False, "combine": "mean", "views": ["identity"]},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        params: params.yaml; its section `training` says what is minimised and how.
+        canvases: Folder that `preprocess` wrote.
+        splits: Table that `split` wrote.
+        image_ids: To learn from.
+        validation_ids: A few, since an epoch ends with validation.
+        model: A timm name.
+        input_px: Side of the input.
+        batch: Photographs.
+        epochs: The first is a warm-up and is not counted.
+        precision: As in params.yaml.
+        augment: As params.yaml says; else the canvases as they are.
+        cached: Reuses the first epoch's batches, without a loader.
+        compile: torch.compile.
+    """
+
+    params: str
+    canvases: str
+    splits: str
+    image_ids: list[str]
+    validation_ids: list[str]
+    model: str
+    input_px: int
+    batch: int
+    epochs: int
+    precision: str
+    augment: bool
+    cached: bool
+    compile: bool
+
+
+def training_params(job: Job) -> Any:
+    """The section `training` of the job's params.yaml with the job's own settings."""
+    from dr_pipeline.params.load import load_section, validate
+    from dr_pipeline.params.training import Training
+
+    section = load_section(Path(job.params), "training", Training).model_dump(mode="json")
+    if not job.augment:
+        section["augmentation"] = {name: type(value)(0) for name, value in section["augmentation"].items()}
+    section |= {"precision": job.precision, "compile": job.compile}
+    return validate(section, Training, where=f"{job.params}, training")
+
+
+def candidate(job: Job) -> Any:
+    """The job as a candidate."""
+    from dr_pipeline.params.candidate import Candidate
+    from dr_pipeline.params.load import validate
+
+    own = {"model": job.model, "input_px": job.input_px, "epochs": job.epochs, "batch_photographs": job.batch}
+    return validate(_PLAIN | own, Candidate, where="the benchmark's job")
+
+
+def keep_batches() -> None:
+    """From here on the loop's loader gives the first epoch's batches again and again, on the device that computes."""
+    import torch
+
+    from dr_pipeline.training import loop
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    class KeptBatches(loop.Batches):
+        _kept: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+
+        def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            if self._kept is None:
+                self._kept = [(images.to(device), positions) for images, positions in super().__iter__()]
+            return iter(self._kept)
+
+    loop.Batches = KeptBatches  # type: ignore[misc]
+
+
+def train(job: Job, scratch: Path) -> dict[str, Any]:
+    """Trains; the rate of each epoch after the first, peak memory, how busy the GPU was."""
+    from dr_pipeline.fundus.canvases import CanvasStore
+    from dr_pipeline.splitting.read import read_splits
+    from dr_pipeline.training.checkpoint import Checkpoint
+    from dr_pipeline.training.member import train_member
+
+    row_of = {row.image_id: row for row in read_splits(Path(job.splits))}
+    busy, rates = BusyGpu(), []
+
+    def on_epoch(row: Any) -> None:
+        rates.append(row.images_per_s)
+        busy.start()
+
+    if job.cached:
+        keep_batches()
+    member = train_member(
+        candidate(job),
+        training_params(job),
+        store=CanvasStore(Path(job.canvases)),
+        training=[row_of[image_id] for image_id in job.image_ids],
+        validation=[row_of[image_id] for image_id in job.validation_ids],
+        readings={},
+        seed=1,
+        checkpoint=Checkpoint(scratch, "benchmark"),
+        on_epoch=on_epoch,
+        layers=False,
+    )
+    return {
+        "images_per_s": rates[1:],
+        "first_epoch_images_per_s": rates[0],
+        "gpu_busy_share": busy.stop(),
+        "peak_gib": peak_memory_gib(),
+        "device": member.device,
+    }
+
+
+def in_own_process(job: Job, folder: Path) -> dict[str, Any]:
+    """Runs the job in a fresh interpreter, so that no training inherits another's memory."""
+    from benchmarks.training_timm import run_child
+
+    path = folder / "job.json"
+    path.write_text(json.dumps(asdict(job)), encoding="utf-8")
+    output = run_child([sys.executable, "-m", "benchmarks.training_ours", str(path)])
+    return dict(json.loads(output.splitlines()[-1]))
+
+
+def main() -> None:
+    job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    with tempfile.TemporaryDirectory() as scratch:
+        print(json.dumps(train(job, Path(scratch))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Compares configurations by nested, duplicate-safe cross-validation; writes a table and a picture.
+
+Every arm is trained on the same outer folds. An inner validation part of the other folds chooses the epoch and fits
+the cut points; the outer fold is predicted once. An interrupted experiment goes on where it stopped.
+"""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.experiments.names import NAMES
+from dr_pipeline.stages.outcome import Outcome
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the experiment, what it reads and what may be changed."""
+    parser.add_argument("name", choices=NAMES, metavar="NAME", help="the experiment: " + ", ".join(NAMES))
+    parser.add_argument("--candidate", required=True, help="a key of `candidates` in params.yaml: what is varied")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="PATH", help="(params.yaml)")
+    parser.add_argument(
+        "--audited",
+        type=Path,
+        default=Path("data/audited.csv"),
+        metavar="PATH",
+        help="table that `audit` wrote (data/audited.csv)",
+    )
+    parser.add_argument(
+        "--canvases",
+        type=Path,
+        default=Path("data/canvases"),
+        metavar="PATH",
+        help="folder that `preprocess` wrote (data/canvases)",
+    )
+    parser.add_argument(
+        "--readings",
+        type=Path,
+        metavar="PATH",
+        help="table of readings that `intake` wrote; needed where training.reader_agreement is above 0",
+    )
+    parser.add_argument(
+        "--development", type=Path, metavar="PATH", help="table that `split` wrote: its test part is left out"
+    )
+    parser.add_argument("--folds", type=int, metavar="K", help="outer folds, instead of the experiment's own number")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a value for every arm, such as candidate.epochs=4 or training.ema_decay=0.99; may be repeated",
+    )
+    parser.add_argument("--train-all", action="store_true", help="train also the arms that are only timed on a CPU")
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        default=Path(".scratch/experiments"),
+        metavar="PATH",
+        help="folder of finished and unfinished trainings (.scratch/experiments)",
+    )
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        default=Path("data/experiments"),
+        metavar="PATH",
+        help="folder for each arm's out-of-fold predictions (data/experiments)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("reports/experiments"),
+        metavar="PATH",
+        help="folder for table, figures and picture (reports/experiments)",
+    )
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Runs what is not kept from an earlier run, and writes NAME.json, NAME.csv, NAME.png and the predictions.
+
+    Raises:
+        DataError: A table or canvas is missing, or a fold lacks a grade.
+        ParamsError: A value is unknown or out of range, or arms are the same.
+        GateError: A training's loss is no longer finite.
+    """
+    from dr_pipeline.deployment.machine import describe_machine
+    from dr_pipeline.evaluation.drawing import png
+    from dr_pipeline.evaluation.figures import say
+    from dr_pipeline.experiments.canvases import require_canvases
+    from dr_pipeline.experiments.conduct import conduct
+    from dr_pipeline.experiments.definition import dotted_values, read_experiment
+    from dr_pipeline.experiments.division import nested_folds, photographs_to_divide
+    from dr_pipeline.experiments.outer_fold import Workplace, configurations_opened
+    from dr_pipeline.experiments.picture import draw
+    from dr_pipeline.experiments.settings import resolve
+    from dr_pipeline.experiments.summary import summarise
+    from dr_pipeline.experiments.tables import TABLE_COLUMNS, table_rows, write_out_of_fold
+    from dr_pipeline.experiments.tracked import show
+    from dr_pipeline.files import atomic_write, read_csv, write_csv, write_json
+    from dr_pipeline.fundus.canvases import CanvasStore
+    from dr_pipeline.params.evaluation import Evaluation
+    from dr_pipeline.params.load import load_section, read_document
+    from dr_pipeline.params.operating_point import OperatingPoint
+    from dr_pipeline.params.split import SplitParams
+    from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION
+    from dr_pipeline.splitting.groups import bridges_of, group_photographs
+    from dr_pipeline.splitting.read import read_splits
+    from dr_pipeline.training.targets import read_readings
+
+    experiment = read_experiment(args.name)
+    arms = resolve(
+        read_document(args.params), args.candidate, experiment, dotted_values(args.set), train_all=args.train_all
+    )
+    evaluation = load_section(args.params, "evaluation", Evaluation)
+    wanted = load_section(args.params, "operating_point", OperatingPoint)
+    split = load_section(args.params, "split", SplitParams)
+    audited = read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    store = CanvasStore(args.canvases)
+    photographs = photographs_to_divide(audited, read_splits(args.development) if args.development else None)
+    require_canvases(store, photographs)
+    num_folds = experiment.folds if args.folds is None else args.folds
+    folds = nested_folds(group_photographs(photographs, bridges_of(audited)), num_folds, split.salt)
+    workplace = Workplace(read_readings(args.readings) if args.readings else {}, args.scratch)
+    machine = describe_machine()
+
+    results = conduct(
+        args.name,
+        arms,
+        folds,
+        store,
+        workplace,
+        wanted,
+        seed=evaluation.bootstrap_seed,
+        machine=machine["fingerprint"],
+    )
+    report = summarise(
+        args.name,
+        experiment,
+        results,
+        evaluation,
+        candidate=args.candidate,
+        num_folds=num_folds,
+        configurations_opened=configurations_opened(args.scratch, store),
+        machine=machine,
+    )
+    figures, table, picture = (args.out / f"{args.name}.{suffix}" for suffix in ("json", "csv", "png"))
+    write_json(figures, report)
+    write_csv(table, TABLE_COLUMNS, table_rows(report))
+    with atomic_write(picture) as stream:
+        stream.write(png(draw(report)))
+    predictions: list[Path] = []
+    for arm in results:
+        if arm.pooled is not None:
+            predictions.append(args.predictions / f"{args.name}-{arm.settings.name}.csv")
+            write_out_of_fold(predictions[-1], arm.pooled)
+    show(report, (figures, table, picture))
+    said = [f"{arm['arm']} {say(arm['figures']['qwk'])}" for arm in report["arms"] if arm["trained"]]
+    return Outcome(
+        wrote=(figures, table, picture, *predictions),
+        headline=f"{args.name}, {num_folds} outer folds, QWK: " + ("; ".join(said) or "no arm is trained, only timed"),
+        next_command=f"open {picture}",
+    )

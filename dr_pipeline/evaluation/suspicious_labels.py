@@ -1,0 +1,198 @@
+"""Which labels are worth a second reading: confident learning on out-of-fold probabilities.
+
+The list names photographs for a human to look at. It changes no label and leaves nothing out.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.files import read_csv, spreadsheet_safe, write_csv
+from dr_pipeline.schema import GRADES, NUM_GRADES
+
+SUSPICIOUS_VERSION = 1
+_PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
+SUSPICIOUS_COLUMNS = (
+    "schema_version",
+    "rank",  # 1: the most suspicious
+    "image_id",
+    "grade",  # the label
+    "suggested",
+    "distance",  # in grades, between the two
+    "margin",
+    "confident",  # 1: by confident learning; 0: by the distance alone
+    *_PROBABILITIES,
+)
+_READ = ("image_id", "grade", *_PROBABILITIES)
+# What `score` writes into every row, and no table with the readers' grade has.
+_SCORED = "bundle_id"
+# One grade apart, as two readers often are, asks for confidence as well; two are worth a look by themselves.
+GROSS_DISTANCE = 2
+# Tables hold six decimals of each probability.
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """N photographs, each predicted by networks that were not trained on it.
+
+    Attributes:
+        image_ids: N names, each once.
+        grades: Their labels, shape (N,).
+        probabilities: Shape (N, 5), the mean where several networks predicted one photograph.
+        left_aside: Rows without a label or without probabilities.
+    """
+
+    image_ids: tuple[str, ...]
+    grades: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    left_aside: int
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """One label that the networks contradict.
+
+    Attributes:
+        index: Its row in the predictions.
+        suggested: The grade in whose favour they do.
+        distance: Between label and suggestion, in grades.
+        margin: The label's probability less the largest other one, brought to 0 … 1; the lower, the more suspicious.
+        confident: Whether confident learning finds it, not its distance alone.
+    """
+
+    index: int
+    suggested: int
+    distance: int
+    margin: float
+    confident: bool
+
+
+def read_out_of_fold(paths: Sequence[Path]) -> OutOfFold:
+    """Reads tables of predictions; they need `image_id`, `grade` (the label) and `p0` to `p4`.
+
+    Nothing in a table tells whether its network was trained on its photographs. Those of `validate` and of
+    `experiment` are out of fold.
+
+    Raises:
+        DataError: A table is missing, lacks a column or is one that `score` wrote, whose grade is the network's own; a
+            label is none of 0–4; probabilities are none; one photograph has two labels; no row is left.
+    """
+    labels: dict[str, int] = {}
+    given: defaultdict[str, list[list[float]]] = defaultdict(list)
+    left_aside = 0
+    for path in paths:
+        for number, row in enumerate(read_csv(path, _READ), start=2):
+            where = f"{path}, row {number}"
+            if _SCORED in row:
+                raise DataError(
+                    "the grade in this table is the network's own, not a label",
+                    where=str(path),
+                    todo="name a table of `validate` or `experiment`, see --help",
+                )
+            if not row["grade"] or not all(row[name] for name in _PROBABILITIES):
+                left_aside += 1
+                continue
+            label = _label(row["grade"], where)
+            if labels.setdefault(row["image_id"], label) != label:
+                raise DataError(
+                    f"{row['image_id']!r} has the grades {labels[row['image_id']]} and {label}",
+                    where=where,
+                    todo="name tables that were made with the same labels",
+                )
+            given[row["image_id"]].append(_probabilities([row[name] for name in _PROBABILITIES], where))
+    if not labels:
+        raise DataError(
+            "no row has both a label and probabilities", where=", ".join(map(str, paths)), todo="name another table"
+        )
+    return OutOfFold(
+        image_ids=tuple(labels),
+        grades=np.array(list(labels.values()), dtype=np.int64),
+        probabilities=np.array([np.mean(given[image_id], axis=0) for image_id in labels]),
+        left_aside=left_aside,
+    )
+
+
+def confidence_thresholds(grades: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean probability of each grade over the photographs that bear it, shape (5,); infinite where none does."""
+    return np.array(
+        [probabilities[grades == grade, grade].mean() if (grades == grade).any() else np.inf for grade in GRADES]
+    )
+
+
+def suspicious_labels(grades: NDArray[np.int64], probabilities: NDArray[np.float64]) -> list[Suspicion]:
+    """Finds doubtful labels by confident learning (Northcutt et al., J Artif Intell Res 2021;70:1373), and gross ones.
+
+    A grade is claimed where its probability reaches the mean that its own photographs have, so a network that is
+    overconfident in one grade, or shy of a rare one, is judged by its own measure. Of several claimed grades the most
+    probable counts. A label is suspicious where another grade is claimed, unless the label is the most probable of all
+    (as the authors' cleanlab leaves it then). A grade that no photograph bears cannot be claimed.
+
+    Grades have an order, which that method does not use. So a label is suspicious too where the most probable grade is
+    two or more away, claimed or not, and the list begins with the greatest distances. Of 30 labels planted two or more
+    grades off among 600 drawn ones, with a drawn network of 77 % accuracy, the first 30 of the list then hold 27; by
+    confident learning and its margin alone 21 (means of 20 draws, held by a test).
+
+    Args:
+        grades: Labels, shape (N,).
+        probabilities: Out of fold, shape (N, 5).
+
+    Returns:
+        The most suspicious first: by the greatest distance, then by the lowest margin, then in the given order.
+    """
+    rows = np.arange(len(grades))
+    claimed = np.where(probabilities >= confidence_thresholds(grades, probabilities), probabilities, -np.inf)
+    probable = probabilities.argmax(axis=1)
+    confident = np.isfinite(claimed.max(axis=1)) & (claimed.argmax(axis=1) != grades) & (probable != grades)
+    suggested = np.where(confident, claimed.argmax(axis=1), probable)
+    distance = np.abs(suggested - grades)
+    others = probabilities.copy()
+    others[rows, grades] = -np.inf
+    margin = (probabilities[rows, grades] - others.max(axis=1) + 1) / 2
+    found = [
+        Suspicion(int(row), int(suggested[row]), int(distance[row]), float(margin[row]), bool(confident[row]))
+        for row in np.flatnonzero(confident | (distance >= GROSS_DISTANCE))
+    ]
+    return sorted(found, key=lambda one: (-one.distance, one.margin, one.index))
+
+
+def write_suspicious(path: Path, predictions: OutOfFold, found: Sequence[Suspicion]) -> None:
+    """Writes the list as a table, in its order; names that a spreadsheet would run as a formula are made inert."""
+    rows = [
+        {
+            "schema_version": SUSPICIOUS_VERSION,
+            "rank": rank,
+            "image_id": spreadsheet_safe(predictions.image_ids[one.index]),
+            "grade": int(predictions.grades[one.index]),
+            "suggested": one.suggested,
+            "distance": one.distance,
+            "margin": f"{one.margin:.6f}",
+            "confident": int(one.confident),
+            **dict(zip(_PROBABILITIES, (f"{p:.6f}" for p in predictions.probabilities[one.index]), strict=True)),
+        }
+        for rank, one in enumerate(found, start=1)
+    ]
+    write_csv(path, SUSPICIOUS_COLUMNS, rows)
+
+
+def _label(text: str, where: str) -> int:
+    if text not in {str(grade) for grade in GRADES}:
+        raise DataError(f"a label of {text!r}; grades are 0, 1, 2, 3, 4", where=where, todo="correct the table")
+    return int(text)
+
+
+def _probabilities(texts: Sequence[str], where: str) -> list[float]:
+    try:
+        values = [float(text) for text in texts]
+    except ValueError:
+        values = []
+    if len(values) != NUM_GRADES or not all(0 <= p <= 1 for p in values) or abs(sum(values) - 1) > _SUM_TOLERANCE:
+        raise DataError(
+            f"{', '.join(texts)} are no probabilities of the five grades", where=where, todo="remake the table"
+        )
+    return values

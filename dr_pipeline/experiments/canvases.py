@@ -1,0 +1,65 @@
+"""Canvases as an arm wants them: the store's own, or enhanced as they are read."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.fundus.arms import NO_ARM, enhance
+from dr_pipeline.fundus.canvases import CanvasStore
+from dr_pipeline.splitting.boundary import listed
+from dr_pipeline.splitting.groups import Photograph
+
+
+class EnhancedCanvases(CanvasStore):
+    """Plain canvases with an arm applied to each as it is read: bit for bit what `preprocess` makes with that arm.
+
+    Attributes:
+        pixel_path: The one that would have made them.
+    """
+
+    def __init__(self, root: Path, arm: str) -> None:
+        super().__init__(root)
+        self.pixel_path = replace(self.pixel_path, arm=arm)
+
+    def read(self, image_id: str) -> NDArray[np.uint8]:
+        """Reads one canvas and enhances it: (canvas_px, canvas_px, 3) RGB.
+
+        Raises:
+            DataError: See `CanvasStore.read`.
+        """
+        return enhance(super().read(image_id), self.pixel_path.arm)
+
+
+def canvases_of(store: CanvasStore, arm: str) -> CanvasStore:
+    """The canvases of an arm.
+
+    Raises:
+        ParamsError: The store's canvases are enhanced already, by another arm.
+    """
+    if arm == store.pixel_path.arm:
+        return store
+    if store.pixel_path.arm != NO_ARM:
+        raise ParamsError(
+            f"the canvases were made with the arm {store.pixel_path.arm!r}, so that {arm!r} cannot be compared",
+            where=str(store.root),
+            todo="set preprocess.arm to none and run `dvc repro preprocess`",
+        )
+    return EnhancedCanvases(store.root, arm)
+
+
+def require_canvases(store: CanvasStore, photographs: list[Photograph]) -> None:
+    """Refuses photographs that have a grade and no canvas.
+
+    Raises:
+        DataError: Names them.
+    """
+    without = [one.image_id for one in photographs if not store.rows.get(one.image_id, {}).get("shard")]
+    if without:
+        raise DataError(
+            f"{len(without)} photograph(s) with a grade have no canvas: {listed(without)}",
+            where=str(store.index_path),
+            todo="exclude them (audit.unreadable: exclude), or run `dvc repro audit`, which makes both anew",
+        )

@@ -1,0 +1,75 @@
+"""What an experiment is: a question, and arms that differ in a few values of params.yaml."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from dr_pipeline.errors import ParamsError
+from dr_pipeline.params.load import validate
+from dr_pipeline.params.section import Section
+
+_FOLDER = Path(__file__).parent / "catalogue"
+
+
+class Arm(Section):
+    """One configuration.
+
+    `changes` are values by dotted key: `candidate.…` of the chosen candidate, `training.…`, or `preprocess.arm`.
+    An arm with `throughput_only` is timed and not trained, unless everything is asked for.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    changes: Mapping[str, Any]
+    throughput_only: bool
+
+
+class Experiment(Section):
+    """Arms that share everything else; the first one is what the others are compared with.
+
+    `changes` hold for every arm; `--set` on the command line may change them, but not what an arm sets.
+    """
+
+    question: str = Field(min_length=1)
+    folds: int = Field(ge=2, le=20)
+    changes: Mapping[str, Any]
+    arms: tuple[Arm, ...] = Field(min_length=1)
+
+
+def read_experiment(name: str) -> Experiment:
+    """The experiment of that name, as shipped."""
+    path = _FOLDER / f"{name}.yaml"
+    return parse_experiment(path.read_text(encoding="utf-8"), where=path.name)
+
+
+def parse_experiment(text: str, *, where: str) -> Experiment:
+    """Reads an experiment.
+
+    Raises:
+        ParamsError: A key is unknown or missing, or two arms have one name.
+    """
+    experiment = validate(yaml.safe_load(text), Experiment, where=where)
+    names = [arm.name for arm in experiment.arms]
+    if len(set(names)) < len(names):
+        raise ParamsError(f"two arms have one name: {', '.join(names)}", where=where, todo="rename one")
+    return experiment
+
+
+def dotted_values(pairs: list[str]) -> dict[str, Any]:
+    """Reads `key=value` words; the value is YAML, as it would stand in params.yaml.
+
+    Raises:
+        ParamsError: A word has no `=`, a key stands twice, or a value is not YAML.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key or key in values:
+            raise ParamsError(f"not one key=value each: {pair!r}", where="--set", todo="--set candidate.epochs=4")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ParamsError(f"{pair!r} is not YAML: {error}", where="--set") from None
+    return values

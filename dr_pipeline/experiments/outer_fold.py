@@ -1,0 +1,173 @@
+"""Trains one arm on one fold and predicts the outer part, once; or takes what is kept."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+import numpy as np
+from torch import Tensor, nn
+
+from dr_pipeline.experiments.division import Nested
+from dr_pipeline.experiments.identity import result_key
+from dr_pipeline.experiments.results import FoldResult, read_facts, read_result, write_result
+from dr_pipeline.experiments.settings import Settings
+from dr_pipeline.files import sha256_file
+from dr_pipeline.fundus.canvases import CanvasStore
+from dr_pipeline.models.ensemble import Ensemble, mean_of
+from dr_pipeline.models.factory import Grader
+from dr_pipeline.training.checkpoint import Checkpoint
+from dr_pipeline.training.loop import Epoch
+from dr_pipeline.training.member import Member, train_member
+from dr_pipeline.training.predict import predict
+
+_FOLDER_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What all trainings of an experiment share.
+
+    Attributes:
+        readings: The grades of each photograph with more than one reading; empty where there are none.
+        scratch: Folder of finished and unfinished results.
+    """
+
+    readings: Mapping[str, Sequence[int]]
+    scratch: Path
+
+
+def configurations_opened(scratch: Path, store: CanvasStore) -> int:
+    """How many different configurations have had an outer fold of these photographs predicted, in any experiment."""
+    facts = [read_facts(folder) for folder in (scratch / "folds").glob("*")]
+    photographs = sha256_file(store.index_path)
+    return len({one["configuration"] for one in facts if one.get("canvas_index_sha256") == photographs})
+
+
+def outer_fold(
+    settings: Settings, nested: Nested, store: CanvasStore, workplace: Workplace, *, label: str
+) -> FoldResult:
+    """The result of one arm on one fold: kept from an earlier run with the same inputs, or trained now.
+
+    Args:
+        settings: Of the arm.
+        nested: The fold.
+        store: The arm's canvases.
+        workplace: What all share.
+        label: What standard error shows before each epoch.
+
+    Raises:
+        DataError: A canvas cannot be read, or a kept result is damaged.
+        GateError: The loss is no longer finite.
+        ParamsError: The candidate cannot be trained as it is.
+    """
+    photographs = sha256_file(store.index_path)
+    key = result_key(
+        settings,
+        index_sha256=photographs,
+        pixel_path=dict(store.pixel_path.to_dict()),
+        readings=workplace.readings,
+        digest=nested.digest,
+    )
+    folder = workplace.scratch / "folds" / key[:_FOLDER_DIGITS]
+    if (kept := read_result(folder, nested.validation, nested.outer, key=key)) is not None:
+        sys.stderr.write(f"{label}: kept from an earlier run\n")
+        return kept
+    members = [_member(settings, nested, store, workplace, folder, key, seed, label) for seed in _seeds(settings)]
+    network = _combined(settings, [member.grader for member in members])
+    answers = {
+        name: predict(
+            cast("Grader", network),
+            store,
+            [row.image_id for row in rows],
+            settings.candidate.input_px,
+            batch=2 * settings.candidate.batch_photographs,
+        ).astype(np.float32)
+        for name, rows in (("validation", nested.validation), ("outer", nested.outer))
+    }
+    facts = _facts(settings, nested, members) | {"canvas_index_sha256": photographs}
+    result = FoldResult(answers["validation"], answers["outer"], facts)
+    write_result(folder, result, nested.validation, nested.outer, key=key)
+    for seed in _seeds(settings):
+        _checkpoint(folder, key, seed).remove()
+    return result
+
+
+def _seeds(settings: Settings) -> range:
+    return range(settings.training.seed, settings.training.seed + settings.candidate.ensemble.seeds)
+
+
+def _checkpoint(folder: Path, key: str, seed: int) -> Checkpoint:
+    return Checkpoint(folder / f"seed-{seed}", key)
+
+
+def _member(
+    settings: Settings,
+    nested: Nested,
+    store: CanvasStore,
+    workplace: Workplace,
+    folder: Path,
+    key: str,
+    seed: int,
+    label: str,
+) -> Member:
+    def on_epoch(row: Epoch) -> None:
+        sys.stderr.write(
+            f"{label}, epoch {row.epoch + 1}/{settings.candidate.epochs}: inner validation QWK "
+            f"{row.validation_qwk:.3f}, {row.images_per_s:.0f} photographs/s\n"
+        )
+
+    return train_member(
+        settings.candidate,
+        settings.training,
+        store=store,
+        training=nested.training,
+        validation=nested.validation,
+        readings=workplace.readings,
+        seed=seed,
+        checkpoint=_checkpoint(folder, key, seed),
+        on_epoch=on_epoch,
+        layers=False,
+    )
+
+
+def _combined(settings: Settings, graders: Sequence[Grader]) -> nn.Module:
+    """One network with the plain view answers itself; others answer by the mean of their probabilities."""
+    views = settings.candidate.ensemble.views
+    if len(graders) == 1 and views == ("identity",):
+        return graders[0]
+    return _Together(Ensemble(graders, views, mean_of(len(graders) * len(views))))
+
+
+class _Together(nn.Module):
+    """An ensemble in the form that `predict` asks: the opinions are combined already, and no head follows."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        self.ensemble, self.head = ensemble, nn.Identity()
+
+    def outputs(self, image: Tensor) -> Tensor:
+        """uint8 RGB (N, S, S, 3) → log-probabilities (N, 5)."""
+        return cast("Tensor", self.ensemble(image))
+
+
+def _facts(settings: Settings, nested: Nested, members: Sequence[Member]) -> dict[str, Any]:
+    history = [row for member in members for row in member.trained.history]
+    return {
+        "configuration": settings.configuration,
+        "fold": nested.fold,
+        "training_photographs": len(nested.training),
+        "validation_photographs": len(nested.validation),
+        "outer_photographs": len(nested.outer),
+        "epochs": settings.candidate.epochs,
+        "best_epochs": [member.trained.best.epoch for member in members],
+        "inner_validation_qwk": [member.trained.best.validation_qwk for member in members],
+        # of the epochs, also of those before an interruption; without loading and predicting
+        "seconds": round(sum(row.seconds for row in history), 1),
+        "images_per_s": median(row.images_per_s for row in history),
+        "weights": members[0].weights_source,
+        "parameters": members[0].num_parameters,
+        "device": members[0].device,
+    }

@@ -1,0 +1,150 @@
+"""The figures of an experiment: each arm's, each fold's, and every arm against the first on the same photographs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dr_pipeline.evaluation.figures import figures, resampling
+from dr_pipeline.experiments.definition import Experiment
+from dr_pipeline.experiments.pooled import Pooled
+from dr_pipeline.experiments.settings import Settings
+from dr_pipeline.metrics.bootstrap import paired_qwk_difference
+from dr_pipeline.metrics.curves import weighted_roc_auc
+from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
+from dr_pipeline.params.evaluation import Evaluation
+from dr_pipeline.schema import GRADES, REFERABLE_FROM, RESEARCH_USE
+
+SCHEMA_VERSION = 1
+METHOD = (
+    "nested cross-validation by group: each outer fold is predicted once, by the epoch and with the temperature and "
+    "cut points that an inner validation part of the other folds chose; figures are of all outer folds pooled, their "
+    "intervals of photographs drawn anew, not of networks trained anew"
+)
+UNKNOWN_PATIENTS = (
+    "unknown: photographs of one person may lie in different folds, so that figures may be too good and intervals too "
+    "narrow"
+)
+SEEN_BY_A_BUNDLE = (
+    "first weights or teacher come from a bundle: where it was trained on these photographs, the figures are too good"
+)
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """What is known of one arm.
+
+    Attributes:
+        settings: Its values.
+        throughput: Plain values: photographs per second in training and inference, parameters.
+        pooled: Its out-of-fold answers; None where it was only timed.
+        trainings: The facts of each fold's training; empty where it was only timed.
+    """
+
+    settings: Settings
+    throughput: Mapping[str, Any]
+    pooled: Pooled | None
+    trainings: tuple[Mapping[str, Any], ...]
+
+
+def summarise(
+    name: str,
+    experiment: Experiment,
+    arms: Sequence[ArmResult],
+    params: Evaluation,
+    *,
+    candidate: str,
+    num_folds: int,
+    configurations_opened: int,
+    machine: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The report of an experiment, as JSON holds it.
+
+    Args:
+        name: Of the experiment.
+        experiment: As shipped.
+        arms: In its order.
+        params: Confidence, resamplings and their seed.
+        candidate: The key in params.yaml that was varied.
+        num_folds: Outer folds.
+        configurations_opened: Different configurations whose outer folds the scratch folder knows.
+        machine: What it ran on.
+    """
+    trained = [arm for arm in arms if arm.pooled is not None]
+    first = trained[0] if trained else None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "experiment": name,
+        "question": experiment.question,
+        "candidate": candidate,
+        "method": METHOD,
+        "folds": num_folds,
+        "configurations_tried": len(trained),
+        "configurations_opened": configurations_opened,
+        "confidence": params.confidence,
+        "data": _data(first.pooled) if first is not None and first.pooled is not None else None,
+        "arms": [_arm(arm, first, params) for arm in arms],
+        "machine": dict(machine),
+        "research_use": RESEARCH_USE,
+    }
+
+
+def _data(pooled: Pooled) -> dict[str, Any]:
+    return {
+        "photographs": len(pooled.rows),
+        "groups": len(set(pooled.groups)),
+        "by_grade": {str(grade): int((pooled.grades == grade).sum()) for grade in GRADES},
+        "patients": _patients(pooled),
+    }
+
+
+def _patients(pooled: Pooled) -> str:
+    known = [row.patient_id for row in pooled.rows if row.patient_id]
+    if not known:
+        return UNKNOWN_PATIENTS
+    if len(known) < len(pooled.rows):
+        return f"unknown for {len(pooled.rows) - len(known)} photographs, each taken for a person of its own"
+    return str(len(set(known)))
+
+
+def _arm(arm: ArmResult, first: ArmResult | None, params: Evaluation) -> dict[str, Any]:
+    settings = arm.settings
+    told: dict[str, Any] = {
+        "arm": settings.name,
+        "changes": dict(settings.changes),
+        "settings": settings.to_dict(),
+        "throughput": dict(arm.throughput),
+        "trained": arm.pooled is not None,
+    }
+    if "bundle:" in settings.candidate.weights + settings.training.distillation.teacher:
+        told["caution"] = SEEN_BY_A_BUNDLE
+    if arm.pooled is None or first is None or first.pooled is None:
+        return told
+    pooled = arm.pooled
+    told["figures"] = figures(pooled.decided, pooled.grades, pooled.groups, params)
+    told["by_fold"] = [fold_figures(pooled, fold) for fold in range(int(pooled.folds.max()) + 1)]
+    told["trainings"] = [dict(facts) for facts in arm.trainings]
+    told["seconds"] = round(sum(facts["seconds"] for facts in arm.trainings), 1)
+    if arm is not first:
+        difference = paired_qwk_difference(
+            pooled.grades, pooled.decided.grade, first.pooled.decided.grade, pooled.groups, **resampling(params)
+        )
+        told["qwk_minus_first"] = difference.to_dict() | {"first": first.settings.name}
+    return told
+
+
+def fold_figures(pooled: Pooled, fold: int) -> dict[str, Any]:
+    """QWK and referable area of one outer fold, without an interval: the pooled figure has one."""
+    mine = pooled.folds == fold
+    true = pooled.grades[mine]
+    qwk = quadratic_weighted_kappa(true, pooled.decided.grade[mine])
+    scores = pooled.decided.referable_probability[mine]
+    area = float(weighted_roc_auc(scores, true >= REFERABLE_FROM, np.ones((1, len(true))))[0])
+    return {
+        "fold": fold,
+        "n": len(true),
+        "qwk": qwk if math.isfinite(qwk) else None,
+        "referable_auc": area if math.isfinite(area) else None,
+    }

@@ -1,0 +1,43 @@
+"""The networks that a plan chooses from, and what is proposed for each whatever the data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["convolutional", "transformer"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network that a plan may propose.
+
+    Attributes:
+        name: The candidate's name in params.yaml.
+        model: The timm name.
+        family: By which deployment is allowed, as `models.factory.family` tells it.
+        kind: Decides learning rate and layer decay.
+        from_photographs: Training photographs below which it is not proposed: our rule of thumb, about 1,000 for each
+            five million parameters above the small ones, not a measurement.
+        own_px: The side that it must be given; 0 where any will do.
+        drop_rate: As the recipe eyepacs has it.
+        drop_path_rate: The same.
+    """
+
+    name: str
+    model: str
+    family: str
+    kind: Kind
+    from_photographs: int
+    own_px: int
+    drop_rate: float
+    drop_path_rate: float
+
+
+# From the lightest to the heaviest; a smaller set of photographs or a shorter time keeps the first ones.
+NETWORKS = (
+    Network("lite0", "tf_efficientnet_lite0", "efficientnet", "convolutional", 0, 0, 0.1, 0.0),
+    Network("b0", "efficientnet_b0", "efficientnet", "convolutional", 0, 0, 0.2, 0.1),
+    Network("b3", "efficientnet_b3", "efficientnet", "convolutional", 2_000, 0, 0.3, 0.2),
+    Network("resnet50", "resnet50", "resnet", "convolutional", 4_000, 0, 0.0, 0.0),
+    # A vision transformer's position embeddings are trained for one side.
+    Network("vit_b16", "vit_base_patch16_224", "vit", "transformer", 8_000, 224, 0.0, 0.1),
+)

@@ -1,0 +1,103 @@
+"""Experiments as shipped, and an arm's values."""
+
+import pytest
+import yaml
+
+from dr_pipeline.errors import ParamsError
+from dr_pipeline.experiments.definition import dotted_values, parse_experiment, read_experiment
+from dr_pipeline.experiments.names import NAMES
+from dr_pipeline.experiments.settings import resolve
+from dr_pipeline.fundus.arms import ARMS
+from dr_pipeline.params.load import read_document
+from tests.experiments.made import REPOSITORY, made_experiment, settings_of
+
+PRETRAINED = {"candidate.weights": "file:weights.safetensors"}
+
+
+def test_every_shipped_file_has_a_name_at_the_door() -> None:
+    shipped = {path.stem for path in (REPOSITORY / "dr_pipeline" / "experiments" / "catalogue").glob("*.yaml")}
+    assert set(NAMES) == shipped
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted((REPOSITORY / "dr_pipeline" / "recipes").glob("*.yaml")), ids=lambda p: p.stem
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_fits_every_recipe(name: str, recipe: object) -> None:
+    document = read_document(recipe)  # type: ignore[arg-type]
+    candidate = next(iter(document["candidates"]))
+    document["candidates"][candidate]["weights"] = PRETRAINED["candidate.weights"]
+    experiment = read_experiment(name)
+    arms = resolve(document, candidate, experiment, {}, train_all=False)
+    assert [arm.name for arm in arms] == [arm.name for arm in experiment.arms]
+    assert not arms[0].throughput_only
+    assert len({arm.configuration for arm in arms}) == len(arms)
+
+
+def test_the_preprocessing_arms_are_those_of_the_pixel_path() -> None:
+    arms = settings_of(read_experiment("preprocessing"))
+    assert sorted(arm.preprocess_arm for arm in arms) == sorted(ARMS)
+
+
+def test_an_arm_goes_before_the_command_line_before_the_experiment_before_params() -> None:
+    experiment = made_experiment({"a": {}, "b": {"training.objective.loss": "corn"}})
+    one, other = settings_of(experiment, {"candidate.epochs": 2, "training.ema_decay": 0.5})
+    assert (one.candidate.epochs, other.candidate.epochs) == (2, 2)
+    assert settings_of(experiment)[0].candidate.epochs == 5
+    assert one.training.ema_decay == 0.5
+    assert (one.training.objective.loss, other.training.objective.loss) == ("cross_entropy", "corn")
+
+
+def test_only_timed_arms_are_trained_when_everything_is_asked_for() -> None:
+    experiment = made_experiment({"a": {}, "b": {"candidate.model": "resnet50"}}, timed=("b",))
+    assert [arm.throughput_only for arm in settings_of(experiment)] == [False, True]
+    assert [arm.throughput_only for arm in settings_of(experiment, all_=True)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("arms", "asked", "words"),
+    [
+        ({"a": {}, "b": {}}, {}, "are the same"),
+        ({"a": {}, "b": {"candidate.epochs": 3}}, {"candidate.epochs": 2}, "sets candidate.epochs itself"),
+        ({"a": {}}, {"candidate.epoch": 2}, "did you mean 'epochs'"),
+        ({"a": {}}, {"candidate": 2}, "candidate"),
+        ({"a": {}}, {"evaluation.confidence": 0.9}, "there is no 'evaluation.confidence'"),
+        ({"a": {}}, {"preprocess.canvas_px": 256}, "cannot change preprocess.canvas_px"),
+        ({"a": {}}, {"candidate.epochs": "many"}, "epochs"),
+        (
+            {"a": {}},
+            {"candidate.ensemble.combine": "weighted", "candidate.ensemble.seeds": 2},
+            "averages seeds and views",
+        ),
+        ({"a": {}}, {"candidate.ensemble.folds": True}, "averages seeds and views"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    arms: dict[str, dict[str, object]], asked: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ParamsError, match=words):
+        settings_of(made_experiment(arms), asked)
+
+
+def test_an_unknown_candidate_is_named_with_the_closest() -> None:
+    document = read_document(REPOSITORY / "params.yaml")
+    with pytest.raises(ParamsError, match="did you mean 'lite0'"):
+        resolve(document, "lite", made_experiment({"a": {}}), {}, train_all=False)
+
+
+def test_words_of_the_command_line_are_yaml() -> None:
+    assert dotted_values(["candidate.epochs=4", "a.b=[x, y]", "c="]) == {
+        "candidate.epochs": 4,
+        "a.b": ["x", "y"],
+        "c": None,
+    }
+    for words in (["candidate.epochs"], ["=4"], ["a=1", "a=2"], ["a=[1"]):
+        with pytest.raises(ParamsError):
+            dotted_values(words)
+
+
+def test_two_arms_of_one_name_are_refused() -> None:
+    arm = {"name": "a", "changes": {}, "throughput_only": False}
+    text = yaml.safe_dump({"question": "Which?", "folds": 2, "changes": {}, "arms": [arm, arm]})
+    with pytest.raises(ParamsError, match="two arms have one name"):
+        parse_experiment(text, where="x.yaml")

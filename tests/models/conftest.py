@@ -1,0 +1,17 @@
+"""One exported graph for all tests of this room: an export takes seconds."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models.networks import lively, photographs
+
+
+@pytest.fixture(scope="session")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`lively()` as ONNX; the exporter folds its batch normalisation into the convolutions."""
+    path = tmp_path_factory.mktemp("graph") / "w.onnx"
+    example = (photographs(),)
+    torch.onnx.export(lively(), example, path, opset_version=20, dynamo=True, external_data=False, verbose=False)
+    return path

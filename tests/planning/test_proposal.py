@@ -1,0 +1,213 @@
+"""The rules and the proposal: always a valid params.yaml, monotone where they should be, a reason for everything."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from dr_pipeline.errors import EnvironmentProblem
+from dr_pipeline.models.factory import family
+from dr_pipeline.planning import rules
+from dr_pipeline.planning.asked import Asked, MeasuredLatency
+from dr_pipeline.planning.machine import Machine
+from dr_pipeline.planning.memory import fit_memory
+from dr_pipeline.planning.networks import NETWORKS
+from dr_pipeline.planning.params_text import edited
+from dr_pipeline.planning.proposal import propose
+from dr_pipeline.recipes.catalogue import recipe_text
+from dr_pipeline.recipes.check import check_document
+from tests.planning.examples import CPU, GPU, asked, cost, fingerprint, questions, write
+
+RARE = (25_000, 2_400, 5_200, 800, 700)
+tiny_machine = Machine(cores=1, memory_gib=0.05, gpu="", gpu_memory_gib=0.0, compiler=False)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(question=questions())
+def test_a_proposal_is_a_valid_params_file_with_a_reason_for_each_value(tmp_path: Path, question: Asked) -> None:
+    try:
+        proposal = propose(question)
+    except EnvironmentProblem:
+        if question.latency is None:
+            raise
+        reject()  # no network keeps this latency
+    document = proposal.document(question.present)
+    text = edited(recipe_text("synthetic"), document, proposal.values, proposal.candidates)
+    check_document(write(tmp_path / "params.yaml", text))
+    for untouched in ("split", "folds", "dataset", "operating_point"):  # another split draws another test part
+        assert document[untouched] == question.present[untouched]
+    told = {reason.key for reason in proposal.reasons}
+    assert set(proposal.values) <= told
+    for name in proposal.candidates:
+        assert f"candidates.{name}.input_px" in told
+    named = {*proposal.candidates, *(one.name for one in proposal.left_out)}
+    assert named == {network.name for network in NETWORKS}
+    assert all(reason.why for reason in proposal.reasons)
+
+
+@settings(deadline=None, max_examples=25)
+@given(question=questions(), factor=st.integers(2, 20))
+def test_more_photographs_never_mean_fewer_candidates(question: Asked, factor: int) -> None:
+    told = question.fingerprint
+    more = replace(
+        told,
+        photographs=told.photographs * factor,
+        validation_photographs=told.validation_photographs * factor,
+        by_grade=tuple(count * factor for count in told.by_grade),
+        groups_by_grade=tuple(count * factor for count in told.groups_by_grade),
+    )
+    question = replace(question, minutes=None, latency=None)
+    fewer = propose(question)
+    assert set(fewer.candidates) <= set(propose(replace(question, fingerprint=more)).candidates)
+
+
+@settings(deadline=None, max_examples=25)
+@given(question=questions(), minutes=st.floats(0.1, 1e4), factor=st.floats(1, 100))
+def test_more_time_never_means_fewer_candidates_or_a_smaller_input(
+    question: Asked, minutes: float, factor: float
+) -> None:
+    question = replace(question, latency=None)
+    short, long = (propose(replace(question, minutes=limit)) for limit in (minutes, minutes * factor))
+    assert set(short.candidates) <= set(long.candidates)
+    for name, candidate in short.candidates.items():
+        assert candidate["input_px"] <= long.candidates[name]["input_px"]
+
+
+@settings(deadline=None, max_examples=25)
+@given(question=questions())
+def test_the_time_budget_is_kept_or_the_proposal_says_so(question: Asked) -> None:
+    question = replace(question, latency=None, minutes=question.minutes or 100.0)
+    proposal = propose(question)
+    if proposal.minutes is not None and question.minutes is not None and proposal.minutes > question.minutes:
+        assert any("takes longer than" in reason.why for reason in proposal.reasons)
+        assert len(proposal.candidates) == 1
+
+
+def test_networks_know_their_own_family() -> None:
+    assert [network.family for network in NETWORKS] == [family(network.model) for network in NETWORKS]
+
+
+def test_a_large_set_with_published_weights_gets_the_heavy_networks() -> None:
+    proposal = propose(asked(fingerprint(RARE), recipe="eyepacs", machine=GPU))
+    assert list(proposal.candidates) == ["lite0", "b0", "b3", "resnet50", "vit_b16"]
+    transformer = proposal.candidates["vit_b16"]
+    assert transformer["fine_tuning"]["layer_decay"] == 0.75
+    assert transformer["input_px"] == 224
+    assert transformer["learning_rate"] < proposal.candidates["b3"]["learning_rate"]
+    assert all(candidate["weights"] == "timm" for candidate in proposal.candidates.values())
+
+
+def test_a_vision_transformer_never_starts_from_random_weights() -> None:
+    proposal = propose(asked(fingerprint(RARE), machine=GPU))
+    assert "vit_b16" not in proposal.candidates
+    assert "random weights" in next(one.why for one in proposal.left_out if one.name == "vit_b16")
+
+
+def test_where_one_network_has_weights_others_do_not_start_without() -> None:
+    question = asked(fingerprint(RARE), recipe="idrid")
+    question.present["candidates"]["lite0"]["weights"] = "file:data/weights"
+    assert {name: one["weights"] for name, one in propose(question).candidates.items()} == {
+        "lite0": "file:data/weights"
+    }
+
+
+def test_the_measured_latency_lowers_the_input_and_allows_views() -> None:
+    gmacs = cost("tf_efficientnet_lite0", 320).total_macs / 1e9
+    slow = MeasuredLatency("lite0", 10.0, 60.0 / gmacs)  # 70 ms at 320 px
+    tight = propose(asked(latency=slow, latency_ms=55.0))
+    assert tight.candidates["lite0"]["input_px"] == 224  # 10 + 60 · (224/320)² = 39.4, at 256 px 48.4; 44 are free
+    assert tight.candidates["lite0"]["ensemble"]["views"] == ["identity"]
+    roomy = propose(asked(latency=slow, latency_ms=200.0))
+    assert roomy.candidates["lite0"]["input_px"] == 320
+    assert roomy.candidates["lite0"]["ensemble"]["views"] == ["identity", "mirror"]
+    assert roomy.values["deployment.latency_budget_ms"] == 200.0
+
+
+def test_no_room_at_all_is_an_error_with_reasons() -> None:
+    with pytest.raises(EnvironmentProblem, match=r"do not fit into 0\.05 GiB"):
+        propose(asked(machine=tiny_machine))
+    with pytest.raises(EnvironmentProblem, match="too slow for 55 ms"):
+        propose(asked(latency=MeasuredLatency("lite0", 60.0, 1.0)))
+
+
+def test_what_is_not_validated_trains() -> None:
+    assert propose(asked(fingerprint(validation_photographs=100))).training_photographs == 600
+
+
+@given(st.integers(1, 200_000), st.integers(1, 200_000))
+def test_class_weights_never_exceed_five_to_one(one: int, other: int) -> None:
+    imbalance = max(one, other) / min(one, other)
+    exponent = rules.class_weight_exponent(imbalance).value
+    assert 0 <= exponent <= 0.5
+    assert imbalance**exponent <= 5.0 + 1e-9
+
+
+@given(st.floats(32, 10_000))
+def test_the_input_is_never_larger_than_the_photographs(disc_px: float) -> None:
+    side = rules.input_px(disc_px).value
+    assert side % 32 == 0
+    assert rules.SMALLEST_PX <= side <= max(rules.SMALLEST_PX, disc_px)
+
+
+@given(st.integers(64, 2048), st.integers(5, 16).map(lambda n: 32 * n), st.floats(40, 6000))
+def test_canvases_hold_every_input(present: int, largest: int, disc_px: float) -> None:
+    assert largest <= rules.canvas_px(present, largest, disc_px).value <= max(2 * largest, 64)
+
+
+@given(st.floats(0.01, 64), st.integers(2, 32), st.integers(0, 4), st.integers(5, 16))
+def test_memory_is_kept_and_more_memory_never_needs_more_tricks(
+    gib: float, batch: int, place: int, strides: int
+) -> None:
+    counted = cost(NETWORKS[place].model, 32 * strides)
+    fit, roomy = fit_memory(counted, batch, gib), fit_memory(counted, batch, 2 * gib)
+    if fit is None:
+        assert 0.5 * counted.training_bytes(2) > 0.5 * 0.7 * gib * 2**30
+        return
+    assert fit.bytes_needed <= 0.7 * gib * 2**30
+    assert batch // fit.accumulation >= 2
+    assert roomy is not None
+    assert roomy.gradient_checkpointing <= fit.gradient_checkpointing
+    if roomy.gradient_checkpointing == fit.gradient_checkpointing:
+        assert roomy.accumulation <= fit.accumulation
+
+
+@given(st.integers(1, 100_000), st.booleans())
+def test_epochs_and_batches_stay_within_their_limits(training: int, pretrained: bool) -> None:
+    batch = rules.batch_photographs(training).value
+    assert 2 <= batch <= 32
+    count = rules.epochs(training, batch, pretrained=pretrained).value
+    assert 10 <= count <= 90
+    assert 0.9 <= rules.ema_decay(count * math.ceil(training / batch)).value <= 0.999
+
+
+@pytest.mark.parametrize(
+    ("minutes", "on_gpu", "compiler", "on"),
+    [(None, False, True, False), (5.0, False, True, False), (30.0, False, True, True), (30.0, False, False, False)],
+)
+def test_compiling_must_be_worth_its_start(minutes: float | None, on_gpu: bool, compiler: bool, on: bool) -> None:
+    assert rules.compiled(minutes, on_gpu=on_gpu, compiler=compiler).value is on
+
+
+def test_several_cameras_mean_stronger_changes() -> None:
+    one = propose(asked(fingerprint(cameras={"a": 700})))
+    five = propose(asked(fingerprint(cameras=dict.fromkeys("abcde", 140))))
+    for name in ("brightness", "blur_probability"):
+        key = f"training.augmentation.{name}"
+        assert five.values[key] > one.values[key]
+
+
+def test_cpus_by_name_only() -> None:
+    assert CPU.training_memory_gib == 16.0
+    assert GPU.training_memory_gib == 24.0
+
+
+def test_candidates_that_may_not_be_deployed_are_told() -> None:
+    question = asked(latency=MeasuredLatency("lite0", 1.0, 0.1))
+    question.present["deployment"]["families"] = ["resnet"]
+    proposal = propose(question)
+    assert proposal.values["deployment.families"] == ["resnet"]
+    assert "nothing to deploy" in next(one.why for one in proposal.reasons if one.key == "deployment.families")
+    assert proposal.candidates["lite0"]["ensemble"]["views"] == ["identity"]

@@ -1,0 +1,116 @@
+"""A training that is killed or interrupted: what is kept, what is said, and how it goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.training import loop
+from dr_pipeline.training.checkpoint import Checkpoint
+from dr_pipeline.training.loop import Trained
+from dr_pipeline.training.member import Member, train_member
+from tests.training.learners import CANDIDATE, PARAMS, Small, Store, ignore, rows, same, train
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Training that kills itself in the third step of its third epoch: 41 photographs make 6 batches, with 1 joined 5.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dr_pipeline.training import loop
+from tests.training.learners import train
+
+steps = iter(range(1000))
+finite = loop.require_finite
+
+def kill(*given):
+    finite(*given)
+    if given[1] == "loss" and next(steps) == 2 * 5 + 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+loop.require_finite = kill
+train(Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(broken)], cwd=REPOSITORY, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    state = Checkpoint(broken, "key").load()
+    assert state is not None
+    assert len(state["history"]) == 2
+    whole, resumed = train(tmp_path / "whole"), train(broken)
+    assert same(whole.weights, resumed.weights)
+    assert [row.train_loss for row in whole.history] == [row.train_loss for row in resumed.history]
+
+
+def member(folder: Path, *, take_best: bool = False) -> Member:
+    return train_member(
+        CANDIDATE, PARAMS, store=Store(), training=rows(range(41)), validation=rows(range(100, 120)), readings={},
+        seed=1, checkpoint=Checkpoint(folder, "key"), on_epoch=ignore, layers=False, take_best=take_best,
+    )  # fmt: skip
+
+
+def interrupt_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal of Ctrl-C, in the second step of an epoch."""
+    finite = loop.require_finite
+
+    def press(loss: float, name: str, at: int, step: int, optimizer: object, checkpoint: Checkpoint) -> None:
+        finite(loss, name, at, step, optimizer, checkpoint)
+        if (name, at, step) == ("loss", epoch, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("dr_pipeline.training.loop.require_finite", press)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dr_pipeline.training.member.create_grader", lambda *_args, **_named: Small())
+
+
+@pytest.mark.usefixtures("small")
+def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as pressed:
+        interrupt_in(2, pressed)
+        with pytest.raises(KeyboardInterrupt):
+            member(tmp_path)
+    said = capsys.readouterr().err
+    assert "interrupted after epoch 2 of 4; the best is epoch" in said
+    assert "validation QWK" in said
+    assert "--take-best" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "last.pt"]
+    taken = member(tmp_path, take_best=True)
+    state = Checkpoint(tmp_path, "key").load()
+    assert state is not None
+    assert len(taken.trained.history) == 2
+    assert same(taken.grader.state_dict(), state["best_weights"])
+    gone_on: Trained = member(tmp_path).trained
+    assert len(gone_on.history) == 4
+
+
+@pytest.mark.usefixtures("small")
+def test_ctrl_c_in_the_first_epoch_keeps_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as pressed:
+        interrupt_in(0, pressed)
+        with pytest.raises(KeyboardInterrupt):
+            member(tmp_path)
+    assert "nothing is kept" in capsys.readouterr().err
+    with pytest.raises(DataError, match="no epoch is finished"):
+        member(tmp_path, take_best=True)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_member_is_the_same_whatever_was_drawn_before(tmp_path: Path) -> None:
+    one = member(tmp_path / "one")
+    torch.rand(3)
+    assert same(one.trained.weights, member(tmp_path / "other").trained.weights)

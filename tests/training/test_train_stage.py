@@ -1,0 +1,128 @@
+"""The stage train on canvases made here: what it writes, of one member and of two, whole and stopped early."""
+
+import argparse
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from dr_pipeline.cli import main
+from dr_pipeline.files import add_to_tar, read_csv, read_json, write_csv, write_json
+from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, SPLITS_COLUMNS
+from dr_pipeline.stages import train
+from dr_pipeline.training import loop
+from tests import bundle_factory
+from tests.training.learners import Small, Store
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NUM_PHOTOGRAPHS = 40
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Canvases, a split and parameters of a small training; no tracking."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DR_PIPELINE_TRACKING", "off")
+    monkeypatch.setattr("dr_pipeline.training.member.create_grader", lambda *_args, **_named: Small())
+    index, splits, content = [], [], io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for number in range(NUM_PHOTOGRAPHS):
+            add_to_tar(tar, f"{number}.png", bundle_factory.encode(Store().read(str(number)), ".png"))
+            row = dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"schema_version": "2", "image_id": str(number)}
+            index.append(row | {"shard": "shard-00000.tar", "status": "scored"})
+            row = dict.fromkeys(SPLITS_COLUMNS, "") | {"schema_version": "2", "image_id": str(number)}
+            splits.append(
+                row | {"group": str(number), "grade": number % 5, "split": "development", "fold": number // 5 % 2}
+            )
+    (tmp_path / "canvases").mkdir()
+    (tmp_path / "canvases" / "shard-00000.tar").write_bytes(content.getvalue())
+    write_csv(tmp_path / "canvases" / "index.csv", CANVAS_INDEX_COLUMNS, index)
+    described = {"fingerprint": bundle_factory.PIXEL_PATH.fingerprint}
+    write_json(tmp_path / "canvases" / "pixel_path.json", bundle_factory.PIXEL_PATH.to_dict() | described)
+    write_csv(tmp_path / "splits.csv", SPLITS_COLUMNS, splits)
+    (tmp_path / "readings.csv").write_text("schema_version,image_id,grader,grade\n")
+    write_params(tmp_path, seeds=1)
+    return tmp_path
+
+
+def write_params(folder: Path, *, seeds: int) -> None:
+    document = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    document["candidates"]["lite0"] |= {"input_px": 32, "epochs": 2, "batch_photographs": 8}
+    document["candidates"]["lite0"]["ensemble"]["seeds"] = seeds
+    (folder / "params.yaml").write_text(yaml.safe_dump(document))
+
+
+def words(*more: str) -> list[str]:
+    return [
+        "train", "--candidate", "lite0", "--fold", "0", "--params", "params.yaml", "--canvases", "canvases",
+        "--splits", "splits.csv", "--readings", "readings.csv", "--out", "out", "--history", "history.csv",
+        "--layers", "layers.csv", "--report", "report.json", "--scratch", "scratch", *more,
+    ]  # fmt: skip
+
+
+def test_it_writes_weights_facts_history_layers_and_figures(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words()) == 0
+    facts = read_json(Path("out/model.json"))
+    assert facts["members"] == ["member-0.safetensors"]
+    assert facts["seeds"] == [20]
+    assert facts["loss"] == "cross_entropy"
+    assert facts["network"] == {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"}
+    assert facts["ensemble"]["combine"] == "mean"
+    assert (facts["candidate"], facts["fold"], facts["input_px"]) == ("lite0", 0, 32)
+    assert load_file("out/member-0.safetensors").keys() == Small().state_dict().keys()
+    assert [row["epoch"] for row in read_csv(Path("history.csv"))] == ["0", "1"]
+    assert {row["when"] for row in read_csv(Path("layers.csv"))} == {"before", "after"}
+    figures = read_json(Path("report.json"))["training"]["lite0-0"]
+    assert not figures["stopped_early"]
+    assert figures["epochs"] == 2
+    assert f"validation QWK {figures['validation_qwk']:.3f}" in capsys.readouterr().out
+    assert not list(workplace.glob("scratch/**/last.pt"))
+    assert list(workplace.glob("scratch/**/progress.png"))
+
+
+def test_ctrl_c_then_take_best(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(workplace, seeds=2)
+    finite = loop.require_finite
+
+    def press(*given: object) -> None:
+        if given[1:4] == ("loss", 1, 1):
+            raise KeyboardInterrupt
+        finite(*given)
+
+    with monkeypatch.context() as pressed:
+        pressed.setattr("dr_pipeline.training.loop.require_finite", press)
+        assert main(words()) == 130
+    assert "interrupted after epoch 1 of 2" in capsys.readouterr().err
+    assert not Path("out").exists()
+    assert main(words("--take-best")) == 2  # the second member has not begun
+    assert "lower the candidate's ensemble.seeds" in capsys.readouterr().err
+    write_params(workplace, seeds=1)
+    assert main(words("--take-best")) == 0
+    assert read_json(Path("report.json"))["training"]["lite0-0"]["stopped_early"]
+    assert len(read_csv(Path("history.csv"))) == 1
+
+
+def test_members_differ_by_their_seeds_alone_and_follow_one_another(workplace: Path) -> None:
+    write_params(workplace, seeds=2)
+    assert main(words()) == 0
+    one, other = (load_file(f"out/member-{number}.safetensors") for number in (0, 1))
+    assert any(not (one[name] == other[name]).all() for name in one)
+    assert [row["epoch"] for row in read_csv(Path("history.csv"))] == [str(epoch) for epoch in range(4)]
+    figures = read_json(Path("report.json"))["training"]["lite0-0"]
+    assert [member["seed"] for member in figures["members"]] == [20, 21]
+    assert figures["epochs"] == 4
+
+
+def test_another_process_writes_nothing(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    assert train.run(parser.parse_args(words()[1:])).wrote == ()
+    assert not any(Path(name).exists() for name in ("out", "history.csv", "layers.csv", "report.json"))
