@@ -94,7 +94,10 @@ def run_stages(work: Path, *, phantom: Mapping[str, Any] | None, canvas_px: int)
     params.write_text(yaml.safe_dump(document), encoding="utf-8")
     stages: dict[str, tuple[object, ...]] = {
         "phantom": ("--name", "planted", "--out", data),
-        "intake": ("--root", data, "--manifest", manifest, "--report", intake),
+        "intake": (
+            *("--root", data, "--manifest", manifest),
+            *("--readings", work / "readings.csv", "--report", intake),
+        ),
         "preprocess": ("--root", data, "--manifest", manifest, "--out", canvases),
         "audit": (
             *("--manifest", manifest, "--intake", intake, "--canvases", canvases),

@@ -39,7 +39,11 @@ def test_the_five_identical_pairs_are_found_and_no_others(idrid_dir: Path, tmp_p
     manifest, report = tmp_path / "manifest.csv", tmp_path / "intake.json"
     canvases = tmp_path / "canvases"
 
-    intake.run(argparse.Namespace(params=path, root=root, manifest=manifest, report=report))
+    intake.run(
+        argparse.Namespace(
+            params=path, root=root, manifest=manifest, readings=manifest.with_name("readings.csv"), report=report
+        )
+    )
     preprocess.run(argparse.Namespace(params=path, root=root, manifest=manifest, out=canvases, workers=1))
     audit.run(
         argparse.Namespace(

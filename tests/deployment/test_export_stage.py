@@ -19,7 +19,9 @@ from dr_pipeline.deployment.members import read_members
 from dr_pipeline.deployment.selection import Entrant, Limits, Verdict, select
 from dr_pipeline.deployment.unseen import read_unseen
 from dr_pipeline.errors import DataError, GateError, ParamsError
+from dr_pipeline.evaluation.inference import canvas_logits
 from dr_pipeline.files import read_csv, read_json, sha256_file, write_json
+from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.models.ensemble import Ensemble, mean_of
 from dr_pipeline.models.factory import grader_of
 from dr_pipeline.models.weights import initialise
@@ -87,9 +89,12 @@ def test_validation_of_a_fitted_ensemble_is_by_weights_fitted_on_others(
     assert report["fitted"].startswith("combination, calibration")
     rows = read_csv(weighted / "validation" / "predictions.csv")
     unseen = read_unseen(weighted / "export" / "unseen.csv", [row["image_id"] for row in rows])
-    shipped = np.array([[float(row[f"logit{grade}"]) for grade in range(5)] for row in rows])
-    assert unseen.shape == shipped.shape == (20, 5)
-    assert not np.allclose(unseen, shipped, atol=1e-6)
+    tabled = np.array([[float(row[f"logit{grade}"]) for grade in range(5)] for row in rows])
+    assert unseen.shape == tabled.shape == (20, 5)
+    assert np.allclose(unseen, tabled, atol=1e-5)
+    store, model = CanvasStore(Path("canvases")), OnnxModel(weighted / "export" / "model.onnx", threads=1)
+    shipped = canvas_logits(model.logits, store, [row["image_id"] for row in rows], model.input_px)
+    assert not np.allclose(shipped, tabled, atol=1e-5)
     with pytest.raises(DataError, match="no logits of 'other'"):
         read_unseen(weighted / "export" / "unseen.csv", ["other"])
 

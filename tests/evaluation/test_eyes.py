@@ -7,7 +7,7 @@ from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.splitting.read import SplitRow
 from tests.bundle_factory import DECISION
 
-PARAMS = Evaluation(bootstrap_replicates=100, bootstrap_seed=0, confidence=0.95)
+PARAMS = Evaluation(bootstrap_replicates=100, bootstrap_seed=0, confidence=0.95, two_eye_fusion=False)
 
 
 def decided_from(true: NDArray[np.int64]) -> Decided:

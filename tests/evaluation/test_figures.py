@@ -21,6 +21,7 @@ PARAMS = Evaluation(
     bootstrap_replicates=300,
     bootstrap_seed=3,
     confidence=0.95,
+    two_eye_fusion=False,
 )
 DECISION = Decision(
     1.0, (0.5, 1.5, 2.5, 3.5), 0.4, 0.1, {"split": "validation", "splits_sha256": "a" * 64, "fold": "0"}

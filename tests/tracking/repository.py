@@ -64,6 +64,9 @@ class Repository:
     def train(self, name: str = "lite0-0", epochs: int = 4) -> None:
         folder = self.root / "reports" / "training"
         write_csv(folder / f"{name}.csv", HISTORY, history(epochs))
+        layer = {"layer": "backbone.bn1", "kind": "BatchNorm2d", "channels": 32, "dead_channels": 0, "mean": 0.1}
+        layers = [layer | {"when": when, "std": 1.0, "shift": 0.05} for when in ("before", "after")]
+        write_csv(folder / f"{name}-layers.csv", list(layers[0]), layers)
         said = {"best_epoch": epochs - 1, "epochs": epochs, "validation_qwk": 0.65, "parameters": 3_400_000}
         write_json(
             folder / f"{name}.json", {"training": {name: said | {"model": "tf_efficientnet_lite0", "device": "cpu"}}}
