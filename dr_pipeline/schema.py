@@ -153,5 +153,11 @@ PREDICTIONS_COLUMNS = (
     "quality",
     "bundle_id",
 )
+# What is said of one photograph alone, without the folder that it came with: the answer of MLflow's model.
+PHOTOGRAPH_COLUMNS = tuple(
+    name
+    for name in PREDICTIONS_COLUMNS
+    if name not in ("schema_version", "image_id", "duplicate_of", "patient_id", "eye")
+)
 
 BUNDLE_VERSION = 2  # 2: with weights.safetensors

@@ -1,15 +1,12 @@
 """data/audit.html: every kind of finding with its photographs, in one file that needs nothing else."""
 
-import base64
 from collections.abc import Callable, Mapping
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from dr_pipeline.audit.evidence import Evidence
 from dr_pipeline.audit.page_items import MAX_FINDINGS, sections
 from dr_pipeline.audit.report import Audited
+from dr_pipeline.pages import environment
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 
 
@@ -25,15 +22,9 @@ def render(
         jpeg: Gives a photograph's thumbnail; no bytes where there is none.
         adapter: How the data set was read, for the headline.
     """
-    environment = Environment(
-        loader=PackageLoader("dr_pipeline.audit"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"data_uri": data_uri, "percent": percent, "figure": figure}
-    page = environment.get_template("audit.html.j2")
+    pages = environment("dr_pipeline.audit")
+    pages.filters |= {"percent": percent, "figure": figure}
+    page = pages.get_template("audit.html.j2")
     return page.render(
         r=report,
         sections=sections(audited.findings, evidence, jpeg),
@@ -42,11 +33,6 @@ def render(
         grades=[(str(grade), GRADE_NAMES[grade]) for grade in GRADES],
         research_use=RESEARCH_USE,
     )
-
-
-def data_uri(jpeg: bytes) -> Markup:
-    """A JPEG as the `src` of an <img>; base64 needs no escaping."""
-    return Markup(f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}")  # noqa: S704
 
 
 def percent(row: Mapping[str, Any]) -> str:

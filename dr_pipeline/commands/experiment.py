@@ -47,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="a value for every arm, such as candidate.epochs=4 or training.ema_decay=0.99; may be repeated",
     )
+    parser.add_argument(
+        "--arms",
+        type=lambda text: text.split(","),
+        metavar="NAME,NAME",
+        help="some of the experiment's arms; the first in its order is what the others are compared with",
+    )
     parser.add_argument("--train-all", action="store_true", help="train also the arms that are only timed on a CPU")
     parser.add_argument(
         "--scratch",
@@ -84,7 +90,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.figures import say
     from dr_pipeline.experiments.canvases import require_canvases
     from dr_pipeline.experiments.conduct import conduct
-    from dr_pipeline.experiments.definition import dotted_values, read_experiment
+    from dr_pipeline.experiments.definition import dotted_values, only, read_experiment
     from dr_pipeline.experiments.division import nested_folds, photographs_to_divide
     from dr_pipeline.experiments.outer_fold import Workplace, configurations_opened
     from dr_pipeline.experiments.picture import draw
@@ -104,6 +110,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.training.targets import read_readings
 
     experiment = read_experiment(args.name)
+    if args.arms:
+        experiment = only(experiment, args.arms)
     arms = resolve(
         read_document(args.params), args.candidate, experiment, dotted_values(args.set), train_all=args.train_all
     )

@@ -1,15 +1,12 @@
 """reports/index.html: one file that needs nothing else, from the pipeline's documents and pictures."""
 
-import base64
 from collections.abc import Mapping
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from dr_pipeline.evaluation.figure_text import LABELS, is_figure, quoted
 from dr_pipeline.evaluation.layers import summaries
 from dr_pipeline.evaluation.sources import Sources
+from dr_pipeline.pages import environment
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 
 _FEW = 10  # photographs of a grade, below which its figures say little
@@ -24,15 +21,9 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
             `reliability`, `roc` (left out where the test split has one kind of eye only) as SVG, `misses` as JPEG
             (left out for photographs of people).
     """
-    environment = Environment(
-        loader=PackageLoader("dr_pipeline.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"quoted": quoted, "data_uri": data_uri, "short": lambda text: str(text)[:12]}
-    page = environment.get_template("index.html.j2")
+    pages = environment("dr_pipeline.evaluation")
+    pages.filters |= {"quoted": quoted, "short": lambda text: str(text)[:12]}
+    page = pages.get_template("index.html.j2")
     return page.render(
         s=sources,
         images=images,
@@ -43,12 +34,6 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
         warnings=warnings(sources),
         layers={name: summaries(layers) for name, layers in sources.layers.items()},
     )
-
-
-def data_uri(image: bytes) -> Markup:
-    """An image as the `src` of an <img>; base64 needs no escaping."""
-    kind = "image/jpeg" if image.startswith(b"\xff\xd8") else "image/svg+xml"
-    return Markup(f"data:{kind};base64,{base64.b64encode(image).decode('ascii')}")  # noqa: S704
 
 
 def comparison(sources: Sources) -> list[tuple[str, str, str, str]]:

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from dr_pipeline.evaluation.eyes import speakers
 from dr_pipeline.evaluation.figures import resampling
-from dr_pipeline.evaluation.fitting import group_parts
+from dr_pipeline.evaluation.fitting import held_out_parts
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference, qwk_estimate
 from dr_pipeline.metrics.cut_points import steady_cut_points
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import Status
 from dr_pipeline.splitting.read import SplitRow
 
-_NUM_PARTS = 5
 _RESAMPLINGS = 200  # as those of the shipped cut points, evaluation/fitting.py
 _MAX_WEIGHT = 0.5  # the fellow eye never counts for more than the eye itself
 
@@ -138,13 +137,9 @@ def validation_fusion(locked: Pairs, judged: Pairs, *, params: Evaluation) -> di
         return _nothing()
     fitted = fit_fusion(locked, seed=params.bootstrap_seed)
     fused, alone = np.zeros_like(judged.true), np.zeros_like(judged.true)
-    parts = group_parts(judged.groups, _NUM_PARTS)
-    for part in range(_NUM_PARTS):
-        held_out, rest = np.flatnonzero(parts == part), np.flatnonzero(parts != part)
-        if len(held_out):
-            rest = rest if len(rest) else held_out  # one group in all: nothing else to fit on
-            fusion = fit_fusion(judged.taken(rest), seed=params.bootstrap_seed)
-            fused[held_out], alone[held_out] = fusion.grades(judged.taken(held_out))
+    for held_out, rest in held_out_parts(judged.groups):
+        fusion = fit_fusion(judged.taken(rest), seed=params.bootstrap_seed)
+        fused[held_out], alone[held_out] = fusion.grades(judged.taken(held_out))
     return _report(judged, fused, alone, params) | {
         "weight": fitted.weight,
         "cut_points": list(fitted.cut_points),

@@ -1,6 +1,6 @@
 """What an experiment is: a question, and arms that differ in a few values of params.yaml."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,18 @@ def parse_experiment(text: str, *, where: str) -> Experiment:
     if len(set(names)) < len(names):
         raise ParamsError(f"two arms have one name: {', '.join(names)}", where=where, todo="rename one")
     return experiment
+
+
+def only(experiment: Experiment, names: Sequence[str]) -> Experiment:
+    """The experiment with these arms alone, in its own order.
+
+    Raises:
+        ParamsError: It has no such arm.
+    """
+    known = [arm.name for arm in experiment.arms]
+    if unknown := [name for name in names if name not in known]:
+        raise ParamsError(f"no such arm: {', '.join(unknown)}", where="--arms", todo=f"choose of {', '.join(known)}")
+    return experiment.model_copy(update={"arms": tuple(arm for arm in experiment.arms if arm.name in names)})
 
 
 def dotted_values(pairs: list[str]) -> dict[str, Any]:

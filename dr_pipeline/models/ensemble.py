@@ -1,5 +1,6 @@
 """Several networks and several views of a photograph as one network, so that what ships and is timed is the whole."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -22,15 +23,15 @@ VIEWS: Mapping[View, Callable[[Tensor], Tensor]] = {
 LOG_FLOOR = -13.8  # ln 1e-6
 
 
-class Combination(nn.Module):
+class Combination(nn.Module, ABC):
     """From the opinions of K pairs of network and view to one; what the subclasses hold is fitted on validation.
 
     `forward` takes log-probabilities (N, K, 5) and gives log-probabilities (N, 5), finite, float32.
     """
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What was fitted, in plain values."""
-        raise NotImplementedError
 
 
 class Weighted(Combination):

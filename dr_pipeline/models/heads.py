@@ -1,6 +1,7 @@
 """From a network's outputs to logits of the five grades, one head for each kind of loss."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -85,15 +86,23 @@ class CoralHead(nn.Module):
 
     Cao, Mirjalili & Raschka, Pattern Recognition Letters 2020;140:325 prove that the best biases descend, but leave
     them free on the way. Here they always descend, by at least MIN_GAP: the first bias is learned as it is, each other
-    one as the softplus by which it is lower. At the start all grades are equally probable for the output 0.
+    one as the softplus by which it is lower. Until `set_biases` all grades are equally probable for the output 0.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.first_bias = nn.Parameter(torch.empty(1))
+        self.raw_gaps = nn.Parameter(torch.empty(len(GRADES) - 2))
         exceeded = [1 - grade / NUM_GRADES for grade in GRADES[1:]]  # P(grade > k) of equally probable grades
-        biases = torch.tensor([math.log(share / (1 - share)) for share in exceeded])
-        self.first_bias = nn.Parameter(biases[:1].clone())
-        self.raw_gaps = nn.Parameter(torch.log(torch.expm1(biases[:-1] - biases[1:] - MIN_GAP)))
+        self.set_biases([math.log(share / (1 - share)) for share in exceeded])
+
+    @torch.no_grad()
+    def set_biases(self, biases: Sequence[float]) -> None:
+        """Takes four logits of P(grade > k) for the output 0; falls of less than 2 × MIN_GAP are widened to it."""
+        steps = torch.tensor(biases, dtype=torch.float32)
+        gaps = (steps[:-1] - steps[1:] - MIN_GAP).clamp_min(MIN_GAP)
+        self.first_bias.copy_(steps[:1])
+        self.raw_gaps.copy_(torch.log(torch.expm1(gaps)))
 
     def cumulative(self, outputs: Tensor) -> Tensor:
         """Outputs (N, 1) → logits of P(grade > k) (N, 4), descending with k."""

@@ -59,6 +59,11 @@ def initialise(grader: Grader, *, model: str, weights: str) -> str:
     return _from_file(grader, Path(path), expected.removeprefix("sha256:"))
 
 
+def unpinned(*sources: str) -> list[str]:
+    """Those of `file:PATH` and `bundle:PATH` that name no hash or id, in the given order."""
+    return [source for source in sources if source.startswith(("file:", "bundle:")) and not source.partition("#")[2]]
+
+
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, notes: Sequence[str] = ()) -> None:
     """Writes named tensors as safetensors, whole or not at all; `notes` go into its metadata."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

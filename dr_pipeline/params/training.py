@@ -86,7 +86,11 @@ class Augmentation(Section):
 
 
 class Training(Section):
-    """Objective, optimiser, averaging and augmentation."""
+    """Objective, optimiser, averaging and augmentation.
+
+    With `adaptive_batch_norm: validation` the network's statistics are those of the photographs that the decision is
+    fitted and validated on: no grade is used, but validation figures are then slightly optimistic (transductive).
+    """
 
     seed: int = Field(ge=0)
     objective: Objective

@@ -10,28 +10,9 @@ from typing import Any
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.source import read_file
+from dr_pipeline.schema import PHOTOGRAPH_COLUMNS
 from dr_pipeline.scoring.folder import score_whatever
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
-
-COLUMNS = (
-    "path",
-    "sha256",
-    "status",
-    "reason",
-    "grade",
-    "p0",
-    "p1",
-    "p2",
-    "p3",
-    "p4",
-    "expected_grade",
-    "referable",
-    "referable_probability",
-    "vision_threatening",
-    "needs_human",
-    "quality",
-    "bundle_id",
-)
 
 
 class PyfuncGrader:
@@ -52,8 +33,8 @@ class PyfuncGrader:
             params: None are known.
 
         Returns:
-            A pandas.DataFrame with COLUMNS, one row per row of `table`; grade and what follows from it are empty (NaN)
-            where there is none.
+            A pandas.DataFrame with PHOTOGRAPH_COLUMNS, one row per row of `table`; grade and what follows from it are
+            empty (NaN) where there is none.
 
         Raises:
             DataError: The table has neither column, or `params` are given.
@@ -62,7 +43,7 @@ class PyfuncGrader:
             raise DataError(f"unknown params {sorted(params)}", where="predict", todo="leave `params` out")
         if "image" not in table and "path" not in table:
             raise DataError("the table has neither a column `image` nor `path`", where="predict")
-        return type(table)([self._row(row) for row in table.to_dict("records")], columns=list(COLUMNS))
+        return type(table)([self._row(row) for row in table.to_dict("records")], columns=list(PHOTOGRAPH_COLUMNS))
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         path, data = row.get("path"), row.get("image")

@@ -11,7 +11,6 @@ from dr_pipeline.stages.outcome import Outcome
 PARAMS: tuple[str, ...] = ("folds",)
 
 _BATCH = 16
-_NUM_PARTS = 5  # that a fitted combination is judged by: as the decision in evaluation/fitting.py
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> Outcome:
         with torch.inference_mode():
             opinions = np.concatenate([network.opinions(torch.from_numpy(one)).numpy() for one in batches("opinions")])
         grades = np.array([row.grade for row in photographs], dtype=np.int64)
-        parts = group_parts([row.group for row in photographs], _NUM_PARTS)
+        parts = group_parts([row.group for row in photographs])
         unseen = combine_unseen(ensemble.combine, opinions, grades, parts)
         write_unseen(args.out / "unseen.csv", [row.image_id for row in photographs], unseen)
         return fit_combination(ensemble.combine, opinions, grades)

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Trains and writes weights, history and figures."""
     import os
+    import sys
     from dataclasses import asdict, fields
     from importlib.metadata import version
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.progress_picture import draw_progress
     from dr_pipeline.files import sha256_file, sha256_json, write_csv, write_json
     from dr_pipeline.fundus.canvases import CanvasStore
-    from dr_pipeline.models.weights import write_tensors
+    from dr_pipeline.models.weights import unpinned, write_tensors
     from dr_pipeline.params.candidate import Candidate
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.training import Training
@@ -86,7 +87,13 @@ def run(args: argparse.Namespace) -> Outcome:
         Checkpoint(args.scratch / name / f"member-{number}", sha256_json({**identity, "seed": seed}))
         for number, seed in enumerate(seeds)
     ]
-    if not is_first_process():
+    if is_first_process():
+        for source in unpinned(candidate.weights, params.distillation.teacher):
+            sys.stderr.write(
+                f"{source} is not pinned: `dvc repro` does not see when it changes; "
+                "write its sha256, or a bundle's id, behind a # in params.yaml\n"
+            )
+    else:
         os.environ[SWITCH] = "off"
     members = []
     with tracked("train", candidate=args.candidate, fold=args.fold) as run_:
@@ -116,6 +123,7 @@ def run(args: argparse.Namespace) -> Outcome:
                     on_epoch=on_epoch,
                     layers=number == 0,
                     take_best=args.take_best,
+                    to_stop="run `dr-pipeline train` with the same arguments and --take-best",
                 )
             )
         figures = training_figures(candidate, members, seeds)

@@ -6,7 +6,7 @@ from typing import Any
 
 import dr_pipeline
 from dr_pipeline.files import read_json
-from dr_pipeline.schema import NUM_GRADES, RESEARCH_USE
+from dr_pipeline.schema import PHOTOGRAPH_COLUMNS, RESEARCH_USE
 from dr_pipeline.tracking.guard import guarded, switched_on
 from dr_pipeline.tracking.layout import Layout
 from dr_pipeline.tracking.session import pipeline_session
@@ -95,21 +95,13 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
-    text = ("path", "sha256", "status", "reason")
-    numbers = (
-        "grade",
-        *(f"p{grade}" for grade in range(NUM_GRADES)),
-        "expected_grade",
-        "referable",
-        "referable_probability",
-        "vision_threatening",
-        "needs_human",
-        "quality",
-    )
+    text = ("path", "sha256", "status", "reason", "bundle_id")
     inputs = [ColSpec(DataType.binary, "image", required=False), ColSpec(DataType.string, "path", required=False)]
-    outputs = [ColSpec(DataType.string, name) for name in text]
-    outputs += [ColSpec(DataType.double, name, required=False) for name in numbers]
-    return ModelSignature(Schema(inputs), Schema([*outputs, ColSpec(DataType.string, "bundle_id")]))
+    outputs = [
+        ColSpec(DataType.string, name) if name in text else ColSpec(DataType.double, name, required=False)
+        for name in PHOTOGRAPH_COLUMNS
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs))
 
 
 def _example() -> Any:

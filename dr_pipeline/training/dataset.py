@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.fundus.pixel_path import model_input
-from dr_pipeline.training.order import EpochBatches
+from dr_pipeline.training.order import Draw, EpochBatches
+from dr_pipeline.training.seeds import derived_seed
 
 Pixels = NDArray[np.uint8]
 
@@ -31,10 +32,10 @@ class Canvases(Protocol):
 
 
 class GradedCanvases(Dataset[tuple[Tensor, int]]):
-    """Model inputs (H, W, 3) uint8 and their positions, indexed by (epoch, position).
+    """Model inputs (H, W, 3) uint8 and their positions, indexed by draws.
 
-    The epoch is part of the index so that augmentation depends on (seed, epoch, position) alone: not on the
-    worker, and not on what was drawn before. A run that resumes sees the same pictures as one that did not stop.
+    The epoch is part of a draw so that augmentation depends on the seed and the draw alone: not on the worker, and
+    not on what was drawn before. A run that resumes sees the same pictures as one that did not stop.
 
     Args:
         store: The canvases.
@@ -81,22 +82,22 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __getitem__(self, index: tuple[int, int]) -> tuple[Tensor, int]:
-        epoch, position = index
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
+        position = draw.position
         if (worker := get_worker_info()) is not None:
             self._begun[worker.id % MAX_WORKERS] = torch.tensor([os.getpid(), position])
         pixels = self._kept[position] if self._kept is not None else self._read(self._ids[position])
         if self._augment is not None:
-            pixels = self._augment(pixels, derived_seed(self._seed, epoch, position))
+            pixels = self._augment(pixels, derived_seed(self._seed, *draw))
         return torch.from_numpy(np.ascontiguousarray(pixels)), position
 
-    def __getitems__(self, indices: list[tuple[int, int]]) -> list[tuple[Tensor, int]] | DataError:
+    def __getitems__(self, draws: list[Draw]) -> list[tuple[Tensor, int]] | DataError:
         """The photographs of one batch, or why one cannot be read.
 
         The error is handed over as a value: raised in a loader process, torch would bury it in a traceback.
         """
         try:
-            return [self[index] for index in indices]
+            return [self[draw] for draw in draws]
         except DataError as error:
             return error
 
@@ -138,6 +139,7 @@ class Batches:
             collate_fn=_collate,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=num_workers > 0,  # starting them takes longer than an epoch of a small data set
+            generator=torch.Generator(),  # else each epoch draws from the one that dropout draws from
         )
 
     def __len__(self) -> int:
@@ -165,8 +167,3 @@ class Batches:
 
 def _collate(items: list[tuple[Tensor, int]] | DataError) -> Any:
     return items if isinstance(items, DataError) else default_collate(items)
-
-
-def derived_seed(*parts: int) -> int:
-    """One 32-bit seed from several numbers (NumPy's SeedSequence: well mixed, stable across platforms)."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -111,7 +111,7 @@ def num_loader_workers(fabric: Fabric) -> int:
     """Loader processes: every usable core for a GPU, none for a CPU.
 
     On a CPU a loader process takes a core from the network: 23 instead of 30 photographs/s on two cores
-    (EfficientNet-Lite0, 192 px), while augmenting in the same process costs 0.7 ms a photograph.
+    (EfficientNet-Lite0, 192 px), while augmenting in the same process costs 0.9 ms a photograph.
     """
     if fabric.device.type == "cpu":
         return 0

@@ -20,13 +20,14 @@ from dr_pipeline.params.training import Training
 from dr_pipeline.progress import progress
 from dr_pipeline.training.balance import grade_weights
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.dataset import Batches, GradedCanvases, derived_seed
+from dr_pipeline.training.dataset import Batches, GradedCanvases
 from dr_pipeline.training.guards import check_trainable, memory_advice, require_finite
 from dr_pipeline.training.launch import prepared, require_compiler
 from dr_pipeline.training.material import Material, parts_of
 from dr_pipeline.training.objectives import GradingLoss
 from dr_pipeline.training.order import EpochBatches
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
+from dr_pipeline.training.seeds import derived_seed
 from dr_pipeline.training.task import Task
 from dr_pipeline.training.validation import evaluate, evaluation_batch, share_buffers
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dr_pipeline.cores import usable_cores
 from dr_pipeline.fundus.canvases import CanvasStore
+from dr_pipeline.models.classifier_start import start_classifier
 from dr_pipeline.models.factory import Grader, create_grader, num_parameters
 from dr_pipeline.models.weights import initialise
 from dr_pipeline.params.candidate import Candidate
@@ -67,6 +68,7 @@ def train_member(
     on_epoch: Callable[[Epoch], None],
     layers: bool,
     take_best: bool = False,
+    to_stop: str = "",
 ) -> Member:
     """Trains a candidate from its first weights, or goes on where the checkpoint stands.
 
@@ -82,6 +84,7 @@ def train_member(
         on_epoch: Told of each finished epoch, on the first process only.
         layers: Whether to take figures of the layers before and after.
         take_best: Trains no further: takes the best epoch of the checkpoint.
+        to_stop: What Ctrl-C says of how to end with the epochs there are; empty where there is no way.
 
     Raises:
         DrPipelineError: See fit, create_grader, initialise and teacher_logits.
@@ -91,6 +94,7 @@ def train_member(
     set_determinism(seed)
     fabric = make_fabric(params.precision, candidate.fine_tuning)
     grader = _untrained(candidate, params)
+    start_classifier(grader, [row.grade for row in training])
     weights_source = initialise(grader, model=candidate.model, weights=candidate.weights)
     learnt = GradedCanvases(
         store,
@@ -106,7 +110,7 @@ def train_member(
     )
     judged = _plain(store, validation, candidate)
     before = _layers(fabric, grader, judged, candidate, when="before") if layers else ()
-    with _told_when_interrupted(fabric, checkpoint, candidate):
+    with _told_when_interrupted(fabric, checkpoint, candidate, to_stop):
         trained = fit(
             fabric,
             grader,
@@ -174,17 +178,19 @@ def _layers(
 
 
 @contextmanager
-def _told_when_interrupted(fabric: Fabric, checkpoint: Checkpoint, candidate: Candidate) -> Iterator[None]:
-    """Says after Ctrl-C what is kept, and how to go on or to stop here."""
+def _told_when_interrupted(
+    fabric: Fabric, checkpoint: Checkpoint, candidate: Candidate, to_stop: str
+) -> Iterator[None]:
+    """Says after Ctrl-C what is kept, how to go on and, where there is a way, how to stop here."""
     try:
         yield
     except KeyboardInterrupt:
         if fabric.is_global_zero:
-            sys.stderr.write(f"\n{_kept(checkpoint, candidate)}\n")
+            sys.stderr.write(f"\n{_kept(checkpoint, candidate, to_stop)}\n")
         raise
 
 
-def _kept(checkpoint: Checkpoint, candidate: Candidate) -> str:
+def _kept(checkpoint: Checkpoint, candidate: Candidate, to_stop: str) -> str:
     kept = checkpoint.keep_best()
     if kept is None:
         return "interrupted before the first epoch was finished: nothing is kept"
@@ -192,6 +198,5 @@ def _kept(checkpoint: Checkpoint, candidate: Candidate) -> str:
         f"interrupted after epoch {kept.num_epochs} of {candidate.epochs}; the best is epoch {kept.epoch + 1}, "
         f"validation QWK {kept.qwk:.3f}\n"
         f"  kept: {kept.path}\n"
-        "  to go on: run the same command again\n"
-        "  to stop here: run `dr-pipeline train` with the same arguments and --take-best"
+        "  to go on: run the same command again" + (f"\n  to stop here: {to_stop}" if to_stop else "")
     )

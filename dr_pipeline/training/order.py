@@ -1,7 +1,9 @@
 """Which photograph is seen when, and on which process: the batches of an epoch."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,22 @@ from dr_pipeline.params.training import Sampling
 MIN_PHOTOGRAPHS = 2  # of a batch on one process: batch normalisation has no variance from one
 
 
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """The batches of one epoch on one of several processes, as lists of (epoch, position).
+class Draw(NamedTuple):
+    """One look at a photograph.
+
+    Attributes:
+        epoch: From 0.
+        position: Of the photograph.
+        repeat: How often it was drawn before in this epoch; balanced sampling repeats the rare grades' photographs.
+    """
+
+    epoch: int
+    position: int
+    repeat: int
+
+
+class EpochBatches(Sampler[list[Draw]]):
+    """The batches of one epoch on one of several processes, as lists of draws.
 
     With `shuffle` all processes draw the same order from (seed, epoch), cut it into the same batches, and each takes
     every world_size-th photograph of each batch. A rest too small for batch normalisation joins the batch before it.
@@ -88,14 +104,18 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         start, stop = self._bounds[number]
         return (stop - start) // self._world_size
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Draw]]:
+        order = self._drawn() if self._shuffle else np.arange(len(self._grades))
+        seen = Counter[int]()
+        draws = []
+        for position in order.tolist():
+            draws.append(Draw(self.epoch, position, seen[position]))
+            seen[position] += 1
+        batches = [draws[start:stop] for start, stop in self._bounds]
         if self._shuffle:
-            order = self._drawn()
-            batches = [order[start:stop][self._rank :: self._world_size] for start, stop in self._bounds]
+            yield from (batch[self._rank :: self._world_size] for batch in batches)
         else:
-            batches = [np.arange(*bounds) for bounds in self._bounds[self._rank :: self._world_size]]
-        for batch in batches:
-            yield [(self.epoch, int(position)) for position in batch]
+            yield from batches[self._rank :: self._world_size]
 
     def _cut(self) -> list[tuple[int, int]]:
         """Start and stop of each batch, all processes together."""

@@ -2,7 +2,6 @@
 
 import base64
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -23,33 +22,10 @@ from dr_pipeline.audit.thumbnails import SIDE_PX, Thumbnails, encode_jpeg
 from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.schema import RESEARCH_USE
 from tests.audit.audit_tables import PLANTED, evidence_of, intake, params
+from tests.html_tags import Tags
 
 JPEG = encode_jpeg(np.full((256, 256, 3), 90, dtype=np.uint8))
 HOSTILE = "<script>alert(1)</script>"
-
-
-class Tags(HTMLParser):
-    """Counts tags and notes what is loaded and what runs."""
-
-    VOID = ("meta", "img", "br", "link")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loads: list[str] = []
-        self.scripts = 0
-        self.images = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.loads += [given[name] or "" for name in ("src", "href") if name in given]
-        self.scripts += tag == "script" or any(name.startswith("on") for name in given)
-        self.images += tag == "img"
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def page_of(evidence: Evidence, *near: NearDuplicate, more: tuple[Finding, ...] = (), **said: Any) -> str:
@@ -63,13 +39,6 @@ def page_of(evidence: Evidence, *near: NearDuplicate, more: tuple[Finding, ...] 
     return render(report, audited, evidence, lambda image_id: b"" if image_id == "e" else JPEG, adapter="folder")
 
 
-def tags_of(page: str) -> Tags:
-    tags = Tags()
-    tags.feed(page)
-    assert tags.open == []
-    return tags
-
-
 @pytest.fixture(scope="module")
 def page() -> str:
     report = intake(orphans={"rows": ["gone"], "files": []})
@@ -78,7 +47,7 @@ def page() -> str:
 
 
 def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
-    tags = tags_of(page)
+    tags = Tags(page)
     assert tags.scripts == 0
     assert {load.split(",")[0] for load in tags.loads} <= {"data:image/jpeg;base64"} | {
         load for load in tags.loads if load.startswith("#")
@@ -88,7 +57,7 @@ def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
 
 def test_pairs_stand_side_by_side_with_what_is_known_of_them(page: str) -> None:
     # 9 identical, 2 near, 2 + 2 contradicting, 2 + 2 cross-patient, 2 no fundus; the unreadable one has no picture
-    assert tags_of(page).images == 9 + 2 + 4 + 4 + 2
+    assert Tags(page).images == 9 + 2 + 4 + 4 + 2
     assert "no picture" in page
     for text in (
         "11 of 256 bits differ, correlation 0.971; turned or mirrored (turn 5)",
@@ -128,7 +97,7 @@ def test_hostile_names_are_inert() -> None:
     )
     one_grade = Finding("shortcuts", (), {"predictor": "camera", "value": HOSTILE, "grade": 1, "n": 30})
     page = page_of(evidence, more=(one_grade,), warnings=[HOSTILE])
-    tags = tags_of(page)
+    tags = Tags(page)
     assert tags.scripts == 0
     assert not any(load.startswith("javascript") or load == "x" for load in tags.loads)
     assert "<script" not in page
@@ -138,19 +107,19 @@ def test_hostile_names_are_inert() -> None:
 def test_at_most_sixty_findings_of_a_kind_are_drawn_and_the_rest_counted() -> None:
     photographs = [(f"{n:04d}{twin}", str(n), "1", f"p{n}", "scored") for n in range(100) for twin in "ab"]
     page = page_of(evidence_of(*photographs))
-    assert tags_of(page).images == 2 * MAX_FINDINGS
+    assert Tags(page).images == 2 * MAX_FINDINGS
     assert "The first 60 of 100 are shown; reports/audit.json lists them all." in page
 
 
 def test_of_a_large_group_eight_are_drawn() -> None:
     page = page_of(evidence_of(*((f"{n:04d}", "A", "1", "p", "scored") for n in range(50))))
-    assert tags_of(page).images == 8
+    assert Tags(page).images == 8
     assert "and 42 more" in page
 
 
 def test_a_clean_data_set_has_a_page_too() -> None:
     page = page_of(evidence_of(*((f"{n}", str(n), str(n), f"p{n}", "scored") for n in range(5))))
-    assert tags_of(page).images == 0
+    assert Tags(page).images == 0
 
 
 def test_thumbnails_are_made_once_for_what_is_drawn() -> None:

@@ -85,11 +85,11 @@ def test_margin_flags_the_share_asked_for(share: float, flagged: int) -> None:
 
 def test_parts_keep_groups_whole_and_are_alike_in_number() -> None:
     _, _, groups = draw(3, 100)
-    parts = group_parts(groups, 5)
+    parts = group_parts(groups)
     assert all(parts[row] == parts[row + 1] for row in range(0, 200, 2))
     assert np.bincount(parts).tolist() == [40] * 5
     order = np.random.default_rng(0).permutation(200)
-    assert (group_parts([groups[row] for row in order], 5) == parts[order]).all()
+    assert (group_parts([groups[row] for row in order]) == parts[order]).all()
 
 
 def test_cross_fitting_never_decides_by_what_it_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from dr_pipeline.evaluation.page import render
 from dr_pipeline.evaluation.sources import Sources
 from dr_pipeline.schema import RESEARCH_USE
 from tests.evaluation.report_fixture import sources
+from tests.html_tags import Tags
 
 ONE_MEGABYTE = 1_000_000
 
@@ -27,29 +27,8 @@ def page_of(shown: Sources) -> str:
     return render(shown, {name: svg(figure) for name, figure in report_figures(shown).items()})
 
 
-class Tags(HTMLParser):
-    """Notes every opened and closed tag, and what is loaded."""
-
-    VOID = ("meta", "img", "br", "link")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loads: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loads += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 def test_it_needs_nothing_else_and_is_whole(page: str) -> None:
-    tags = Tags()
-    tags.feed(page)
-    assert not tags.open
+    tags = Tags(page)
     assert tags.loads
     assert all(load.startswith(("data:image/", "#")) for load in tags.loads)
     assert not re.search(r"<script|@import|url\(", page)

@@ -108,6 +108,8 @@ def test_what_cannot_run_is_said_before_anything_is_trained(
     args.name = "initialisation"  # params.yaml names no pretrained weights
     with pytest.raises(ParamsError, match="are the same"):
         command.run(args)
+    with pytest.raises(ParamsError, match="no such arm: other"):
+        command.run(arguments(photographs, tmp_path, "--arms", "as_is,other"))
     with pytest.raises(DataError, match="table is missing"):
         command.run(arguments(photographs, tmp_path, "--development", str(tmp_path / "none.csv")))
     with monkeypatch.context() as patch:

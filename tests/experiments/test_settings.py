@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.experiments.definition import dotted_values, parse_experiment, read_experiment
+from dr_pipeline.experiments.definition import dotted_values, only, parse_experiment, read_experiment
 from dr_pipeline.experiments.names import NAMES
 from dr_pipeline.experiments.settings import resolve
 from dr_pipeline.fundus.arms import ARMS
@@ -94,6 +94,16 @@ def test_words_of_the_command_line_are_yaml() -> None:
     for words in (["candidate.epochs"], ["=4"], ["a=1", "a=2"], ["a=[1"]):
         with pytest.raises(ParamsError):
             dotted_values(words)
+
+
+def test_some_arms_keep_the_experiments_order_and_all_else() -> None:
+    experiment = read_experiment("preprocessing")
+    some = only(experiment, ["ben_graham", "plain"])
+    assert [arm.name for arm in some.arms] == ["plain", "ben_graham"]
+    assert (some.folds, some.changes) == (experiment.folds, experiment.changes)
+    with pytest.raises(ParamsError, match="no such arm: graham") as caught:
+        only(experiment, ["plain", "graham"])
+    assert "ben_graham" in caught.value.todo
 
 
 def test_two_arms_of_one_name_are_refused() -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.models.factory import Grader, create_grader
-from dr_pipeline.models.weights import initialise, load_exactly, write_tensors
+from dr_pipeline.models.weights import initialise, load_exactly, unpinned, write_tensors
 
 MODEL = "resnet10t"
 
@@ -65,6 +65,11 @@ def test_the_hash_is_checked(tmp_path: Path) -> None:
     initialise(grader(), model=MODEL, weights=f"file:{path}#{sha256_file(path)}")
     with pytest.raises(ParamsError, match="sha256"):
         initialise(grader(), model=MODEL, weights=f"file:{path}#{'0' * 64}")
+
+
+def test_what_names_no_hash_or_id_is_not_pinned() -> None:
+    sources = ("none", "timm", "file:a", "file:a#", "file:a#0f", "bundle:b", "bundle:b#0f")
+    assert unpinned(*sources) == ["file:a", "file:a#", "bundle:b"]
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:

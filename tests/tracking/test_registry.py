@@ -15,6 +15,7 @@ from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.schema import PHOTOGRAPH_COLUMNS
 from dr_pipeline.tracking.layout import Layout
 from dr_pipeline.tracking.registry import MODEL_NAME, register
 from dr_pipeline.tracking.run import tracked
@@ -108,6 +109,7 @@ def photograph(path: Path) -> bytes:
 def test_the_registered_model_loads_and_scores(registered: Repository) -> None:
     import mlflow
     import pandas as pd
+    from mlflow.types import DataType
 
     mlflow.set_tracking_uri(Store(registered.root).uri)
     model = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
@@ -120,7 +122,10 @@ def test_the_registered_model_loads_and_scores(registered: Repository) -> None:
     assert from_bytes["sha256"][0] == scored["sha256"][0]
     assert from_bytes["status"][0] == scored["status"][0] != "failed"
     assert from_bytes["status"][1] == "failed"
-    assert model.metadata.signature is not None
+    outputs = model.metadata.signature.outputs
+    assert tuple(outputs.input_names()) == PHOTOGRAPH_COLUMNS == tuple(scored.columns)
+    text = [name for name, kind in outputs.input_dict().items() if kind.type == DataType.string]
+    assert text == ["path", "sha256", "status", "reason", "bundle_id"]
     assert set(from_bytes["bundle_id"]) == {
         read_json(registered.root / "data" / "release" / "metadata.json")["bundle_id"]
     }

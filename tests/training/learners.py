@@ -83,6 +83,7 @@ class Small(torch.nn.Module):
             torch.nn.Dropout(drop_rate),
             torch.nn.Linear(16, num_outputs(loss)),
         )
+        self.backbone.pretrained_cfg = {"classifier": "6"}
         self.head = make_head(loss)
 
     def outputs(self, images: torch.Tensor) -> torch.Tensor:

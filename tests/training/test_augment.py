@@ -68,7 +68,7 @@ def test_augmentation_keeps_shape_type_and_can_be_off() -> None:
 )  # fmt: skip
 def test_each_augmentation_parameter_has_an_effect(change: dict[str, object]) -> None:
     augment = augmenter(only(**change))
-    assert any(not np.array_equal(augment(noise(), seed), noise()) for seed in range(4))
+    assert any(not np.array_equal(augment(noise(), seed), noise()) for seed in range(8))
 
 
 @pytest.mark.parametrize("name", ["blur_probability", "jpeg_probability", "coarse_dropout_probability"])
@@ -83,6 +83,46 @@ def test_augmentation_never_loses_the_disc() -> None:
     augment = augmenter(AUGMENTATION)
     shares = [(augment(disc(128), seed)[..., 0] > 60).sum() / (disc(128)[..., 0] > 0).sum() for seed in range(50)]
     assert min(shares) > 0.8
+
+
+COLOURS = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "blur_probability": 1.0, "jpeg_probability": 1.0}
+
+
+def test_what_lies_beside_the_disc_stays_black_as_in_scoring() -> None:
+    """Contrast alone would lift it to 25 of 255; blur and JPEG would spill into it."""
+    augment, full = augmenter(only(**COLOURS)), disc(128)
+    full[:20] = 0  # the camera's frame cuts it off
+    beside = full[..., 0] == 0
+    for seed in range(30):
+        changed = augment(full, seed)
+        assert not changed[beside].any()
+        assert not np.array_equal(changed, full)
+
+
+def test_so_it_does_where_the_disc_has_moved() -> None:
+    moves = {"rotation_deg": 180.0, "scale": 0.1, "translation": 0.05, "flip": True}
+    moved_only, both, full = augmenter(only(**moves)), augmenter(only(**moves, **COLOURS)), disc(128)
+    for seed in range(10):
+        moved, changed = moved_only(full, seed), both(full, seed)
+        assert not np.array_equal(moved, changed)
+        assert not changed[~moved.any(axis=2)].any()
+
+
+def test_black_inside_the_disc_is_retina() -> None:
+    augment, full = augmenter(only(**COLOURS)), disc(128)
+    full[60:63, 60:63] = 0
+    assert all(augment(full, seed)[60:63, 60:63].any() for seed in range(10))
+
+
+def test_blur_and_jpeg_meet_different_photographs() -> None:
+    """Of one seed for all, each change would draw the same numbers."""
+    blur, jpeg = augmenter(only(blur_probability=0.5)), augmenter(only(blur_probability=0.5, jpeg_probability=0.5))
+    canvas = noise(32)
+    kinds = {
+        (np.array_equal(blur(canvas, seed), canvas), np.array_equal(blur(canvas, seed), jpeg(canvas, seed)))
+        for seed in range(60)
+    }
+    assert kinds == {(True, True), (True, False), (False, True), (False, False)}
 
 
 def test_the_holes_are_few_small_and_black_and_the_rest_is_untouched() -> None:

@@ -12,18 +12,15 @@ from torch.optim.swa_utils import AveragedModel
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.params.load import load_section
-from dr_pipeline.params.training import Augmentation, Training
+from dr_pipeline.params.training import Training
 from dr_pipeline.training.augment import augmenter
-from dr_pipeline.training.dataset import Batches, GradedCanvases, derived_seed
-from dr_pipeline.training.order import EpochBatches
+from dr_pipeline.training.dataset import Batches, GradedCanvases
+from dr_pipeline.training.order import Draw, EpochBatches
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
+from dr_pipeline.training.seeds import derived_seed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 AUGMENTATION = load_section(REPOSITORY / "params.yaml", "training", Training).augmentation
-ALL_OFF = Augmentation(
-    rotation_deg=0.0, flip=False, scale=0.0, translation=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0,
-    blur_probability=0.0, jpeg_probability=0.0, coarse_dropout_probability=0.0,
-)  # fmt: skip
 
 
 class Store:
@@ -44,50 +41,22 @@ def data(*, augment: bool) -> GradedCanvases:
     )
 
 
-def test_a_photograph_depends_on_seed_epoch_and_position_alone() -> None:
+def test_a_photograph_depends_on_seed_and_draw_alone() -> None:
     one, other = data(augment=True), data(augment=True)
-    wanted = {index: other[index][0] for index in [(1, 3), (0, 2), (0, 3)]}  # drawn in another order
-    for index in [(0, 2), (0, 3), (1, 3)]:
-        assert torch.equal(one[index][0], wanted[index])
-    assert not torch.equal(wanted[0, 3], wanted[1, 3])
+    draws = [Draw(0, 2, 0), Draw(0, 3, 0), Draw(0, 3, 1), Draw(1, 3, 0)]
+    wanted = {draw: other[draw][0] for draw in reversed(draws)}  # drawn in another order
+    for draw in draws:
+        assert torch.equal(one[draw][0], wanted[draw])
+    for first, second in itertools.combinations(draws[1:], 2):  # another epoch, or once more in the same
+        assert not torch.equal(wanted[first], wanted[second])
 
 
 def test_without_augmentation_the_model_sees_what_scoring_sees() -> None:
     from dr_pipeline.fundus.pixel_path import model_input
 
-    image, position = data(augment=False)[9, 4]
+    image, position = data(augment=False)[Draw(9, 4, 0)]
     assert torch.equal(image, torch.from_numpy(model_input(Store().read("4"), 32)))
     assert position == 4
-
-
-def test_augmentation_keeps_shape_type_and_can_be_off() -> None:
-    canvas = Store().read("1")
-    changed = augmenter(AUGMENTATION)(canvas, 1)
-    assert changed.shape == canvas.shape
-    assert changed.dtype == np.uint8
-    assert np.array_equal(augmenter(ALL_OFF)(canvas, 1), canvas)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"rotation_deg": 90.0}, {"flip": True}, {"scale": 0.2}, {"translation": 0.2}, {"brightness": 0.3},
-        {"contrast": 0.3}, {"saturation": 0.3}, {"hue": 0.1}, {"blur_probability": 1.0}, {"jpeg_probability": 1.0},
-    ],
-)  # fmt: skip
-def test_each_augmentation_parameter_has_an_effect(change: dict[str, float]) -> None:
-    canvas = Store().read("1")
-    augment = augmenter(ALL_OFF.model_copy(update=change))
-    assert any(not np.array_equal(augment(canvas, seed), canvas) for seed in range(4))
-
-
-def test_augmentation_never_loses_the_disc() -> None:
-    """A white disc stays mostly in view at the default strengths: no crop takes the periphery away."""
-    yy, xx = np.mgrid[:128, :128] - 63.5
-    canvas = np.repeat(((xx**2 + yy**2 < 63**2) * 200).astype(np.uint8)[..., None], 3, axis=2)
-    augment = augmenter(AUGMENTATION)
-    shares = [(augment(canvas, seed)[..., 0] > 60).sum() / (canvas[..., 0] > 0).sum() for seed in range(50)]
-    assert min(shares) > 0.8
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
@@ -109,6 +78,13 @@ def test_the_average_forgets_its_random_start() -> None:
 
 def test_derived_seeds_differ() -> None:
     assert len({derived_seed(1, epoch, position) for epoch in range(20) for position in range(50)}) == 1000
+
+
+def test_loading_draws_from_no_generator_that_dropout_draws_from() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    assert len(list(Batches(data(augment=True), in_order(2), 0))) == 3
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def in_order(batch: int) -> EpochBatches:

@@ -50,10 +50,11 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert [row.train_loss for row in whole.history] == [row.train_loss for row in resumed.history]
 
 
-def member(folder: Path, *, take_best: bool = False) -> Member:
+def member(folder: Path, *, take_best: bool = False, to_stop: str = "run it with --take-best") -> Member:
     return train_member(
         CANDIDATE, PARAMS, store=Store(), training=rows(range(41)), validation=rows(range(100, 120)), readings={},
         seed=1, checkpoint=Checkpoint(folder, "key"), on_epoch=ignore, layers=False, take_best=take_best,
+        to_stop=to_stop,
     )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(
     said = capsys.readouterr().err
     assert "interrupted after epoch 2 of 4; the best is epoch" in said
     assert "validation QWK" in said
-    assert "--take-best" in said
+    assert "to stop here: run it with --take-best" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "last.pt"]
     taken = member(tmp_path, take_best=True)
     state = Checkpoint(tmp_path, "key").load()
@@ -94,6 +95,18 @@ def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(
     assert same(taken.grader.state_dict(), state["best_weights"])
     gone_on: Trained = member(tmp_path).trained
     assert len(gone_on.history) == 4
+
+
+@pytest.mark.usefixtures("small")
+def test_ctrl_c_says_nothing_of_stopping_where_there_is_no_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt_in(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        member(tmp_path, to_stop="")
+    said = capsys.readouterr().err
+    assert "run the same command again" in said
+    assert "stop" not in said
 
 
 @pytest.mark.usefixtures("small")

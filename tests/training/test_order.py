@@ -18,7 +18,7 @@ GRADES = [0] * 70 + [1] * 8 + [2] * 13 + [3] * 6 + [4] * 3
 
 
 def positions(batches: EpochBatches) -> list[int]:
-    return [position for batch in batches for _, position in batch]
+    return [draw.position for batch in batches for draw in batch]
 
 
 def training(grades: list[int], batch: int, sampling: Sampling = "natural", **more: Any) -> EpochBatches:
@@ -36,7 +36,7 @@ def test_each_photograph_is_seen_once_over_all_processes(division: tuple[int, in
     num, batch, world_size = division
     ranks = [training([0] * num, batch, rank=rank, world_size=world_size) for rank in range(world_size)]
     seen = [list(rank) for rank in ranks]
-    assert sorted(position for rank in seen for part in rank for _, position in part) == list(range(num))
+    assert sorted(draw.position for rank in seen for part in rank for draw in part) == list(range(num))
     assert {len(rank) for rank in ranks} == {len(rank) for rank in seen} == {len(seen[0])}
     for parts in zip(*seen, strict=True):
         sizes = [len(part) for part in parts]
@@ -51,7 +51,7 @@ def test_each_photograph_is_seen_once_over_all_processes(division: tuple[int, in
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 4))
 def test_evaluation_has_the_batches_of_one_process_unpadded(num: int, batch: int, world_size: int) -> None:
     alone = list(EpochBatches([0] * num, batch, shuffle=False, seed=0))
-    assert [position for part in alone for _, position in part] == list(range(num))
+    assert [draw.position for part in alone for draw in part] == list(range(num))
     assert all(len(part) == batch for part in alone[:-1])
     ranks = [
         EpochBatches([0] * num, batch, shuffle=False, seed=0, rank=rank, world_size=world_size)
@@ -67,8 +67,8 @@ def test_each_epoch_has_an_order_of_its_own_and_keeps_it() -> None:
     first = list(batches)
     batches.epoch = 1
     second = list(batches)
-    assert {epoch for batch in second for epoch, _ in batch} == {1}
-    assert [p for b in first for _, p in b] != [p for b in second for _, p in b]
+    assert {draw.epoch for batch in second for draw in batch} == {1}
+    assert [d.position for b in first for d in b] != [d.position for b in second for d in b]
     batches.epoch = 0
     assert list(batches) == first
     other_seed = EpochBatches([0] * 50, 8, shuffle=True, seed=4)
@@ -133,6 +133,15 @@ def test_a_photograph_is_drawn_as_often_as_it_is_due_up_to_one(grades: list[int]
     for position, grade in enumerate(grades):
         balanced = len(grades) / len(set(grades)) / grades.count(grade)
         assert abs(times[position] - ((1 - balance) + balance * balanced)) < 1 + 1e-6
+
+
+def test_a_photograph_drawn_again_is_counted_over_all_processes() -> None:
+    """So that its second look in an epoch is augmented in another way."""
+    ranks = [training(GRADES, 8, "balanced", rank=rank, world_size=2) for rank in range(2)]
+    draws = [draw for rank in ranks for batch in rank for draw in batch]
+    assert len(set(draws)) == len(draws) == len(GRADES)
+    assert max(draw.repeat for draw in draws) == max(Counter(draw.position for draw in draws).values()) - 1 >= 2
+    assert {draw.repeat for batch in training(GRADES, 8) for draw in batch} == {0}
 
 
 def test_decaying_goes_from_balanced_to_each_photograph_once() -> None:

@@ -120,6 +120,16 @@ def test_members_differ_by_their_seeds_alone_and_follow_one_another(workplace: P
     assert figures["epochs"] == 4
 
 
+def test_a_teacher_without_its_id_is_told_to_have_one(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("teacher: none", "teacher: bundle:nowhere"))
+    assert main(words()) == 2
+    assert "bundle:nowhere is not pinned: `dvc repro` does not see when it changes" in capsys.readouterr().err
+    Path("params.yaml").write_text(text.replace("teacher: none", "teacher: bundle:nowhere#0123456789abcdef"))
+    assert main(words()) == 2
+    assert "pinned" not in capsys.readouterr().err
+
+
 def test_another_process_writes_nothing(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     parser = argparse.ArgumentParser()

@@ -1,0 +1,81 @@
+"""How long one photograph takes in each network of a recipe: as exported, from model input to logits.
+
+python -m benchmarks.networks --out FILE.json
+
+Weights are random, which changes no time. One thread, one photograph at a time, the networks taking turns. Decoding and
+preprocessing are the same for all and left out here; `dvc repro latency` measures from file to grade.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import yaml
+from torch import nn
+
+from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.deployment.export import export_onnx
+from dr_pipeline.deployment.machine import describe_machine
+from dr_pipeline.files import write_json
+from dr_pipeline.models.ensemble import Ensemble, mean_of
+from dr_pipeline.models.factory import create_grader, num_parameters
+from dr_pipeline.params.candidate import Candidate
+from dr_pipeline.params.load import validate
+from dr_pipeline.recipes.catalogue import recipe_text
+
+WARM_UP = 3
+
+
+def exported(candidate: Candidate, path: Path) -> OnnxModel:
+    grader = create_grader(
+        candidate.model, input_px=candidate.input_px, drop_rate=0.0, drop_path_rate=0.0, network=candidate.network
+    ).eval()
+    views = candidate.ensemble.views
+    network: nn.Module = grader if views == ("identity",) else Ensemble([grader], views, mean_of(len(views)))
+    export_onnx(network.eval(), input_px=candidate.input_px, path=path)
+    return OnnxModel(path, threads=1)
+
+
+def facts(name: str, candidate: Candidate, milliseconds: list[float]) -> dict[str, Any]:
+    p50, p95 = np.percentile(milliseconds[WARM_UP:], [50, 95])
+    grader = create_grader(candidate.model, input_px=candidate.input_px, drop_rate=0.0, drop_path_rate=0.0)
+    return {
+        "candidate": name,
+        "model": candidate.model,
+        "input_px": candidate.input_px,
+        "views": list(candidate.ensemble.views),
+        "parameters": num_parameters(grader),
+        "p50_ms": round(float(p50), 1),
+        "p95_ms": round(float(p95), 1),
+        "n": len(milliseconds) - WARM_UP,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", default="aptos2019")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    section = yaml.safe_load(recipe_text(args.recipe))["candidates"]
+    candidates = {name: validate(values, Candidate, where=name) for name, values in section.items()}
+    with TemporaryDirectory() as folder:
+        models = {name: exported(one, Path(folder) / f"{name}.onnx") for name, one in candidates.items()}
+        taken: dict[str, list[float]] = {name: [] for name in models}
+        for _ in range(WARM_UP + args.rounds):
+            for name, model in models.items():
+                image = np.zeros((1, model.input_px, model.input_px, 3), np.uint8)
+                begun = time.perf_counter()
+                model.logits(image)
+                taken[name].append(1000 * (time.perf_counter() - begun))
+    rows = [facts(name, candidates[name], taken[name]) for name in models]
+    write_json(args.out, {"recipe": args.recipe, "threads": 1, "networks": rows, "machine": describe_machine()})
+    for row in rows:
+        print(f"{row['candidate']:<10} {row['p50_ms']:>7.1f} {row['p95_ms']:>7.1f} ms, views {len(row['views'])}")
+
+
+if __name__ == "__main__":
+    main()
