@@ -122,7 +122,7 @@ def test_the_measured_latency_lowers_the_input_and_allows_views() -> None:
     assert tight.candidates["lite0"]["ensemble"]["views"] == ["identity"]
     roomy = propose(asked(latency=slow, latency_ms=200.0))
     assert roomy.candidates["lite0"]["input_px"] == 320
-    assert roomy.candidates["lite0"]["ensemble"]["views"] == ["identity", "rotate_180"]
+    assert roomy.candidates["lite0"]["ensemble"]["views"] == ["identity", "mirror"]
     assert roomy.values["deployment.latency_budget_ms"] == 200.0
 
 
