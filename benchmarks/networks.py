@@ -21,7 +21,7 @@ from dr_pipeline.deployment.export import export_onnx
 from dr_pipeline.deployment.machine import describe_machine
 from dr_pipeline.files import write_json
 from dr_pipeline.models.ensemble import Ensemble, mean_of
-from dr_pipeline.models.factory import create_grader, num_parameters
+from dr_pipeline.models.factory import Grader, create_grader, num_parameters
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.load import validate
 from dr_pipeline.recipes.catalogue import recipe_text
@@ -29,19 +29,21 @@ from dr_pipeline.recipes.catalogue import recipe_text
 WARM_UP = 3
 
 
-def exported(candidate: Candidate, path: Path) -> OnnxModel:
-    grader = create_grader(
+def grader_of(candidate: Candidate) -> Grader:
+    return create_grader(
         candidate.model, input_px=candidate.input_px, drop_rate=0.0, drop_path_rate=0.0, network=candidate.network
     ).eval()
+
+
+def exported(grader: Grader, candidate: Candidate, path: Path) -> OnnxModel:
     views = candidate.ensemble.views
     network: nn.Module = grader if views == ("identity",) else Ensemble([grader], views, mean_of(len(views)))
     export_onnx(network.eval(), input_px=candidate.input_px, path=path)
     return OnnxModel(path, threads=1)
 
 
-def facts(name: str, candidate: Candidate, milliseconds: list[float]) -> dict[str, Any]:
+def facts(name: str, candidate: Candidate, grader: Grader, milliseconds: list[float]) -> dict[str, Any]:
     p50, p95 = np.percentile(milliseconds[WARM_UP:], [50, 95])
-    grader = create_grader(candidate.model, input_px=candidate.input_px, drop_rate=0.0, drop_path_rate=0.0)
     return {
         "candidate": name,
         "model": candidate.model,
@@ -62,8 +64,9 @@ def main() -> None:
     args = parser.parse_args()
     section = yaml.safe_load(recipe_text(args.recipe))["candidates"]
     candidates = {name: validate(values, Candidate, where=name) for name, values in section.items()}
+    graders = {name: grader_of(one) for name, one in candidates.items()}
     with TemporaryDirectory() as folder:
-        models = {name: exported(one, Path(folder) / f"{name}.onnx") for name, one in candidates.items()}
+        models = {name: exported(graders[name], one, Path(folder) / f"{name}.onnx") for name, one in candidates.items()}
         taken: dict[str, list[float]] = {name: [] for name in models}
         for _ in range(WARM_UP + args.rounds):
             for name, model in models.items():
@@ -71,7 +74,7 @@ def main() -> None:
                 begun = time.perf_counter()
                 model.logits(image)
                 taken[name].append(1000 * (time.perf_counter() - begun))
-    rows = [facts(name, candidates[name], taken[name]) for name in models]
+    rows = [facts(name, candidates[name], graders[name], taken[name]) for name in models]
     write_json(args.out, {"recipe": args.recipe, "threads": 1, "networks": rows, "machine": describe_machine()})
     for row in rows:
         print(f"{row['candidate']:<10} {row['p50_ms']:>7.1f} {row['p95_ms']:>7.1f} ms, views {len(row['views'])}")
