@@ -42,12 +42,17 @@ def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
         for number, step in enumerate(steps):
             step.set_random_seed(derived_seed(seed, number))
         moved: Pixels = geometric(image=canvas)["image"]
-        recoloured = photometric(image=moved)["image"] if photometric.transforms else moved
-        recoloured = cv2.bitwise_and(recoloured, recoloured, mask=cv2.bitwise_not(_surroundings(moved)))
+        recoloured = _inside_the_disc(moved, photometric(image=moved)["image"]) if photometric.transforms else moved
         pierced: Pixels = coarse_dropout(image=recoloured)["image"]
         return pierced
 
     return augment
+
+
+def _inside_the_disc(before: Pixels, after: Pixels) -> Pixels:
+    """`after`, black where `before` is of the surroundings: no change of colour may make the black beside it grey."""
+    kept: Pixels = cv2.bitwise_and(after, after, mask=cv2.bitwise_not(_surroundings(before)))
+    return kept
 
 
 def _surroundings(canvas: Pixels) -> Pixels:

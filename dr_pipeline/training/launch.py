@@ -29,7 +29,11 @@ def make_fabric(precision: Precision, fine_tuning: FineTuning) -> Fabric:
     Args:
         precision: `auto` takes bfloat16 where the GPU has it, else 32 bit.
         fine_tuning: While layers are frozen, the processes must look which parameters have a gradient.
+
+    Raises:
+        EnvironmentProblem: `fabric run` was given another precision, strategy or accelerator than there is.
     """
+    _leave_fabric_run(precision)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:
         return one_device(precision)
@@ -42,14 +46,35 @@ def make_fabric(precision: Precision, fine_tuning: FineTuning) -> Fabric:
         strategy=DDPStrategy(find_unused_parameters=frozen),
         precision=_precision(precision),
     )
-    if os.environ.get("LT_CLI_USED") != "1":  # `fabric run` has joined the processes already
-        fabric.launch()
+    fabric.launch()
     return fabric
 
 
 def one_device(precision: Precision = "32-true") -> Fabric:
     """The first GPU where there is one, else the CPU."""
     return Fabric(accelerator=_accelerator(), devices=1, precision=_precision(precision))
+
+
+def _leave_fabric_run(precision: Precision) -> None:
+    """Takes `fabric run` for the `torchrun` that it calls.
+
+    Its environment would have every Fabric of this process take its devices, also one that is made for one device.
+    """
+    accelerators = {"gpu", "cuda", "auto"} if torch.cuda.is_available() else {"cpu", "auto"}
+    for option, ours in (
+        ("strategy", {"ddp", "auto"}),
+        ("precision", {_precision(precision)}),
+        ("accelerator", accelerators),
+    ):
+        wanted = os.environ.pop(f"LT_{option.upper()}", None)
+        if wanted is not None and wanted not in ours:
+            raise EnvironmentProblem(
+                f"`fabric run --{option}={wanted}` is not possible here",
+                todo="leave the option out: processes share batches (ddp), training.precision in params.yaml is the "
+                "precision, and GPUs are taken where CUDA_VISIBLE_DEVICES shows some",
+            )
+    for name in ("LT_CLI_USED", "LT_DEVICES", "LT_NUM_NODES"):
+        os.environ.pop(name, None)
 
 
 def keep_freed_memory() -> None:

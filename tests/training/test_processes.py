@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.stages import train as stage
-from dr_pipeline.training.launch import prepared
+from dr_pipeline.training.launch import make_fabric, prepared
 from dr_pipeline.training.processes import command_line, is_first_process, run_in_processes
 from tests.training import two_processes
 from tests.training.learners import CANDIDATE, grader_for, same, section
@@ -37,6 +37,37 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_fabric_run_is_as_torchrun(together: Path, tmp_path: Path) -> None:
+    fabric = [str(Path(sys.executable).with_name("fabric")), "run", "--devices", "2"]
+    ended = subprocess.run(
+        [*fabric, "tests/training/two_processes.py", str(tmp_path)], cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert facts(tmp_path) == facts(together)
+    assert same(torch.load(tmp_path / "weights-1.pt"), torch.load(together / "weights-1.pt"))
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"), [("strategy", "fsdp"), ("precision", "16-mixed"), ("accelerator", "tpu")]
+)
+def test_what_params_and_machine_decide_is_refused_of_fabric_run(
+    option: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LT_{option.upper()}", wanted)
+    with pytest.raises(EnvironmentProblem, match=f"fabric run --{option}={wanted}"):
+        make_fabric("32-true", CANDIDATE.fine_tuning)
+
+
+def test_nothing_of_fabric_run_reaches_a_fabric_made_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"CLI_USED": "1", "DEVICES": "2", "NUM_NODES": "1", "PRECISION": "32-true"}.items():
+        monkeypatch.setenv(f"LT_{name}", value)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert make_fabric("32-true", CANDIDATE.fine_tuning).world_size == 1
+    assert not [name for name in os.environ if name.startswith("LT_")]
+
+
 def facts(out: Path) -> list[dict[str, Any]]:
     return [json.loads((out / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
 
@@ -53,11 +84,11 @@ def test_figures_are_those_of_one_process_to_the_bit(together: Path) -> None:
     assert [rank["figures"] for rank in facts(together)] == [alone, alone]
 
 
-@pytest.mark.parametrize("parts", [1, 3])
-def test_gradients_are_those_of_one_process(together: Path, tmp_path: Path, parts: int) -> None:
-    alone = two_processes.first_gradients(tmp_path)
+@pytest.mark.parametrize("how", two_processes.GRADIENTS)
+def test_gradients_are_those_of_one_process(together: Path, tmp_path: Path, how: str) -> None:
+    alone = two_processes.first_gradients(tmp_path, recomputed=how == "recomputed")
     for rank in (0, 1):
-        shared = torch.load(together / f"gradients-{parts}-{rank}.pt")
+        shared = torch.load(together / f"gradients-{how}-{rank}.pt")
         assert {name.rpartition("grader.")[2] for name in shared} == {name.rpartition("grader.")[2] for name in alone}
         for name, gradient in zip(shared, alone.values(), strict=True):
             assert torch.allclose(shared[name], gradient, rtol=1e-6, atol=1e-6), name

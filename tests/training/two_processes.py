@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,9 +18,21 @@ from tests.training.learners import CANDIDATE, PARAMS, Small, grader_for, photog
 
 ONE_BATCH = CANDIDATE.model_copy(update={"batch_photographs": 41, "epochs": 1, "drop_rate": 0.0})
 
+GRADIENTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulated": {"accumulation": 3},
+    "recomputed": {"recomputed": True},
+}
 
-def first_gradients(folder: Path, accumulation: int = 1) -> dict[str, torch.Tensor]:
-    """Of one float64 step over all photographs, with batch normalisation's statistics held; by rank 0's names."""
+
+def first_gradients(folder: Path, *, accumulation: int = 1, recomputed: bool = False) -> dict[str, torch.Tensor]:
+    """Of one float64 step over all photographs, with batch normalisation's statistics held; by rank 0's names.
+
+    Args:
+        folder: For the checkpoint.
+        accumulation: Parts that a process computes one after another.
+        recomputed: Of timm's network with gradient checkpointing, else of a small one.
+    """
     fabric = make_fabric("64-true", CANDIDATE.fine_tuning)
     seen: dict[str, torch.Tensor] = {}
 
@@ -28,7 +41,8 @@ def first_gradients(folder: Path, accumulation: int = 1) -> dict[str, torch.Tens
 
     fabric.clip_gradients = note
     held, loop.freeze_statistics = loop.freeze_statistics, torch.nn.Module.eval
-    train(folder, fabric=fabric, candidate=section(ONE_BATCH, "memory", accumulation=accumulation))
+    candidate = section(ONE_BATCH, "memory", accumulation=accumulation, gradient_checkpointing=recomputed)
+    train(folder, grader_for(candidate) if recomputed else None, fabric=fabric, candidate=candidate)
     loop.freeze_statistics = held
     return seen
 
@@ -81,8 +95,8 @@ def taken(folder: Path) -> dict[str, torch.Tensor]:
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     rank = make_fabric("32-true", CANDIDATE.fine_tuning).global_rank
-    for parts in (1, 3):
-        torch.save(first_gradients(out / f"gradients-{parts}", parts), out / f"gradients-{parts}-{rank}.pt")
+    for name, how in GRADIENTS.items():
+        torch.save(first_gradients(out / f"gradients-{name}", **how), out / f"gradients-{name}-{rank}.pt")
     torch.save(weights(out / "weights"), out / f"weights-{rank}.pt")
     torch.save(taken(out / "weights"), out / f"taken-{rank}.pt")
     facts = {"figures": figures(), "positions": seen_positions(out / "frozen")}
