@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="with canvases/, splits.csv, manifest.csv; none: only the table")
     parser.add_argument("--photographs", type=Path, help="root of the originals; left out where not given")
     parser.add_argument("--timm-train", type=Path, help="timm's train.py; needed with --data")
+    parser.add_argument("--timm-train-is", default="timm's train.py", help="what that file is, if not timm's own")
     parser.add_argument("--timm-workers", type=int, nargs="+", default=[0, 1, 2], help="loader processes to try")
     parser.add_argument("--model", default="tf_efficientnet_lite0")
     parser.add_argument("--input-px", type=int, default=224)
@@ -77,7 +78,7 @@ def main() -> None:
         "research_use": RESEARCH_USE,
     }
     if args.data:
-        result["timm_script_sha256"] = sha256_file(args.timm_train)
+        result["timm_script"] = {"is": args.timm_train_is, "sha256": sha256_file(args.timm_train)}
         data = args.data.resolve()
         training, validation = chosen(data / "splits.csv", args.num, args.batch)
         job = Job(

@@ -5,10 +5,13 @@ the cut points; the outer fold is predicted once. An interrupted experiment goes
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from dr_pipeline.experiments.names import NAMES
 from dr_pipeline.stages.outcome import Outcome
+
+_READINGS = Path("data/readings.csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--readings",
         type=Path,
         metavar="PATH",
-        help="table of readings that `intake` wrote; needed where training.reader_agreement is above 0",
+        help="table of readings that `intake` wrote, for training.reader_agreement above 0 (data/readings.csv, if any)",
     )
     parser.add_argument(
         "--development", type=Path, metavar="PATH", help="table that `split` wrote: its test part is left out"
@@ -73,16 +76,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("reports/experiments"),
         metavar="PATH",
-        help="folder for table, figures and picture (reports/experiments)",
+        help="folder for table, figures, picture and openings.jsonl, its own ledger of what was opened "
+        "(reports/experiments)",
     )
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Runs what is not kept from an earlier run, and writes NAME.json, NAME.csv, NAME.png and the predictions.
 
+    What is opened is noted in openings.jsonl beside them, before it is.
+
     Raises:
-        DataError: A table or canvas is missing, or a fold lacks a grade.
-        ParamsError: A value is unknown or out of range, or arms are the same.
+        DataError: A table or canvas is missing, a fold lacks a grade, or the ledger of what was opened is damaged.
+        ParamsError: A value is unknown or out of range, arms are the same, or an arm needs readings and there are none.
+        EnvironmentProblem: The memory or the disk is full, or it was started as one of several processes.
         GateError: A training's loss is no longer finite.
     """
     from dr_pipeline.deployment.machine import describe_machine
@@ -92,13 +99,14 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.experiments.conduct import conduct
     from dr_pipeline.experiments.definition import dotted_values, only, read_experiment
     from dr_pipeline.experiments.division import nested_folds, photographs_to_divide
-    from dr_pipeline.experiments.outer_fold import Workplace, configurations_opened
+    from dr_pipeline.experiments.ledger import LEDGER, configurations_opened
+    from dr_pipeline.experiments.outer_fold import Workplace
     from dr_pipeline.experiments.picture import draw
     from dr_pipeline.experiments.settings import resolve
     from dr_pipeline.experiments.summary import summarise
     from dr_pipeline.experiments.tables import TABLE_COLUMNS, table_rows, write_out_of_fold
     from dr_pipeline.experiments.tracked import show
-    from dr_pipeline.files import atomic_write, read_csv, write_csv, write_json
+    from dr_pipeline.files import atomic_write, read_csv, sha256_file, write_csv, write_json
     from dr_pipeline.fundus.canvases import CanvasStore
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.load import load_section, read_document
@@ -107,7 +115,6 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION
     from dr_pipeline.splitting.groups import bridges_of, group_photographs
     from dr_pipeline.splitting.read import read_splits
-    from dr_pipeline.training.targets import read_readings
 
     experiment = read_experiment(args.name)
     if args.arms:
@@ -124,8 +131,8 @@ def run(args: argparse.Namespace) -> Outcome:
     require_canvases(store, photographs)
     num_folds = experiment.folds if args.folds is None else args.folds
     folds = nested_folds(group_photographs(photographs, bridges_of(audited)), num_folds, split.salt)
-    workplace = Workplace(read_readings(args.readings) if args.readings else {}, args.scratch)
-    machine = describe_machine()
+    workplace = Workplace(_readings(args.readings, [arm.training.reader_agreement for arm in arms]), args.scratch)
+    machine, ledger = describe_machine(), args.out / LEDGER
 
     results = conduct(
         args.name,
@@ -134,6 +141,7 @@ def run(args: argparse.Namespace) -> Outcome:
         store,
         workplace,
         wanted,
+        ledger=ledger,
         seed=evaluation.bootstrap_seed,
         machine=machine["fingerprint"],
     )
@@ -144,7 +152,7 @@ def run(args: argparse.Namespace) -> Outcome:
         evaluation,
         candidate=args.candidate,
         num_folds=num_folds,
-        configurations_opened=configurations_opened(args.scratch, store),
+        configurations_opened=configurations_opened(ledger, sha256_file(store.index_path)),
         machine=machine,
     )
     figures, table, picture = (args.out / f"{args.name}.{suffix}" for suffix in ("json", "csv", "png"))
@@ -164,3 +172,21 @@ def run(args: argparse.Namespace) -> Outcome:
         headline=f"{args.name}, {num_folds} outer folds, QWK: " + ("; ".join(said) or "no arm is trained, only timed"),
         next_command=f"open {picture}",
     )
+
+
+def _readings(given: Path | None, agreements: Sequence[float]) -> dict[str, list[int]]:
+    """Of the table that is given; else of the usual one, where an arm learns from readings at all."""
+    from dr_pipeline.errors import ParamsError
+    from dr_pipeline.training.targets import read_readings
+
+    if given is not None:
+        return read_readings(given)
+    if not any(agreements):
+        return {}
+    if not _READINGS.is_file():
+        raise ParamsError(
+            f"training.reader_agreement is {max(agreements):g}, and there is no {_READINGS}",
+            where="--readings",
+            todo="name the table of readings that `dvc repro intake` wrote, or set training.reader_agreement to 0",
+        )
+    return read_readings(_READINGS)

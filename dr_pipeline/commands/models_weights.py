@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dr_pipeline.stages.outcome import Outcome
@@ -49,7 +48,7 @@ def compare(args: argparse.Namespace) -> Outcome:
 
     Raises:
         DataError: A file cannot be read.
-        ParamsError: They cannot be compared.
+        ParamsError: They cannot be compared, or one was trained on canvases of another pixel path.
     """
     from dr_pipeline.errors import ParamsError
     from dr_pipeline.files import write_csv
@@ -57,11 +56,13 @@ def compare(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.models.comparison import COLUMNS, Status, differences
 
     a, b = (open_comparand(path, model=args.model, input_px=args.px) for path in (args.a, args.b))
+    store = _canvases(args, a, b)
     lines = [
         f"{name} has {side.num_members} networks: its first one's tensors; a bundle's graph computes their combination"
         for name, side in (("A", a), ("B", b))
         if side.num_members > 1
     ]
+    lines += [f"{name}: {side.listing}" for name, side in (("A", a), ("B", b)) if side.listing]
     table = differences(a.tensors, b.tensors) if a.tensors and b.tensors else ()
     if args.out and not table:
         raise ParamsError("a bare ONNX graph has no tensors of the network's names", todo="leave --out out")
@@ -81,7 +82,7 @@ def compare(args: argparse.Namespace) -> Outcome:
             lines.append(f"  and {len(changed) - _SHOWN} more" + ("" if args.out else "; --out FILE.csv lists all"))
     if a.forwards and b.forwards:
         try:
-            lines.append(_parity(a, b, args))
+            lines.append(_parity(a, b, store, args.photographs))
         except ParamsError as error:
             if not table:
                 raise
@@ -91,29 +92,41 @@ def compare(args: argparse.Namespace) -> Outcome:
     return Outcome(wrote=(args.out,) if args.out else (), headline="\n".join(lines), next_command="")
 
 
-def _parity(a: "Comparand", b: "Comparand", args: argparse.Namespace) -> str:
+def _canvases(args: argparse.Namespace, a: "Comparand", b: "Comparand") -> "CanvasStore | None":
+    """The canvases to run both on, where some are named: those that each side was trained on, as far as is known."""
+    from dr_pipeline.fundus.canvases import CanvasStore
+    from dr_pipeline.models.trained import require_pixel_path
+
+    if args.canvases is None:
+        return None
+    store = CanvasStore(args.canvases)
+    for side, path in ((a, args.a), (b, args.b)):
+        if side.pixel_path is not None:
+            require_pixel_path(side.pixel_path, store.pixel_path, where=str(path))
+    return store
+
+
+def _parity(a: "Comparand", b: "Comparand", store: "CanvasStore | None", count: int) -> str:
     from dr_pipeline.models.comparands import common, parity
 
     kind, input_px = common(a, b)
-    photographs = _photographs(args.canvases, args.photographs, input_px)
+    photographs = _photographs(store, count, input_px)
     apart = parity(a, b, kind, photographs)
-    source = "canvases" if args.canvases else f"photographs of noise, seed {_SEED}"
+    source = "canvases" if store else f"photographs of noise, seed {_SEED}"
     return f"{kind} of {len(photographs)} {source}: at most {apart.max():.3g} apart, {apart.mean():.3g} in the mean"
 
 
-def _photographs(canvases: Path | None, count: int, input_px: int) -> "NDArray[np.uint8]":
+def _photographs(store: "CanvasStore | None", count: int, input_px: int) -> "NDArray[np.uint8]":
     import numpy as np
 
     from dr_pipeline.errors import DataError
     from dr_pipeline.fundus.canvas import model_input
-    from dr_pipeline.fundus.canvases import CanvasStore
 
-    if canvases is None:
+    if store is None:
         return np.random.default_rng(_SEED).integers(0, 256, (count, input_px, input_px, 3), dtype=np.uint8)
-    store = CanvasStore(canvases)
     chosen = [image_id for image_id, row in store.rows.items() if row["shard"]][:count]
     if not chosen:
-        raise DataError("there are no canvases", where=str(canvases), todo="leave --canvases out to compare on noise")
+        raise DataError("there are no canvases", where=str(store.root), todo="leave --canvases out to compare on noise")
     return np.stack([model_input(store.read(image_id), input_px) for image_id in chosen])
 
 
@@ -122,16 +135,16 @@ def features(args: argparse.Namespace) -> Outcome:
 
     Raises:
         DataError: A canvas or weights file cannot be read.
-        ParamsError: No such model or level.
+        ParamsError: No such model or level, or the network was trained on canvases of another pixel path.
     """
     from dr_pipeline.fundus.canvases import CanvasStore
     from dr_pipeline.models.features import level_named, write_features
     from dr_pipeline.progress import progress
     from dr_pipeline.splitting.read import read_splits
 
-    grader, input_px, facts = _network(args)
-    level = level_named(grader, args.level)
     store, rows = CanvasStore(args.canvases), read_splits(args.splits)
+    grader, input_px, facts = _network(args, store)
+    level = level_named(grader, args.level)
     starts = progress(range(0, len(rows), args.batch), label="features", total=-(-len(rows) // args.batch))
     listed = [{"image_id": row.image_id, "split": row.split, "fold": row.fold, "grade": row.grade} for row in rows]
     parts = _embedded(grader, store, (listed[start : start + args.batch] for start in starts), input_px, level)
@@ -143,15 +156,16 @@ def features(args: argparse.Namespace) -> Outcome:
     )
 
 
-def _network(args: argparse.Namespace) -> "tuple[Grader, int, dict[str, str]]":
+def _network(args: argparse.Namespace, store: "CanvasStore") -> "tuple[Grader, int, dict[str, str]]":
     """The grader, the side of its input, and what it is."""
     from dr_pipeline.models.catalogue import expectations
     from dr_pipeline.models.factory import create_grader
-    from dr_pipeline.models.trained import read_trained
+    from dr_pipeline.models.trained import read_trained, require_pixel_path
     from dr_pipeline.models.weights import initialise
 
     if args.trained:
         grader, spec = read_trained(args.trained)
+        require_pixel_path(spec["pixel_path"], store.pixel_path, where=str(args.trained))
         weights = f"trained as {spec['candidate']}, fold {spec['fold']}, member {spec['members'][0]}"
         return grader, spec["input_px"], {"model": spec["model"], "weights": weights}
     input_px = args.px or expectations(args.model).input_px[0]

@@ -10,7 +10,6 @@ from dr_pipeline.files import read_json
 from dr_pipeline.models.factory import Grader, grader_of
 from dr_pipeline.models.weights import load_exactly
 from dr_pipeline.params.candidate import EnsembleParams
-from dr_pipeline.params.load import validate
 
 # What model.json says of a training; members of one ensemble differ in nothing of it but the fold.
 _FACTS = (
@@ -26,7 +25,6 @@ _FACTS = (
     "pixel_path",
     "splits_sha256",
     "canvas_index_sha256",
-    "ensemble",
 )
 
 
@@ -45,13 +43,11 @@ class Members:
 
     Attributes:
         facts: What model.json says of the training, the same for all.
-        ensemble: How they are combined.
         all: Those of the deployed graph; those of the deployed fold come first.
         of_fold: Those of the deployed fold, which have not seen its validation photographs.
     """
 
     facts: dict[str, Any]
-    ensemble: EnsembleParams
     all: tuple[Member, ...]
     of_fold: tuple[Member, ...]
 
@@ -66,38 +62,39 @@ class Members:
         )
 
 
-def read_members(models: Path, *, fold: int, folds: Sequence[int]) -> Members:
+def read_members(models: Path, ensemble: EnsembleParams, *, fold: int, folds: Sequence[int]) -> Members:
     """Reads the networks of the deployed fold, or of all folds where `ensemble.folds` says so.
 
     Args:
         models: What `train` wrote for the candidate: a folder for each fold.
+        ensemble: Which of them belong together.
         fold: The deployed one.
         folds: All that params.yaml names; a folder of another fold is of a former params.yaml, and not read.
 
     Raises:
-        ParamsError: The ensemble asks for folds that are not trained, or cannot be combined so.
+        ParamsError: The ensemble asks for folds that are not trained.
         DataError: A file is missing or damaged.
-        GateError: The folds were trained differently, or a folder holds another fold's networks.
+        GateError: The folds were trained differently, a folder holds another fold's networks, or networks of other
+            seeds than the ensemble's.
     """
     first = read_json(models / str(fold) / "model.json")
     try:
         facts = {key: first[key] for key in _FACTS}
     except KeyError as error:
         raise _incomplete(error, models / str(fold)) from None
-    ensemble = validate(facts["ensemble"], EnsembleParams, where=str(models / str(fold) / "model.json"))
     if ensemble.folds and len(folds) < 2:
         raise ParamsError(
             "folds: true, but one fold is trained",
             where=f"params.yaml, candidates.{facts['candidate']}.ensemble",
             todo="name more under `folds:`",
         )
-    of_fold = _of_fold(models, fold, facts)
+    of_fold = _of_fold(models, fold, ensemble.seeds, facts)
     others = [other for other in folds if ensemble.folds and other != fold]
-    beside = [member for other in others for member in _of_fold(models, other, facts)]
-    return Members(facts, ensemble, (*of_fold, *beside), of_fold)
+    beside = [member for other in others for member in _of_fold(models, other, ensemble.seeds, facts)]
+    return Members(facts, (*of_fold, *beside), of_fold)
 
 
-def _of_fold(models: Path, fold: int, expected: dict[str, Any]) -> tuple[Member, ...]:
+def _of_fold(models: Path, fold: int, num_seeds: int, expected: dict[str, Any]) -> tuple[Member, ...]:
     folder = models / str(fold)
     spec = read_json(folder / "model.json")
     # another fold's networks would be judged by photographs that they learnt from
@@ -112,6 +109,12 @@ def _of_fold(models: Path, fold: int, expected: dict[str, Any]) -> tuple[Member,
             members.append(Member(fold, seed, grader.eval()))
     except (KeyError, ValueError) as error:
         raise _incomplete(error, folder) from None
+    if len(members) != num_seeds:
+        raise GateError(
+            f"{len(members)} network(s) were trained, ensemble.seeds is {num_seeds}",
+            where=str(folder),
+            todo="dvc repro",
+        )
     return tuple(members)
 
 

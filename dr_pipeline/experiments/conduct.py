@@ -1,17 +1,22 @@
-"""The whole experiment: every arm timed, trained on every fold and judged by what it has not seen."""
+"""The whole experiment: all arms timed, each trained on every fold and judged by what it has not seen."""
 
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.experiments.canvases import canvases_of
-from dr_pipeline.experiments.division import Nested
+from dr_pipeline.experiments.division import Nested, division_digest
+from dr_pipeline.experiments.identity import result_code_sha256
+from dr_pipeline.experiments.ledger import Combination, read_openings, record_opening
 from dr_pipeline.experiments.outer_fold import Workplace, outer_fold
 from dr_pipeline.experiments.pooled import pool
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.summary import ArmResult
-from dr_pipeline.experiments.throughput import throughput
+from dr_pipeline.experiments.throughput import throughputs
+from dr_pipeline.files import sha256_file
 from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.params.operating_point import OperatingPoint
 
@@ -24,6 +29,7 @@ def conduct(
     workplace: Workplace,
     wanted: OperatingPoint,
     *,
+    ledger: Path,
     seed: int,
     machine: str,
 ) -> list[ArmResult]:
@@ -36,10 +42,12 @@ def conduct(
         store: The canvases.
         workplace: What all trainings share.
         wanted: What decisions are fitted to.
+        ledger: Where it is noted what is opened.
         seed: Of the resamplings that steady the cut points.
         machine: Fingerprint, so that speeds of another one are not taken.
 
     Raises:
+        DataError: The ledger is damaged.
         EnvironmentProblem: It was started as one of several processes.
         DrPipelineError: An arm cannot be trained; what is finished stays in the scratch folder.
     """
@@ -50,13 +58,24 @@ def conduct(
             todo="start it without torchrun; two experiments on two GPUs may share the scratch folder",
         )
     stores = [canvases_of(store, settings.preprocess_arm) for settings in arms]  # a wrong one stops before the first
+    read_openings(ledger)  # a damaged one too
+    sys.stderr.write(f"{name}: timing {len(arms)} arm(s) before anything is trained\n")
+    speeds = throughputs(arms, workplace.scratch, machine=machine)
+    photographs, division = sha256_file(store.index_path), division_digest(folds)
     finished: list[ArmResult] = []
-    for number, (settings, canvases) in enumerate(zip(arms, stores, strict=True), start=1):
+    for number, (settings, canvases, speed) in enumerate(zip(arms, stores, speeds, strict=True), start=1):
         label = f"{name}: arm {number}/{len(arms)} {settings.name}"
-        sys.stderr.write(f"{label}: timing {settings.candidate.model}\n")
-        speed = throughput(settings, workplace.scratch, machine=machine)
+        opened = Combination(settings.configuration, result_code_sha256(), photographs, division)
+        note = partial(record_opening, ledger, opened, experiment=name, arm=settings.name)
         results = [
-            outer_fold(settings, nested, canvases, workplace, label=f"{label}, fold {nested.fold + 1}/{len(folds)}")
+            outer_fold(
+                settings,
+                nested,
+                canvases,
+                workplace,
+                label=f"{label}, fold {nested.fold + 1}/{len(folds)}",
+                before_opening=note,
+            )
             for nested in folds
             if not settings.throughput_only
         ]

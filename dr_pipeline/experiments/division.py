@@ -37,6 +37,11 @@ class Nested:
         return sha256_json([[[row.image_id, row.grade] for row in part] for part in parts])
 
 
+def division_digest(folds: Sequence[Nested]) -> str:
+    """Hash of the whole division: the same for all arms, another one with other folds, photographs or grades."""
+    return sha256_json([nested.digest for nested in folds])
+
+
 def photographs_to_divide(audited: Sequence[Mapping[str, str]], splits: Sequence[SplitRow] | None) -> list[Photograph]:
     """Every photograph with a grade that is not excluded; without the test part, where a split is given.
 

@@ -1,27 +1,31 @@
 """Trains one arm on one fold and predicts the outer part, once; or takes what is kept."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dr_pipeline.experiments.division import Nested
 from dr_pipeline.experiments.identity import result_key
-from dr_pipeline.experiments.results import FoldResult, read_facts, read_result, write_result
+from dr_pipeline.experiments.results import FoldResult, read_result, write_result
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import sha256_file
 from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.models.ensemble import Ensemble, mean_of
 from dr_pipeline.models.factory import Grader
 from dr_pipeline.training.checkpoint import Checkpoint
+from dr_pipeline.training.guards import memory_advice
+from dr_pipeline.training.launch import one_device
 from dr_pipeline.training.loop import Epoch
 from dr_pipeline.training.member import Member, train_member
 from dr_pipeline.training.predict import predict
+from dr_pipeline.training.validation import evaluation_batch
 
 _FOLDER_DIGITS = 16
 
@@ -39,15 +43,14 @@ class Workplace:
     scratch: Path
 
 
-def configurations_opened(scratch: Path, store: CanvasStore) -> int:
-    """How many different configurations have had an outer fold of these photographs predicted, in any experiment."""
-    facts = [read_facts(folder) for folder in (scratch / "folds").glob("*")]
-    photographs = sha256_file(store.index_path)
-    return len({one["configuration"] for one in facts if one.get("canvas_index_sha256") == photographs})
-
-
 def outer_fold(
-    settings: Settings, nested: Nested, store: CanvasStore, workplace: Workplace, *, label: str
+    settings: Settings,
+    nested: Nested,
+    store: CanvasStore,
+    workplace: Workplace,
+    *,
+    label: str,
+    before_opening: Callable[[], None],
 ) -> FoldResult:
     """The result of one arm on one fold: kept from an earlier run with the same inputs, or trained now.
 
@@ -57,9 +60,11 @@ def outer_fold(
         store: The arm's canvases.
         workplace: What all share.
         label: What standard error shows before each epoch.
+        before_opening: Called before anything of the outer fold is predicted, or a kept prediction is used.
 
     Raises:
         DataError: A canvas cannot be read, or a kept result is damaged.
+        EnvironmentProblem: The memory or the disk is full.
         GateError: The loss is no longer finite.
         ParamsError: The candidate cannot be trained as it is.
     """
@@ -74,21 +79,15 @@ def outer_fold(
     folder = workplace.scratch / "folds" / key[:_FOLDER_DIGITS]
     if (kept := read_result(folder, nested.validation, nested.outer, key=key)) is not None:
         sys.stderr.write(f"{label}: kept from an earlier run\n")
+        before_opening()
         return kept
     members = [_member(settings, nested, store, workplace, folder, key, seed, label) for seed in _seeds(settings)]
     network = _combined(settings, [member.grader for member in members])
-    answers = {
-        name: predict(
-            cast("Grader", network),
-            store,
-            [row.image_id for row in rows],
-            settings.candidate.input_px,
-            batch=2 * settings.candidate.batch_photographs,
-        ).astype(np.float32)
-        for name, rows in (("validation", nested.validation), ("outer", nested.outer))
-    }
+    validation = _answers(settings, network, store, [row.image_id for row in nested.validation])
+    before_opening()
+    outer = _answers(settings, network, store, [row.image_id for row in nested.outer])
     facts = _facts(settings, nested, members) | {"canvas_index_sha256": photographs}
-    result = FoldResult(answers["validation"], answers["outer"], facts)
+    result = FoldResult(validation, outer, facts)
     write_result(folder, result, nested.validation, nested.outer, key=key)
     for seed in _seeds(settings):
         _checkpoint(folder, key, seed).remove()
@@ -139,6 +138,18 @@ def _combined(settings: Settings, graders: Sequence[Grader]) -> nn.Module:
     if len(graders) == 1 and views == ("identity",):
         return graders[0]
     return _Together(Ensemble(graders, views, mean_of(len(graders) * len(views))))
+
+
+def _answers(
+    settings: Settings, network: nn.Module, store: CanvasStore, image_ids: Sequence[str]
+) -> NDArray[np.float32]:
+    """Logits (N, 5). All views of a photograph are computed at once, so that fewer photographs are."""
+    candidate = settings.candidate
+    views = len(candidate.ensemble.views)
+    batch = max(1, evaluation_batch(candidate) // views)
+    with memory_advice(one_device().device, candidate, batch * views):
+        logits = predict(cast("Grader", network), store, image_ids, candidate.input_px, batch=batch)
+    return logits.astype(np.float32)
 
 
 class _Together(nn.Module):

@@ -71,11 +71,6 @@ def read_result(
     )
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """The facts of a result, whatever its key; empty where its training is not finished."""
-    return dict(read_json(folder / _FACTS)["facts"]) if (folder / _FACTS).is_file() else {}
-
-
 def _logits(
     folder: Path, table: Sequence[Mapping[str, str]], part: str, rows: Sequence[SplitRow]
 ) -> NDArray[np.float32]:

@@ -11,13 +11,14 @@ from dr_pipeline.evaluation.figures import figures, resampling
 from dr_pipeline.experiments.definition import Experiment
 from dr_pipeline.experiments.pooled import Pooled
 from dr_pipeline.experiments.settings import Settings
+from dr_pipeline.experiments.throughput import METHOD as THROUGHPUT_METHOD
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference
 from dr_pipeline.metrics.curves import weighted_roc_auc
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import GRADES, REFERABLE_FROM, RESEARCH_USE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METHOD = (
     "nested cross-validation by group: each outer fold is predicted once, by the epoch and with the temperature and "
     "cut points that an inner validation part of the other folds chose; figures are of all outer folds pooled, their "
@@ -69,7 +70,7 @@ def summarise(
         params: Confidence, resamplings and their seed.
         candidate: The key in params.yaml that was varied.
         num_folds: Outer folds.
-        configurations_opened: Different configurations whose outer folds the scratch folder knows.
+        configurations_opened: Different configurations whose outer folds the ledger knows of these photographs.
         machine: What it ran on.
     """
     trained = [arm for arm in arms if arm.pooled is not None]
@@ -80,6 +81,7 @@ def summarise(
         "question": experiment.question,
         "candidate": candidate,
         "method": METHOD,
+        "throughput_method": THROUGHPUT_METHOD,
         "folds": num_folds,
         "configurations_tried": len(trained),
         "configurations_opened": configurations_opened,

@@ -1,115 +1,194 @@
-"""How fast a network learns and answers here: photographs per second on noise, by the same steps for every arm."""
+"""How fast networks learn and answer here: photographs per second on noise, all of an experiment in turns."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from monai.utils import set_determinism
 
-from dr_pipeline.experiments.identity import code_sha256
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import read_json, sha256_json, write_json
 from dr_pipeline.models.factory import create_grader, num_parameters
-from dr_pipeline.models.layers import checkpoint_gradients, parameter_groups
+from dr_pipeline.models.layers import parameter_groups
+from dr_pipeline.params.training import Distillation, Objective
 from dr_pipeline.schema import NUM_GRADES
-from dr_pipeline.training.launch import device_name, one_device
+from dr_pipeline.training.guards import memory_advice
+from dr_pipeline.training.launch import device_name, keep_freed_memory, one_device, prepared
 from dr_pipeline.training.objectives import GradingLoss
+from dr_pipeline.training.provenance import code_sha256, versions
 from dr_pipeline.training.task import Task
 
-# Steps of each kind: the first ones build kernels and fill caches, and do not count. The median of a few is steady,
-# and ViT-B/16 takes seconds for each on two cores.
-_WARMUP_STEPS = 1
-_STEPS = 3
+# One step of each network in each turn; ViT-B/16 takes seconds for one on two cores.
+_TURNS = 5
+METHOD = (
+    "training steps (forward, cross-entropy, backward, AdamW) and inference on noise, without loading; all networks of "
+    f"the experiment in turns before anything is trained, one step a turn, the median of {_TURNS} turns; arms that "
+    "cost the same share one measurement, and an arm's views divide its inference"
+)
+_OBJECTIVE = Objective(loss="cross_entropy", label_smoothing=0.0, focal_gamma=0.0, kappa_share=1.0)
+_NO_TEACHER = Distillation(teacher="none", weight=0.0, temperature=1.0)
 
 
-def throughput(settings: Settings, scratch: Path, *, machine: str) -> dict[str, Any]:
-    """`measure`, or what it gave earlier for the same values and code on the same machine.
+def throughputs(arms: Sequence[Settings], scratch: Path, *, machine: str) -> list[dict[str, Any]]:
+    """The speeds of each arm: measured together, or all of them kept from when they were.
+
+    Arms that cost the same have one measurement. What is kept is kept of all: speeds of different moments are no
+    comparison.
 
     Args:
-        settings: Of the arm.
+        arms: Of the experiment.
         scratch: Folder of what is kept.
         machine: Its fingerprint.
-    """
-    key = sha256_json({"settings": settings.to_dict(), "code_sha256": code_sha256(), "machine": machine})
-    path = scratch / "throughput" / f"{key}.json"
-    if not path.is_file():
-        write_json(path, measure(settings))
-    return dict(read_json(path))
-
-
-def measure(settings: Settings) -> dict[str, Any]:
-    """Times training steps (forward, loss, backward, AdamW) and inference at the candidate's batch and input.
-
-    Loading and augmenting are not in it, nor are compiling, distillation and frozen layers: on noise of the input's
-    shape, in the precision that training has. A batch that is computed in parts (`memory.accumulation`) is timed by one
-    part. An arm's views count in inference, its seeds do not.
 
     Returns:
-        `training_images_per_s`, `inference_images_per_s`, `parameters`, `photographs_at_once`, `input_px`, `device`,
-        `precision`, `steps`.
+        For each arm what `measure` gives of its network, `inference_images_per_s` divided by its views. Its seeds do
+        not count.
+
+    Raises:
+        EnvironmentProblem: The memory is full.
+        ParamsError: timm knows no such model, or it cannot be changed as an arm asks.
     """
-    candidate, training = settings.candidate, settings.training
-    grader = create_grader(
-        candidate.model,
-        input_px=candidate.input_px,
-        drop_rate=candidate.drop_rate,
-        drop_path_rate=candidate.drop_path_rate,
-        network=candidate.network,
-        loss=training.objective.loss,
+    different = {_cost(settings): settings for settings in reversed(arms)}  # the first of those that cost the same
+    key = sha256_json(
+        {
+            "costs": sorted(different),
+            "code_sha256": code_sha256("experiments/throughput.py"),
+            "versions": versions(),
+            "machine": machine,
+            "device": device_name(one_device()),  # with its threads
+        }
     )
-    if candidate.memory.gradient_checkpointing:
-        checkpoint_gradients(grader)
-    fabric = one_device(training.precision)
-    batch = max(2, candidate.batch_photographs // candidate.memory.accumulation)
-    input_px = candidate.input_px
-    generator = torch.Generator().manual_seed(training.seed)
-    images = torch.randint(0, 256, (batch, input_px, input_px, 3), dtype=torch.uint8, generator=generator)
-    grades = torch.arange(batch) % NUM_GRADES
-    images, grades = fabric.to_device((images, grades))
-    task = Task(grader, GradingLoss(training.objective, torch.ones(NUM_GRADES)), training.distillation)
-    groups = parameter_groups(
-        grader,
-        learning_rate=candidate.learning_rate,
-        weight_decay=training.weight_decay,
-        layer_decay=candidate.fine_tuning.layer_decay,
+    path = scratch / "throughput" / f"{key}.json"
+    if not path.is_file():
+        write_json(path, dict(zip(different, measure(list(different.values())), strict=True)))
+    kept = read_json(path)
+    return [_of_arm(kept[_cost(settings)], settings) for settings in arms]
+
+
+def measure(arms: Sequence[Settings]) -> list[dict[str, Any]]:
+    """Times training steps (forward, loss, backward, AdamW) and inference at each candidate's batch and input.
+
+    In turns, so that a noisy moment hits all alike: each network once, then each once more. Loading and augmenting are
+    not in it, nor are compiling, distillation and frozen layers: on noise of the input's shape, in the precision that
+    training has, with memory and determinism set as for training. A batch that is computed in parts
+    (`memory.accumulation`) is timed by one part.
+
+    Args:
+        arms: One of each network that is to be timed.
+
+    Returns:
+        `training_images_per_s`, `inference_images_per_s` of one view, `parameters`, `photographs_at_once`, `input_px`,
+        `device`, `precision`, `turns`, of each.
+
+    Raises:
+        EnvironmentProblem: The memory is full.
+    """
+    keep_freed_memory()
+    set_determinism(0)
+    benches = [_Bench(settings) for settings in arms]
+    seconds: list[list[tuple[float, float]]] = [[] for _ in benches]
+    for _ in range(1 + _TURNS):
+        for bench, taken in zip(benches, seconds, strict=True):
+            taken.append(bench.turn())
+    # the first turn builds kernels and fills caches, and does not count
+    return [bench.told(taken[1:]) for bench, taken in zip(benches, seconds, strict=True)]
+
+
+class _Bench:
+    """One network, ready to be timed.
+
+    Args:
+        settings: Of an arm.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        candidate = self._candidate = settings.candidate
+        self._precision = settings.training.precision
+        self._fabric = one_device(self._precision)
+        self._at_once = _photographs_at_once(settings)
+        grader = create_grader(
+            candidate.model,
+            input_px=candidate.input_px,
+            drop_rate=candidate.drop_rate,
+            drop_path_rate=candidate.drop_path_rate,
+            network=candidate.network,
+        )
+        self._num_parameters = num_parameters(grader)
+        grader = prepared(self._fabric, grader, candidate)
+        self._task = self._fabric.to_device(Task(grader, GradingLoss(_OBJECTIVE, torch.ones(NUM_GRADES)), _NO_TEACHER))
+        groups = parameter_groups(grader, learning_rate=1e-4, weight_decay=0.01, layer_decay=1.0)
+        self._optimizer = torch.optim.AdamW(groups, fused=True)
+        shape = (self._at_once, candidate.input_px, candidate.input_px, 3)
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        self._images, self._grades = self._fabric.to_device((images, torch.arange(self._at_once) % NUM_GRADES))
+
+    def turn(self) -> tuple[float, float]:
+        """Seconds of one training step, and of one inference.
+
+        Raises:
+            EnvironmentProblem: The memory is full.
+        """
+        with memory_advice(self._fabric.device, self._candidate, self._at_once):
+            return _seconds(self._learn, self._fabric), _seconds(self._answer, self._fabric)
+
+    def told(self, seconds: Sequence[tuple[float, float]]) -> dict[str, Any]:
+        """What `measure` says of it, by the seconds of its turns."""
+        learning, answering = (median(taken) for taken in zip(*seconds, strict=True))
+        return {
+            "training_images_per_s": round(self._at_once / learning, 2),
+            "inference_images_per_s": round(self._at_once / answering, 2),
+            "parameters": self._num_parameters,
+            "photographs_at_once": self._at_once,
+            "input_px": self._candidate.input_px,
+            "device": device_name(self._fabric),
+            "precision": self._precision,
+            "turns": len(seconds),
+        }
+
+    def _learn(self) -> None:
+        self._task.train()
+        with self._fabric.autocast():
+            loss = self._task(self._images, self._grades, None) / self._at_once
+        self._fabric.backward(loss)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    def _answer(self) -> None:
+        self._task.eval()
+        with torch.inference_mode(), self._fabric.autocast():
+            self._task.grader(self._images)
+
+
+def _photographs_at_once(settings: Settings) -> int:
+    return max(2, settings.candidate.batch_photographs // settings.candidate.memory.accumulation)
+
+
+def _cost(settings: Settings) -> str:
+    """Hash of all that a step's time hangs on; objective, schedule and augmentation are no part of it."""
+    candidate = settings.candidate
+    return sha256_json(
+        candidate.model_dump(mode="json", include={"model", "input_px", "drop_rate", "drop_path_rate", "network"})
+        | {
+            "photographs_at_once": _photographs_at_once(settings),
+            "gradient_checkpointing": candidate.memory.gradient_checkpointing,
+            "precision": settings.training.precision,
+        }
     )
-    task = fabric.to_device(task.to(memory_format=torch.channels_last))
-    optimizer = torch.optim.AdamW(groups, fused=True)
-
-    def learn() -> None:
-        task.train()
-        with fabric.autocast():
-            loss = task(images, grades, None) / batch
-        fabric.backward(loss)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    def answer() -> None:
-        task.eval()
-        with torch.inference_mode(), fabric.autocast():
-            for _ in candidate.ensemble.views:
-                grader(images)
-
-    return {
-        "training_images_per_s": round(batch / _median_seconds(learn, fabric), 2),
-        "inference_images_per_s": round(batch / _median_seconds(answer, fabric), 2),
-        "parameters": num_parameters(grader),
-        "photographs_at_once": batch,
-        "input_px": input_px,
-        "device": device_name(fabric),
-        "precision": training.precision,
-        "steps": _STEPS,
-    }
 
 
-def _median_seconds(step: Callable[[], None], fabric: Fabric) -> float:
-    seconds = []
-    for _ in range(_WARMUP_STEPS + _STEPS):
-        started = time.perf_counter()
-        step()
-        if fabric.device.type == "cuda":
-            torch.cuda.synchronize(fabric.device)
-        seconds.append(time.perf_counter() - started)
-    return sorted(seconds[_WARMUP_STEPS:])[_STEPS // 2]
+def _of_arm(speed: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    views = len(settings.candidate.ensemble.views)  # each is one more pass of the whole network
+    return speed | {"inference_images_per_s": round(speed["inference_images_per_s"] / views, 2)}
+
+
+def _seconds(step: Callable[[], None], fabric: Fabric) -> float:
+    """Of a step that begins with nothing under way on the device, and ends so."""
+    started = time.perf_counter()
+    step()
+    if fabric.device.type == "cuda":
+        torch.cuda.synchronize(fabric.device)
+    return time.perf_counter() - started

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -25,14 +26,18 @@ class BundleWeights:
 
     Attributes:
         tensors: As Grader.state_dict() names them.
+        model: Its timm name.
         channels: The planes that it was trained with.
+        pixel_path: That made the canvases, as PixelPath.to_dict() gives it.
         bundle_id: 16 hexadecimal digits.
         where: The file, for messages.
         num_members: How many networks the bundle combines.
     """
 
     tensors: dict[str, Tensor]
+    model: str
     channels: tuple[Channel, ...]
+    pixel_path: dict[str, Any]
     bundle_id: str
     where: str
     num_members: int
@@ -57,8 +62,10 @@ def read_bundle_weights(source: str) -> BundleWeights:
             todo="remake it with `dvc repro package`",
         )
     try:
-        found, channels = str(metadata["bundle_id"]), tuple(metadata["model"]["network"]["channels"])
-    except (KeyError, TypeError) as error:
+        found, model = str(metadata["bundle_id"]), str(metadata["model"]["model"])
+        channels = tuple(metadata["model"]["network"]["channels"])
+        pixel_path = dict(metadata["preprocessing"]["pixel_path"])
+    except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"does not describe its network: {error!r}", where=path, todo="remake it with `dvc repro package`"
         ) from None
@@ -71,7 +78,15 @@ def read_bundle_weights(source: str) -> BundleWeights:
         raise BundleError(error.what, where=str(root / WEIGHTS), todo=error.todo) from None
     members = {name.split(".")[1] for name in tensors if name.startswith(_MEMBERS)}
     first = {name.removeprefix(_FIRST_MEMBER): t for name, t in tensors.items() if name.startswith(_FIRST_MEMBER)}
-    return BundleWeights(first or tensors, channels, found, str(root / WEIGHTS), max(len(members), 1))
+    return BundleWeights(
+        tensors=first or tensors,
+        model=model,
+        channels=channels,
+        pixel_path=pixel_path,
+        bundle_id=found,
+        where=str(root / WEIGHTS),
+        num_members=max(len(members), 1),
+    )
 
 
 def load_classifier(grader: Grader, tensors: Mapping[str, Tensor]) -> bool:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import timm
 import torch
-from timm.models import PretrainedCfg, get_pretrained_cfg
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.complexity import Complexity, measure
-from dr_pipeline.models.factory import create_grader, require_known
+from dr_pipeline.models.factory import create_grader
+from dr_pipeline.models.timm_names import known_config
 
 # Upper bounds in GMACs of one photograph. A coarse guide for choosing candidates; the stage `latency` measures.
 LATENCY_CLASSES = (("light", 1.0), ("medium", 5.0), ("heavy", 20.0), ("very heavy", float("inf")))
@@ -71,7 +71,7 @@ def expectations(model: str) -> Expectations:
     Raises:
         ParamsError: timm knows no such architecture, or no such tag of it (the closest or all names are given).
     """
-    config = _config(model)
+    config = known_config(model)
     classifier = config.classifier or ()
     published = bool(config.url or config.hf_hub_id)
     return Expectations(
@@ -113,16 +113,3 @@ def model_card(model: str, *, input_px: int | None = None) -> ModelCard:
 def latency_class(macs: int) -> str:
     """The class by multiply-accumulates alone; depthwise networks and large canvases are slower than it says."""
     return next(name for name, bound in LATENCY_CLASSES if macs < bound * 1e9)
-
-
-def _config(model: str) -> PretrainedCfg:
-    require_known(model)
-    try:
-        config = get_pretrained_cfg(model)
-    except RuntimeError:  # timm's word for a tag that it does not know
-        config = None
-    if config is None:
-        architecture = model.split(".")[0]
-        tagged = timm.list_pretrained(f"{architecture}.*")
-        raise ParamsError(f"timm knows no weights {model!r}", todo=f"choose from: {', '.join((architecture, *tagged))}")
-    return config

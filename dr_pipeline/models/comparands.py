@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -24,6 +25,7 @@ LOGITS, EMBEDDINGS = "logits", "embeddings"
 Photographs = NDArray[np.uint8]  # (N, input_px, input_px, 3) RGB
 Forward = Callable[[Photographs], NDArray[np.float32]]
 _GRAPH = "model.onnx"
+_SEED = 0  # of what a weights file lacks: the same on both sides, so that it adds no difference of its own
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class Comparand:
         input_px: Side of the input; None where nothing can be run.
         forwards: What it computes: LOGITS (N, 5), EMBEDDINGS (N, D), both or nothing.
         num_members: How many networks there are; the tensors are the first's.
+        listing: The tensors that a weights file lacks or has too many, in words; empty where there are none.
+        pixel_path: That made the canvases of its training; None where it is not known.
     """
 
     tensors: Mapping[str, Tensor]
     input_px: int | None
     forwards: Mapping[str, Forward]
     num_members: int = 1
+    listing: str = ""
+    pixel_path: Mapping[str, Any] | None = None
 
 
 def open_comparand(path: Path, *, model: str | None, input_px: int | None = None) -> Comparand:
@@ -59,12 +65,16 @@ def open_comparand(path: Path, *, model: str | None, input_px: int | None = None
     if (path / SPECIFICATION).is_file():
         grader, spec = read_trained(path)
         forwards = _forwards(grader) | {LOGITS: partial(_run, grader)}
-        return Comparand(grader.state_dict(), spec["input_px"], forwards, len(spec["members"]))
+        return Comparand(
+            grader.state_dict(), spec["input_px"], forwards, len(spec["members"]), pixel_path=spec["pixel_path"]
+        )
     if (path / METADATA).is_file():
         weights = read_bundle_weights(f"bundle:{path}")
         require_unaltered(path, _GRAPH)
         graph = _open_graph(path / _GRAPH)
-        return Comparand(weights.tensors, graph.input_px, graph.forwards, weights.num_members)
+        return Comparand(
+            weights.tensors, graph.input_px, graph.forwards, weights.num_members, pixel_path=weights.pixel_path
+        )
     if path.suffix == ".onnx":
         return _open_graph(path)
     if path.is_dir() and not list(path.glob(f"*{INDEX}")):
@@ -77,9 +87,14 @@ def open_comparand(path: Path, *, model: str | None, input_px: int | None = None
     if model is None:
         return Comparand(tensors, None, {})
     side = input_px or expectations(model).input_px[0]
-    grader = create_grader(model, input_px=side, drop_rate=0.0, drop_path_rate=0.0).eval()
-    grader.backbone.load_state_dict(fit(tensors, grader.backbone, where=str(path)).tensors, strict=False)
-    return Comparand(tensors, side, _forwards(grader))  # its classifier is another task's
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        grader = create_grader(model, input_px=side, drop_rate=0.0, drop_path_rate=0.0).eval()
+    fitted = fit(tensors, grader.backbone, where=str(path))
+    grader.backbone.load_state_dict(fitted.tensors, strict=False)
+    drawn = f"; the missing ones have random values, seed {_SEED}" if fitted.missing else ""
+    # no logits: its classifier is another task's
+    return Comparand(tensors, side, _forwards(grader), listing=fitted.listing() + drawn)
 
 
 def common(a: Comparand, b: Comparand) -> tuple[str, int]:

@@ -1,15 +1,14 @@
 """Makes a grader from a timm name: backbone, its own normalisation inside, five logits out."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import timm
 import torch
 from pydantic import ValidationError
-from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from dr_pipeline.errors import DataError, ParamsError
@@ -17,6 +16,7 @@ from dr_pipeline.models.channels import RGB, Planes, statistics
 from dr_pipeline.models.classifier import give_hidden_layer
 from dr_pipeline.models.heads import make_head, num_outputs
 from dr_pipeline.models.norms import swap_norms
+from dr_pipeline.models.timm_names import known_config
 from dr_pipeline.params.candidate import Channel, Network
 from dr_pipeline.params.training import Loss
 
@@ -29,6 +29,11 @@ class Normalisation:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """For messages: `mean 0.5/0.5/0.5, std 0.5/0.5/0.5`."""
+        mean, std = ("/".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"mean {mean}, std {std}"
 
 
 class Grader(nn.Module):
@@ -92,16 +97,21 @@ def create_grader(
         loss: The objective, which says how many outputs there are and what they mean.
 
     Raises:
-        ParamsError: timm knows no such model (the closest names are given), it takes no such argument, or what
-            `network` asks for cannot be done to it.
+        ParamsError: timm knows no such model or tag of it (the closest names are given), it has no classifier, cannot
+            take this input or takes no such argument, or what `network` asks for cannot be done to it.
     """
-    require_known(model)
+    if not known_config(model).classifier:
+        raise ParamsError(
+            f"{model} has no classifier: it encodes pictures for a language model",
+            todo="choose a model of which `dr-pipeline models show` names the classifier",
+        )
     wanted = network or PLAIN
     options: dict[str, float] = {"drop_rate": drop_rate, "num_classes": num_outputs(loss)}
     if drop_path_rate:
         options["drop_path_rate"] = drop_path_rate
     if len(wanted.channels) != len(RGB):
         options["in_chans"] = len(wanted.channels)
+    _require_runnable(model, input_px, num_planes=len(wanted.channels), num_classes=num_outputs(loss))
     backbone = _backbone(model, input_px, options)
     if wanted.norm != "own":
         swap_norms(backbone, wanted.norm, model=model)
@@ -123,6 +133,29 @@ def _backbone(model: str, input_px: int, options: Mapping[str, float]) -> nn.Mod
             f"{model} takes no such argument: {error}",
             todo="set drop_path_rate: 0.0, or network.channels to three planes",
         ) from None
+
+
+@cache  # a fold trains several graders of one kind
+def _require_runnable(model: str, input_px: int, *, num_planes: int, num_classes: int) -> None:
+    """Runs such a network on the meta device: most of timm's say only there that they cannot take an input."""
+    options = {"num_classes": num_classes} | ({} if num_planes == len(RGB) else {"in_chans": num_planes})
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
+            outputs = _backbone(model, input_px, options).eval()(torch.empty(1, num_planes, input_px, input_px))
+    except NotImplementedError:  # an operation without a form for the meta device says nothing of the input
+        return
+    except (AssertionError, RuntimeError, ValueError) as error:  # timm has no type of its own
+        said = str(error).partition("\n")[0] or type(error).__name__
+        expected = known_config(model).input_size[1]
+        raise ParamsError(
+            f"{model} cannot be run at {input_px} px: {said}",
+            todo=f"take the {expected} px that its weights expect; most networks take multiples of 32 too",
+        ) from error
+    if tuple(outputs.shape) != (1, num_classes):
+        raise ParamsError(
+            f"{model} is no classifier: of one photograph it gives {tuple(outputs.shape)}, not {num_classes} numbers",
+            todo="choose another model with `dr-pipeline models list`",
+        )
 
 
 def grader_of(spec: Mapping[str, Any]) -> Grader:
@@ -152,13 +185,13 @@ def grader_of(spec: Mapping[str, Any]) -> Grader:
 
 
 def normalisation(model: str, channels: Sequence[Channel] = RGB) -> Normalisation:
-    """Mean and standard deviation that timm's weights of `model` were trained with, for each plane."""
-    config = get_pretrained_cfg(model)
-    if config is None:  # timm has an architecture without a configuration: its own default
-        mean, std = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
-    else:
-        mean, std = config.mean, config.std
-    return Normalisation(*statistics(channels, mean, std))
+    """Mean and standard deviation that timm's weights of `model` were trained with, for each plane.
+
+    Raises:
+        ParamsError: timm knows no such model.
+    """
+    config = known_config(model)
+    return Normalisation(*statistics(channels, config.mean, config.std))
 
 
 def family(model: str) -> str:
@@ -167,14 +200,6 @@ def family(model: str) -> str:
     if name.startswith("efficientnet"):
         return "efficientnet"
     return re.sub(r"v?\d+[a-z]*$", "", name.split("_")[0])
-
-
-def require_known(model: str) -> None:
-    """Raises ParamsError, with the closest names, where timm knows no such model."""
-    architecture = model.split(".")[0]
-    if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.4)
-        raise ParamsError(f"timm knows no model {model!r}", todo=f"closest: {', '.join(near) or 'none'}")
 
 
 def num_parameters(module: nn.Module) -> int:

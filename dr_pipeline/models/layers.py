@@ -1,5 +1,6 @@
 """Layers by their depth: how fast each learns, from which epoch on, and which are computed twice to save memory."""
 
+import fnmatch
 from typing import Any
 
 import torch
@@ -43,22 +44,25 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Parameter groups for AdamW: every parameter once, those frozen at present too.
 
-    No weight decay for biases and normalisation, as in timm's training script. The learning rate falls by
+    No weight decay for biases, normalisation and what the network itself exempts, such as position embeddings and class
+    tokens, as in timm's training script. The learning rate falls by
     `layer_decay` with each block away from the classifier (Bao et al. 2022, BEiT).
 
     Args:
         grader: The network.
         learning_rate: Of the classifier.
-        weight_decay: Of matrices and kernels.
+        weight_decay: Of all other parameters, which are matrices and kernels.
         layer_decay: 1.0 gives two groups, decayed and not decayed.
 
     Raises:
         ParamsError: The rate is to fall by blocks, and timm does not say what this network's blocks are.
     """
     away = distances(grader) if layer_decay != 1.0 else {}
+    exempt = _exempt_from_decay(grader)
     groups: dict[tuple[int, bool], list[Tensor]] = {}
     for name, parameter in grader.named_parameters():
-        groups.setdefault((away.get(name, 0), parameter.ndim <= 1), []).append(parameter)
+        plain = parameter.ndim <= 1 or name.endswith(".bias") or name in exempt
+        groups.setdefault((away.get(name, 0), plain), []).append(parameter)
     return [
         {
             "params": parameters,
@@ -67,6 +71,17 @@ def parameter_groups(
         }
         for (distance, plain), parameters in sorted(groups.items(), key=lambda group: group[0])
     ]
+
+
+def _exempt_from_decay(grader: Grader) -> set[str]:
+    """Names in `grader` of the parameters that timm's network says are not to decay, whatever their shape."""
+    backbone: Any = grader.backbone  # timm's own methods
+    patterns = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
+    return {
+        f"backbone.{name}"
+        for name, _ in backbone.named_parameters()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 def thaw(grader: Grader, *, epoch: int, fine_tuning: FineTuning) -> None:

@@ -6,6 +6,10 @@ from typing import cast
 from timm.layers import resample_abs_pos_embed, resample_abs_pos_embed_nhwc, resize_rel_pos_bias_table
 from torch import Tensor, nn
 
+# Parts of such names in timm: absolute (ViT, PiT, NesT, CrossViT), relative (Swin, BoTNet, MViTv2, LambdaNet) and
+# LeViT's table of biases.
+_POSITIONAL = ("pos_emb", "rel_pos", "relative_position", "attention_biases")
+
 
 def resampled(name: str, tensor: Tensor, backbone: nn.Module) -> Tensor | None:
     """A tensor of a checkpoint, resampled to the grid or window of a network.
@@ -37,6 +41,11 @@ def resampled(name: str, tensor: Tensor, backbone: nn.Module) -> Tensor | None:
     if prefix < 0 or not _square(tensor.shape[1] - prefix):
         return None
     return cast("Tensor", resample_abs_pos_embed(tensor, new_size=list(grid), num_prefix_tokens=prefix))
+
+
+def is_positional(name: str) -> bool:
+    """Whether a tensor's name says that its shape follows the input's size, whether or not `resampled` knows it."""
+    return any(part in name for part in _POSITIONAL)
 
 
 def _grid(backbone: nn.Module, tokens: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dr_pipeline.errors import DataError
 from dr_pipeline.models.channels import RGB, adapted_convolution, first_convolutions
 from dr_pipeline.models.classifier import classifier_prefixes
-from dr_pipeline.models.position_embeddings import resampled
+from dr_pipeline.models.position_embeddings import is_positional, resampled
 from dr_pipeline.params.candidate import Channel
 
 # Wrappers before every name: DistributedDataParallel, torch.compile, a Lightning module, this house's graph and Grader.
@@ -89,7 +89,7 @@ def fit(
         notes["running statistics of exchanged normalisation left out"] += 1
     first = first_convolutions(backbone) if tuple(channels) != tuple(source_channels) else ()
     fitting: dict[str, Tensor] = {}
-    misshapen: list[str] = []
+    misshapen: dict[str, str] = {}
     for name in filter(given.__contains__, own):
         tensor, wanted = given[name], own[name]
         plain = _cast(name, tensor, wanted, where)
@@ -103,7 +103,7 @@ def fit(
             continue
         other_size = resampled(name, plain, backbone)
         if other_size is None or other_size.shape != wanted.shape:
-            misshapen.append(f"{name} {tuple(plain.shape)} for {tuple(wanted.shape)}")
+            misshapen[name] = f"{name} {tuple(plain.shape)} for {tuple(wanted.shape)}"
             continue
         notes["position embeddings resampled"] += 1
         fitting[name] = other_size
@@ -115,8 +115,16 @@ def fit(
         notes=tuple(f"{note} ({count} tensors)" for note, count in sorted(notes.items())),
     )
     share_used = _numbers(given[name] for name in fitting) / max(_numbers(given.values()), 1)
-    if misshapen or done.share_loaded < MIN_SHARE_LOADED or share_used < MIN_SHARE_USED:
-        shapes = f"{len(misshapen)} of another shape: {listed(sorted(misshapen))}" if misshapen else ""
+    is_too_little = done.share_loaded < MIN_SHARE_LOADED or share_used < MIN_SHARE_USED
+    shapes = f"{len(misshapen)} of another shape: {listed(sorted(misshapen.values()))}" if misshapen else ""
+    if misshapen and not is_too_little and all(map(is_positional, misshapen)):
+        raise DataError(
+            f"weights for another input size, whose position embeddings cannot be resampled: {shapes}",
+            where=where,
+            todo="set input_px to the size that they were made for (`dr-pipeline models show` gives that of published "
+            "weights), or choose a network with one embedding (ViT) or with bias tables (Swin, CoAtNet, MaxViT)",
+        )
+    if misshapen or is_too_little:
         raise DataError(
             f"weights of another architecture: {done.share_loaded:.1%} of the network and {share_used:.1%} of the file "
             f"fit (at least {MIN_SHARE_LOADED:.0%} and {MIN_SHARE_USED:.0%} must, and no shape may differ); "

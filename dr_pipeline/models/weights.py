@@ -4,6 +4,7 @@ Read in this order: checkpoint_files, torch_files, bundle_weights (files → nam
 this network), and here.
 """
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +24,16 @@ from dr_pipeline.models.checkpoint_files import (
     read_tensors,
     stored_notes,
 )
-from dr_pipeline.models.factory import Grader
+from dr_pipeline.models.factory import Grader, normalisation
+from dr_pipeline.models.timm_names import require_published
 from dr_pipeline.models.weight_fit import fit
 from dr_pipeline.params.candidate import Channel
+
+_SAID_CHARACTERS = 160
+# In what the hub's client says: addresses and the hosts in them, which may be a company's own, and access tokens.
+_NOT_TO_BE_REPEATED = re.compile(
+    r"""\w+://[^\s'",)]*\w|(?<=host=)['"]?[^'",\s)]+['"]?|(?<=resolve ')[^']+|\bhf_\w+|(?<=Bearer )\S+"""
+)
 
 
 def initialise(grader: Grader, *, model: str, weights: str) -> str:
@@ -45,7 +53,8 @@ def initialise(grader: Grader, *, model: str, weights: str) -> str:
         One line on where the weights come from and what was changed, for reports.
 
     Raises:
-        ParamsError: The hub cannot be reached, or the file or bundle is missing or has another hash or id.
+        ParamsError: timm publishes no weights for this name, the hub cannot be reached, the file or bundle is missing
+            or has another hash or id, or the bundle's network expects another normalisation than `model`.
         DataError: The file holds no weights of this architecture.
         BundleError: The bundle's weights were altered.
     """
@@ -54,7 +63,7 @@ def initialise(grader: Grader, *, model: str, weights: str) -> str:
     if weights == "timm":
         return _from_hub(grader, model)
     if weights.startswith("bundle:"):
-        return _from_bundle(grader, weights)
+        return _from_bundle(grader, model, weights)
     path, _, expected = weights.removeprefix("file:").partition("#")
     return _from_file(grader, Path(path), expected.removeprefix("sha256:"))
 
@@ -80,15 +89,24 @@ def load_exactly(module: nn.Module, path: Path) -> None:
 
 
 def _from_hub(grader: Grader, model: str) -> str:
+    require_published(model)
     try:
         source = timm.create_model(model, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises dozens of types; all mean the same to the user
         raise ParamsError(
-            f"timm's weights for {model!r} cannot be fetched: {type(error).__name__}",
+            f"timm's weights for {model!r} cannot be fetched: {_said_by(error)}",
             todo="set weights: file:PATH (a local weights file), bundle:PATH (a finished bundle) or none in "
             "params.yaml; or set HF_HOME to a cache that holds them, and HF_HUB_OFFLINE=1",
         ) from error
     return f"timm, {model}" + _load(grader, source.state_dict(), where=f"timm hub, {model}")
+
+
+def _said_by(error: Exception) -> str:
+    """The error's type and, shortened, its first line, without addresses and tokens."""
+    line = _NOT_TO_BE_REPEATED.sub("…", str(error).strip().partition("\n")[0])
+    if len(line) > _SAID_CHARACTERS:
+        line = f"{line[:_SAID_CHARACTERS]}…"
+    return ": ".join(filter(None, [type(error).__name__, line]))
 
 
 def _from_file(grader: Grader, path: Path, expected: str) -> str:
@@ -100,8 +118,16 @@ def _from_file(grader: Grader, path: Path, expected: str) -> str:
     return f"file {files[0].name}, sha256 {found}{converted}" + _load(grader, read_tensors(files), where=str(path))
 
 
-def _from_bundle(grader: Grader, weights: str) -> str:
+def _from_bundle(grader: Grader, model: str, weights: str) -> str:
     source = read_bundle_weights(weights)
+    # of RGB: the planes may differ, and `fit` sees to them
+    theirs, ours = normalisation(source.model), normalisation(model)
+    if theirs != ours:  # the tensors would fit all the same, and see other numbers than they were trained with
+        raise ParamsError(
+            f"the bundle's network {source.model} was trained with {theirs}; {model} takes {ours}",
+            where=source.where,
+            todo=f"set model: {source.model} in params.yaml",
+        )
     said = _load(grader, source.tensors, where=source.where, source_channels=source.channels)
     with_classifier = load_classifier(grader, source.tensors)
     return f"bundle {source.bundle_id}{said}, classifier " + ("included" if with_classifier else "made anew")

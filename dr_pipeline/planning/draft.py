@@ -8,7 +8,7 @@ from dr_pipeline.planning import rules
 from dr_pipeline.planning.asked import Asked
 from dr_pipeline.planning.memory import Fit, fit_memory
 from dr_pipeline.planning.networks import NETWORKS, Network
-from dr_pipeline.planning.rules import Reason
+from dr_pipeline.planning.rules import Reason, Start
 
 _STRIDE = 32
 _VIEWS = ("identity", "mirror")
@@ -43,6 +43,11 @@ class Draft:
         """Whether it starts from weights."""
         return self.weights != "none"
 
+    @property
+    def start(self) -> Start:
+        """What kind of weights it starts from."""
+        return rules.start_of(self.weights)
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -69,7 +74,7 @@ def drafts(asked: Asked, training: int) -> tuple[list[Draft], list[LeftOut]]:
         elif weights == "none" and network.kind == "transformer":
             why = "a vision transformer learns little from random weights and few photographs (arXiv:2010.11929)"
         elif weights == "none" and any_pretrained:
-            why = "it would start from random weights, others from published ones"
+            why = "it would start from random weights, others from published ones or a bundle"
         else:
             drafted = draft(asked, network, weights, training)
             if isinstance(drafted, Draft):
@@ -99,7 +104,7 @@ def at_side(asked: Asked, network: Network, weights: str, px: Reason, training: 
     fit = fit_memory(cost, batch.value, memory)
     if fit is None:
         return f"two photographs of {px.value} px do not fit into {memory:g} GiB"
-    epochs = rules.epochs(training, batch.value, pretrained=weights != "none")
+    epochs = rules.epochs(training, batch.value, start=rules.start_of(weights))
     seconds = asked.seconds(network.model, px.value, cost) if asked.seconds else None
     return Draft(network, weights, px, batch, epochs, cost, fit, seconds)
 
@@ -137,7 +142,7 @@ def views(asked: Asked, drafted: Draft) -> Reason:
 def as_candidate(drafted: Draft, ensemble_views: Reason) -> tuple[dict[str, Any], list[Reason]]:
     """The candidate as params.yaml holds it, and the reasons of its values."""
     network, batch = drafted.network, drafted.batch
-    rate = rules.learning_rate(network.kind, batch.value, pretrained=drafted.pretrained)
+    rate = rules.learning_rate(network.kind, batch.value, start=drafted.start)
     decay = rules.layer_decay(network.kind, pretrained=drafted.pretrained)
     fit = drafted.fit
     memory = Reason(

@@ -5,9 +5,12 @@ What is called a rule of thumb is this project's own and not measured. Everythin
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dr_pipeline.planning.networks import Kind
+
+# What a network begins with: ImageNet's weights or others like them, those of a finished bundle, or none.
+Start = Literal["published", "bundle", "random"]
 
 _THUMB = "rule of thumb"
 # A field of 45°; a degree is 0.288 mm of retina in its middle (Drasdo and Fowler, Br J Ophthalmol 1974;58:709).
@@ -19,6 +22,7 @@ SMALLEST_PX = 160
 _LARGEST_WEIGHT = 5.0
 _LEAST_IMBALANCE = 1.5
 _COMPILE_FROM_MINUTES = 30
+_BUNDLE_SHARE = 0.1  # of the learning rate for published weights
 
 
 @dataclass(frozen=True)
@@ -90,33 +94,47 @@ def batch_photographs(training: int) -> Reason:
     )
 
 
-def epochs(training: int, batch: int, *, pretrained: bool) -> Reason:
-    """So many that the steps reach 1,500, three times as many from random weights."""
-    steps, least, most = (1_500, 10, 30) if pretrained else (4_500, 30, 90)
+def start_of(weights: str) -> Start:
+    """By `weights` of a candidate."""
+    if weights == "none":
+        return "random"
+    return "bundle" if weights.startswith("bundle:") else "published"
+
+
+def epochs(training: int, batch: int, *, start: Start) -> Reason:
+    """So many that the steps reach 1,500, three times as many from random weights.
+
+    A bundle gets no fewer: at a tenth of the learning rate it moves slowly, and validation chooses the epoch.
+    """
+    steps, least, most = (4_500, 30, 90) if start == "random" else (1_500, 10, 30)
     steps_per_epoch = math.ceil(training / batch)
     count = max(least, min(most, round(steps / steps_per_epoch)))
-    start = "published weights" if pretrained else "random weights"
+    slowly = ", as many as published ones: it learns slowly" if start == "bundle" else ""
     return Reason(
         "epochs",
         count,
-        f"{start}: {steps} steps wanted, {least} to {most} epochs; {count * steps_per_epoch} steps",
+        f"{start} weights{slowly}: {steps} steps wanted, {least} to {most} epochs; {count * steps_per_epoch} steps",
         "random weights need longer: He et al. 2019, arXiv:1811.08883; the numbers: rule of thumb",
     )
 
 
-def learning_rate(kind: Kind, batch: int, *, pretrained: bool) -> Reason:
-    """AdamW's, by the kind of network, with the root of the batch."""
+def learning_rate(kind: Kind, batch: int, *, start: Start) -> Reason:
+    """AdamW's, by the kind of network and its first weights, with the root of the batch."""
     rate, of_batch = {
-        ("convolutional", True): (3e-4, 32),
-        ("convolutional", False): (3e-3, 16),
-        ("transformer", True): (5e-5, 32),  # without first weights no transformer is proposed
-    }[kind, pretrained]
-    start = "published" if pretrained else "random"
+        ("convolutional", "published"): (3e-4, 32),
+        ("convolutional", "random"): (3e-3, 16),
+        ("transformer", "published"): (5e-5, 32),  # without first weights no transformer is proposed
+    }[kind, "published" if start == "bundle" else start]
+    why, source = f"{kind}, {start} weights", "values: the recipes aptos2019, eyepacs and synthetic"
+    if start == "bundle":
+        rate *= _BUNDLE_SHARE
+        why = f"{kind}, a bundle that grades already: a tenth of published weights' rate keeps what it has learnt"
+        source += f"; a tenth: {_THUMB}, as README.md has it"
     return Reason(
         "learning_rate",
         round(rate * math.sqrt(batch / of_batch), 7),
-        f"{kind}, {start} weights: {rate:g} for a batch of {of_batch}, by the root of the batch",
-        "values: the recipes aptos2019, eyepacs and synthetic; root: Malladi et al. 2022, arXiv:2205.10287",
+        f"{why}: {rate:g} for a batch of {of_batch}, by the root of the batch",
+        f"{source}; root: Malladi et al. 2022, arXiv:2205.10287",
     )
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
 
-PARAMS: tuple[str, ...] = ("folds",)
+PARAMS: tuple[str, ...] = ("folds", "candidates.{candidate}.ensemble")
 
 _BATCH = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the paths that dvc.yaml gives."""
+    parser.add_argument("--candidate", required=True, help="a key of `candidates` in params.yaml")
     parser.add_argument("--models", type=Path, required=True, help="the candidate's folder that `train` wrote")
     parser.add_argument("--fold", type=int, required=True, help="the fold to deploy")
     parser.add_argument("--params", type=Path, required=True, help="params.yaml")
@@ -53,14 +54,16 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.models.ensemble import Combination, Ensemble, deployed, mean_of, member_tensors
     from dr_pipeline.models.factory import num_parameters
     from dr_pipeline.models.weights import write_tensors
-    from dr_pipeline.params.load import load_folds
+    from dr_pipeline.params.candidate import EnsembleParams
+    from dr_pipeline.params.load import load_folds, load_section
     from dr_pipeline.progress import progress
     from dr_pipeline.schema import Split
     from dr_pipeline.splitting.read import part, read_splits
     from dr_pipeline.tracking.run import tracked
 
-    members = read_members(args.models, fold=args.fold, folds=load_folds(args.params))
-    facts, ensemble = members.facts, members.ensemble
+    ensemble = load_section(args.params, f"candidates.{args.candidate}.ensemble", EnsembleParams)
+    members = read_members(args.models, ensemble, fold=args.fold, folds=load_folds(args.params))
+    facts = members.facts
     store = CanvasStore(args.canvases)
     if store.pixel_path.to_dict() != facts["pixel_path"] or sha256_file(args.splits) != facts["splits_sha256"]:
         raise GateError("the model was trained on other canvases or splits", where=str(args.models), todo="dvc repro")

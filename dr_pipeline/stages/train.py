@@ -1,7 +1,8 @@
 """Fine-tunes one candidate on one fold and keeps the epoch with the best validation QWK.
 
 The weights are an exponential moving average. An interrupted training goes on at the last finished epoch when it is
-started again with the same parameters and data; Ctrl-C says what is kept, and --take-best writes that.
+started again with the same parameters, data, code and libraries; Ctrl-C says what is kept, and --take-best writes
+that.
 
 Under `torchrun` or `fabric run`, or with DR_PIPELINE_PROCESSES=N in the environment, processes share each batch.
 """
@@ -11,7 +12,22 @@ from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
 
-PARAMS = ("training", "candidates.{candidate}")
+# of a candidate's ensemble, its seeds are trained here; how their answers are combined is read by `export`
+_OF_CANDIDATE = (
+    "model",
+    "weights",
+    "input_px",
+    "epochs",
+    "batch_photographs",
+    "learning_rate",
+    "drop_rate",
+    "drop_path_rate",
+    "network",
+    "fine_tuning",
+    "memory",
+    "ensemble.seeds",
+)
+PARAMS = ("training", *(f"candidates.{{candidate}}.{key}" for key in _OF_CANDIDATE))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +75,10 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.tracking.run import tracked
     from dr_pipeline.training.activations import LayerStatistics
     from dr_pipeline.training.checkpoint import Checkpoint
+    from dr_pipeline.training.lineage import require_unseen
     from dr_pipeline.training.loop import Epoch
     from dr_pipeline.training.member import train_member
+    from dr_pipeline.training.provenance import provenance
     from dr_pipeline.training.record import history_row, member_file, model_facts, training_figures, with_minutes_left
     from dr_pipeline.training.targets import read_readings
 
@@ -68,11 +86,16 @@ def run(args: argparse.Namespace) -> Outcome:
     candidate = load_section(args.params, f"candidates.{args.candidate}", Candidate)
     store = CanvasStore(args.canvases)
     rows, readings = read_splits(args.splits), read_readings(args.readings)
-    data = {
-        "pixel_path": store.pixel_path.to_dict(),
+    hashes = {
         "splits_sha256": sha256_file(args.splits),
         "canvas_index_sha256": sha256_file(args.canvases / "index.csv"),
     }
+    data = {"pixel_path": store.pixel_path.to_dict(), **hashes}
+    for source, key in (
+        (candidate.weights, f"candidates.{args.candidate}.weights"),
+        (params.distillation.teacher, "training.distillation.teacher"),
+    ):
+        require_unseen(source, where=f"{args.params}, {key}", fold=args.fold, **hashes)
     name, seeds = f"{args.candidate}-{args.fold}", [params.seed + n for n in range(candidate.ensemble.seeds)]
     shared = params.model_dump(mode="json")
     # how members are combined changes none of them: a training that was stopped goes on with fewer or more
@@ -82,6 +105,7 @@ def run(args: argparse.Namespace) -> Outcome:
         "training": shared,
         "fold": args.fold,
         "readings_sha256": sha256_file(args.readings),
+        **provenance(candidate.weights, params.distillation.teacher),
     }
     checkpoints = [
         Checkpoint(args.scratch / name / f"member-{number}", sha256_json({**identity, "seed": seed}))
@@ -106,9 +130,8 @@ def run(args: argparse.Namespace) -> Outcome:
                 values = history_row(row, candidate, number)
                 run_.metrics({key: float(value) for key, value in values.items() if key != "epoch"}, values["epoch"])
                 picture = checkpoint.path.with_name("progress.png")
-                draw_progress(
-                    picture, with_minutes_left(checkpoint.history, candidate), title=f"{name}, member {number}"
-                )
+                rows_so_far = with_minutes_left(checkpoint.history, candidate, number)
+                draw_progress(picture, rows_so_far, title=f"{name}, member {number}")
 
             members.append(
                 train_member(

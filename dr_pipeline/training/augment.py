@@ -23,9 +23,10 @@ def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
     """Makes a function from (canvas (H, W, 3) RGB, seed) to a changed canvas of the same shape.
 
     Rotation by any angle and mirroring are safe: the disc is round and the grade has no orientation. Scale and
-    translation stay small, because the disc's radius is normalised and lesions count by their size. Coarse dropout
-    (DeVries and Taylor 2017, "Cutout") blackens a few small squares, see `HOLE_SHARE`; black is also what lies
-    beside the disc. It comes last, so that neither blur nor JPEG marks the holes' rims.
+    translation stay small, because the disc's radius is normalised and lesions count by their size; scale draws width
+    and height apart, so that it stretches too. Coarse dropout (DeVries and Taylor 2017, "Cutout") blackens a few small
+    squares, see `HOLE_SHARE`; black is also what lies beside the disc. It comes last, so that neither blur nor JPEG
+    marks the holes' rims.
 
     Beside the disc all stays black: contrast would lift it, blur and JPEG would spill into it, and the pixel path keeps
     it at 0 in every canvas that is scored. Each change draws from a seed of its own, so that none goes with another.
@@ -72,6 +73,7 @@ def _geometric(params: Augmentation) -> list[albumentations.BasicTransform]:
         steps.append(
             albumentations.Affine(
                 rotate=(-params.rotation_deg, params.rotation_deg),
+                # keep_ratio is left out: width and height are meant to be drawn apart, see params
                 scale=(1 - params.scale, 1 + params.scale),
                 translate_percent=(-params.translation, params.translation),
                 interpolation=cv2.INTER_LINEAR,

@@ -13,10 +13,12 @@ from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.files import atomic_write
 from dr_pipeline.models.weights import write_tensors
 
+_KEY_DIGITS = 8
+
 
 @dataclass(frozen=True)
 class Kept:
-    """The best of the epochs that an interrupted training finished."""
+    """The best of the epochs that a stopped training finished."""
 
     path: Path
     epoch: int
@@ -37,7 +39,8 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        self.path, self._best = folder / "last.pt", folder / "best.safetensors"
+        # the best's name tells its key: who lowers the learning rate after a failure still has the former best
+        self.path, self._best = folder / "last.pt", folder / f"best-{key[:_KEY_DIGITS]}.safetensors"
         self.history: list[dict[str, Any]] = []
         self._key = key
 
@@ -83,13 +86,13 @@ class Checkpoint:
                 todo="remove the file; training starts anew",
             ) from None
         if not isinstance(state, dict) or state.get("key") != self._key:
-            sys.stderr.write(f"{self.path}: of other parameters or data; training starts anew\n")
+            sys.stderr.write(f"{self.path}: of other parameters, data, code or libraries; training starts anew\n")
             return None
         self.history = state["history"]
         return state
 
     def keep_best(self) -> Kept | None:
-        """Writes the best epoch's weights beside the checkpoint, for who stops a training and wants them.
+        """Writes the best epoch's weights beside the checkpoint, where no training with another key touches them.
 
         Returns:
             What was written; None where no epoch is finished.
@@ -102,6 +105,9 @@ class Checkpoint:
         return Kept(self._best, best["epoch"], best["validation_qwk"], len(state["history"]))
 
     def remove(self) -> None:
-        """Forgets it and the best weights beside it, once the training's outputs are written."""
+        """Forgets it and its best weights beside it, once the training's outputs are written.
+
+        Weights that were kept of a training with another key stay: no output holds them.
+        """
         self.path.unlink(missing_ok=True)
         self._best.unlink(missing_ok=True)

@@ -51,6 +51,7 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         grades: long (N,).
         targets: As given, or the grades.
         teacher: As given.
+        in_memory: Whether all model inputs are kept in memory; else each is decoded when it is drawn.
 
     Raises:
         DataError: A canvas cannot be read; also when it is drawn. It names the photograph.
@@ -76,8 +77,8 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         # [worker] = (process id, position begun last): shared, so that it outlives a worker that dies
         self._begun = torch.full((MAX_WORKERS, 2), -1, dtype=torch.long)
         self._begun.share_memory_()  # type: ignore[no-untyped-call]
-        fits = len(self._ids) * input_px * input_px * 3 <= MEMORY_BYTES
-        self._kept = [self._read(image_id) for image_id in self._ids] if fits else None
+        self.in_memory = len(self._ids) * input_px * input_px * 3 <= MEMORY_BYTES
+        self._kept = [self._read(image_id) for image_id in self._ids] if self.in_memory else None
 
     def __len__(self) -> int:
         return len(self._ids)

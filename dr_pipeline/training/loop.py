@@ -29,7 +29,7 @@ from dr_pipeline.training.order import EpochBatches
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
 from dr_pipeline.training.seeds import derived_seed
 from dr_pipeline.training.task import Task
-from dr_pipeline.training.validation import evaluate, evaluation_batch, share_buffers
+from dr_pipeline.training.validation import evaluate, evaluation_batch, evaluation_workers, share_buffers
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def fit(
         candidate: The schedule, and how a batch fits into memory.
         params: What all candidates share.
         seed: Of the order, dropout and mixing; each epoch starts from it anew, so that a resumed run is the same.
-        num_workers: Loader processes; does not change what is learnt.
+        num_workers: Loader processes for training, and at most for validation; does not change what is learnt.
         checkpoint: Where to resume from, and to save each epoch.
         on_epoch: Told of each finished epoch, on the first process only.
         take_best: Trains no further: takes the best epoch of the checkpoint.
@@ -104,7 +104,7 @@ def fit(
     plain_order = EpochBatches(
         validation.grades.tolist(), evaluation_batch(candidate), shuffle=False, seed=0, rank=rank, world_size=world_size
     )
-    plain_loader = Batches(validation, plain_order, num_workers)
+    plain_loader = Batches(validation, plain_order, evaluation_workers(validation, num_workers))
 
     grader = prepared(fabric, grader, candidate)
     groups = parameter_groups(
@@ -147,7 +147,7 @@ def fit(
         bar = progress(loader, label=f"epoch {epoch + 1}/{candidate.epochs}", total=len(loader))
         for number, (images, positions) in enumerate(bar):
             with memory_advice(fabric.device, candidate, math.ceil(len(images) / num_parts)):
-                whole = material.of(images, positions, seed=derived_seed(seed, epoch, number, rank))
+                whole = material.of(fabric.to_device(images), positions, seed=derived_seed(seed, epoch, number, rank))
                 whole = fabric.to_device(whole)
                 weight = fabric.all_reduce(objective.weight(whole.targets), reduce_op="sum")
                 total = torch.zeros_like(weight)

@@ -32,9 +32,12 @@ class Material:
         """A batch.
 
         Args:
-            images: uint8 (N, H, W, 3).
-            positions: long (N,), of the photographs.
+            images: uint8 (N, H, W, 3), mixed on the device where they are.
+            positions: long (N,), of the photographs, on the CPU.
             seed: Of the mixing; one for each batch.
+
+        Returns:
+            The images where they were; targets and teacher on the CPU.
         """
         targets = self._targets[positions]
         teacher = None if self._teacher is None else self._teacher[positions]

@@ -1,8 +1,6 @@
 """Trains one member: from a candidate, its photographs and a seed to a finished grader."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -23,6 +21,7 @@ from dr_pipeline.training.augment import augmenter
 from dr_pipeline.training.batch_norm import adapt_batch_norm
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.dataset import Batches, GradedCanvases
+from dr_pipeline.training.guards import kept_when_stopped, memory_advice
 from dr_pipeline.training.launch import device_name, keep_freed_memory, make_fabric, num_loader_workers
 from dr_pipeline.training.loop import Epoch, Trained, fit
 from dr_pipeline.training.order import EpochBatches
@@ -84,62 +83,64 @@ def train_member(
         on_epoch: Told of each finished epoch, on the first process only.
         layers: Whether to take figures of the layers before and after.
         take_best: Trains no further: takes the best epoch of the checkpoint.
-        to_stop: What Ctrl-C says of how to end with the epochs there are; empty where there is no way.
+        to_stop: What a stopped training says of how to end with the epochs there are; empty where there is no way.
 
     Raises:
         DrPipelineError: See fit, create_grader, initialise and teacher_logits.
+        EnvironmentProblem: The memory is full.
         KeyboardInterrupt: After a sentence on standard error that says what is kept.
     """
     keep_freed_memory()
     set_determinism(seed)
     fabric = make_fabric(params.precision, candidate.fine_tuning)
-    grader = _untrained(candidate, params)
-    start_classifier(grader, [row.grade for row in training])
-    weights_source = initialise(grader, model=candidate.model, weights=candidate.weights)
-    learnt = GradedCanvases(
-        store,
-        [row.image_id for row in training],
-        [row.grade for row in training],
-        input_px=candidate.input_px,
-        augment=augmenter(params.augmentation),
-        seed=seed,
-        targets=training_targets(
-            training, readings, agreement=params.reader_agreement, soft=params.mixing.probability > 0
-        ),
-        teacher=_teacher(params, store, training),
-    )
-    judged = _plain(store, validation, candidate)
-    before = _layers(fabric, grader, judged, candidate, when="before") if layers else ()
-    with _told_when_interrupted(fabric, checkpoint, candidate, to_stop):
-        trained = fit(
-            fabric,
-            grader,
-            learnt,
-            judged,
-            candidate=candidate,
-            params=params,
+    with memory_advice(fabric.device, candidate):
+        grader = _untrained(candidate, params)
+        start_classifier(grader, [row.grade for row in training])
+        weights_source = initialise(grader, model=candidate.model, weights=candidate.weights)
+        learnt = GradedCanvases(
+            store,
+            [row.image_id for row in training],
+            [row.grade for row in training],
+            input_px=candidate.input_px,
+            augment=augmenter(params.augmentation),
             seed=seed,
-            num_workers=num_loader_workers(fabric),
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
-            take_best=take_best,
+            targets=training_targets(
+                training, readings, agreement=params.reader_agreement, soft=params.mixing.probability > 0
+            ),
+            teacher=_teacher(params, store, training),
         )
-    # anew: the trained one is laid out for training, and may be frozen, compiled or shared between processes
-    finished = _untrained(candidate, params).to(fabric.device).eval()
-    finished.load_state_dict(trained.weights)
-    if params.adaptive_batch_norm != "none":
-        plain = judged if params.adaptive_batch_norm == "validation" else _plain(store, training, candidate)
-        adapt_batch_norm(finished, (fabric.to_device(images) for images in _images(plain, candidate)))
-        trained = replace(trained, weights={name: value.cpu() for name, value in finished.state_dict().items()})
-    after = _layers(fabric, finished, judged, candidate, when="after") if layers else ()
-    return Member(
-        grader=finished.cpu(),
-        trained=trained,
-        weights_source=weights_source,
-        num_parameters=num_parameters(finished),
-        device=device_name(fabric),
-        layers=(*before, *after),
-    )
+        judged = _plain(store, validation, candidate)
+        before = _layers(fabric, grader, judged, candidate, when="before") if layers else ()
+        with kept_when_stopped(fabric, checkpoint, candidate, to_stop):
+            trained = fit(
+                fabric,
+                grader,
+                learnt,
+                judged,
+                candidate=candidate,
+                params=params,
+                seed=seed,
+                num_workers=num_loader_workers(fabric),
+                checkpoint=checkpoint,
+                on_epoch=on_epoch,
+                take_best=take_best,
+            )
+        # anew: the trained one is laid out for training, and may be frozen, compiled or shared between processes
+        finished = _untrained(candidate, params).to(fabric.device).eval()
+        finished.load_state_dict(trained.weights)
+        if params.adaptive_batch_norm != "none":
+            plain = judged if params.adaptive_batch_norm == "validation" else _plain(store, training, candidate)
+            adapt_batch_norm(finished, (fabric.to_device(images) for images in _images(plain, candidate)))
+            trained = replace(trained, weights={name: value.cpu() for name, value in finished.state_dict().items()})
+        after = _layers(fabric, finished, judged, candidate, when="after") if layers else ()
+        return Member(
+            grader=finished.cpu(),
+            trained=trained,
+            weights_source=weights_source,
+            num_parameters=num_parameters(finished),
+            device=device_name(fabric),
+            layers=(*before, *after),
+        )
 
 
 def _untrained(candidate: Candidate, params: Training) -> Grader:
@@ -175,28 +176,3 @@ def _layers(
     fabric: Fabric, grader: Grader, plain: GradedCanvases, candidate: Candidate, *, when: When
 ) -> tuple[LayerStatistics, ...]:
     return layer_statistics(grader.to(fabric.device), islice(_images(plain, candidate), _LAYER_BATCHES), when=when)
-
-
-@contextmanager
-def _told_when_interrupted(
-    fabric: Fabric, checkpoint: Checkpoint, candidate: Candidate, to_stop: str
-) -> Iterator[None]:
-    """Says after Ctrl-C what is kept, how to go on and, where there is a way, how to stop here."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if fabric.is_global_zero:
-            sys.stderr.write(f"\n{_kept(checkpoint, candidate, to_stop)}\n")
-        raise
-
-
-def _kept(checkpoint: Checkpoint, candidate: Candidate, to_stop: str) -> str:
-    kept = checkpoint.keep_best()
-    if kept is None:
-        return "interrupted before the first epoch was finished: nothing is kept"
-    return (
-        f"interrupted after epoch {kept.num_epochs} of {candidate.epochs}; the best is epoch {kept.epoch + 1}, "
-        f"validation QWK {kept.qwk:.3f}\n"
-        f"  kept: {kept.path}\n"
-        "  to go on: run the same command again" + (f"\n  to stop here: {to_stop}" if to_stop else "")
-    )

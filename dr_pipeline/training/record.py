@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from statistics import median
 from typing import Any
 
 from dr_pipeline.models.factory import family, normalisation
@@ -19,7 +20,7 @@ def member_file(number: int) -> str:
 def model_facts(
     candidate: Candidate, params: Training, members: Sequence[Member], seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """The part of model.json that says how to build the network and to combine its members."""
+    """The part of model.json that says how to build the networks."""
     norm = normalisation(candidate.model, candidate.network.channels)
     return {
         "model": candidate.model,
@@ -33,7 +34,6 @@ def model_facts(
         "network": candidate.network.model_dump(mode="json"),
         "loss": params.objective.loss,
         "seeds": list(seeds),
-        "ensemble": candidate.ensemble.model_dump(mode="json"),
         "members": [member_file(number) for number in range(len(members))],
     }
 
@@ -42,6 +42,7 @@ def training_figures(candidate: Candidate, members: Sequence[Member], seeds: Seq
     """The entry of the training's report.
 
     Of several members: the mean of their validation QWK, the first one's best epoch, the sum of seconds and epochs.
+    `images_per_s` is the median over all epochs, as in experiments: one slow or fast epoch does not move it.
     """
     first, histories = members[0], [member.trained.history for member in members]
     return {
@@ -52,7 +53,7 @@ def training_figures(candidate: Candidate, members: Sequence[Member], seeds: Seq
         "best_epoch": first.trained.best.epoch,
         "validation_qwk": round(sum(member.trained.best.validation_qwk for member in members) / len(members), 6),
         "seconds": round(sum(row.seconds for history in histories for row in history), 1),
-        "images_per_s": max(row.images_per_s for history in histories for row in history),
+        "images_per_s": round(median(row.images_per_s for history in histories for row in history), 1),
         "device": first.device,
         "stopped_early": any(len(history) < candidate.epochs for history in histories),
         "members": [
@@ -72,7 +73,14 @@ def history_row(row: Epoch, candidate: Candidate, number: int) -> dict[str, Any]
     return asdict(replace(row, epoch=number * candidate.epochs + row.epoch))
 
 
-def with_minutes_left(history: Sequence[dict[str, Any]], candidate: Candidate) -> list[dict[str, Any]]:
-    """The history with `minutes_left` in its last row, at the mean speed so far."""
-    minutes = sum(row["seconds"] for row in history) / len(history) * (candidate.epochs - len(history)) / 60
+def with_minutes_left(history: Sequence[dict[str, Any]], candidate: Candidate, number: int) -> list[dict[str, Any]]:
+    """A member's history with `minutes_left` in its last row: of it and all members after it, at its mean speed.
+
+    Args:
+        history: Rows of the epochs that the member has finished; one at least.
+        candidate: How many epochs a member has, and how many members there are.
+        number: Of the member, from 0.
+    """
+    epochs_left = (candidate.ensemble.seeds - number) * candidate.epochs - len(history)
+    minutes = sum(row["seconds"] for row in history) / len(history) * epochs_left / 60
     return [*history[:-1], {**history[-1], "minutes_left": minutes}]

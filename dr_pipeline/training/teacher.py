@@ -26,8 +26,8 @@ def teacher_logits(teacher: str, store: CanvasStore, image_ids: Sequence[str], *
     The logits are divided by the bundle's fitted temperature: their softmax is the probabilities that the bundle
     states. The teacher's own input size counts, not the student's.
 
-    A teacher that was trained on photographs of this data set's test or validation part tells its student of them;
-    nothing here can see that. Take one of the same splits and fold, or of other data.
+    A teacher that was trained on photographs of this data set's test or validation part tells its student of them: the
+    stage `train` refuses those that lineage.require_unseen knows.
 
     Args:
         teacher: `bundle:PATH`, or `bundle:PATH#ID` to hold it to one bundle.

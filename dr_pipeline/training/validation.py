@@ -11,17 +11,31 @@ from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.models.factory import Grader
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.schema import GRADES
-from dr_pipeline.training.dataset import Batches
+from dr_pipeline.training.dataset import Batches, GradedCanvases
 from dr_pipeline.training.objectives import GradingLoss
 from dr_pipeline.training.predict import all_outputs
 
 # Without gradients twice a training batch fits; a batch for many processes would not, so that there is a bound.
 _MAX_BATCH = 64
+# Loader processes that only copy photographs from memory into batches.
+_COPYING_WORKERS = 2
 
 
 def evaluation_batch(candidate: Candidate) -> int:
     """Photographs computed at once without gradients: the same for any number of processes, for equal figures."""
     return min(_MAX_BATCH, max(1, 2 * candidate.batch_photographs // candidate.memory.accumulation))
+
+
+def evaluation_workers(validation: GradedCanvases, num_workers: int) -> int:
+    """Loader processes for photographs without augmentation: few where nothing is left to decode either.
+
+    They live as long as those of training, but never work at the same time.
+
+    Args:
+        validation: The photographs.
+        num_workers: Those of training; as many where each photograph is decoded when it is drawn.
+    """
+    return min(_COPYING_WORKERS, num_workers) if validation.in_memory else num_workers
 
 
 @torch.inference_mode()

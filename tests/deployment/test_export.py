@@ -11,11 +11,11 @@ from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.deployment.members import read_members
 from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE, Parity, compare, require
 from dr_pipeline.errors import GateError
-from tests.deployment.trained_folds import pixels
+from tests.deployment.trained_folds import ensemble, pixels
 
 
 def test_pixels_in_logits_out_any_batch(single: Path) -> None:
-    (member,) = read_members(single / "models", fold=0, folds=(0,)).all
+    (member,) = read_members(single / "models", ensemble(), fold=0, folds=(0,)).all
     path = single / "export" / "model.onnx"
     model = onnx.load(path)
     assert [item.name for item in model.graph.input] == ["image"]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from dr_pipeline.bundle.decision import Decision
@@ -30,6 +31,7 @@ from tests.deployment.trained_folds import (
     MODEL,
     SINGLE,
     VIEWS,
+    ensemble,
     exported,
     pixels,
     prepare,
@@ -71,7 +73,7 @@ def test_a_fitted_ensemble_is_one_graph_with_its_weights(weighted: Path) -> None
     weights = described["ensemble"]["fitted"]["weights"]
     assert len(weights) == 6
     assert sum(weights) == pytest.approx(1)
-    members = read_members(weighted / "models", fold=0, folds=(0,))
+    members = read_members(weighted / "models", ensemble(seeds=2), fold=0, folds=(0,))
     graders = [member.grader for member in members.all]
     opinions = Ensemble(graders, VIEWS, mean_of(6)).eval().opinions(torch.from_numpy(pixels())).exp()  # type: ignore[arg-type]
     expected = (opinions * torch.tensor(weights).view(1, -1, 1)).sum(1)
@@ -103,9 +105,9 @@ def test_an_ensemble_of_folds_is_validated_by_members_that_did_not_see_the_photo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_data(tmp_path, folds=(0, 1))
+    write_data(tmp_path, folds=(0, 1), combined=SINGLE | {"folds": True})
     for fold in (0, 1, 7):  # 7: of a former params.yaml
-        write_fold(tmp_path, fold, ensemble=SINGLE | {"folds": True})
+        write_fold(tmp_path, fold)
     described = exported(tmp_path)
     assert described["ensemble"]["members"] == [{"fold": 0, "seed": 20}, {"fold": 1, "seed": 20}]
     assert "fold-0 members only" in described["ensemble"]["validated_by"]
@@ -158,7 +160,8 @@ def test_a_bundle_is_a_start_for_another_clinics_training(
     grader = grader_of(read_json(root / "models" / "0" / "model.json"))
     said = initialise(grader, model=MODEL, weights=f"bundle:{tmp_path / 'release'}#{bundle_id}")
     assert bundle_id in said
-    trained = read_members(root / "models", fold=0, folds=(0,)).all[0].grader
+    seeds = len(read_json(root / "models" / "0" / "model.json")["seeds"])
+    trained = read_members(root / "models", ensemble(seeds=seeds), fold=0, folds=(0,)).all[0].grader
     with torch.inference_mode():
         assert torch.equal(grader.eval()(torch.from_numpy(pixels())), trained(torch.from_numpy(pixels())))
     with pytest.raises(ParamsError):
@@ -192,27 +195,37 @@ def pack(root: Path, out: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("ensemble", "folds", "words"),
+    ("asked", "words"),
     [
-        ({"folds": True}, (0,), "one fold is trained"),
-        ({"folds": True, "combine": "stacked"}, (0, 1), "no network has learnt from"),
-        ({"combine": "weighted"}, (0,), "one network and one view"),
+        ({"folds": True}, "one fold is trained"),
+        ({"folds": True, "combine": "stacked"}, "no network has learnt from"),
+        ({"combine": "weighted"}, "one network and one view"),
     ],
 )
-def test_an_ensemble_that_cannot_be_made_is_refused(
-    tmp_path: Path, ensemble: dict[str, Any], folds: tuple[int, ...], words: str
-) -> None:
-    prepare(tmp_path, folds, **ensemble)
+def test_an_ensemble_that_cannot_be_made_is_refused(tmp_path: Path, asked: dict[str, Any], words: str) -> None:
+    prepare(tmp_path, **asked)
     with pytest.raises(ParamsError, match=words):
-        read_members(tmp_path / "models", fold=0, folds=folds)
+        exported(tmp_path)
+
+
+def test_views_are_added_without_training_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path)
+    assert exported(tmp_path)["ensemble"]["views"] == ["identity"]
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["candidates"]["tiny"]["ensemble"]["views"] = VIEWS
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    assert exported(tmp_path)["ensemble"]["views"] == VIEWS
+    with pytest.raises(GateError, match=r"1 network\(s\) were trained, ensemble.seeds is 2"):
+        read_members(tmp_path / "models", ensemble(seeds=2), fold=0, folds=(0,))
 
 
 def test_folds_that_were_trained_differently_do_not_go_together(tmp_path: Path) -> None:
-    write_data(tmp_path, folds=(0, 1))
-    write_fold(tmp_path, 0, ensemble=SINGLE | {"folds": True})
-    write_fold(tmp_path, 1, ensemble=SINGLE | {"folds": True}, splits_sha256="0" * 64)
+    write_data(tmp_path, folds=(0, 1), combined=SINGLE | {"folds": True})
+    write_fold(tmp_path, 0)
+    write_fold(tmp_path, 1, splits_sha256="0" * 64)
     with pytest.raises(GateError, match="another splits_sha256"):
-        read_members(tmp_path / "models", fold=0, folds=(0, 1))
+        read_members(tmp_path / "models", ensemble(folds=True), fold=0, folds=(0, 1))
 
 
 def test_networks_of_another_fold_are_not_judged_by_what_they_learnt_from(tmp_path: Path) -> None:
@@ -220,7 +233,7 @@ def test_networks_of_another_fold_are_not_judged_by_what_they_learnt_from(tmp_pa
     (tmp_path / "models" / "0").rename(tmp_path / "models" / "kept")
     (tmp_path / "models" / "1").rename(tmp_path / "models" / "0")
     with pytest.raises(GateError, match="another fold"):
-        read_members(tmp_path / "models", fold=0, folds=(0,))
+        read_members(tmp_path / "models", ensemble(), fold=0, folds=(0,))
 
 
 def test_a_damaged_model_json_is_named(tmp_path: Path) -> None:
@@ -228,10 +241,10 @@ def test_a_damaged_model_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "models" / "0" / "model.json"
     write_json(path, {key: value for key, value in read_json(path).items() if key != "seeds"})
     with pytest.raises(DataError, match="lacks 'seeds'"):
-        read_members(tmp_path / "models", fold=0, folds=(0,))
+        read_members(tmp_path / "models", ensemble(), fold=0, folds=(0,))
     write_json(path, {"model": MODEL})
     with pytest.raises(DataError, match="lacks 'candidate'"):
-        read_members(tmp_path / "models", fold=0, folds=(0,))
+        read_members(tmp_path / "models", ensemble(), fold=0, folds=(0,))
     (tmp_path / "models" / "0" / "model.json").unlink()
     with pytest.raises(DataError, match="missing"):
-        read_members(tmp_path / "models", fold=0, folds=(0,))
+        read_members(tmp_path / "models", ensemble(), fold=0, folds=(0,))

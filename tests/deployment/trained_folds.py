@@ -14,6 +14,7 @@ import dr_pipeline
 from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_csv, write_json
 from dr_pipeline.models.factory import family, grader_of, normalisation
 from dr_pipeline.models.weights import write_tensors
+from dr_pipeline.params.candidate import EnsembleParams
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, GRADABILITY_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import export, validate
 from tests.bundle_factory import PIXEL_PATH, encode
@@ -26,8 +27,12 @@ SINGLE: dict[str, Any] = {"seeds": 1, "folds": False, "combine": "mean", "views"
 VIEWS = ["identity", "mirror", "rotate_90"]
 
 
-def write_data(root: Path, *, folds: tuple[int, ...]) -> None:
-    """Canvases whose colour follows the grade; a third of the patients in each of test, fold 0 and fold 1."""
+def ensemble(**changes: Any) -> EnsembleParams:
+    return EnsembleParams.model_validate(SINGLE | {"views": ("identity",)} | changes)
+
+
+def write_data(root: Path, *, folds: tuple[int, ...], combined: dict[str, Any]) -> None:
+    """Parameters; canvases whose colour follows the grade; a third of the patients in each of test, fold 0, fold 1."""
     rng = np.random.default_rng(0)
     index, splits, statuses, tar_bytes = [], [], [], io.BytesIO()
     with tarfile.open(fileobj=tar_bytes, mode="w") as tar:
@@ -61,11 +66,12 @@ def write_data(root: Path, *, folds: tuple[int, ...]) -> None:
     write_csv(root / "gradability.csv", GRADABILITY_COLUMNS, statuses)
     params = yaml.safe_load(SYNTHETIC.read_text())
     params["folds"] = list(folds)
+    params["candidates"]["tiny"] = params["candidates"].pop("lite0") | {"ensemble": combined}
     params["evaluation"]["bootstrap_replicates"] = 100
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def write_fold(root: Path, fold: int, *, ensemble: dict[str, Any], **changes: Any) -> None:
+def write_fold(root: Path, fold: int, *, num_seeds: int = 1, **changes: Any) -> None:
     """The folder of one fold: model.json and a file for each seed."""
     norm = normalisation(MODEL)
     spec = {
@@ -81,9 +87,8 @@ def write_fold(root: Path, fold: int, *, ensemble: dict[str, Any], **changes: An
         "mean": norm.mean,
         "std": norm.std,
         "weights": "none (random initialisation)",
-        "seeds": [20 + number for number in range(ensemble["seeds"])],
-        "ensemble": ensemble,
-        "members": [f"member-{number}.safetensors" for number in range(ensemble["seeds"])],
+        "seeds": [20 + number for number in range(num_seeds)],
+        "members": [f"member-{number}.safetensors" for number in range(num_seeds)],
         "pixel_path": PIXEL_PATH.to_dict(),
         "splits_sha256": sha256_file(root / "splits.csv"),
         "canvas_index_sha256": sha256_file(root / "canvases" / "index.csv"),
@@ -95,14 +100,14 @@ def write_fold(root: Path, fold: int, *, ensemble: dict[str, Any], **changes: An
     write_json(root / "models" / str(fold) / "model.json", spec)
 
 
-def prepare(root: Path, trained: tuple[int, ...] = (0,), **ensemble: Any) -> None:
-    write_data(root, folds=trained)
+def prepare(root: Path, trained: tuple[int, ...] = (0,), **combined: Any) -> None:
+    write_data(root, folds=trained, combined=SINGLE | combined)
     for fold in trained:
-        write_fold(root, fold, ensemble=SINGLE | ensemble)
+        write_fold(root, fold, num_seeds=combined.get("seeds", 1))
 
 
 def exported(root: Path) -> dict[str, Any]:
-    arguments = {"models": root / "models", "fold": 0, "out": root / "export"}
+    arguments = {"candidate": "tiny", "models": root / "models", "fold": 0, "out": root / "export"}
     paths = {"params": root / "params.yaml", "canvases": root / "canvases", "splits": root / "splits.csv"}
     export.run(argparse.Namespace(**arguments, **paths))
     return dict(read_json(root / "export" / "export.json"))

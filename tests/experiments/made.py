@@ -97,6 +97,9 @@ def made_report(
             "training_images_per_s": 20.0 / (1 + index),
             "inference_images_per_s": 61.0 / (1 + index),
             "parameters": 3_400_000,
+            "photographs_at_once": 16,
+            "precision": "auto",
+            "turns": 5,
             "device": "CPU, 1 threads",
         }
         pooled = pool(folds, made, WANTED, seed=1) if made else None

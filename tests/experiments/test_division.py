@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.experiments.division import nested_folds, photographs_to_divide
+from dr_pipeline.experiments.division import division_digest, nested_folds, photographs_to_divide
 from dr_pipeline.schema import MANIFEST_COLUMNS
 from dr_pipeline.splitting.read import SplitRow
 from tests.experiments.made import made_groups
@@ -38,6 +38,8 @@ def test_the_division_follows_the_salt_and_not_the_order() -> None:
     other = nested_folds(groups, 3, "b")
     assert [nested.digest for nested in one] == [nested.digest for nested in again]
     assert {nested.digest for nested in one}.isdisjoint(nested.digest for nested in other)
+    assert division_digest(one) == division_digest(again) != division_digest(other)
+    assert division_digest(one) != division_digest(nested_folds(groups, 4, "a"))
 
 
 def test_a_fold_that_cannot_be_learnt_for_is_refused() -> None:

@@ -1,6 +1,7 @@
 """The command from photographs to picture, its canvases, and that it goes on where it stopped."""
 
 import argparse
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from dr_pipeline.commands import experiment as command
 from dr_pipeline.errors import DataError, EnvironmentProblem, ParamsError
 from dr_pipeline.experiments import outer_fold, tracked
 from dr_pipeline.experiments.canvases import canvases_of
-from dr_pipeline.files import read_csv, read_json, write_csv, write_json
+from dr_pipeline.files import read_csv, read_json, sha256_file, write_csv, write_json
 from dr_pipeline.fundus.arms import ARMS
 from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.fundus.pixel_path import PixelPath
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS
+from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, READINGS_COLUMNS, READINGS_VERSION
 from tests.experiments.made import REPOSITORY, made_report, write_photographs
 from tests.fundus.fundus_drawings import draw_fundus, encode
 
@@ -60,7 +61,9 @@ def test_a_killed_experiment_goes_on_and_a_finished_one_trains_nothing(
     monkeypatch.setattr(outer_fold, "train_member", killed)
     with pytest.raises(KeyboardInterrupt):
         command.run(args)
-    assert not args.out.exists()
+    ledger = args.out / "openings.jsonl"
+    assert list(args.out.iterdir()) == [ledger]  # the first fold was opened, and that stays so
+    opened = ledger.read_bytes()
     trained[:] = ["the first fold is kept"]
     outcome = command.run(args)
     assert len(trained) == 3
@@ -77,6 +80,19 @@ def test_a_killed_experiment_goes_on_and_a_finished_one_trains_nothing(
     first = [path.read_bytes() for path in outcome.wrote]
     trained[:] = ["one", "two", "three"]  # any training would be killed
     assert [path.read_bytes() for path in command.run(args).wrote] == first
+    assert ledger.read_bytes() == opened
+    line = json.loads(opened)
+    assert (line["experiment"], line["arm"]) == ("cross_validation", "as_is")
+    assert line["configuration"] == report["arms"][0]["trainings"][0]["configuration"]
+    assert line["canvas_index_sha256"] == sha256_file(photographs / "canvases" / "index.csv")
+
+    ledger.unlink()  # kept folds are opened for whoever uses them
+    command.run(args)
+    assert json.loads(ledger.read_bytes()) | {"utc": line["utc"]} == line
+    other = json.dumps(line | {"code_sha256": "other code"})
+    ledger.write_text(f"{ledger.read_text()}{other}\n")
+    command.run(args)
+    assert read_json(args.out / "cross_validation.json")["configurations_opened"] == 2
 
 
 def test_the_arms_see_the_pixels_that_the_pixel_path_makes(tmp_path: Path) -> None:
@@ -112,6 +128,13 @@ def test_what_cannot_run_is_said_before_anything_is_trained(
         command.run(arguments(photographs, tmp_path, "--arms", "as_is,other"))
     with pytest.raises(DataError, match="table is missing"):
         command.run(arguments(photographs, tmp_path, "--development", str(tmp_path / "none.csv")))
+    monkeypatch.setattr("dr_pipeline.experiments.conduct.throughputs", lambda *_, **__: pytest.fail("timed"))
+    args = arguments(photographs, tmp_path)
+    args.out.mkdir()
+    (args.out / "openings.jsonl").write_text("no JSON\n")
+    with pytest.raises(DataError, match="ledger of opened configurations is damaged"):
+        command.run(args)
+    (args.out / "openings.jsonl").unlink()
     with monkeypatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
         with pytest.raises(EnvironmentProblem, match="one process"):
@@ -124,6 +147,31 @@ def test_what_cannot_run_is_said_before_anything_is_trained(
     args.audited, args.canvases = tmp_path / "audited.csv", tmp_path / "canvases"
     with pytest.raises(DataError, match=r"1 photograph.* have no canvas: 000-left"):
         command.run(args)
+
+
+def test_readings_come_from_the_usual_table_where_an_arm_learns_from_them(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[dict[str, list[int]]] = []
+
+    def stop(*given: Any, **_: Any) -> None:
+        found.append(given[4].readings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dr_pipeline.experiments.conduct.conduct", stop)
+    monkeypatch.chdir(tmp_path)
+    agreement = ("--set", "training.reader_agreement=0.5")
+    with pytest.raises(ParamsError, match=r"no data/readings\.csv") as caught:
+        command.run(arguments(photographs, tmp_path, *agreement))
+    assert caught.value.where == "--readings"
+    rows = [{"schema_version": 1, "image_id": "000-left", "grader": name, "grade": 1} for name in ("a", "b")]
+    rows = [dict.fromkeys(READINGS_COLUMNS, "") | row | {"schema_version": READINGS_VERSION} for row in rows]
+    write_csv(tmp_path / "data" / "readings.csv", READINGS_COLUMNS, rows)
+    given = ("--readings", str(photographs / "readings.csv"))
+    for words in (agreement, (), (*agreement, *given)):
+        with pytest.raises(KeyboardInterrupt):
+            command.run(arguments(photographs, tmp_path, *words))
+    assert found == [{"000-left": [1, 1]}, {}, {}]
 
 
 def test_a_tracker_that_fails_stops_nothing(

@@ -53,6 +53,12 @@ def test_unknown_names_and_tags_say_the_closest() -> None:
         model_card("efficientnet_b3.no_such_tag")
 
 
+def test_an_encoder_without_a_classifier_has_no_card() -> None:
+    assert expectations("qwen3_vit_88m_enc").classifier == ()
+    with pytest.raises(ParamsError, match="has no classifier"):
+        model_card("qwen3_vit_88m_enc")
+
+
 def test_the_cost_is_of_the_grader_that_is_trained() -> None:
     card = model_card("tf_efficientnet_lite0", input_px=192)
     grader = create_grader("tf_efficientnet_lite0", input_px=192, drop_rate=0.0, drop_path_rate=0.0)

@@ -15,6 +15,7 @@ from torch import nn
 
 from dr_pipeline.commands import models as command
 from dr_pipeline.errors import BundleError, DataError, ParamsError
+from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.comparison import Status, differences
 from dr_pipeline.models.factory import Grader
 from dr_pipeline.models.weights import write_tensors
@@ -35,6 +36,7 @@ def trained(folder: Path, grader: Grader, *, px: int = 64) -> Path:
         "input_px": px,
         "network": {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"},
         "loss": "cross_entropy",
+        "pixel_path": PixelPath(64).to_dict(),
         "members": ["member-1.safetensors"],
     }
     (folder / "model.json").write_text(json.dumps(spec))
@@ -57,6 +59,21 @@ def test_one_changed_tensor_is_found(tmp_path: Path) -> None:
     assert float(rows["bn1.bias"]["max_abs"]) == pytest.approx(0.25)
     assert [name for name, row in rows.items() if row["status"] != "equal"] == ["bn1.bias"]
     assert "embeddings" not in command.run(run(*words)).headline  # no model, nothing to run
+
+
+def test_a_partial_file_computes_what_it_computes_and_says_what_is_random(tmp_path: Path) -> None:
+    part = {**lively().backbone.state_dict(), "extra.weight": torch.ones(2)}
+    del part["conv_stem.weight"]
+    save_file(part, tmp_path / "a.safetensors")
+    save_file(part, tmp_path / "b.safetensors")
+    words = ("compare", tmp_path / "a.safetensors", tmp_path / "b.safetensors", "--model", MODEL, "--px", 64)
+    state = torch.get_rng_state()
+    said = command.run(run(*words, "--photographs", 1)).headline
+    listing = "1 tensors missing: conv_stem.weight; 1 tensors not expected: extra.weight"
+    for side in "AB":
+        assert f"{side}: {listing}; the missing ones have random values, seed 0" in said
+    assert "noise, seed 0: at most 0 apart" in said
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_missing_tensors_and_other_shapes_are_told() -> None:

@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from dr_pipeline.commands import models as command
-from dr_pipeline.errors import ParamsError
+from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_csv, write_json
 from dr_pipeline.fundus.canvas import model_input
 from dr_pipeline.fundus.canvases import INDEX, PIXEL_PATH, CanvasStore
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.factory import create_grader
 from dr_pipeline.models.features import POOLED, embed, level_named, levels, write_features
+from dr_pipeline.models.trained import read_trained
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION, SPLITS_COLUMNS, SPLITS_VERSION
 from tests.models.networks import lively, photographs
+from tests.models.test_bundle_weights import bundle
 from tests.models.test_comparison import MODEL, trained
 from tests.models.test_conversion import run
 
@@ -95,6 +97,31 @@ def test_features_of_a_trained_network_come_back_from_the_table(tmp_path: Path, 
     assert facts["level"] == "pooled"
     assert facts["research_use"] == "Research use only. Not a medical device."
     assert str(tmp_path) not in json.dumps(facts)
+
+
+def test_canvases_of_another_arm_are_refused(tmp_path: Path, canvases: Path, graph: Path) -> None:
+    for name in ("trained", "bundle"):
+        (tmp_path / name).mkdir()
+    folder = trained(tmp_path / "trained", lively())
+    root = bundle(tmp_path / "bundle", lively(), graph=graph.read_bytes())
+    shown = ("--canvases", canvases)
+    embedding = ("features", "--trained", folder, *shown, "--splits", tmp_path / "splits.csv", "--out", tmp_path / "f")
+    comparison = ("compare", folder, root, *shown, "--photographs", 2)
+    assert "logits of 2 canvases: at most" in command.run(run(*comparison)).headline
+    write_json(canvases / PIXEL_PATH, PixelPath(CANVAS_PX, "green").to_dict())
+    for words in (embedding, comparison, ("compare", root, root, *shown)):
+        with pytest.raises(ParamsError, match=r"trained on .*'arm': 'none'.*; these are of .*'arm': 'green'"):
+            command.run(run(*words))
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_network_of_unknown_canvases_is_refused(tmp_path: Path) -> None:
+    spec = trained(tmp_path, lively()) / "model.json"
+    spec.write_text(
+        json.dumps({key: value for key, value in json.loads(spec.read_text()).items() if "path" not in key})
+    )
+    with pytest.raises(DataError, match="names no pixel path"):
+        read_trained(tmp_path)
 
 
 def test_features_of_a_timm_model_and_a_level(tmp_path: Path, canvases: Path) -> None:

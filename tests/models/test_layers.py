@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from dr_pipeline.errors import ParamsError
@@ -40,10 +41,49 @@ def test_every_parameter_is_in_one_group_with_its_depths_rate(model: str, layer_
     placed = {id(p): group for group in groups for p in group["params"]}
     assert sum(len(group["params"]) for group in groups) == len(placed) == len(list(made.parameters()))
     away = distances(made)
+    decayed = {
+        id(p)
+        for group in param_groups_weight_decay(made.backbone, no_weight_decay_list=exempt(made))
+        for p in group["params"]
+        if group["weight_decay"]
+    }
     for name, parameter in made.named_parameters():
         group = placed[id(parameter)]
         assert group["lr"] == pytest.approx(0.1 * layer_decay ** away[name])
-        assert group["weight_decay"] == (0.05 if parameter.ndim > 1 else 0.0)
+        assert group["weight_decay"] == (0.05 if id(parameter) in decayed else 0.0)
+
+
+def exempt(made: Grader) -> set[str]:
+    return made.backbone.no_weight_decay() if hasattr(made.backbone, "no_weight_decay") else set()
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        ("vit_tiny_patch16_224", {"pos_embed", "cls_token"}),
+        ("swin_tiny_patch4_window7_224", {"layers.0.blocks.0.attn.relative_position_bias_table"}),
+    ],
+)
+def test_embeddings_do_not_decay(model: str, names: set[str]) -> None:
+    made = GRADERS[model]
+    groups = parameter_groups(made, learning_rate=0.1, weight_decay=0.05, layer_decay=1.0)
+    plain = {id(p) for group in groups if not group["weight_decay"] for p in group["params"]}
+    parameters = dict(made.backbone.named_parameters())
+    assert all(parameters[name].ndim > 1 and id(parameters[name]) in plain for name in names)
+
+
+@pytest.mark.parametrize("layer_decay", [1.0, 0.8])
+@pytest.mark.parametrize("model", ["efficientnet_lite0", "resnet10t", "mobilenetv3_small_050"])
+def test_of_convolutional_networks_the_number_of_axes_decides_in_the_networks_order(
+    model: str, layer_decay: float
+) -> None:
+    """Trainings go on from checkpoints whose optimiser knows parameters by their place."""
+    made = GRADERS[model]
+    groups = parameter_groups(made, learning_rate=0.1, weight_decay=0.05, layer_decay=layer_decay)
+    away = distances(made) if layer_decay != 1.0 else {}
+    keys = {id(p): (away.get(name, 0), p.ndim <= 1) for name, p in made.named_parameters()}
+    wanted = [[p for p in made.parameters() if keys[id(p)] == key] for key in sorted(set(keys.values()))]
+    assert [[id(p) for p in group["params"]] for group in groups] == [[id(p) for p in one] for one in wanted]
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from timm.layers import resample_abs_pos_embed
+from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from dr_pipeline.models.weights import initialise, write_tensors
 
 MODEL = "test_resnet"  # timm's own small ones: 0.4 and 0.3 million parameters
 VIT = "test_vit"
+HYBRID = "test_coatnet"
 
 
 def grader(model: str = MODEL, input_px: int = 32) -> Grader:
@@ -217,6 +218,38 @@ def test_relative_bias_tables_follow_the_window() -> None:
     assert done.missing == done.unexpected == ()
     assert done.notes == ("position embeddings resampled (2 tensors)",)
     assert target(torch.zeros(1, 3, 64, 64)).isfinite().all()
+
+
+@pytest.mark.parametrize("input_px", [96, 128])
+def test_a_hybrids_bias_tables_are_resampled_for_another_input(tmp_path: Path, input_px: int) -> None:
+    """CoAtNet: convolutions, then attention over windows that follow the input's size."""
+    source, target = grader(HYBRID, 64), grader(HYBRID, input_px)
+    tables = [name for name in state(source) if name.endswith("relative_position_bias_table")]
+    for name in tables:
+        torch.nn.init.normal_(source.backbone.get_parameter(name))
+    said = load(target, state(source), tmp_path / "w.safetensors", HYBRID)
+    assert remarks(said) == [f"position embeddings resampled ({len(tables)} tensors)"]
+    ours, theirs = state(target), state(source)
+    for name in tables:
+        window = target.backbone.get_submodule(name.rpartition(".")[0]).window_size
+        expected = resize_rel_pos_bias_table(theirs[name], new_window_size=window, new_bias_shape=ours[name].shape)
+        assert torch.equal(ours[name], expected)
+        assert ours[name].shape != theirs[name].shape
+    body = [name for name in ours if name not in tables and not name.startswith("head.fc.")]
+    assert all(torch.equal(ours[name], theirs[name]) for name in body)
+    assert target.eval()(torch.zeros(1, input_px, input_px, 3, dtype=torch.uint8)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("model", "tensor"),
+    [("efficientformerv2_s0", "attention_biases"), ("botnet26t_256", "height_rel"), ("pit_ti_224", "pos_embed")],
+)
+def test_embeddings_that_timm_cannot_resample_are_refused_in_a_clear_sentence(model: str, tensor: str) -> None:
+    source, target = grader(model, 64), grader(model, 96)
+    with pytest.raises(DataError, match=f"another input size, .*cannot be resampled: .*{tensor}") as error:
+        fit(state(source), target.backbone, where="w")
+    assert "another architecture" not in error.value.what
+    assert error.value.todo.startswith("set input_px to the size that they were made for")
 
 
 def test_ten_names_are_listed() -> None:

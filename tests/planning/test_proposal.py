@@ -114,6 +114,21 @@ def test_where_one_network_has_weights_others_do_not_start_without() -> None:
     }
 
 
+def test_a_finished_bundle_learns_at_a_tenth_of_the_rate_and_says_why() -> None:
+    question = asked(fingerprint(RARE), recipe="idrid")
+    found = {}
+    for weights in ("file:data/weights", "bundle:data/release#0123456789abcdef"):
+        question.present["candidates"]["lite0"]["weights"] = weights
+        proposal = propose(question)
+        reasons = {reason.key: reason for reason in proposal.reasons}
+        found[weights[:4]] = proposal.candidates["lite0"], reasons["candidates.lite0.learning_rate"]
+    (published, _), (bundle, reason) = found["file"], found["bund"]
+    assert bundle["learning_rate"] == pytest.approx(published["learning_rate"] / 10, abs=1e-7)
+    assert bundle["epochs"] == published["epochs"]
+    assert "a bundle that grades already" in reason.why
+    assert "README.md" in reason.source
+
+
 def test_the_measured_latency_lowers_the_input_and_allows_views() -> None:
     gmacs = cost("tf_efficientnet_lite0", 320).total_macs / 1e9
     slow = MeasuredLatency("lite0", 10.0, 60.0 / gmacs)  # 70 ms at 320 px
@@ -174,11 +189,11 @@ def test_memory_is_kept_and_more_memory_never_needs_more_tricks(
         assert roomy.accumulation <= fit.accumulation
 
 
-@given(st.integers(1, 100_000), st.booleans())
-def test_epochs_and_batches_stay_within_their_limits(training: int, pretrained: bool) -> None:
+@given(st.integers(1, 100_000), st.sampled_from(["published", "bundle", "random"]))
+def test_epochs_and_batches_stay_within_their_limits(training: int, start: rules.Start) -> None:
     batch = rules.batch_photographs(training).value
     assert 2 <= batch <= 32
-    count = rules.epochs(training, batch, pretrained=pretrained).value
+    count = rules.epochs(training, batch, start=start).value
     assert 10 <= count <= 90
     assert 0.9 <= rules.ema_decay(count * math.ceil(training / batch)).value <= 0.999
 

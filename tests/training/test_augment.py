@@ -85,6 +85,21 @@ def test_augmentation_never_loses_the_disc() -> None:
     assert min(shares) > 0.8
 
 
+def test_scale_draws_width_and_height_apart() -> None:
+    """The stretch is meant: see Augmentation."""
+    augment, square = augmenter(only(scale=0.2)), np.zeros((128, 128, 3), np.uint8)
+    square[32:96, 32:96] = 255
+    sides = []
+    for seed in range(100):
+        changed = augment(square, seed)[..., 0] / 255
+        sides.append((changed.sum(axis=1).max() / 64, changed.sum(axis=0).max() / 64))
+    width, height = np.array(sides).T
+    for factor in (width, height):
+        assert factor.min() < 0.85
+        assert factor.max() > 1.15
+    assert abs(np.corrcoef(width, height)[0, 1]) < 0.3
+
+
 COLOURS = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "blur_probability": 1.0, "jpeg_probability": 1.0}
 
 

@@ -36,6 +36,19 @@ def test_the_best_epochs_weights_are_written_beside_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_best_of_other_parameters_stays(tmp_path: Path) -> None:
+    """Who lowers the learning rate of a training that failed may want its best when the other has ended."""
+    former, later = Checkpoint(tmp_path, "former"), Checkpoint(tmp_path, "later")
+    former.save(STATE)
+    kept = former.keep_best()
+    later.save(STATE | {"best_weights": {"layer": torch.zeros(3)}})
+    later.keep_best()
+    later.remove()
+    assert kept is not None
+    assert list(tmp_path.iterdir()) == [kept.path]
+    assert torch.equal(load_file(kept.path)["layer"], torch.ones(3))
+
+
 def test_it_knows_the_finished_epochs(tmp_path: Path) -> None:
     Checkpoint(tmp_path, "key").save(STATE)
     other = Checkpoint(tmp_path, "key")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from dr_pipeline.errors import DataError
+from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.training import loop
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.loop import Trained
@@ -50,10 +51,12 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert [row.train_loss for row in whole.history] == [row.train_loss for row in resumed.history]
 
 
-def member(folder: Path, *, take_best: bool = False, to_stop: str = "run it with --take-best") -> Member:
+def member(
+    folder: Path, *, take_best: bool = False, to_stop: str = "run it with --take-best", key: str = "key"
+) -> Member:
     return train_member(
         CANDIDATE, PARAMS, store=Store(), training=rows(range(41)), validation=rows(range(100, 120)), readings={},
-        seed=1, checkpoint=Checkpoint(folder, "key"), on_epoch=ignore, layers=False, take_best=take_best,
+        seed=1, checkpoint=Checkpoint(folder, key), on_epoch=ignore, layers=False, take_best=take_best,
         to_stop=to_stop,
     )  # fmt: skip
 
@@ -87,7 +90,7 @@ def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(
     assert "interrupted after epoch 2 of 4; the best is epoch" in said
     assert "validation QWK" in said
     assert "to stop here: run it with --take-best" in said
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "last.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-key.safetensors", "last.pt"]
     taken = member(tmp_path, take_best=True)
     state = Checkpoint(tmp_path, "key").load()
     assert state is not None
@@ -120,6 +123,58 @@ def test_ctrl_c_in_the_first_epoch_keeps_nothing_and_says_so(
     assert "nothing is kept" in capsys.readouterr().err
     with pytest.raises(DataError, match="no epoch is finished"):
         member(tmp_path, take_best=True)
+
+
+def diverge_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss that is no number, in the second step of an epoch."""
+    finite = loop.require_finite
+
+    def spoil(loss: float, name: str, at: int, step: int, optimizer: object, checkpoint: Checkpoint) -> None:
+        bad = (name, at, step) == ("loss", epoch, 2)
+        finite(float("nan") if bad else loss, name, at, step, optimizer, checkpoint)
+
+    monkeypatch.setattr("dr_pipeline.training.loop.require_finite", spoil)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_loss_that_is_not_finite_keeps_the_best_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as spoilt:
+        diverge_in(2, spoilt)
+        with pytest.raises(GateError, match="the loss is nan at epoch 3, step 2") as raised:
+            member(tmp_path)
+    kept = tmp_path / "best-key.safetensors"
+    assert str(kept) in raised.value.where
+    assert "the best of 2 finished epochs: epoch" in raised.value.where
+    assert "learning_rate" in raised.value.todo
+    assert raised.value.todo.endswith("to end with the finished epochs, run it with --take-best")
+    weights = load_file(kept)
+    assert same(weights, member(tmp_path, take_best=True).grader.state_dict())
+    member(tmp_path, key="lower rate")  # from the first epoch on, the checkpoint is this one's
+    Checkpoint(tmp_path, "lower rate").remove()
+    assert list(tmp_path.iterdir()) == [kept]
+    assert same(weights, load_file(kept))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_loss_that_is_not_finite_says_nothing_of_stopping_where_there_is_no_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diverge_in(1, monkeypatch)
+    with pytest.raises(GateError) as raised:
+        member(tmp_path, to_stop="")
+    assert raised.value.todo.endswith("that file stays")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_loss_that_is_not_finite_in_the_first_epoch_keeps_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diverge_in(0, monkeypatch)
+    with pytest.raises(GateError) as raised:
+        member(tmp_path)
+    assert raised.value.where == "no epoch is finished"
+    assert "--take-best" not in raised.value.todo
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("small")

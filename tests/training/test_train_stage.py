@@ -2,6 +2,9 @@
 
 import argparse
 import io
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -10,7 +13,9 @@ import yaml
 from safetensors.torch import load_file
 
 from dr_pipeline.cli import main
-from dr_pipeline.files import add_to_tar, read_csv, read_json, write_csv, write_json
+from dr_pipeline.files import add_to_tar, read_csv, read_json, sha256_file, write_csv, write_json
+from dr_pipeline.models.factory import create_grader
+from dr_pipeline.models.weights import load_exactly
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import train
 from dr_pipeline.training import loop
@@ -72,7 +77,7 @@ def test_it_writes_weights_facts_history_layers_and_figures(
     assert facts["seeds"] == [20]
     assert facts["loss"] == "cross_entropy"
     assert facts["network"] == {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"}
-    assert facts["ensemble"]["combine"] == "mean"
+    assert "ensemble" not in facts  # how members are combined may change without training
     assert (facts["candidate"], facts["fold"], facts["input_px"]) == ("lite0", 0, 32)
     assert load_file("out/member-0.safetensors").keys() == Small().state_dict().keys()
     assert [row["epoch"] for row in read_csv(Path("history.csv"))] == ["0", "1"]
@@ -136,3 +141,64 @@ def test_another_process_writes_nothing(workplace: Path, monkeypatch: pytest.Mon
     train.add_arguments(parser)
     assert train.run(parser.parse_args(words()[1:])).wrote == ()
     assert not any(Path(name).exists() for name in ("out", "history.csv", "layers.csv", "report.json"))
+
+
+@pytest.mark.parametrize("key", ["weights", "teacher"])
+def test_a_bundle_that_has_learnt_from_what_validates_is_refused(
+    workplace: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hashes = {
+        "splits_sha256": sha256_file(Path("splits.csv")),
+        "canvas_index_sha256": sha256_file(Path("canvases/index.csv")),
+    }
+    model = {"ensemble": {"members": [{"fold": 1, "seed": 20}]}}
+    write_json(Path("release/metadata.json"), {"data_hashes": hashes, "model": model})
+    document = yaml.safe_load(Path("params.yaml").read_text())
+    place = document["candidates"]["lite0"] if key == "weights" else document["training"]["distillation"]
+    place[key] = "bundle:release"
+    Path("params.yaml").write_text(yaml.safe_dump(document))
+    assert main(words()) == 2
+    assert "photographs that validate fold 0" in capsys.readouterr().err
+
+
+def test_the_minutes_left_in_the_picture_are_those_of_all_members(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(workplace, seeds=2)
+    epochs_left: list[float] = []
+
+    def note(_path: Path, history: list[dict[str, float]], *, title: str) -> None:
+        mean = sum(row["seconds"] for row in history) / len(history)
+        epochs_left.append(round(60 * history[-1]["minutes_left"] / mean, 6))
+
+    monkeypatch.setattr("dr_pipeline.evaluation.progress_picture.draw_progress", note)
+    assert main(words()) == 0
+    assert epochs_left == [3, 2, 1, 0]
+
+
+def test_two_processes_train_one_member_together_and_write_once(workplace: Path) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["candidates"]["lite0"]["model"] = "resnet10t"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    ended = subprocess.run(
+        [sys.executable, "-m", "dr_pipeline", *words()], cwd=workplace, capture_output=True, text=True, timeout=200,
+        env=os.environ | {"DR_PIPELINE_PROCESSES": "2", "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    said = ended.stdout.splitlines()
+    assert sum("validation QWK" in line for line in said) == 1
+    assert said.count("a further process: done") == 1
+    assert "lite0-0: trained in 2 processes" in said
+    assert said.count("wrote out") == 2  # the process that trained and wrote, and the one that started it
+    (figures,) = read_json(Path("report.json"))["training"].values()
+    assert figures["device"].startswith("2 × ")
+    assert figures["epochs"] == 2
+    assert len(figures["members"]) == 1
+    history = read_csv(Path("history.csv"))
+    assert [row["epoch"] for row in history] == ["0", "1"]
+    assert figures["validation_qwk"] == max(float(row["validation_qwk"]) for row in history)
+    assert sorted(path.name for path in Path("out").iterdir()) == ["member-0.safetensors", "model.json"]
+    grader = create_grader("resnet10t", input_px=32, drop_rate=0.0, drop_path_rate=0.0)
+    load_exactly(grader, Path("out/member-0.safetensors"))
+    assert all(value.isfinite().all() for value in grader.state_dict().values())
+    assert [path.name for path in Path("scratch/lite0-0/member-0").iterdir()] == ["progress.png"]

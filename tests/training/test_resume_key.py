@@ -1,0 +1,47 @@
+"""The stage train goes on at an unfinished training of the same code, libraries and files, and of no other."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dr_pipeline.cli import main
+from dr_pipeline.files import read_csv
+from dr_pipeline.training import provenance
+from tests.training.test_train_stage import words, workplace  # noqa: F401
+
+
+@pytest.fixture
+def interrupted(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """A training with its first epoch of two finished."""
+    from dr_pipeline.training import loop
+
+    finite = loop.require_finite
+
+    def press(*given: Any) -> None:
+        if given[1:4] == ("loss", 1, 1):
+            raise KeyboardInterrupt
+        finite(*given)
+
+    with monkeypatch.context() as pressed:
+        pressed.setattr("dr_pipeline.training.loop.require_finite", press)
+        assert main(words()) == 130
+
+
+@pytest.mark.usefixtures("interrupted")
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [("code_sha256", lambda *_: "edited"), ("version", lambda _: "0"), ("_content_sha256", lambda _: "other file")],
+)
+def test_edited_code_new_libraries_and_other_files_start_anew(
+    changed: str, value: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(provenance, changed, value)
+    assert main(words("--take-best")) == 2
+    assert "training starts anew" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_the_same_goes_on() -> None:
+    assert main(words("--take-best")) == 0
+    assert len(read_csv(Path("history.csv"))) == 1
