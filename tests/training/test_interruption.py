@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,14 @@ def member(
         seed=1, checkpoint=Checkpoint(folder, key), on_epoch=ignore, layers=False, take_best=take_best,
         to_stop=to_stop,
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C, also where the tests run in a shell's background, whose processes ignore it from their start."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 def interrupt_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
