@@ -8,24 +8,13 @@ import pytest
 from dr_pipeline.cli import main
 from dr_pipeline.files import read_csv
 from dr_pipeline.training import provenance
-from tests.training.test_train_stage import words, workplace  # noqa: F401
+from tests.training.test_train_stage import interrupt, words, workplace  # noqa: F401
 
 
 @pytest.fixture
 def interrupted(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """A training with its first epoch of two finished."""
-    from dr_pipeline.training import loop
-
-    finite = loop.require_finite
-
-    def press(*given: Any) -> None:
-        if given[1:4] == ("loss", 1, 1):
-            raise KeyboardInterrupt
-        finite(*given)
-
-    with monkeypatch.context() as pressed:
-        pressed.setattr("dr_pipeline.training.loop.require_finite", press)
-        assert main(words()) == 130
+    interrupt(monkeypatch)
 
 
 @pytest.mark.usefixtures("interrupted")

@@ -90,10 +90,8 @@ def test_it_writes_weights_facts_history_layers_and_figures(
     assert list(workplace.glob("scratch/**/progress.png"))
 
 
-def test_ctrl_c_then_take_best(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_params(workplace, seeds=2)
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training with its first epoch of two finished."""
     finite = loop.require_finite
 
     def press(*given: object) -> None:
@@ -104,6 +102,13 @@ def test_ctrl_c_then_take_best(
     with monkeypatch.context() as pressed:
         pressed.setattr("dr_pipeline.training.loop.require_finite", press)
         assert main(words()) == 130
+
+
+def test_ctrl_c_then_take_best(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(workplace, seeds=2)
+    interrupt(monkeypatch)
     assert "interrupted after epoch 1 of 2" in capsys.readouterr().err
     assert not Path("out").exists()
     assert main(words("--take-best")) == 2  # the second member has not begun
