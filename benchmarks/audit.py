@@ -23,15 +23,15 @@ import numpy as np
 import yaml
 
 from benchmarks.planted import Planted, phantom_truth, plant_in_photographs
-from dr_pipeline.audit.clusters import hashes_to_compare, identical_groups
-from dr_pipeline.audit.evidence import gather
-from dr_pipeline.audit.likeness import correlation, features
+from dr_pipeline.audit.identical import hashes_to_compare, identical_groups
+from dr_pipeline.audit.image_similarity import correlation, features
+from dr_pipeline.audit.inputs import gather
 from dr_pipeline.audit.near_duplicates import MIN_CORRELATION, RADIUS
-from dr_pipeline.deployment.machine import describe_machine
+from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.files import read_csv, read_json, write_json
-from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, turn_square, turned
 from dr_pipeline.intake.adapters import idrid
+from dr_pipeline.machine import describe_machine
 from dr_pipeline.params.dataset import Dataset
 from dr_pipeline.params.load import validate
 from dr_pipeline.params.phantom import PlantedFaults

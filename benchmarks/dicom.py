@@ -2,7 +2,7 @@
 
     python -m benchmarks.dicom --idrid ROOT --out reports/benchmarks/dicom.json
 
-The files are made from IDRiD photographs by tests/dicom_factory.py. Each figure is the best of the repeats, averaged
+The files are made from IDRiD photographs by tests/factories/dicom.py. Each figure is the best of the repeats, averaged
 over the photographs; decoding is compared with decoding the original JPEG.
 """
 
@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dr_pipeline.deployment.machine import describe_machine, installed_version
 from dr_pipeline.files import write_json
-from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.fundus.decode import decode
-from dr_pipeline.intake.dicom import enrich
+from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.intake.dicom_headers import enrich
 from dr_pipeline.intake.records import Intake, Provenance, Record
-from tests import dicom_factory as made
+from dr_pipeline.machine import describe_machine, installed_version
+from tests.factories import dicom as made
 
 COMPRESSED = {
     "RLE": made.RLE,

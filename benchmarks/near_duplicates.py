@@ -21,16 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.audit.hamming import pairs_within
-from dr_pipeline.audit.likeness import correlation, features
+from dr_pipeline.audit.image_similarity import correlation, features
 from dr_pipeline.audit.near_duplicates import MIN_CORRELATION, RADIUS, find_near_duplicates
-from dr_pipeline.deployment.machine import describe_machine
 from dr_pipeline.files import write_json
-from dr_pipeline.fundus.arms import ARMS, enhance
 from dr_pipeline.fundus.canvas import to_canvas
-from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.fundus.decode import decode
-from dr_pipeline.fundus.disc import find_disc
+from dr_pipeline.fundus.enhancement import ARMS, enhance
+from dr_pipeline.fundus.field import find_disc
+from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, perceptual_hash, turn_square, turned
+from dr_pipeline.machine import describe_machine
 
 Pixels = NDArray[np.uint8]
 Words = NDArray[np.uint64]

@@ -18,10 +18,10 @@ from torch import nn
 
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.deployment.export import export_onnx
-from dr_pipeline.deployment.machine import describe_machine
 from dr_pipeline.files import write_json
+from dr_pipeline.machine import describe_machine
 from dr_pipeline.models.ensemble import Ensemble, mean_of
-from dr_pipeline.models.factory import Grader, create_grader, num_parameters
+from dr_pipeline.models.grader import Grader, create_grader, num_parameters
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.load import validate
 from dr_pipeline.recipes.catalogue import recipe_text

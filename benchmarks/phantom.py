@@ -21,10 +21,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dr_pipeline.cores import usable_cores
-from dr_pipeline.deployment.machine import describe_machine
 from dr_pipeline.files import read_csv, write_json
 from dr_pipeline.intake.phantom.write import write_phantom
+from dr_pipeline.machine import describe_machine, usable_cores
 from dr_pipeline.metrics.bootstrap import qwk_estimate
 from dr_pipeline.params.load import load_section
 from dr_pipeline.params.phantom import Phantom, PlantedFaults

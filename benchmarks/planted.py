@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.files import read_json, sha256_bytes, write_csv
-from dr_pipeline.fundus.exif import upright
+from dr_pipeline.fundus.formats.exif import upright
 from dr_pipeline.intake.phantom.copies import EXACT_WAYS, NEAR_WAYS, copy_file
 from dr_pipeline.intake.phantom.jpeg import encode, with_orientation
-from dr_pipeline.intake.phantom.strays import STRAY_KINDS, draw_stray
+from dr_pipeline.intake.phantom.non_fundus import STRAY_KINDS, draw_stray
 from dr_pipeline.intake.phantom.write import GROUND_TRUTH, LABELS, LABELS_COLUMNS, PHOTOGRAPHS
 
 JPEG_QUALITY = 92

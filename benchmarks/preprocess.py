@@ -20,18 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from dr_pipeline.deployment.machine import describe_machine, installed_version
+from dr_pipeline.canvases.render import encode_png
 from dr_pipeline.files import write_json
-from dr_pipeline.fundus.annotation import has_annotation
-from dr_pipeline.fundus.arms import ARMS, enhance
+from dr_pipeline.fundus.burned_in_text import has_annotation
 from dr_pipeline.fundus.canvas import to_canvas
-from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.fundus.decode import decode, read_header
-from dr_pipeline.fundus.disc import find_disc
-from dr_pipeline.fundus.making import encode_png
+from dr_pipeline.fundus.enhancement import ARMS, enhance
+from dr_pipeline.fundus.field import find_disc
+from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
 from dr_pipeline.fundus.pixel_path import PIXEL_PATH_VERSION, PixelPath
-from dr_pipeline.fundus.quality import assess
+from dr_pipeline.fundus.quality.assess import assess
+from dr_pipeline.machine import describe_machine, installed_version
 
 CIRCLE_CROP = "fundus_image_toolbox_circle_crop"
 # Of the issue that asked for the path: 512 px from photographs of 4288×2848.

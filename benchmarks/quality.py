@@ -23,15 +23,15 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.quality_defects import ARTEFACTS, DEFECTS, STRENGTHS, burn_in
-from dr_pipeline.deployment.machine import describe_machine
 from dr_pipeline.files import write_json
-from dr_pipeline.fundus.annotation import has_annotation
+from dr_pipeline.fundus.burned_in_text import has_annotation
 from dr_pipeline.fundus.canvas import to_canvas
-from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.fundus.decode import decode
-from dr_pipeline.fundus.disc import find_disc
+from dr_pipeline.fundus.field import find_disc
+from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath
-from dr_pipeline.fundus.quality import ARTEFACT, BLURRED, DARK, OFF_CENTRE, OVEREXPOSED, Quality, assess
+from dr_pipeline.fundus.quality.assess import ARTEFACT, BLURRED, DARK, OFF_CENTRE, OVEREXPOSED, Quality, assess
+from dr_pipeline.machine import describe_machine
 from dr_pipeline.schema import Status
 
 CANVAS_PX = (512, 256)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.fundus.cv import cv2
-from dr_pipeline.fundus.disc import Disc
+from dr_pipeline.fundus.field import Disc
+from dr_pipeline.fundus.opencv import cv2
 
 STRENGTHS = (1, 2, 3, 4)
 Pixels = NDArray[np.uint8]

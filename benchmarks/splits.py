@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from dr_pipeline.deployment.machine import describe_machine
 from dr_pipeline.files import write_json
-from dr_pipeline.splitting.assign import TEST, TRAIN, assign, part_shares
-from dr_pipeline.splitting.draw import costs, settle
+from dr_pipeline.machine import describe_machine
 from dr_pipeline.splitting.groups import Group, Photograph
-from dr_pipeline.splitting.probe import probe
+from dr_pipeline.splitting.hash_draw import costs, settle
 from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.splitting.similarity_probe import probe
+from dr_pipeline.splitting.stratified import TEST, TRAIN, assign, part_shares
 
 GRADE_SHARES = (0.36, 0.14, 0.22, 0.14, 0.14)
 BARS = {2000: 0.98, 5000: 0.99}

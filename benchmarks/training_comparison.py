@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmarks import training_ours, training_timm
 from benchmarks.training_machine import spread
-from dr_pipeline.cores import usable_cores
+from dr_pipeline.canvases.build import write_store
+from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.files import read_csv
-from dr_pipeline.fundus.canvases import CanvasStore
-from dr_pipeline.fundus.preprocessing import write_store
+from dr_pipeline.machine import usable_cores
 from dr_pipeline.schema import GRADES
 from dr_pipeline.splitting.read import DEVELOPMENT, read_splits
 

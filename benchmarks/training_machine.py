@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from dr_pipeline.deployment.machine import describe_machine, installed_version
+from dr_pipeline.machine import describe_machine, installed_version
 
 # Beside those that every machine description holds.
 _PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "albumentations")

@@ -106,10 +106,10 @@ def keep_batches() -> None:
 
 def train(job: Job, scratch: Path) -> dict[str, Any]:
     """Trains; the rate of each epoch after the first, peak memory, how busy the GPU was."""
-    from dr_pipeline.fundus.canvases import CanvasStore
+    from dr_pipeline.canvases.read import CanvasStore
     from dr_pipeline.splitting.read import read_splits
     from dr_pipeline.training.checkpoint import Checkpoint
-    from dr_pipeline.training.member import train_member
+    from dr_pipeline.training.trainer import train_member
 
     row_of = {row.image_id: row for row in read_splits(Path(job.splits))}
     busy, rates = BusyGpu(), []

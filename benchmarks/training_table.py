@@ -32,8 +32,8 @@ def row(model: str, input_px: int, batch: int, precision: str, steps: int) -> di
     import torch
     from lightning_fabric import Fabric
 
-    from dr_pipeline.models.complexity import measure
-    from dr_pipeline.models.factory import create_grader
+    from dr_pipeline.models.grader import create_grader
+    from dr_pipeline.models.inspect.complexity import measure
 
     def make() -> Any:
         return create_grader(model, input_px=input_px, drop_rate=0.0, drop_path_rate=0.0)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.training_machine import BusyGpu
-from dr_pipeline.cores import usable_cores
-from dr_pipeline.fundus.canvases import CanvasStore
-from dr_pipeline.fundus.making import encode_png
+from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.render import encode_png
 from dr_pipeline.fundus.pixel_path import model_input
+from dr_pipeline.machine import usable_cores
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # "Train: 1 [   7/8 (100%)]  Loss: 1.6 (1.7)  Time: 0.4s, 20.00/s  (0.500s,   16.00/s) …": epoch, mean rate in it.

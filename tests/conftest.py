@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import REPOSITORY
+
 # A test may be skipped for data or a GPU that is not there, and for nothing else.
 SKIP_REASONS = ("absent", "no GPU")
 _unexpected_skips: list[str] = []
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from dr_pipeline.audit.clusters import SamePictures
-from dr_pipeline.audit.evidence import Evidence
 from dr_pipeline.audit.findings import (
     COLOURS,
     CONTRADICTIONS,
@@ -17,6 +15,8 @@ from dr_pipeline.audit.findings import (
     UNREADABLE,
     Finding,
 )
+from dr_pipeline.audit.identical import SamePictures
+from dr_pipeline.audit.inputs import Evidence
 from dr_pipeline.components import components
 from dr_pipeline.params.audit import Audit
 

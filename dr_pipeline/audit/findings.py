@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dr_pipeline.audit.clusters import Cluster, SamePictures
-from dr_pipeline.audit.evidence import Evidence, Row
-from dr_pipeline.fundus.quality import COLOUR_ORDER
+from dr_pipeline.audit.identical import Cluster, SamePictures
+from dr_pipeline.audit.inputs import Evidence, Row
+from dr_pipeline.fundus.quality.assess import COLOUR_ORDER
 from dr_pipeline.schema import REFERABLE_FROM, Status
 
 IDENTICAL, NEAR_DUPLICATES = "identical", "near_duplicates"

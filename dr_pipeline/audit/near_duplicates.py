@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.audit.hamming import Pairs, pairs_within
-from dr_pipeline.audit.likeness import correlation, features
+from dr_pipeline.audit.image_similarity import correlation, features
 from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, inverse_turn, turn_square, turned
 
 # Bits. Of 927 copies of IDRiD photographs the farthest is 25 bits away (JPEG of quality 40), of 85,072 pairs of other

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dr_pipeline.audit.evidence import Evidence
+from dr_pipeline.audit.inputs import Evidence
 from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
 from dr_pipeline.schema import GRADES, VISION_THREATENING_FROM, Grade, Status
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dr_pipeline.audit.actions import action_of, counts_of
-from dr_pipeline.audit.clusters import Cluster, SamePictures
-from dr_pipeline.audit.evidence import Evidence
 from dr_pipeline.audit.findings import KINDS, Finding
-from dr_pipeline.audit.grades import GradeCounts
+from dr_pipeline.audit.grade_counts import GradeCounts
+from dr_pipeline.audit.identical import Cluster, SamePictures
+from dr_pipeline.audit.inputs import Evidence
 from dr_pipeline.audit.rejection import rejection_by_grade, rejection_by_site, sickest_rejected
 from dr_pipeline.audit.shortcuts import Shortcut
 from dr_pipeline.params.audit import Audit

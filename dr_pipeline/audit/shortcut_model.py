@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.audit.block_permutation import dealt_labels
 from dr_pipeline.audit.clustered_auc import auc_of_cells
+from dr_pipeline.audit.permute_labels import dealt_labels
 from dr_pipeline.audit.shortcut_table import ShortcutTable
 from dr_pipeline.files import sha256_bytes
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.audit.evidence import Evidence, Row, referable_of
+from dr_pipeline.audit.inputs import Evidence, Row, referable_of
 from dr_pipeline.components import components
 
 # Steps of the disc's radius relative to the frame's shorter side: a camera's framing, not one photograph's jitter.

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from dr_pipeline.audit.clustered_auc import clustered_auc
-from dr_pipeline.audit.evidence import Evidence
 from dr_pipeline.audit.findings import SHORTCUTS, Finding
+from dr_pipeline.audit.inputs import Evidence
 from dr_pipeline.audit.shortcut_model import permuted_areas, predictors_of
 from dr_pipeline.audit.shortcut_table import ShortcutTable
 from dr_pipeline.metrics.intervals import Estimate

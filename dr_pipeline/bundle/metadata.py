@@ -10,8 +10,8 @@ from typing import Any
 from dr_pipeline import __version__
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.files import sha256_json
-from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import BUNDLE_VERSION, GRADE_NAMES, GRADES, NUM_GRADES, RESEARCH_USE
 
 _ID_DIGITS = 16

@@ -12,8 +12,8 @@ from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes, sha256_file
-from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import BUNDLE_VERSION
 
 

@@ -92,26 +92,26 @@ def run(args: argparse.Namespace) -> Outcome:
         EnvironmentProblem: The memory or the disk is full, or it was started as one of several processes.
         GateError: A training's loss is no longer finite.
     """
-    from dr_pipeline.deployment.machine import describe_machine
-    from dr_pipeline.evaluation.drawing import png
-    from dr_pipeline.evaluation.figures import say
+    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.evaluation.metrics import say
     from dr_pipeline.experiments.canvases import require_canvases
-    from dr_pipeline.experiments.conduct import conduct
     from dr_pipeline.experiments.definition import dotted_values, only, read_experiment
-    from dr_pipeline.experiments.division import nested_folds, photographs_to_divide
     from dr_pipeline.experiments.ledger import LEDGER, configurations_opened
+    from dr_pipeline.experiments.mlflow_view import show
+    from dr_pipeline.experiments.nested_folds import nested_folds, photographs_to_divide
     from dr_pipeline.experiments.outer_fold import Workplace
-    from dr_pipeline.experiments.picture import draw
+    from dr_pipeline.experiments.plot import draw
+    from dr_pipeline.experiments.run_experiment import conduct
     from dr_pipeline.experiments.settings import resolve
     from dr_pipeline.experiments.summary import summarise
     from dr_pipeline.experiments.tables import TABLE_COLUMNS, table_rows, write_out_of_fold
-    from dr_pipeline.experiments.tracked import show
     from dr_pipeline.files import atomic_write, read_csv, sha256_file, write_csv, write_json
-    from dr_pipeline.fundus.canvases import CanvasStore
+    from dr_pipeline.machine import describe_machine
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.load import load_section, read_document
     from dr_pipeline.params.operating_point import OperatingPoint
     from dr_pipeline.params.split import SplitParams
+    from dr_pipeline.reporting.plot_style import png
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION
     from dr_pipeline.splitting.groups import bridges_of, group_photographs
     from dr_pipeline.splitting.read import read_splits
@@ -177,7 +177,7 @@ def run(args: argparse.Namespace) -> Outcome:
 def _readings(given: Path | None, agreements: Sequence[float]) -> dict[str, list[int]]:
     """Of the table that is given; else of the usual one, where an arm learns from readings at all."""
     from dr_pipeline.errors import ParamsError
-    from dr_pipeline.training.targets import read_readings
+    from dr_pipeline.training.data.targets import read_readings
 
     if given is not None:
         return read_readings(given)

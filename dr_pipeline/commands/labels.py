@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     import numpy as np
 
-    from dr_pipeline.evaluation.suspicious_labels import (
+    from dr_pipeline.evaluation.label_errors import (
         confidence_thresholds,
         read_out_of_fold,
         suspicious_labels,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dr_pipeline.stages.outcome import Outcome
 
 if TYPE_CHECKING:
-    from dr_pipeline.models.catalogue import ModelCard
+    from dr_pipeline.models.inspect.catalogue import ModelCard
 
 
 def show(args: argparse.Namespace) -> Outcome:
@@ -15,7 +15,7 @@ def show(args: argparse.Namespace) -> Outcome:
     Raises:
         ParamsError: No such model; the closest names are given.
     """
-    from dr_pipeline.models.catalogue import model_card
+    from dr_pipeline.models.inspect.catalogue import model_card
 
     card = model_card(args.name, input_px=args.px)
     return Outcome(wrote=(), headline="\n".join(_lines(card, args.batch)), next_command="")
@@ -27,7 +27,7 @@ def list_names(args: argparse.Namespace) -> Outcome:
     Raises:
         ParamsError: No such model; the closest names are given.
     """
-    from dr_pipeline.models.catalogue import expectations, names
+    from dr_pipeline.models.inspect.catalogue import expectations, names
 
     found = names(args.pattern, pretrained=args.pretrained)
     width = max(map(len, found))
@@ -46,7 +46,7 @@ def list_names(args: argparse.Namespace) -> Outcome:
 
 
 def _lines(card: "ModelCard", batch: int) -> list[str]:
-    from dr_pipeline.models.catalogue import CROP_PCT, LATENCY_CLASSES, latency_class
+    from dr_pipeline.models.inspect.catalogue import CROP_PCT, LATENCY_CLASSES, latency_class
 
     expects, cost = card.expects, card.cost
     outside = cost.total_macs - cost.layer_macs

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from dr_pipeline.fundus.canvases import CanvasStore
-    from dr_pipeline.models.comparands import Comparand
-    from dr_pipeline.models.factory import Grader
+    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.models.grader import Grader
+    from dr_pipeline.models.inspect.model_sources import Comparand
 
 _SEED = 0  # of the noise that stands for photographs
 _SHOWN = 10
@@ -27,9 +27,9 @@ def convert(args: argparse.Namespace) -> Outcome:
     """
     from dr_pipeline.errors import ParamsError
     from dr_pipeline.files import sha256_file
-    from dr_pipeline.models.conversion import convert as converted
-    from dr_pipeline.models.name_map import read_name_map
-    from dr_pipeline.models.weights import write_tensors
+    from dr_pipeline.models.convert.convert import convert as converted
+    from dr_pipeline.models.convert.name_map import read_name_map
+    from dr_pipeline.models.weights.load import write_tensors
 
     if args.out.suffix != ".safetensors":
         raise ParamsError(f"--out is {args.out.name}, not a .safetensors file", todo="name it so")
@@ -52,8 +52,8 @@ def compare(args: argparse.Namespace) -> Outcome:
     """
     from dr_pipeline.errors import ParamsError
     from dr_pipeline.files import write_csv
-    from dr_pipeline.models.comparands import open_comparand
-    from dr_pipeline.models.comparison import COLUMNS, Status, differences
+    from dr_pipeline.models.inspect.compare import COLUMNS, Status, differences
+    from dr_pipeline.models.inspect.model_sources import open_comparand
 
     a, b = (open_comparand(path, model=args.model, input_px=args.px) for path in (args.a, args.b))
     store = _canvases(args, a, b)
@@ -94,8 +94,8 @@ def compare(args: argparse.Namespace) -> Outcome:
 
 def _canvases(args: argparse.Namespace, a: "Comparand", b: "Comparand") -> "CanvasStore | None":
     """The canvases to run both on, where some are named: those that each side was trained on, as far as is known."""
-    from dr_pipeline.fundus.canvases import CanvasStore
-    from dr_pipeline.models.trained import require_pixel_path
+    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.models.weights.trained import require_pixel_path
 
     if args.canvases is None:
         return None
@@ -107,7 +107,7 @@ def _canvases(args: argparse.Namespace, a: "Comparand", b: "Comparand") -> "Canv
 
 
 def _parity(a: "Comparand", b: "Comparand", store: "CanvasStore | None", count: int) -> str:
-    from dr_pipeline.models.comparands import common, parity
+    from dr_pipeline.models.inspect.model_sources import common, parity
 
     kind, input_px = common(a, b)
     photographs = _photographs(store, count, input_px)
@@ -137,9 +137,9 @@ def features(args: argparse.Namespace) -> Outcome:
         DataError: A canvas or weights file cannot be read.
         ParamsError: No such model or level, or the network was trained on canvases of another pixel path.
     """
-    from dr_pipeline.fundus.canvases import CanvasStore
-    from dr_pipeline.models.features import level_named, write_features
-    from dr_pipeline.progress import progress
+    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.logs import progress
+    from dr_pipeline.models.inspect.features import level_named, write_features
     from dr_pipeline.splitting.read import read_splits
 
     store, rows = CanvasStore(args.canvases), read_splits(args.splits)
@@ -158,10 +158,10 @@ def features(args: argparse.Namespace) -> Outcome:
 
 def _network(args: argparse.Namespace, store: "CanvasStore") -> "tuple[Grader, int, dict[str, str]]":
     """The grader, the side of its input, and what it is."""
-    from dr_pipeline.models.catalogue import expectations
-    from dr_pipeline.models.factory import create_grader
-    from dr_pipeline.models.trained import read_trained, require_pixel_path
-    from dr_pipeline.models.weights import initialise
+    from dr_pipeline.models.grader import create_grader
+    from dr_pipeline.models.inspect.catalogue import expectations
+    from dr_pipeline.models.weights.load import initialise
+    from dr_pipeline.models.weights.trained import read_trained, require_pixel_path
 
     if args.trained:
         grader, spec = read_trained(args.trained)
@@ -181,7 +181,7 @@ def _embedded(
     import torch
 
     from dr_pipeline.fundus.canvas import model_input
-    from dr_pipeline.models.features import embed
+    from dr_pipeline.models.inspect.features import embed
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     grader.to(device)

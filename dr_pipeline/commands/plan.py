@@ -48,13 +48,13 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from dr_pipeline.files import write_json, write_text
     from dr_pipeline.params.load import read_document
-    from dr_pipeline.planning.asked import Asked, read_latency
     from dr_pipeline.planning.costs import Costs, Seconds
     from dr_pipeline.planning.fingerprint import read_fingerprint
+    from dr_pipeline.planning.inputs import Asked, read_latency
     from dr_pipeline.planning.machine import this_machine
     from dr_pipeline.planning.params_text import edited
+    from dr_pipeline.planning.plan_report import plan_json, table
     from dr_pipeline.planning.proposal import propose
-    from dr_pipeline.planning.told import plan_json, table
     from dr_pipeline.recipes.check import check_document
 
     proposed = args.out / "params.proposed.yaml"

@@ -119,7 +119,7 @@ def _weights(name: str, shipped: str, given: Path) -> tuple[Path, str]:
 
 def _hash_of_all(weights: Path) -> str:
     """The hash that training compares: of the file, or of an index and all its shards."""
-    from dr_pipeline.models.checkpoint_files import checkpoint_files, checkpoint_sha256
+    from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256
 
     return checkpoint_sha256(checkpoint_files(weights))
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Scores the folder."""
     start_s = time.monotonic()
-    from dr_pipeline.cores import usable_cores
+    from dr_pipeline.machine import usable_cores
     from dr_pipeline.scoring.folder import partial_path, score_folder
     from dr_pipeline.scoring.scorer import Scorer
 

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         DataError: No training is there, or a file is not as its stage writes it.
     """
-    from dr_pipeline.evaluation.item_pictures import item_pictures
+    from dr_pipeline.reporting.training_plots import item_pictures
     from dr_pipeline.tracking.layout import Item, Layout
     from dr_pipeline.tracking.rebuild import rebuild
     from dr_pipeline.tracking.store import Store, files_root

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.evaluation.figures import resampling
+from dr_pipeline.evaluation.metrics import resampling
 from dr_pipeline.metrics.bootstrap import qwk_estimate
 from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.params.evaluation import Evaluation

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.evaluation.statuses import Judged
+from dr_pipeline.evaluation.gradability import Judged
 from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.schema import GRADES, Status
 from dr_pipeline.splitting.read import SplitRow

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.fundus.arms import NO_ARM, enhance
-from dr_pipeline.fundus.canvases import CanvasStore
-from dr_pipeline.splitting.boundary import listed
+from dr_pipeline.fundus.enhancement import NO_ARM, enhance
 from dr_pipeline.splitting.groups import Photograph
+from dr_pipeline.splitting.predefined import listed
 
 
 class EnhancedCanvases(CanvasStore):

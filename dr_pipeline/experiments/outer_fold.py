@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dr_pipeline.experiments.division import Nested
-from dr_pipeline.experiments.identity import result_key
+from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.experiments.cache_key import result_key
+from dr_pipeline.experiments.nested_folds import Nested
 from dr_pipeline.experiments.results import FoldResult, read_result, write_result
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import sha256_file
-from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.models.ensemble import Ensemble, mean_of
-from dr_pipeline.models.factory import Grader
+from dr_pipeline.models.grader import Grader
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.guards import memory_advice
-from dr_pipeline.training.launch import one_device
+from dr_pipeline.training.checks import memory_advice
+from dr_pipeline.training.fabric import one_device
 from dr_pipeline.training.loop import Epoch
-from dr_pipeline.training.member import Member, train_member
 from dr_pipeline.training.predict import predict
+from dr_pipeline.training.trainer import Member, train_member
 from dr_pipeline.training.validation import evaluation_batch
 
 _FOLDER_DIGITS = 16

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dr_pipeline.evaluation.figures import figures, resampling
+from dr_pipeline.evaluation.metrics import figures, resampling
 from dr_pipeline.experiments.definition import Experiment
-from dr_pipeline.experiments.pooled import Pooled
+from dr_pipeline.experiments.out_of_fold import Pooled
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.throughput import METHOD as THROUGHPUT_METHOD
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference

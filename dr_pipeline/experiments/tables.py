@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.experiments.pooled import Pooled
+from dr_pipeline.experiments.out_of_fold import Pooled
 from dr_pipeline.files import write_csv
 from dr_pipeline.schema import GRADES, RESEARCH_USE
 

@@ -12,14 +12,14 @@ from monai.utils import set_determinism
 
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import read_json, sha256_json, write_json
-from dr_pipeline.models.factory import create_grader, num_parameters
-from dr_pipeline.models.layers import parameter_groups
+from dr_pipeline.models.grader import create_grader, num_parameters
+from dr_pipeline.models.layer_groups import parameter_groups
 from dr_pipeline.params.training import Distillation, Objective
 from dr_pipeline.schema import NUM_GRADES
-from dr_pipeline.training.guards import memory_advice
-from dr_pipeline.training.launch import device_name, keep_freed_memory, one_device, prepared
+from dr_pipeline.training.checks import memory_advice
+from dr_pipeline.training.fabric import device_name, keep_freed_memory, one_device, prepared
 from dr_pipeline.training.objectives import GradingLoss
-from dr_pipeline.training.provenance import code_sha256, versions
+from dr_pipeline.training.run_identity import code_sha256, versions
 from dr_pipeline.training.task import Task
 
 # One step of each network in each turn; ViT-B/16 takes seconds for one on two cores.

@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.fundus.cv import cv2
-from dr_pipeline.fundus.disc import Disc
+from dr_pipeline.fundus.field import Disc
+from dr_pipeline.fundus.opencv import cv2
 
 # Between the disc's rim and the canvas's side.
 MARGIN_PX = 1

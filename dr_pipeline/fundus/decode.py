@@ -27,15 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus import header_jpeg, header_png
-from dr_pipeline.fundus.cv import cv2
-from dr_pipeline.fundus.dicom import looks_like_dicom
-from dr_pipeline.fundus.dicom_compressed import libjpeg_stream
-from dr_pipeline.fundus.dicom_picture import read_picture
-from dr_pipeline.fundus.dicom_pixels import dicom_rgb, inverted
-from dr_pipeline.fundus.exif import UPRIGHT, turns_sides, upright
-from dr_pipeline.fundus.header import Header, refuse_size
-from dr_pipeline.fundus.header_others import read_bmp_header, read_tiff_header, read_webp_header
+from dr_pipeline.fundus.dicom.compressed import libjpeg_stream
+from dr_pipeline.fundus.dicom.image import read_picture
+from dr_pipeline.fundus.dicom.recognise import looks_like_dicom
+from dr_pipeline.fundus.dicom.rgb import dicom_rgb, inverted
+from dr_pipeline.fundus.formats import jpeg as header_jpeg
+from dr_pipeline.fundus.formats import png as header_png
+from dr_pipeline.fundus.formats.exif import UPRIGHT, turns_sides, upright
+from dr_pipeline.fundus.formats.header import Header, refuse_size
+from dr_pipeline.fundus.formats.tiff_bmp_webp import read_bmp_header, read_tiff_header, read_webp_header
+from dr_pipeline.fundus.opencv import cv2
 
 # libjpeg fills what a scan lacks with this grey, where a file was cut and an end marker put after the cut.
 _JPEG_FILLER = 128

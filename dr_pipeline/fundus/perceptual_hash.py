@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.canvas import disc_radius_px
-from dr_pipeline.fundus.cv import cv2
+from dr_pipeline.fundus.opencv import cv2
 
 HASH_BITS = 256
 NUM_TURNS = 8

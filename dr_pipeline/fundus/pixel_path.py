@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_json
-from dr_pipeline.fundus.annotation import has_annotation
-from dr_pipeline.fundus.arms import ARMS, NO_ARM, enhance, require_arm
+from dr_pipeline.fundus.burned_in_text import has_annotation
 from dr_pipeline.fundus.canvas import model_input, to_canvas
 from dr_pipeline.fundus.decode import decode
-from dr_pipeline.fundus.disc import Disc, find_disc
+from dr_pipeline.fundus.enhancement import ARMS, NO_ARM, enhance, require_arm
+from dr_pipeline.fundus.field import Disc, find_disc
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
-from dr_pipeline.fundus.quality import Quality, assess
+from dr_pipeline.fundus.quality.assess import Quality, assess
 
 __all__ = ["PIXEL_PATH_VERSION", "Disc", "Photograph", "PixelPath", "Quality", "model_input"]
 
@@ -60,7 +60,7 @@ class PixelPath:
 
     Attributes:
         canvas_px: The canvas's side.
-        arm: The canvas's enhancement, one of `dr_pipeline.fundus.arms.ARMS`.
+        arm: The canvas's enhancement, one of `dr_pipeline.fundus.enhancement.ARMS`.
 
     Raises:
         ParamsError: There is no such arm.

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dr_pipeline.fundus.dicom_library import Dataset
+    from dr_pipeline.fundus.dicom.quiet_pydicom import Dataset
 
 # Of the basic application level confidentiality profile (PS3.15, table E.1-1) the attributes that name, number,
 # locate or describe the patient, or name the staff and the institution. Its UIDs, dates and times of the study, which
@@ -79,7 +79,7 @@ def identity_fields(dataset: "Dataset") -> tuple[str, ...]:
     Args:
         dataset: A header read with `IDENTITY_FIELDS`, `BURNED_IN` and `REMOVED` among its tags.
     """
-    from dr_pipeline.fundus.dicom_dataset import text
+    from dr_pipeline.fundus.dicom.dataset import text
 
     ignored = _PSEUDONYMS if text(dataset, REMOVED) == "YES" else frozenset()
     found = tuple(name for name in IDENTITY_FIELDS if name not in ignored and _holds_something(dataset, name))
@@ -87,7 +87,7 @@ def identity_fields(dataset: "Dataset") -> tuple[str, ...]:
 
 
 def _holds_something(dataset: "Dataset", keyword: str) -> bool:
-    from dr_pipeline.fundus.dicom_library import tag_for_keyword
+    from dr_pipeline.fundus.dicom.quiet_pydicom import tag_for_keyword
 
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in dataset:

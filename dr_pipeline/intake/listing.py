@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
-from dr_pipeline.fundus.dicom import is_dicom
+from dr_pipeline.fundus.dicom.recognise import is_dicom
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".dcm", ".dicom", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _DIGITS = re.compile(r"(\d+)")

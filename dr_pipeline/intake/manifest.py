@@ -14,7 +14,7 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.intake.image_ids import check_ids
 from dr_pipeline.intake.records import Intake, Record, listed
-from dr_pipeline.progress import progress
+from dr_pipeline.logs import progress
 from dr_pipeline.schema import GRADE_NAMES, GRADES, MANIFEST_VERSION, READINGS_VERSION, RESEARCH_USE, Eye, Split
 
 INTAKE_REPORT_VERSION = 1

@@ -4,7 +4,7 @@ from typing import cast
 
 from timm.layers import convert_sync_batchnorm
 
-from dr_pipeline.models.factory import Grader
+from dr_pipeline.models.grader import Grader
 
 
 def synchronise_batch_norm(grader: Grader) -> Grader:

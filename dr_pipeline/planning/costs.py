@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from dr_pipeline.models.catalogue import model_card
-from dr_pipeline.models.complexity import Complexity
-from dr_pipeline.models.factory import create_grader
+from dr_pipeline.models.grader import create_grader
+from dr_pipeline.models.inspect.catalogue import model_card
+from dr_pipeline.models.inspect.complexity import Complexity
 from dr_pipeline.planning.machine import Machine
 
 # Enough for steady times, little enough for any machine's memory.

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv, read_json
-from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.planning.colours import Colours, colours, sample
 from dr_pipeline.schema import GRADES, MANIFEST_COLUMNS, MANIFEST_VERSION
 from dr_pipeline.splitting.read import DEVELOPMENT, SplitRow, read_splits

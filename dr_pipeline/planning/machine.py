@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from dr_pipeline.cores import usable_cores
+from dr_pipeline.machine import usable_cores
 
 _GIB = 1 << 30
 _COMPILERS = ("c++", "g++", "clang++")

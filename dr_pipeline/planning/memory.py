@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from dr_pipeline.models.complexity import Complexity
+from dr_pipeline.models.inspect.complexity import Complexity
 
 _MEMORY_SHARE = 0.7  # `Complexity.training_bytes` was met by 0.9 to 1.25 of it
 _CHECKPOINTED = 0.5  # 0.06 to 0.36 were counted to stay; a block that is computed again comes on top

@@ -8,8 +8,8 @@ from typing import Any
 
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.planning import rules
-from dr_pipeline.planning.asked import Asked
-from dr_pipeline.planning.draft import Draft, LeftOut, as_candidate, drafts, views
+from dr_pipeline.planning.candidate_plan import Draft, LeftOut, as_candidate, drafts, views
+from dr_pipeline.planning.inputs import Asked
 from dr_pipeline.planning.rules import Reason
 from dr_pipeline.planning.time_budget import Parts, minutes, total_minutes, within_budget
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dr_pipeline.planning import rules
-from dr_pipeline.planning.asked import Asked
-from dr_pipeline.planning.draft import Draft, LeftOut, at_side
+from dr_pipeline.planning.candidate_plan import Draft, LeftOut, at_side
+from dr_pipeline.planning.inputs import Asked
 
 _LEAST_EPOCHS_SHARE = 0.5  # of several candidates
 _LEAST_EPOCHS = 5  # of one alone

@@ -10,7 +10,7 @@ from pathlib import Path
 from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.files import CsvWriter
 from dr_pipeline.fundus.source import read_file
-from dr_pipeline.progress import progress
+from dr_pipeline.logs import progress
 from dr_pipeline.schema import PREDICTIONS_COLUMNS, Status
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
 from dr_pipeline.scoring.table import RowMaker

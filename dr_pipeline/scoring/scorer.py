@@ -12,8 +12,8 @@ from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError, ImageError
 from dr_pipeline.files import sha256_bytes
-from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath, model_input
+from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import Status
 
 

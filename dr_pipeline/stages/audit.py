@@ -28,16 +28,16 @@ def run(args: argparse.Namespace) -> Outcome:
         ParamsError: The section `audit` is wrong.
     """
     from dr_pipeline.audit.actions import stopping
-    from dr_pipeline.audit.evidence import gather, referable_of
-    from dr_pipeline.audit.look import look
-    from dr_pipeline.audit.page import render
+    from dr_pipeline.audit.inputs import gather, referable_of
     from dr_pipeline.audit.report import audit_report, audited_rows
-    from dr_pipeline.audit.thumbnails import Thumbnails
+    from dr_pipeline.audit.run_audit import look
+    from dr_pipeline.canvases.read import CanvasStore
     from dr_pipeline.errors import GateError
     from dr_pipeline.files import read_csv, read_json, write_csv, write_json, write_text
-    from dr_pipeline.fundus.canvases import CanvasStore
     from dr_pipeline.params.audit import Audit
     from dr_pipeline.params.load import load_section
+    from dr_pipeline.reporting.audit_page import render
+    from dr_pipeline.reporting.thumbnails import Thumbnails
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION
 
     params = load_section(args.params, "audit", Audit)

@@ -41,22 +41,22 @@ def run(args: argparse.Namespace) -> Outcome:
     from numpy.typing import NDArray
 
     from dr_pipeline.bundle.session import OnnxModel
-    from dr_pipeline.deployment.combining import combine_unseen, fit_combination
+    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.deployment.ensemble_members import read_members
+    from dr_pipeline.deployment.ensemble_weights import combine_unseen, fit_combination
     from dr_pipeline.deployment.export import OPSET, export_onnx
-    from dr_pipeline.deployment.members import read_members
+    from dr_pipeline.deployment.out_of_fold_logits import write_unseen
     from dr_pipeline.deployment.parity import Parity, compare, require
-    from dr_pipeline.deployment.unseen import write_unseen
     from dr_pipeline.errors import GateError
-    from dr_pipeline.evaluation.fitting import group_parts
+    from dr_pipeline.evaluation.decision_fit import group_parts
     from dr_pipeline.files import sha256_file, write_json
-    from dr_pipeline.fundus.canvases import CanvasStore
     from dr_pipeline.fundus.pixel_path import model_input
+    from dr_pipeline.logs import progress
     from dr_pipeline.models.ensemble import Combination, Ensemble, deployed, mean_of, member_tensors
-    from dr_pipeline.models.factory import num_parameters
-    from dr_pipeline.models.weights import write_tensors
+    from dr_pipeline.models.grader import num_parameters
+    from dr_pipeline.models.weights.load import write_tensors
     from dr_pipeline.params.candidate import EnsembleParams
     from dr_pipeline.params.load import load_folds, load_section
-    from dr_pipeline.progress import progress
     from dr_pipeline.schema import Split
     from dr_pipeline.splitting.read import part, read_splits
     from dr_pipeline.tracking.run import tracked

@@ -26,11 +26,11 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A table is missing, or they are not about the same photographs.
     """
     from dr_pipeline.errors import DataError
-    from dr_pipeline.evaluation.rates import CONFIDENCE
+    from dr_pipeline.evaluation.gradability import apply_gradability, gradability_rows
     from dr_pipeline.evaluation.rejection import rejection_report
-    from dr_pipeline.evaluation.statuses import apply_gradability, gradability_rows
+    from dr_pipeline.evaluation.reliability_bins import CONFIDENCE
     from dr_pipeline.files import read_csv, sha256_file, write_csv, write_json
-    from dr_pipeline.fundus.gradability import fit_gradability
+    from dr_pipeline.fundus.quality.thresholds import fit_gradability
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.quality import QualityParams
     from dr_pipeline.schema import (

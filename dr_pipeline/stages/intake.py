@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.errors import DataError
     from dr_pipeline.files import write_csv, write_json
     from dr_pipeline.intake.adapters import ADAPTERS
-    from dr_pipeline.intake.dicom import enrich
+    from dr_pipeline.intake.dicom_headers import enrich
     from dr_pipeline.intake.manifest import intake_report, manifest_rows, reading_rows
     from dr_pipeline.params.dataset import Dataset
     from dr_pipeline.params.load import load_section

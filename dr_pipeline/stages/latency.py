@@ -31,11 +31,11 @@ def run(args: argparse.Namespace) -> Outcome:
 
     from dr_pipeline.bundle.decision import Decision
     from dr_pipeline.deployment.latency import Lap, measure
-    from dr_pipeline.deployment.machine import require_same_machine
     from dr_pipeline.errors import DataError
     from dr_pipeline.files import read_csv, read_json, write_json
-    from dr_pipeline.fundus.gradability import Gradability
     from dr_pipeline.fundus.pixel_path import PixelPath
+    from dr_pipeline.fundus.quality.thresholds import Gradability
+    from dr_pipeline.machine import require_same_machine
     from dr_pipeline.params.latency import Latency
     from dr_pipeline.params.load import load_section
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Split, Status

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Describes, writes."""
-    from dr_pipeline.deployment.machine import describe_machine
     from dr_pipeline.files import write_json
+    from dr_pipeline.machine import describe_machine
 
     machine = describe_machine()
     write_json(args.out, machine)

@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.bundle.read import read_bundle, verify_weights
     from dr_pipeline.bundle.session import OnnxModel
     from dr_pipeline.bundle.write import write_bundle
-    from dr_pipeline.deployment.machine import installed_version
-    from dr_pipeline.deployment.provenance import require_one_origin
+    from dr_pipeline.deployment.consistency import require_one_origin
     from dr_pipeline.files import read_json, sha256_bytes
-    from dr_pipeline.fundus.gradability import Gradability
     from dr_pipeline.fundus.pixel_path import PixelPath
+    from dr_pipeline.fundus.quality.thresholds import Gradability
+    from dr_pipeline.machine import installed_version
     from dr_pipeline.tracking.registry import register
     from dr_pipeline.tracking.run import tracked
 

@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Renders the data set; see `dr_pipeline.intake.phantom.write`."""
-    from dr_pipeline.cores import usable_cores
     from dr_pipeline.intake.phantom.faults import num_added_files
     from dr_pipeline.intake.phantom.write import LABELS, write_phantom
+    from dr_pipeline.machine import usable_cores
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.phantom import Phantom
 

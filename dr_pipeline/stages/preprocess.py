@@ -26,11 +26,11 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from collections import Counter
 
-    from dr_pipeline.cores import usable_cores
+    from dr_pipeline.canvases.build import write_store
+    from dr_pipeline.canvases.read import INDEX
     from dr_pipeline.files import read_csv
-    from dr_pipeline.fundus.canvases import INDEX
     from dr_pipeline.fundus.pixel_path import PixelPath
-    from dr_pipeline.fundus.preprocessing import write_store
+    from dr_pipeline.machine import usable_cores
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.preprocess import Preprocess
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Status

@@ -43,14 +43,14 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         DataError: A file is missing or not as its stage writes it.
     """
-    from dr_pipeline.evaluation.drawing import png, svg
-    from dr_pipeline.evaluation.figure_text import quoted
-    from dr_pipeline.evaluation.images import largest_misses, report_figures
-    from dr_pipeline.evaluation.item_pictures import item_pictures, split_name
-    from dr_pipeline.evaluation.page import dangerous, render
-    from dr_pipeline.evaluation.sources import read_sources
+    from dr_pipeline.canvases.read import CanvasStore
     from dr_pipeline.files import atomic_write, write_text
-    from dr_pipeline.fundus.canvases import CanvasStore
+    from dr_pipeline.reporting.format_estimate import quoted
+    from dr_pipeline.reporting.plot_style import png, svg
+    from dr_pipeline.reporting.report_inputs import read_sources
+    from dr_pipeline.reporting.report_page import dangerous, render
+    from dr_pipeline.reporting.report_plots import largest_misses, report_figures
+    from dr_pipeline.reporting.training_plots import item_pictures, split_name
     from dr_pipeline.tracking.run import tracked
 
     sources = read_sources(

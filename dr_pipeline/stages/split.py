@@ -31,19 +31,19 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.split import SplitParams
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, SPLITS_COLUMNS
-    from dr_pipeline.splitting.assign import TEST, TRAIN, grades_by_part
-    from dr_pipeline.splitting.divide import divide
+    from dr_pipeline.splitting.grade_balance import grade_test
     from dr_pipeline.splitting.groups import bridges_of, group_photographs, photographs_of
-    from dr_pipeline.splitting.histogram import grade_test
     from dr_pipeline.splitting.leakage import (
         require_alike,
         require_every_grade,
         require_no_leak,
         require_nothing_shared,
     )
-    from dr_pipeline.splitting.probe import probe
+    from dr_pipeline.splitting.make_split import divide
     from dr_pipeline.splitting.read import read_splits
     from dr_pipeline.splitting.report import describe, headline, part_name, worst_grades
+    from dr_pipeline.splitting.similarity_probe import probe
+    from dr_pipeline.splitting.stratified import TEST, TRAIN, grades_by_part
     from dr_pipeline.splitting.table import split_table
     from dr_pipeline.tracking.run import tracked
 

@@ -62,25 +62,25 @@ def run(args: argparse.Namespace) -> Outcome:
             next_command=f"dvc repro export@{args.candidate}",
         )
 
-    from dr_pipeline.evaluation.progress_picture import draw_progress
+    from dr_pipeline.canvases.read import CanvasStore
     from dr_pipeline.files import sha256_file, sha256_json, write_csv, write_json
-    from dr_pipeline.fundus.canvases import CanvasStore
-    from dr_pipeline.models.weights import unpinned, write_tensors
+    from dr_pipeline.models.weights.load import unpinned, write_tensors
     from dr_pipeline.params.candidate import Candidate
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.training import Training
+    from dr_pipeline.reporting.progress_plot import draw_progress
     from dr_pipeline.schema import Split
     from dr_pipeline.splitting.read import part, read_splits
     from dr_pipeline.tracking.guard import SWITCH
     from dr_pipeline.tracking.run import tracked
-    from dr_pipeline.training.activations import LayerStatistics
     from dr_pipeline.training.checkpoint import Checkpoint
-    from dr_pipeline.training.lineage import require_unseen
+    from dr_pipeline.training.data.targets import read_readings
+    from dr_pipeline.training.layer_statistics import LayerStatistics
+    from dr_pipeline.training.leakage import require_unseen
     from dr_pipeline.training.loop import Epoch
-    from dr_pipeline.training.member import train_member
-    from dr_pipeline.training.provenance import provenance
-    from dr_pipeline.training.record import history_row, member_file, model_facts, training_figures, with_minutes_left
-    from dr_pipeline.training.targets import read_readings
+    from dr_pipeline.training.run_identity import provenance
+    from dr_pipeline.training.summary import history_row, member_file, model_facts, training_figures, with_minutes_left
+    from dr_pipeline.training.trainer import train_member
 
     params = load_section(args.params, "training", Training)
     candidate = load_section(args.params, f"candidates.{args.candidate}", Candidate)

@@ -31,17 +31,17 @@ def run(args: argparse.Namespace) -> Outcome:
     import numpy as np
 
     from dr_pipeline.bundle.session import OnnxModel
-    from dr_pipeline.deployment.unseen import read_unseen
-    from dr_pipeline.evaluation.eyes import eye_figures
-    from dr_pipeline.evaluation.figures import all_and_gradable, headline_figures, say
-    from dr_pipeline.evaluation.fitting import cross_fitted, fit_decision
-    from dr_pipeline.evaluation.gates import require_same_data
+    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.deployment.out_of_fold_logits import read_unseen
+    from dr_pipeline.evaluation.checks import require_same_data
+    from dr_pipeline.evaluation.decision_fit import cross_fitted, fit_decision
+    from dr_pipeline.evaluation.eye_level import eye_figures
+    from dr_pipeline.evaluation.fellow_eye import pair_eyes, validation_fusion
+    from dr_pipeline.evaluation.gradability import read_statuses
+    from dr_pipeline.evaluation.graded_table import write_graded
     from dr_pipeline.evaluation.inference import canvas_logits
-    from dr_pipeline.evaluation.statuses import read_statuses
-    from dr_pipeline.evaluation.table import write_graded
-    from dr_pipeline.evaluation.two_eyes import pair_eyes, validation_fusion
+    from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures, say
     from dr_pipeline.files import read_json, sha256_file, write_json
-    from dr_pipeline.fundus.canvases import CanvasStore
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.operating_point import OperatingPoint

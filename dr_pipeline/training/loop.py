@@ -13,19 +13,19 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.models.factory import Grader
-from dr_pipeline.models.layers import freeze_statistics, parameter_groups, thaw
+from dr_pipeline.logs import progress
+from dr_pipeline.models.grader import Grader
+from dr_pipeline.models.layer_groups import freeze_statistics, parameter_groups, thaw
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
-from dr_pipeline.progress import progress
-from dr_pipeline.training.balance import grade_weights
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.dataset import Batches, GradedCanvases
-from dr_pipeline.training.guards import check_trainable, memory_advice, require_finite
-from dr_pipeline.training.launch import prepared, require_compiler
-from dr_pipeline.training.material import Material, parts_of
+from dr_pipeline.training.checks import check_trainable, memory_advice, require_finite
+from dr_pipeline.training.data.batch import Material, parts_of
+from dr_pipeline.training.data.class_weights import grade_weights
+from dr_pipeline.training.data.dataset import Batches, GradedCanvases
+from dr_pipeline.training.data.sampler import EpochBatches
+from dr_pipeline.training.fabric import prepared, require_compiler
 from dr_pipeline.training.objectives import GradingLoss
-from dr_pipeline.training.order import EpochBatches
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
 from dr_pipeline.training.seeds import derived_seed
 from dr_pipeline.training.task import Task

@@ -9,11 +9,11 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dr_pipeline.models.factory import Grader
-from dr_pipeline.progress import progress
-from dr_pipeline.training.dataset import Batches, Canvases, GradedCanvases
-from dr_pipeline.training.launch import num_loader_workers, one_device
-from dr_pipeline.training.order import EpochBatches
+from dr_pipeline.logs import progress
+from dr_pipeline.models.grader import Grader
+from dr_pipeline.training.data.dataset import Batches, Canvases, GradedCanvases
+from dr_pipeline.training.data.sampler import EpochBatches
+from dr_pipeline.training.fabric import num_loader_workers, one_device
 
 
 def predict(

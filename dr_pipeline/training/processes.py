@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from dr_pipeline.cores import usable_cores
 from dr_pipeline.errors import EnvironmentProblem
+from dr_pipeline.machine import usable_cores
 
 PROCESSES = "DR_PIPELINE_PROCESSES"
 

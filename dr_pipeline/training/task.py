@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dr_pipeline.models.factory import Grader
+from dr_pipeline.models.grader import Grader
 from dr_pipeline.params.training import Distillation
 from dr_pipeline.training.objectives import GradingLoss
 

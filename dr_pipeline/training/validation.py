@@ -8,10 +8,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
-from dr_pipeline.models.factory import Grader
+from dr_pipeline.models.grader import Grader
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.schema import GRADES
-from dr_pipeline.training.dataset import Batches, GradedCanvases
+from dr_pipeline.training.data.dataset import Batches, GradedCanvases
 from dr_pipeline.training.objectives import GradingLoss
 from dr_pipeline.training.predict import all_outputs
 

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from dr_pipeline.audit.actions import exclusions, stopping
-from dr_pipeline.audit.clusters import identical_groups, same_pictures
-from dr_pipeline.audit.evidence import Evidence
 from dr_pipeline.audit.findings import KINDS, photograph_findings
+from dr_pipeline.audit.identical import identical_groups, same_pictures
+from dr_pipeline.audit.inputs import Evidence
 from dr_pipeline.audit.near_duplicates import NearDuplicate
-from tests.audit.audit_tables import PLANTED, evidence_of, intake, params
+from tests.factories.audit_tables import PLANTED, evidence_of, intake, params
 
 ALWAYS = {"e", "f", "f2"}
 

@@ -7,7 +7,7 @@ import yaml
 
 from dr_pipeline.files import read_csv, read_json
 from dr_pipeline.stages import audit, intake, preprocess
-from tests.conftest import REPOSITORY
+from tests.factories import REPOSITORY
 
 PAIRS = [("021", "391"), ("028", "327"), ("045", "333"), ("073", "375"), ("079", "279")]
 # Hard negatives: neighbours of the pairs, from the same camera and the same session.

@@ -5,13 +5,13 @@ from collections import Counter
 import pytest
 
 from dr_pipeline.audit.actions import counts_of
-from dr_pipeline.audit.clusters import identical_groups, same_pictures
-from dr_pipeline.audit.evidence import Evidence, gather, referable_of
 from dr_pipeline.audit.findings import KINDS, Finding, photograph_findings
+from dr_pipeline.audit.identical import identical_groups, same_pictures
+from dr_pipeline.audit.inputs import Evidence, gather, referable_of
 from dr_pipeline.audit.near_duplicates import NearDuplicate
 from dr_pipeline.errors import DataError
 from dr_pipeline.params.audit import Audit
-from tests.audit.audit_tables import PLANTED, evidence_of, intake, manifest_row, tables
+from tests.factories.audit_tables import PLANTED, evidence_of, intake, manifest_row, tables
 
 
 def found(evidence: Evidence, *near: NearDuplicate) -> list[Finding]:

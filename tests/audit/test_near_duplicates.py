@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dr_pipeline.audit import likeness
+from dr_pipeline.audit import image_similarity as likeness
 from dr_pipeline.audit.near_duplicates import MIN_CORRELATION, RADIUS, NearDuplicate, find_near_duplicates
 from dr_pipeline.errors import DataError
-from dr_pipeline.fundus.arms import ARMS, enhance
 from dr_pipeline.fundus.canvas import to_canvas
-from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.fundus.decode import decode
-from dr_pipeline.fundus.disc import find_disc
+from dr_pipeline.fundus.enhancement import ARMS, enhance
+from dr_pipeline.fundus.field import find_disc
+from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash, turn_square
-from tests.fundus.fundus_drawings import Pixels, draw_fundus, jpeg
+from tests.factories.drawings import Pixels, draw_fundus, jpeg
 
 SIDE = 256
 FUNDUS = draw_fundus(1000, 800, 500, 400, 450, seed=1)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from dr_pipeline.audit.evidence import Evidence
+from dr_pipeline.audit.inputs import Evidence
 from dr_pipeline.audit.rejection import rejection_by_grade, rejection_by_site, sickest_rejected
 from dr_pipeline.metrics.intervals import wilson
-from tests.audit.audit_tables import PLANTED, evidence_of
+from tests.factories.audit_tables import PLANTED, evidence_of
 
 
 def graded(grade: str, total: int, rejected: int) -> list[tuple[str, str, str, str, str]]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from dr_pipeline.audit.evidence import Evidence, gather
+from dr_pipeline.audit.inputs import Evidence, gather
 from dr_pipeline.audit.shortcut_model import predictors_of
 from dr_pipeline.audit.shortcut_table import shortcut_table
 from dr_pipeline.audit.shortcuts import Shortcut, measure_shortcuts, one_grade_findings, shortcut_findings
-from tests.audit.audit_tables import index_row, intake, manifest_row
+from tests.factories.audit_tables import index_row, intake, manifest_row
 
 LIMIT = 0.65
 

@@ -12,10 +12,11 @@ from benchmarks.training_ours import Job, candidate, training_params
 from benchmarks.training_table import row
 from benchmarks.training_timm import Settings, command_line, epoch_rates
 from dr_pipeline.files import write_csv
-from dr_pipeline.models.factory import create_grader, num_parameters
+from dr_pipeline.models.grader import create_grader, num_parameters
 from dr_pipeline.schema import SPLITS_COLUMNS, SPLITS_VERSION
+from tests.factories import REPOSITORY
 
-PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
+PARAMS = REPOSITORY / "params.yaml"
 # Lines of timm 1.0.
 LOG = """\
 Scheduled epochs: 2. LR stepped per update.

@@ -8,15 +8,16 @@ import ast
 import re
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.factories import REPOSITORY
+
 PACKAGE = "dr_pipeline"
 
 # Modules whose content cannot reach a stage's outputs: they parse, speak or record.
 OUTPUT_NEUTRAL = {
     "dr_pipeline/cli.py": "passes arguments on; the arguments stand in the stage's cmd, which DVC tracks",
     "dr_pipeline/errors.py": "sentences for a stage that fails, and a failed stage has no outputs",
-    "dr_pipeline/progress.py": "draws on standard error",
-    "dr_pipeline/evaluation/progress_picture.py": "draws an unfinished training into the scratch folder",
+    "dr_pipeline/logs.py": "draws on standard error",
+    "dr_pipeline/reporting/progress_plot.py": "draws an unfinished training into the scratch folder",
     "dr_pipeline/stages/outcome.py": "what is printed at the end",
     "dr_pipeline/tracking/": "a view of the files, never read by a stage",
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.trained_folds import VIEWS, exported, prepare, validated
+from tests.factories.trained_folds import VIEWS, exported, prepare, validated
 
 
 @pytest.fixture(scope="session")

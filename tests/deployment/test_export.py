@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from dr_pipeline.bundle.session import OnnxModel
-from dr_pipeline.deployment.members import read_members
+from dr_pipeline.deployment.ensemble_members import read_members
 from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE, Parity, compare, require
 from dr_pipeline.errors import GateError
-from tests.deployment.trained_folds import ensemble, pixels
+from tests.factories.trained_folds import ensemble, pixels
 
 
 def test_pixels_in_logits_out_any_batch(single: Path) -> None:

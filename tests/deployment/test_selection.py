@@ -15,7 +15,7 @@ from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.deployment.selection import RULE, Entrant, Limits, Verdict, select
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
-from tests.bundle_factory import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, WEIGHTS, export_json, onnx_model
+from tests.factories.bundles import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, WEIGHTS, export_json, onnx_model
 
 SYNTHETIC = Path(dr_pipeline.__file__).parent / "recipes" / "synthetic.yaml"
 LIMITS = Limits(("efficientnet",), latency_budget_ms=50.0, referable_sensitivity_floor=0.8)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.factories import REPOSITORY
 
 PLAIN = {
     "network": {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"},

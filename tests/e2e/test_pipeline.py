@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dr_pipeline.evaluation.sources import read_sources
+from dr_pipeline.reporting.report_inputs import read_sources
 from dr_pipeline.schema import PREDICTIONS_COLUMNS
 from tests.e2e.conftest import Workspace, ran
 
@@ -107,7 +107,7 @@ def test_a_second_run_does_nothing_but_look_at_the_machine(workspace: Workspace)
 
 def test_a_changed_module_concerns_exactly_the_stages_that_import_it(workspace: Workspace) -> None:
     stages = yaml.safe_load((workspace.root / "dvc.yaml").read_text())["stages"]
-    for name in ("dr_pipeline/metrics/kappa.py", "dr_pipeline/fundus/disc.py", "dr_pipeline/audit/findings.py"):
+    for name in ("dr_pipeline/metrics/kappa.py", "dr_pipeline/fundus/field.py", "dr_pipeline/audit/findings.py"):
         module = workspace.root / name
         before = module.read_bytes()
         module.write_bytes(before + b"# changed\n")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.experiments.made import REPOSITORY, write_photographs
+from tests.factories.experiments import REPOSITORY, write_photographs
 
 
 @pytest.fixture(scope="module")

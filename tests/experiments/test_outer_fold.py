@@ -8,7 +8,7 @@ import torch
 
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.experiments import outer_fold
-from tests.experiments.made import made_experiment, settings_of
+from tests.factories.experiments import made_experiment, settings_of
 
 
 @pytest.fixture

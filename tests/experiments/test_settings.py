@@ -7,9 +7,9 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.definition import dotted_values, only, parse_experiment, read_experiment
 from dr_pipeline.experiments.names import NAMES
 from dr_pipeline.experiments.settings import resolve
-from dr_pipeline.fundus.arms import ARMS
+from dr_pipeline.fundus.enhancement import ARMS
 from dr_pipeline.params.load import read_document
-from tests.experiments.made import REPOSITORY, made_experiment, settings_of
+from tests.factories.experiments import REPOSITORY, made_experiment, settings_of
 
 PRETRAINED = {"candidate.weights": "file:weights.safetensors"}
 

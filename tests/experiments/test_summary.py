@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.evaluation.drawing import png
-from dr_pipeline.experiments.division import nested_folds
-from dr_pipeline.experiments.identity import result_key
-from dr_pipeline.experiments.picture import draw
-from dr_pipeline.experiments.pooled import pool
+from dr_pipeline.experiments.cache_key import result_key
+from dr_pipeline.experiments.mlflow_view import arm_facts
+from dr_pipeline.experiments.nested_folds import nested_folds
+from dr_pipeline.experiments.out_of_fold import pool
+from dr_pipeline.experiments.plot import draw
 from dr_pipeline.experiments.results import read_result, write_result
 from dr_pipeline.experiments.summary import ArmResult, summarise
 from dr_pipeline.experiments.tables import OUT_OF_FOLD_COLUMNS, TABLE_COLUMNS, table_rows, write_out_of_fold
-from dr_pipeline.experiments.tracked import arm_facts
 from dr_pipeline.files import canonical_json, read_csv, write_csv
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
+from dr_pipeline.reporting.plot_style import png
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.training import provenance
-from tests.experiments.made import (
+from dr_pipeline.training import run_identity as provenance
+from tests.factories.experiments import (
     EVALUATION,
     MACHINE,
     WANTED,

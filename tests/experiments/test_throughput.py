@@ -10,7 +10,7 @@ from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.experiments import throughput
 from dr_pipeline.experiments.definition import read_experiment
 from dr_pipeline.experiments.settings import Settings
-from tests.experiments.made import made_experiment, settings_of
+from tests.factories.experiments import made_experiment, settings_of
 
 SMALL = {"candidate.model": "mobilenetv3_small_050", "candidate.input_px": 32, "candidate.batch_photographs": 12}
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from dr_pipeline.fundus import canvas
 from dr_pipeline.fundus.canvas import canvas_to_original, disc_mask, disc_radius_px, model_input, to_canvas
-from dr_pipeline.fundus.cv import cv2
-from dr_pipeline.fundus.disc import CIRCLE, Disc, find_disc
-from tests.fundus.fundus_drawings import draw_fundus
+from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
+from dr_pipeline.fundus.opencv import cv2
+from tests.factories.drawings import draw_fundus
 
 
 def canvas_of(picture: np.ndarray, canvas_px: int = 256) -> np.ndarray:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.cv import cv2
 from dr_pipeline.fundus.decode import MIN_OVERSAMPLING, decode, decode_png, jpeg_scale, read_header
-from dr_pipeline.fundus.header import Header
-from tests.fundus.fundus_drawings import (
+from dr_pipeline.fundus.formats.header import Header
+from dr_pipeline.fundus.opencv import cv2
+from tests.factories.drawings import (
     draw_fundus,
     encode,
     exif_block,

@@ -5,8 +5,8 @@ import pytest
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.canvas import to_canvas
-from dr_pipeline.fundus.cv import cv2
-from dr_pipeline.fundus.disc import CIRCLE, Disc
+from dr_pipeline.fundus.field import CIRCLE, Disc
+from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import (
     HASH_BITS,
     NUM_TURNS,
@@ -16,7 +16,7 @@ from dr_pipeline.fundus.perceptual_hash import (
     turn_square,
     turned,
 )
-from tests.fundus.fundus_drawings import Pixels, draw_fundus, unturned
+from tests.factories.drawings import Pixels, draw_fundus, unturned
 
 DISC = Disc(500, 400, 450, CIRCLE)  # cut off by the frame above and below
 FUNDUS = draw_fundus(1000, 800, 500, 400, 450)

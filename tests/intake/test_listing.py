@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.listing import list_photographs
-from tests.intake.layouts import photograph, photographs
+from tests.factories.layouts import photograph, photographs
 
 SUFFIXES = st.sampled_from([b".jpg", b".PNG", b".dcm", b".txt", b"", b".1.2", b".jpg "])
 # Bytes as a file system takes them: any but the slash and zero; many are not UTF-8.

@@ -20,9 +20,9 @@ from dr_pipeline.intake.manifest import intake_report, manifest_rows
 from dr_pipeline.intake.records import Intake, Record
 from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, RESEARCH_USE, Eye
 from dr_pipeline.stages import intake
-from tests.conftest import REPOSITORY
-from tests.dicom_factory import PATIENT, SECRETS, dicom
-from tests.intake.layouts import aptos, photograph
+from tests.factories import REPOSITORY
+from tests.factories.dicom import PATIENT, SECRETS, dicom
+from tests.factories.layouts import aptos, photograph
 
 
 def run(root: Path, out: Path, adapter: str = "aptos2019") -> tuple[list[dict[str, str]], dict]:

@@ -9,7 +9,7 @@ from dr_pipeline.intake.adapters import ADAPTERS
 from dr_pipeline.intake.name_pattern import compile_pattern
 from dr_pipeline.intake.records import Intake
 from dr_pipeline.schema import Eye
-from tests.intake.layouts import dataset, photographs, table
+from tests.factories.layouts import dataset, photographs, table
 
 PATTERN = r"(?P<site>[^/]+)/(?P<patient>p\d+)_(?P<visit>\d{4})_(?P<eye>[A-Za-z]+)(?:_(?P<field>\d))?\."
 

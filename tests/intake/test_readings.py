@@ -15,8 +15,8 @@ from dr_pipeline.intake.catalogue import help_text
 from dr_pipeline.intake.readings import median_grade
 from dr_pipeline.intake.records import Intake
 from dr_pipeline.schema import READINGS_COLUMNS, READINGS_VERSION
-from tests.conftest import REPOSITORY
-from tests.intake.layouts import dataset, photographs, table
+from tests.factories import REPOSITORY
+from tests.factories.layouts import dataset, photographs, table
 
 
 def read(root: Path, rows: list[str], *, grader: str = "who") -> Intake:

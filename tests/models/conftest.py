@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models.networks import lively, photographs
+from tests.factories.networks import lively, photographs
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.models.channels import RGB, Planes, adapted_convolution, first_convolutions
-from dr_pipeline.models.factory import Grader, create_grader, grader_of, normalisation
-from dr_pipeline.models.weight_fit import fit
+from dr_pipeline.models.grader import Grader, create_grader, grader_of, normalisation
+from dr_pipeline.models.weights.match import fit
 from dr_pipeline.params.candidate import Channel, Network
 
 PLANES: tuple[Channel, ...] = ("red", "green", "blue", "local_contrast")

@@ -8,9 +8,9 @@ from torch import nn
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.classifier import classifier_names
-from dr_pipeline.models.factory import create_grader
+from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.norms import Kind, swap_norms
-from dr_pipeline.models.weight_fit import fit
+from dr_pipeline.models.weights.match import fit
 from dr_pipeline.params.candidate import Network
 
 OLD_AND_NEW = [

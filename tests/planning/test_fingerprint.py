@@ -13,7 +13,7 @@ from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.planning.colours import colours, sample
 from dr_pipeline.planning.fingerprint import Fingerprint, read_fingerprint
 from dr_pipeline.planning.machine import _memory_bytes, this_machine
-from tests.planning.study import COLOUR, write_study
+from tests.factories.planning_study import COLOUR, write_study
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import EnvironmentProblem
-from dr_pipeline.models.factory import family
+from dr_pipeline.models.grader import family
 from dr_pipeline.planning import rules
-from dr_pipeline.planning.asked import Asked, MeasuredLatency
+from dr_pipeline.planning.inputs import Asked, MeasuredLatency
 from dr_pipeline.planning.machine import Machine
 from dr_pipeline.planning.memory import fit_memory
 from dr_pipeline.planning.networks import NETWORKS
@@ -19,7 +19,7 @@ from dr_pipeline.planning.params_text import edited
 from dr_pipeline.planning.proposal import propose
 from dr_pipeline.recipes.catalogue import recipe_text
 from dr_pipeline.recipes.check import check_document
-from tests.planning.examples import CPU, GPU, asked, cost, fingerprint, questions, write
+from tests.factories.planning_inputs import CPU, GPU, asked, cost, fingerprint, questions, write
 
 RARE = (25_000, 2_400, 5_200, 800, 700)
 tiny_machine = Machine(cores=1, memory_gib=0.05, gpu="", gpu_memory_gib=0.0, compiler=False)

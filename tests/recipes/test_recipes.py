@@ -16,7 +16,7 @@ from dr_pipeline.params.dataset import Dataset
 from dr_pipeline.recipes import catalogue
 from dr_pipeline.recipes.check import check_document
 from dr_pipeline.stages.outcome import Outcome
-from tests.conftest import REPOSITORY
+from tests.factories import REPOSITORY
 
 REAL = [name for name in catalogue.NAMES if name != "synthetic"]
 # Data sets whose authors divided them, and whose division published figures rest on.

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dr_pipeline.canvases.build import write_store
+from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.files import sha256_file
-from dr_pipeline.fundus.canvases import CanvasStore
 from dr_pipeline.fundus.pixel_path import model_input
-from dr_pipeline.fundus.preprocessing import write_store
 from dr_pipeline.scoring.scorer import Scorer
-from tests.bundle_factory import make_bundle, photograph
+from tests.factories.bundles import make_bundle, photograph
 
 
 def require_identical(photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

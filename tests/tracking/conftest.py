@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.repository import Repository
+from tests.factories.repository import Repository
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import yaml
 
 from dr_pipeline.commands import track
 from dr_pipeline.tracking.layout import CANDIDATE_STAGES, PIPELINE_STAGES, Item, Layout
-from tests.tracking.repository import Repository
+from tests.factories import REPOSITORY
+from tests.factories.repository import Repository
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 ITEM = Item("${item.candidate}", 0)
 
 

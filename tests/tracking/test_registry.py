@@ -13,15 +13,15 @@ from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.files import read_json, sha256_bytes
-from dr_pipeline.fundus.gradability import Gradability
 from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import PHOTOGRAPH_COLUMNS
 from dr_pipeline.tracking.layout import Layout
 from dr_pipeline.tracking.registry import MODEL_NAME, register
 from dr_pipeline.tracking.run import tracked
 from dr_pipeline.tracking.store import Store
-from tests.bundle_factory import ENSEMBLE
-from tests.tracking.repository import Repository, figure
+from tests.factories.bundles import ENSEMBLE
+from tests.factories.repository import Repository, figure
 
 INPUT_PX = 32
 

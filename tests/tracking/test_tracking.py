@@ -15,7 +15,7 @@ from dr_pipeline.tracking.layout import Item, Layout
 from dr_pipeline.tracking.rebuild import rebuild
 from dr_pipeline.tracking.run import tracked
 from dr_pipeline.tracking.store import Store, files_root, store_root, tracking_uri
-from tests.tracking.repository import Repository, history
+from tests.factories.repository import Repository, history
 
 
 def runs(root: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +12,13 @@ from torch.optim.swa_utils import AveragedModel
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.params.load import load_section
 from dr_pipeline.params.training import Training
-from dr_pipeline.training.augment import augmenter
-from dr_pipeline.training.dataset import Batches, GradedCanvases
-from dr_pipeline.training.order import Draw, EpochBatches
+from dr_pipeline.training.data.augmentation import augmenter
+from dr_pipeline.training.data.dataset import Batches, GradedCanvases
+from dr_pipeline.training.data.sampler import Draw, EpochBatches
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
 from dr_pipeline.training.seeds import derived_seed
+from tests.factories import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 AUGMENTATION = load_section(REPOSITORY / "params.yaml", "training", Training).augmentation
 
 
@@ -108,7 +107,7 @@ class Broken(Store):
 
 
 def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> GradedCanvases:
-    monkeypatch.setattr("dr_pipeline.training.dataset.MEMORY_BYTES", 0)  # each is read when it is drawn
+    monkeypatch.setattr("dr_pipeline.training.data.dataset.MEMORY_BYTES", 0)  # each is read when it is drawn
     ids = [str(number) for number in range(6)]
     store = Broken(fault)
     return GradedCanvases(store, ids, [0] * 6, input_px=32, augment=None, seed=5)

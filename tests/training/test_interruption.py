@@ -15,17 +15,16 @@ from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.training import loop
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.loop import Trained
-from dr_pipeline.training.member import Member, train_member
-from tests.training.learners import CANDIDATE, PARAMS, Small, Store, ignore, rows, same, train
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from dr_pipeline.training.trainer import Member, train_member
+from tests.factories import REPOSITORY
+from tests.factories.training import CANDIDATE, PARAMS, Small, Store, ignore, rows, same, train
 
 # Training that kills itself in the third step of its third epoch: 41 photographs make 6 batches, with 1 joined 5.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from dr_pipeline.training import loop
-from tests.training.learners import train
+from tests.factories.training import train
 
 steps = iter(range(1000))
 finite = loop.require_finite
@@ -84,7 +83,7 @@ def interrupt_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dr_pipeline.training.member.create_grader", lambda *_args, **_named: Small())
+    monkeypatch.setattr("dr_pipeline.training.trainer.create_grader", lambda *_args, **_named: Small())
 
 
 @pytest.mark.usefixtures("small")

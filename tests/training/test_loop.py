@@ -11,9 +11,9 @@ from lightning_fabric.plugins import MixedPrecision
 from dr_pipeline.errors import DataError, EnvironmentProblem, GateError, ParamsError
 from dr_pipeline.training import loop
 from dr_pipeline.training.checkpoint import Checkpoint
+from dr_pipeline.training.data.batch import Part
 from dr_pipeline.training.loop import Epoch, Trained
-from dr_pipeline.training.material import Part
-from tests.training.learners import CANDIDATE, PARAMS, grader_for, photographs, same, section, train
+from tests.factories.training import CANDIDATE, PARAMS, grader_for, photographs, same, section, train
 
 
 def test_the_loop_is_one_readable_file() -> None:

@@ -17,12 +17,10 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.stages import train as stage
-from dr_pipeline.training.launch import make_fabric, prepared
+from dr_pipeline.training.fabric import make_fabric, prepared
 from dr_pipeline.training.processes import command_line, is_first_process, run_in_processes
-from tests.training import two_processes
-from tests.training.learners import CANDIDATE, grader_for, same, section
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.factories import REPOSITORY, two_processes
+from tests.factories.training import CANDIDATE, grader_for, same, section
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("together")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     ended = subprocess.run(
-        [*torchrun, "-m", "tests.training.two_processes", str(out)],
+        [*torchrun, "-m", "tests.factories.two_processes", str(out)],
         cwd=REPOSITORY, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -40,7 +38,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_fabric_run_is_as_torchrun(together: Path, tmp_path: Path) -> None:
     fabric = [str(Path(sys.executable).with_name("fabric")), "run", "--devices", "2"]
     ended = subprocess.run(
-        [*fabric, "tests/training/two_processes.py", str(tmp_path)], cwd=REPOSITORY,
+        [*fabric, "tests/factories/two_processes.py", str(tmp_path)], cwd=REPOSITORY,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
         timeout=300,
     )  # fmt: skip

@@ -7,8 +7,8 @@ import pytest
 
 from dr_pipeline.cli import main
 from dr_pipeline.files import read_csv
-from dr_pipeline.training import provenance
-from tests.training.test_train_stage import interrupt, words, workplace  # noqa: F401
+from dr_pipeline.training import run_identity as provenance
+from tests.stages.test_train import interrupt, words, workplace  # noqa: F401
 
 
 @pytest.fixture

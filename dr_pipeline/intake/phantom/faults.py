@@ -12,7 +12,7 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.intake.phantom.cohort import EyeCase
 from dr_pipeline.intake.phantom.copies import EXACT_WAYS, NEAR_WAYS
 from dr_pipeline.intake.phantom.jpeg import STORED
-from dr_pipeline.intake.phantom.strays import STRAY_KINDS
+from dr_pipeline.intake.phantom.non_fundus import STRAY_KINDS
 from dr_pipeline.intake.phantom.streams import Stream, generator
 from dr_pipeline.params.phantom import PlantedFaults
 from dr_pipeline.schema import GRADES

@@ -7,13 +7,13 @@ import numpy as np
 
 from dr_pipeline.intake.phantom.anatomy import Anatomy, draw_anatomy
 from dr_pipeline.intake.phantom.background import paint_background
-from dr_pipeline.intake.phantom.blood import absorb, lesion_density, vessel_density
+from dr_pipeline.intake.phantom.bright_lesions import paint_optic_disc, paint_pale_lesions
 from dr_pipeline.intake.phantom.cameras import CAMERAS, Frame, frame_eye
 from dr_pipeline.intake.phantom.capture import expose
 from dr_pipeline.intake.phantom.cohort import EYES, EyeCase
 from dr_pipeline.intake.phantom.drawing import Bytes
+from dr_pipeline.intake.phantom.hemorrhages import absorb, lesion_density, vessel_density
 from dr_pipeline.intake.phantom.lesions import draw_lesions
-from dr_pipeline.intake.phantom.pale import paint_optic_disc, paint_pale_lesions
 from dr_pipeline.intake.phantom.streams import Stream, generator
 from dr_pipeline.intake.phantom.vessels import grow_vessels
 

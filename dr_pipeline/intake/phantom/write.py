@@ -19,13 +19,13 @@ from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.cohort import EyeCase, draw_cohort
 from dr_pipeline.intake.phantom.copies import copy_file
 from dr_pipeline.intake.phantom.faults import Copy, Stray, plan_faults
+from dr_pipeline.intake.phantom.ground_truth import copy_entry, fault_lists, photograph_entry, stray_entry
 from dr_pipeline.intake.phantom.jpeg import encode, encode_turned
+from dr_pipeline.intake.phantom.non_fundus import draw_stray
 from dr_pipeline.intake.phantom.render import render
-from dr_pipeline.intake.phantom.strays import draw_stray
 from dr_pipeline.intake.phantom.streams import Stream, generator
-from dr_pipeline.intake.phantom.truth import copy_entry, fault_lists, photograph_entry, stray_entry
+from dr_pipeline.logs import progress
 from dr_pipeline.params.phantom import Phantom
-from dr_pipeline.progress import progress
 
 PHOTOGRAPHS = "photographs"
 LABELS = "labels.csv"

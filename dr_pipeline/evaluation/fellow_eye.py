@@ -1,0 +1,179 @@
+"""What the fellow eye adds: an eye's expected grade blended with that of the patient's other eye at the same visit.
+
+Retinopathy is a disease of the patient, so that one eye tells of the other; "eye blending" was a step of the sixth
+entry to the Kaggle competition of 2015. Reported apart, since the bundle grades photographs on their own. Weight and
+cut points are fitted on validation; the figure without fusion is of the same eyes, with cut points fitted on them in
+the same way, so that only the fellow eye differs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.evaluation.decision_fit import held_out_parts
+from dr_pipeline.evaluation.eye_level import speakers
+from dr_pipeline.evaluation.metrics import resampling
+from dr_pipeline.metrics.bootstrap import paired_qwk_difference, qwk_estimate
+from dr_pipeline.metrics.cut_points import steady_cut_points
+from dr_pipeline.params.evaluation import Evaluation
+from dr_pipeline.schema import Status
+from dr_pipeline.splitting.read import SplitRow
+
+_RESAMPLINGS = 200  # as those of the shipped cut points, evaluation/fitting.py
+_MAX_WEIGHT = 0.5  # the fellow eye never counts for more than the eye itself
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Eyes whose fellow was photographed at the same visit, both gradable; the first axis of every array is N.
+
+    Attributes:
+        own: Expected grade of the photograph that speaks for the eye.
+        fellow: Expected grade of the fellow eye.
+        true: The worst of the readers' grades of the eye's photographs.
+        groups: What is resampled as a whole, N names.
+    """
+
+    own: NDArray[np.float64]
+    fellow: NDArray[np.float64]
+    true: NDArray[np.int64]
+    groups: tuple[str, ...]
+
+    def taken(self, chosen: NDArray[np.int64]) -> "Pairs":
+        """Some of the eyes, by their numbers, shape (M,)."""
+        groups = tuple(self.groups[number] for number in chosen.tolist())
+        return Pairs(self.own[chosen], self.fellow[chosen], self.true[chosen], groups)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A fused expected grade is (1 - weight) · own + weight · fellow; the grade is the number of cut points below it.
+
+    Attributes:
+        weight: Of the fellow eye, 0 … 0.5.
+        cut_points: On the fused expected grade.
+        cut_points_alone: On the eye's own expected grade, for the figure without fusion.
+    """
+
+    weight: float
+    cut_points: tuple[float, ...]
+    cut_points_alone: tuple[float, ...]
+
+    def grades(self, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Grades with and without the fellow eye, each of shape (N,)."""
+        fused = _blend(pairs, self.weight)
+        return (
+            np.searchsorted(np.asarray(self.cut_points), fused, side="right").astype(np.int64),
+            np.searchsorted(np.asarray(self.cut_points_alone), pairs.own, side="right").astype(np.int64),
+        )
+
+
+def pair_eyes(
+    expected_grade: NDArray[np.float64],
+    true: NDArray[np.int64],
+    rows: Sequence[SplitRow],
+    statuses: Sequence[str],
+) -> Pairs:
+    """Finds the eyes with a fellow.
+
+    Args:
+        expected_grade: By the model, shape (N,).
+        true: Grades by the readers, shape (N,).
+        rows: The N photographs.
+        statuses: Of each.
+
+    Returns:
+        Empty where patients or eyes are unknown.
+    """
+    spoken = speakers(rows, statuses, expected_grade)
+    gradable = {eye for eye, (number, _) in spoken.items() if statuses[number] == Status.SCORED}
+    other = {"left": "right", "right": "left"}
+    eyes = sorted(eye for eye in gradable if (eye[0], other.get(eye[1], "")) in gradable)
+    own = np.array([spoken[eye][0] for eye in eyes], dtype=np.int64)
+    fellow = np.array([spoken[examination, other[eye]][0] for examination, eye in eyes], dtype=np.int64)
+    worst = np.array([true[spoken[eye][1]].max() for eye in eyes], dtype=np.int64)
+    groups = tuple(rows[number].group for number in own.tolist())
+    return Pairs(expected_grade[own], expected_grade[fellow], worst, groups)
+
+
+def fit_fusion(pairs: Pairs, *, seed: int) -> Fusion:
+    """Fits the weight, then the cut points.
+
+    The weight is that whose fused expected grade correlates best with the grade: least squares of the grade on both
+    eyes has the closed form.
+
+    Args:
+        pairs: Not empty.
+        seed: Of the resamplings that steady the cut points.
+    """
+    columns = np.stack([pairs.own, pairs.fellow, np.ones(len(pairs.own))], axis=1)
+    own, fellow, _ = np.linalg.lstsq(columns, pairs.true.astype(np.float64), rcond=None)[0]
+    share = fellow / (own + fellow) if own > 0 else _MAX_WEIGHT
+    weight = float(np.clip(share, 0.0, _MAX_WEIGHT)) if fellow > 0 else 0.0
+
+    def cuts(values: NDArray[np.float64]) -> tuple[float, ...]:
+        return steady_cut_points(values, pairs.true, pairs.groups, replicates=_RESAMPLINGS, seed=seed)
+
+    return Fusion(weight, cuts(_blend(pairs, weight)), cuts(pairs.own))
+
+
+def validation_fusion(locked: Pairs, judged: Pairs, *, params: Evaluation) -> dict[str, Any]:
+    """What fusion gives on validation: the fusion to test, and figures of eyes that it was not fitted on.
+
+    Args:
+        locked: Eyes by the decision that is shipped, on logits of no combination that was fitted on them; the fusion is
+            fitted on all of them.
+        judged: Eyes by decisions fitted on other photographs; the figures are theirs, with weight and cut points of
+            each eye from the other four fifths of the groups.
+        params: Confidence, resamplings and their seed.
+
+    Returns:
+        Those of `_report`, with `weight`, `cut_points` and `cut_points_alone`.
+    """
+    if not len(locked.own) or not len(judged.own):
+        return _nothing()
+    fitted = fit_fusion(locked, seed=params.bootstrap_seed)
+    fused, alone = np.zeros_like(judged.true), np.zeros_like(judged.true)
+    for held_out, rest in held_out_parts(judged.groups):
+        fusion = fit_fusion(judged.taken(rest), seed=params.bootstrap_seed)
+        fused[held_out], alone[held_out] = fusion.grades(judged.taken(held_out))
+    return _report(judged, fused, alone, params) | {
+        "weight": fitted.weight,
+        "cut_points": list(fitted.cut_points),
+        "cut_points_alone": list(fitted.cut_points_alone),
+    }
+
+
+def held_out_fusion(pairs: Pairs, validation: Mapping[str, Any], *, params: Evaluation) -> dict[str, Any]:
+    """What the fusion that validation_fusion fitted gives on other eyes.
+
+    Args:
+        pairs: The other eyes.
+        validation: What validation_fusion returned; without a weight, nothing was fitted.
+        params: Confidence, resamplings and their seed.
+    """
+    if not len(pairs.own) or validation.get("weight") is None:
+        return _nothing()
+    fusion = Fusion(float(validation["weight"]), tuple(validation["cut_points"]), tuple(validation["cut_points_alone"]))
+    return _report(pairs, *fusion.grades(pairs), params) | {"weight": fusion.weight}
+
+
+def _blend(pairs: Pairs, weight: float) -> NDArray[np.float64]:
+    return np.asarray((1 - weight) * pairs.own + weight * pairs.fellow)
+
+
+def _report(pairs: Pairs, fused: NDArray[np.int64], alone: NDArray[np.int64], params: Evaluation) -> dict[str, Any]:
+    drawn = resampling(params)
+    return {
+        "n": len(pairs.true),
+        "qwk": qwk_estimate(pairs.true, fused, pairs.groups, **drawn).to_dict(),
+        "qwk_without_fusion": qwk_estimate(pairs.true, alone, pairs.groups, **drawn).to_dict(),
+        "qwk_difference": paired_qwk_difference(pairs.true, fused, alone, pairs.groups, **drawn).to_dict(),
+    }
+
+
+def _nothing() -> dict[str, Any]:
+    return {"n": 0, "weight": None, "note": "undefined: no eye with a known and gradable fellow, here or in validation"}

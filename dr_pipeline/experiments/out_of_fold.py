@@ -1,0 +1,74 @@
+"""The outer folds of one arm in one table: each fold decided by what its own validation part fitted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.bundle.decision import Decided
+from dr_pipeline.evaluation.decision_fit import fit_decision
+from dr_pipeline.experiments.nested_folds import Nested
+from dr_pipeline.experiments.results import FoldResult
+from dr_pipeline.params.operating_point import OperatingPoint
+from dr_pipeline.splitting.read import SplitRow
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Every photograph once, graded by a network and a decision that have not seen it.
+
+    Attributes:
+        rows: N photographs, fold after fold.
+        folds: The outer fold of each, shape (N,).
+        logits: Shape (N, 5).
+        decided: What was decided of each.
+    """
+
+    rows: tuple[SplitRow, ...]
+    folds: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    decided: Decided
+
+    @property
+    def grades(self) -> NDArray[np.int64]:
+        """By the readers, shape (N,)."""
+        return np.array([row.grade for row in self.rows], dtype=np.int64)
+
+    @property
+    def groups(self) -> list[str]:
+        """What is resampled as a whole, N names."""
+        return [row.group for row in self.rows]
+
+
+def pool(folds: Sequence[Nested], results: Sequence[FoldResult], wanted: OperatingPoint, *, seed: int) -> Pooled:
+    """Fits each fold's decision on its validation part and applies it to its outer part.
+
+    Args:
+        folds: The division.
+        results: One per fold, in the same order.
+        wanted: Target sensitivity and share for human review.
+        seed: Of the resamplings that steady the cut points.
+    """
+    pieces: list[Decided] = []
+    for nested, result in zip(folds, results, strict=True):
+        decision = fit_decision(
+            result.validation,
+            np.array([row.grade for row in nested.validation], dtype=np.int64),
+            [row.group for row in nested.validation],
+            wanted,
+            seed=seed,
+            provenance={"split": "inner validation part", "fold": str(nested.fold)},
+        )
+        pieces.append(decision.apply(result.outer))
+    return Pooled(
+        rows=tuple(row for nested in folds for row in nested.outer),
+        folds=np.concatenate([np.full(len(nested.outer), nested.fold, dtype=np.int64) for nested in folds]),
+        logits=np.concatenate([result.outer for result in results]),
+        decided=Decided(
+            **{
+                field.name: np.concatenate([getattr(piece, field.name) for piece in pieces])
+                for field in fields(Decided)
+            }
+        ),
+    )

@@ -1,0 +1,1 @@
+"""DICOM files: recognised, checked and decoded to RGB."""

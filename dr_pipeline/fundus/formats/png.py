@@ -1,0 +1,59 @@
+"""The header of a PNG file, and whether its chunks are all there and unharmed."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_orientation
+from dr_pipeline.fundus.formats.header import Header, refuse_size, several_pictures, truncated
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Colour type → (colour channels, alpha): PNG specification (third edition), table 12. A palette holds colours.
+_COLOUR_TYPES = {0: (1, False), 2: (3, False), 3: (3, False), 4: (1, True), 6: (3, True)}
+
+
+def read_png_header(data: bytes) -> Header:
+    """Reads IHDR, then walks every chunk to IEND; the checksums cover the compressed pixels too.
+
+    Raises:
+        ImageError: The file ends early, a checksum differs, the first chunk is no IHDR, or it is animated.
+    """
+    header = _read_ihdr(data)
+    refuse_size(header)  # before any work goes into the rest
+    for kind, body in _chunks(data):
+        if kind == b"eXIf":
+            header = replace(header, orientation=exif_orientation(bytes(body)))
+        elif kind == b"tRNS":
+            header = replace(header, alpha=True)
+        elif kind == b"acTL":
+            raise several_pictures("animated PNG")
+    return header
+
+
+def _read_ihdr(data: bytes) -> Header:
+    start = len(SIGNATURE)
+    if len(data) < start + 25:
+        raise truncated("PNG")
+    length, kind, width, height, bits, colour_type = struct.unpack_from(">I4sIIBB", data, start)
+    if kind != b"IHDR" or length != 13 or colour_type not in _COLOUR_TYPES:
+        raise ImageError("corrupt PNG file: it does not begin with a valid IHDR")
+    channels, alpha = _COLOUR_TYPES[colour_type]
+    return Header("png", width, height, channels, bits, alpha=alpha, orientation=UPRIGHT)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Kind and body of each chunk up to IEND, its checksum verified."""
+    view, at, kind = memoryview(data), len(SIGNATURE), b""
+    while kind != b"IEND":
+        if len(data) < at + 12:
+            raise truncated("PNG")
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 8 + length
+        if len(data) < end + 4:
+            raise truncated("PNG")
+        if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise ImageError(f"corrupt PNG file: checksum of chunk {kind!r} differs", todo="copy the file anew")
+        yield kind, view[at + 8 : end]
+        at = end + 4

@@ -1,0 +1,1 @@
+"""Weights of other frameworks and of quantised models, converted to safetensors."""

@@ -1,0 +1,1 @@
+"""What networks are: catalogue, cost, comparison and features."""

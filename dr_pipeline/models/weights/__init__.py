@@ -1,0 +1,1 @@
+"""Initial weights: checkpoint files read without pickles, matched to a network tensor by tensor."""

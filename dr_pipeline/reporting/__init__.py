@@ -1,0 +1,1 @@
+"""HTML pages and plots for every room; no statistics."""

@@ -1,0 +1,161 @@
+"""What the audit's page shows of each kind of finding, in words and pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dr_pipeline.audit.findings import (
+    COLOURS,
+    CONTRADICTIONS,
+    CROSS_PATIENT,
+    GRADES_MISSING,
+    IDENTICAL,
+    IDENTITY,
+    KINDS,
+    NEAR_DUPLICATES,
+    NOT_FUNDUS,
+    ORPHANS,
+    SHORTCUTS,
+    UNREADABLE,
+    Finding,
+)
+from dr_pipeline.audit.inputs import Evidence
+
+MAX_FINDINGS = 60
+_MAX_TILES = 8
+
+# Heading and what the kind means, in the order of the page.
+_WORDS = {
+    IDENTICAL: ("Identical photographs", "Equal decoded pixels under several names, whatever the files' bytes."),
+    NEAR_DUPLICATES: (
+        "Near duplicates",
+        "Alike by perceptual hash, and proved on the canvases: recompressed, resized, cropped or brightened copies.",
+    ),
+    CONTRADICTIONS: ("Contradicting labels", "One picture, several labels: at most one of them is right."),
+    CROSS_PATIENT: (
+        "One picture under several patients",
+        "A photograph filed under another patient, or a copy.",
+    ),
+    ORPHANS: ("Orphans", "Rows of the label table without a photograph, and photographs without a row."),
+    UNREADABLE: ("Files that cannot be read", "No picture could be decoded from these."),
+    NOT_FUNDUS: ("Not a fundus", "Pictures of something else, or of nothing."),
+    COLOURS: ("Colour order", "Red and blue seem to be exchanged: a retina is red before green before blue."),
+    IDENTITY: (
+        "May tell who the person is",
+        "Header fields that hold an identity (their names only), or text burnt in beside the disc.",
+    ),
+    GRADES_MISSING: ("Grades with too few photographs", "What is hardly there can neither be learnt nor measured."),
+    SHORTCUTS: (
+        "Shortcuts",
+        "Site, camera or geometry alone predict referable disease; a network may learn them instead of the retina.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One photograph: its picture as JPEG (none where it gave no canvas) and what is known of it."""
+
+    image_id: str
+    path: str
+    label: str
+    patient: str
+    site: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Item:
+    """One finding: what is said of it, the photographs drawn, and how many more it has."""
+
+    text: str
+    tiles: tuple[Tile, ...]
+    more: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """One kind of finding.
+
+    Attributes:
+        kind: Its name in params.yaml.
+        title: Heading.
+        meaning: One sentence.
+        count: Number of findings.
+        items: Those drawn.
+    """
+
+    kind: str
+    title: str
+    meaning: str
+    count: int
+    items: tuple[Item, ...]
+
+
+def sections(findings: Sequence[Finding], evidence: Evidence, jpeg: Callable[[str], bytes]) -> list[Section]:
+    """Every kind, also those without a finding; at most 60 findings of each are drawn."""
+    found = []
+    for kind in KINDS:
+        of_kind = [finding for finding in findings if finding.kind == kind]
+        items = tuple(_item(finding, evidence, jpeg) for finding in of_kind[:MAX_FINDINGS])
+        found.append(Section(kind, *_WORDS[kind], len(of_kind), items))
+    return found
+
+
+def _item(finding: Finding, evidence: Evidence, jpeg: Callable[[str], bytes]) -> Item:
+    drawn = finding.image_ids[:_MAX_TILES]
+    tiles = tuple(_tile(image_id, evidence, jpeg) for image_id in drawn)
+    return Item(sentence(finding), tiles, len(finding.image_ids) - len(drawn))
+
+
+def _tile(image_id: str, evidence: Evidence, jpeg: Callable[[str], bytes]) -> Tile:
+    row = evidence.rows[image_id]
+    label = f"grade {row['grade']}" if row["grade"] else "no grade"
+    if row["referable"]:
+        label += ", referable" if row["referable"] == "1" else ", not referable"
+    return Tile(image_id, row["path"], label, row["patient_id"], row["site"], jpeg(image_id))
+
+
+def sentence(finding: Finding) -> str:
+    """What a finding says beyond its photographs."""
+    detail = finding.detail
+    match finding.kind:
+        case "identical":
+            return f"{len(finding.image_ids)} photographs with equal pixels"
+        case "near_duplicates":
+            turn = f"; turned or mirrored (turn {detail['turn']})" if detail["turn"] else ""
+            return f"{detail['distance']} of 256 bits differ, correlation {detail['correlation']:.3f}{turn}"
+        case "contradictions":
+            return _contradiction(detail)
+        case "cross_patient":
+            return f"{detail['patients']} patients"
+        case "orphans":
+            return f"row without a photograph: {detail['row']}" if "row" in detail else f"no row: {detail['file']}"
+        case "unreadable" | "not_fundus":
+            return str(detail["reason"])
+        case "identity":
+            text = ["text beside the disc"] if detail["text_beside_the_disc"] else []
+            return "; ".join([*([f"header: {', '.join(detail['fields'])}"] if detail["fields"] else []), *text])
+        case "grades":
+            used = f"{detail['used']} used of {detail['photographs']}"
+            return f"grade {detail['grade']} ({detail['name']}): {used} photographs"
+        case "shortcuts":
+            return _shortcut(detail)
+    return ""
+
+
+def _contradiction(detail: Mapping[str, Any]) -> str:
+    grades = sorted(set(detail["grades"].values()))
+    parts = [f"grade {' and '.join(map(str, grades))}"] if grades else []
+    verdicts = sorted(set(detail.get("referable", {}).values()))
+    return "; ".join([*parts, *("referable" if verdict else "not referable" for verdict in verdicts)])
+
+
+def _shortcut(detail: Mapping[str, Any]) -> str:
+    if "value" in detail:
+        return f"{detail['predictor']} {detail['value']!r} has grade {detail['grade']} only, {detail['n']} photographs"
+    auc = detail["auc"]
+    return (
+        f"{detail['predictor'].replace('_', ' ')} ({detail['values']} values): area under the ROC curve "
+        f"{auc['value']:.3f} out of fold, by chance at most {detail['null_99th']:.3f} in 99 of 100"
+    )

@@ -1,0 +1,123 @@
+"""Everything the report shows, read once from the pipeline's files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.evaluation.graded_images import Graded, read_graded
+from dr_pipeline.files import read_csv, read_json
+from dr_pipeline.reporting.layer_tables import Layers, layers_path, read_layers
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The documents as their stages wrote them.
+
+    Attributes:
+        intake: reports/intake.json.
+        audit: reports/audit.json.
+        split: reports/split.json.
+        gradability: The figures of reports/gradability.json.
+        training: The figures of each training by its name, such as `lite0-0`.
+        histories: Its epochs.
+        layers: Its layers before and after; of several members, the first one's.
+        validation: The validation figures of each candidate.
+        latency: The latency of each candidate.
+        selection: reports/selection.json.
+        test: The figures of reports/test.json.
+        graded: The test photographs with the readers' and the bundle's grades.
+        bundle: metadata.json of the bundle.
+        machine: reports/machine.json.
+    """
+
+    intake: Mapping[str, Any]
+    audit: Mapping[str, Any]
+    split: Mapping[str, Any]
+    gradability: Mapping[str, Any]
+    training: dict[str, Mapping[str, Any]]
+    histories: dict[str, list[dict[str, float]]]
+    layers: dict[str, Layers]
+    validation: dict[str, Mapping[str, Any]]
+    latency: dict[str, Mapping[str, Any]]
+    selection: Mapping[str, Any]
+    test: Mapping[str, Any]
+    graded: Graded
+    bundle: Mapping[str, Any]
+    machine: Mapping[str, Any]
+
+    @property
+    def chosen(self) -> str:
+        """The deployed candidate."""
+        return str(self.selection["chosen"])
+
+    @property
+    def referable_threshold(self) -> float:
+        """The operating point that the bundle ships, fitted on validation."""
+        return float(self.bundle["decision"]["referable_threshold"])
+
+
+def read_sources(
+    *,
+    intake: Path,
+    audit: Path,
+    split: Path,
+    gradability: Path,
+    training: Path,
+    validation: Path,
+    latency: Path,
+    selection: Path,
+    test: Path,
+    test_predictions: Path,
+    bundle: Path,
+    machine: Path,
+) -> Sources:
+    """Reads the files; `training`, `validation` and `latency` are folders with one file per item.
+
+    Files of candidates that the selection does not know are of a former params.yaml, and are left out.
+
+    Raises:
+        DataError: A file is missing, or its entries are not as its stage writes them.
+    """
+    selected = read_json(selection)
+    candidates = {line["candidate"] for line in selected["candidates"]}
+    trained = [path for path in sorted(training.glob("*.csv")) if path.stem.rpartition("-")[0] in candidates]
+    return Sources(
+        intake=read_json(intake),
+        audit=read_json(audit),
+        split=read_json(split),
+        gradability=_entry(gradability, "gradability"),
+        training=_merged([path.with_suffix(".json") for path in trained], "training", training),
+        histories={path.stem: read_history(path) for path in trained},
+        layers={path.stem: read_layers(layers_path(training, path.stem)) for path in trained},
+        validation=_merged([validation / f"{name}.json" for name in sorted(candidates)], "validation", validation),
+        latency=_merged([latency / f"{name}.json" for name in sorted(candidates)], "latency", latency),
+        selection=selected,
+        test=_entry(test, "test"),
+        graded=read_graded(test_predictions),
+        bundle=read_json(bundle / "metadata.json"),
+        machine=read_json(machine),
+    )
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The epochs of one training, as numbers."""
+    columns = ("epoch", "train_loss", "validation_loss", "validation_qwk", "learning_rate")
+    return [{name: float(row[name]) for name in columns} for row in read_csv(path, columns)]
+
+
+def _merged(paths: Sequence[Path], key: str, folder: Path) -> dict[str, Mapping[str, Any]]:
+    merged: dict[str, Mapping[str, Any]] = {}
+    for path in paths:
+        merged |= _entry(path, key)
+    if not merged:
+        raise DataError("holds no figures", where=str(folder), todo="run `dvc repro`, which makes them")
+    return merged
+
+
+def _entry(path: Path, key: str) -> dict[str, Any]:
+    document = read_json(path)
+    if key not in document:
+        raise DataError(f"has no entry {key!r}", where=str(path), todo="remove it and run `dvc repro`")
+    return dict(document[key])

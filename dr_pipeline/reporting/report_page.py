@@ -1,0 +1,73 @@
+"""reports/index.html: one file that needs nothing else, from the pipeline's documents and pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dr_pipeline.reporting.format_estimate import LABELS, is_figure, quoted
+from dr_pipeline.reporting.layer_tables import summaries
+from dr_pipeline.reporting.pages import environment
+from dr_pipeline.reporting.report_inputs import Sources
+from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
+
+_FEW = 10  # photographs of a grade, below which its figures say little
+
+
+def render(sources: Sources, images: Mapping[str, bytes]) -> str:
+    """The page as HTML.
+
+    Args:
+        sources: What it shows.
+        images: Pictures by name: `histogram`, `rejection`, `pareto`, `training`, `layers`, `confusion`,
+            `reliability`, `roc` (left out where the test split has one kind of eye only) as SVG, `misses` as JPEG
+            (left out for photographs of people).
+    """
+    pages = environment("dr_pipeline.reporting")
+    pages.filters |= {"quoted": quoted, "short": lambda text: str(text)[:12]}
+    page = pages.get_template("index.html.j2")
+    return page.render(
+        s=sources,
+        images=images,
+        research_use=RESEARCH_USE,
+        grades=[(grade, GRADE_NAMES[grade]) for grade in GRADES],
+        comparison=comparison(sources),
+        dangerous=dangerous(sources),
+        warnings=warnings(sources),
+        layers={name: summaries(layers) for name, layers in sources.layers.items()},
+    )
+
+
+def comparison(sources: Sources) -> list[tuple[str, str, str, str]]:
+    """Rows of the table of figures: what, on validation, on test, on the gradable ones of test."""
+    validation, test = sources.validation[sources.chosen], sources.test
+    return [
+        (label, quoted(validation[name]), quoted(test[name]), quoted(test["gradable"][name]))
+        for name, label in LABELS.items()
+        if is_figure(test.get(name))
+    ]
+
+
+def dangerous(sources: Sources) -> list[dict[str, Any]]:
+    """The test photographs with severe or proliferative disease that were called none or mild."""
+    graded = sources.graded
+    return [
+        {
+            "image_id": graded.image_ids[row],
+            "true": int(graded.true[row]),
+            "predicted": int(graded.predicted[row]),
+            "referable_probability": float(graded.referable_probability[row]),
+        }
+        for row in graded.dangerous()
+    ]
+
+
+def warnings(sources: Sources) -> list[str]:
+    """What a reader must know before the figures, each once."""
+    found = list(sources.audit["warnings"])
+    if sources.split["photographs_of_unknown_patients"]:
+        found.append(sources.split["patients_said"])
+    found += [
+        f"grade {grade} ({GRADE_NAMES[grade]}): only {sum(row)} photographs in the test split"
+        for grade, row in enumerate(sources.test["confusion"])
+        if sum(row) < _FEW
+    ]
+    return list(dict.fromkeys(found))

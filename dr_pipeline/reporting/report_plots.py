@@ -1,0 +1,61 @@
+"""Which pictures the report has, from its sources."""
+
+from matplotlib.figure import Figure
+
+from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
+from dr_pipeline.reporting import plots as pictures
+from dr_pipeline.reporting.contact_sheet import contact_sheet
+from dr_pipeline.reporting.format_estimate import quoted
+from dr_pipeline.reporting.layer_plots import layer_strips
+from dr_pipeline.reporting.report_inputs import Sources
+
+_NUM_MISSES = 12
+_MISSES_PER_ROW = 6
+_MISS_PX = 160
+
+
+def report_figures(sources: Sources) -> dict[str, Figure]:
+    """The drawn pictures by name; `roc` is left out where the test split has one kind of eye only."""
+    graded, test = sources.graded, sources.test
+    bins = reliability_bins(graded.referable, graded.referable_probability, NUM_BINS)
+    figures = {
+        "histogram": pictures.grade_histogram(_parts(sources)),
+        "rejection": pictures.rejection(sources.gradability),
+        "confusion": pictures.confusion_matrix(test["confusion"], f"Test QWK {quoted(test['qwk'], 2)}"),
+        "reliability": pictures.reliability(bins, f"Calibration, test, n = {len(graded.true)}"),
+        "pareto": pictures.pareto(
+            sources.selection["candidates"],
+            budget_ms=sources.selection["limits"]["latency_budget_ms"],
+            chosen=sources.chosen,
+        ),
+        "training": pictures.training_curves(sources.histories),
+        "layers": layer_strips(sources.layers),
+    }
+    if graded.referable.any() and not graded.referable.all():
+        title = f"Test ROC area {quoted(test['referable_auc'], 2)}"
+        figures["roc"] = pictures.roc(
+            graded.referable, graded.referable_probability, sources.referable_threshold, title
+        )
+    return figures
+
+
+def _parts(sources: Sources) -> dict[str, dict[str, int]]:
+    """Photographs by grade that trained the deployed network, chose it, and tested it."""
+    validation = f"fold {sources.bundle['model']['fold']}"
+    parts: dict[str, dict[str, int]] = {}
+    for name, part in sources.split["parts"].items():
+        role = "test" if name == "test" else "validation" if name == validation else "training"
+        sums = parts.setdefault(role, dict.fromkeys(part["by_grade"], 0))
+        for grade, count in part["by_grade"].items():
+            sums[grade] += count
+    return {role: parts[role] for role in ("training", "validation", "test")}
+
+
+def largest_misses(sources: Sources, store: CanvasStore) -> bytes:
+    """The test photographs whose expected grade is farthest from the readers', as one JPEG."""
+    graded = sources.graded
+    rows = graded.largest_misses(_NUM_MISSES)
+    captions = [f"readers {graded.true[row]}, bundle {graded.expected[row]:.1f}" for row in rows]
+    canvases = [store.read(graded.image_ids[row]) for row in rows]
+    return contact_sheet(canvases, captions, columns=_MISSES_PER_ROW, side_px=_MISS_PX)

@@ -1,0 +1,52 @@
+"""The pictures of one training's MLflow run: its curves, its layers, and what its network does on validation."""
+
+from pathlib import Path
+
+from dr_pipeline.evaluation.graded_images import read_graded
+from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
+from dr_pipeline.files import read_json
+from dr_pipeline.reporting import plots as pictures
+from dr_pipeline.reporting.format_estimate import quoted
+from dr_pipeline.reporting.layer_plots import layer_strips
+from dr_pipeline.reporting.layer_tables import layers_path, read_layers
+from dr_pipeline.reporting.plot_style import png
+from dr_pipeline.reporting.report_inputs import read_history
+
+
+def item_pictures(name: str, *, training: Path, validation: Path, predictions: Path) -> dict[str, bytes]:
+    """Pictures by file name, as PNG.
+
+    Args:
+        name: Candidate and fold, such as `lite0-0`.
+        training: Folder of the histories and of the layers' figures.
+        validation: Folder of the validation figures.
+        predictions: Parent of the folders that `validate` wrote; only the deployed fold has been validated.
+    """
+    candidate, fold = split_name(name)
+    drawn = {
+        "training.png": png(pictures.training_curves({name: read_history(training / f"{name}.csv")})),
+        "layers.png": png(layer_strips({name: read_layers(layers_path(training, name))})),
+    }
+    decision = predictions / candidate / "decision.json"
+    if decision.is_file() and read_json(decision)["fitted_on"]["fold"] == str(fold):
+        drawn |= _validation_pictures(
+            candidate, validation / f"{candidate}.json", decision.with_name("predictions.csv")
+        )
+    return drawn
+
+
+def split_name(name: str) -> tuple[str, int]:
+    """Candidate and fold of a name such as `lite0-0`."""
+    candidate, _, fold = name.rpartition("-")
+    return candidate, int(fold)
+
+
+def _validation_pictures(candidate: str, report: Path, table: Path) -> dict[str, bytes]:
+    found = read_json(report)["validation"][candidate]
+    graded = read_graded(table)
+    bins = reliability_bins(graded.referable, graded.referable_probability, NUM_BINS)
+    qwk = f"{candidate}, validation: QWK {quoted(found['qwk'], 2)}"
+    return {
+        "confusion.png": png(pictures.confusion_matrix(found["confusion"], qwk)),
+        "reliability.png": png(pictures.reliability(bins, f"{candidate}, validation, n = {len(graded.true)}")),
+    }

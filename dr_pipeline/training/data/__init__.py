@@ -1,0 +1,1 @@
+"""What a training step sees: data set, sampler, augmentation, mixing, targets, class weights."""

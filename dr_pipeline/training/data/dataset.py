@@ -1,0 +1,170 @@
+"""Canvases with grades as a torch data set, and the batches in which a loop gets them."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+
+from dr_pipeline.errors import DataError, EnvironmentProblem
+from dr_pipeline.fundus.pixel_path import model_input
+from dr_pipeline.training.data.sampler import Draw, EpochBatches
+from dr_pipeline.training.seeds import derived_seed
+
+Pixels = NDArray[np.uint8]
+
+# Model inputs are kept in memory up to this many bytes; beyond, each is decoded when it is drawn.
+MEMORY_BYTES = 4 << 30
+MAX_WORKERS = 256
+
+
+class Canvases(Protocol):
+    """Where canvases are read, such as a CanvasStore."""
+
+    def read(self, image_id: str) -> Pixels:
+        """One canvas: (canvas_px, canvas_px, 3) RGB."""
+        ...
+
+
+class GradedCanvases(Dataset[tuple[Tensor, int]]):
+    """Model inputs (H, W, 3) uint8 and their positions, indexed by draws.
+
+    The epoch is part of a draw so that augmentation depends on the seed and the draw alone: not on the worker, and
+    not on what was drawn before. A run that resumes sees the same pictures as one that did not stop.
+
+    Args:
+        store: The canvases.
+        image_ids: Which photographs, in order.
+        grades: One per photograph.
+        input_px: Side of the model's input.
+        augment: From (canvas, seed) to a changed canvas; None leaves it as scoring will see it.
+        seed: Of the augmentation.
+        targets: What is learnt: long (N,) grades or float (N, 5) distributions; None takes the grades.
+        teacher: Logits (N, 5) of the network to learn from; None for no teacher.
+
+    Attributes:
+        grades: long (N,).
+        targets: As given, or the grades.
+        teacher: As given.
+        in_memory: Whether all model inputs are kept in memory; else each is decoded when it is drawn.
+
+    Raises:
+        DataError: A canvas cannot be read; also when it is drawn. It names the photograph.
+    """
+
+    def __init__(
+        self,
+        store: Canvases,
+        image_ids: Sequence[str],
+        grades: Sequence[int],
+        *,
+        input_px: int,
+        augment: Callable[[Pixels, int], Pixels] | None,
+        seed: int,
+        targets: Tensor | None = None,
+        teacher: Tensor | None = None,
+    ) -> None:
+        self._store, self._ids, self._input_px = store, list(image_ids), input_px
+        self.grades = torch.tensor(list(grades), dtype=torch.long)
+        self.targets = self.grades if targets is None else targets
+        self.teacher = teacher
+        self._augment, self._seed = augment, seed
+        # [worker] = (process id, position begun last): shared, so that it outlives a worker that dies
+        self._begun = torch.full((MAX_WORKERS, 2), -1, dtype=torch.long)
+        self._begun.share_memory_()  # type: ignore[no-untyped-call]
+        self.in_memory = len(self._ids) * input_px * input_px * 3 <= MEMORY_BYTES
+        self._kept = [self._read(image_id) for image_id in self._ids] if self.in_memory else None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
+        position = draw.position
+        if (worker := get_worker_info()) is not None:
+            self._begun[worker.id % MAX_WORKERS] = torch.tensor([os.getpid(), position])
+        pixels = self._kept[position] if self._kept is not None else self._read(self._ids[position])
+        if self._augment is not None:
+            pixels = self._augment(pixels, derived_seed(self._seed, *draw))
+        return torch.from_numpy(np.ascontiguousarray(pixels)), position
+
+    def __getitems__(self, draws: list[Draw]) -> list[tuple[Tensor, int]] | DataError:
+        """The photographs of one batch, or why one cannot be read.
+
+        The error is handed over as a value: raised in a loader process, torch would bury it in a traceback.
+        """
+        try:
+            return [self[draw] for draw in draws]
+        except DataError as error:
+            return error
+
+    def begun_by(self, process_ids: Sequence[int]) -> list[str]:
+        """The photographs that these loader processes began last."""
+        return [self._ids[position] for pid, position in self._begun.tolist() if pid in process_ids]
+
+    def _read(self, image_id: str) -> Pixels:
+        try:
+            return model_input(self._store.read(image_id), self._input_px)
+        except (DataError, OSError) as error:
+            what, where = (error.what, error.where) if isinstance(error, DataError) else (str(error), "")
+            raise DataError(
+                f"the canvas of {image_id!r} cannot be read: {what}",
+                where=where,
+                todo="run `dvc repro preprocess`, which makes it anew",
+            ) from error
+
+
+class Batches:
+    """Batches of photographs (N, H, W, 3) uint8 and positions (N,), from this process or from loader processes.
+
+    Args:
+        data: The photographs.
+        order: Which photographs make a batch, and when it comes.
+        num_workers: Loader processes; 0 reads in this one.
+
+    Raises:
+        DataError: While iterating: a canvas cannot be read.
+        EnvironmentProblem: While iterating: a loader process died; names the photograph it was at.
+    """
+
+    def __init__(self, data: GradedCanvases, order: EpochBatches, num_workers: int) -> None:
+        self._data = data
+        self._loader: DataLoader[Any] = DataLoader(
+            data,
+            batch_sampler=order,
+            num_workers=num_workers,
+            collate_fn=_collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=num_workers > 0,  # starting them takes longer than an epoch of a small data set
+            generator=torch.Generator(),  # else each epoch draws from the one that dropout draws from
+        )
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        try:
+            for batch in self._loader:
+                if isinstance(batch, DataError):
+                    raise batch
+                images, positions = batch
+                yield images, positions
+        except RuntimeError as error:
+            # torch: "DataLoader worker (pid 7) is killed by signal: …", "DataLoader worker (pid(s) 7, 8) exited …"
+            dead = re.match(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
+            if dead is None:
+                raise
+            images_at = ", ".join(map(repr, self._data.begun_by([int(pid) for pid in dead[1].split(",")])))
+            raise EnvironmentProblem(
+                f"a loader process died: {error}",
+                where=f"photograph {images_at}" if images_at else "before its first photograph",
+                todo="look at that photograph; a process that was killed usually means too little memory",
+            ) from error
+
+
+def _collate(items: list[tuple[Tensor, int]] | DataError) -> Any:
+    return items if isinstance(items, DataError) else default_collate(items)

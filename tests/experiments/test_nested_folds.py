@@ -1,0 +1,69 @@
+"""Nested folds: everyone is judged once, and never by what has seen a relative or a copy."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.experiments.nested_folds import division_digest, nested_folds, photographs_to_divide
+from dr_pipeline.schema import MANIFEST_COLUMNS
+from dr_pipeline.splitting.read import SplitRow
+from tests.factories.experiments import made_groups
+
+
+@settings(max_examples=15, deadline=None)
+@given(num_folds=st.integers(2, 6), salt=st.text(max_size=4), known=st.booleans())
+def test_each_photograph_is_judged_once_and_no_group_straddles(num_folds: int, salt: str, known: bool) -> None:
+    groups = made_groups(known=known)
+    folds = nested_folds(groups, num_folds, salt)
+    judged = [row.image_id for nested in folds for row in nested.outer]
+    assert sorted(judged) == sorted(one.image_id for group in groups for one in group.photographs)
+    for nested in folds:
+        parts = [{row.group for row in part} for part in (nested.training, nested.validation, nested.outer)]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == len(groups)
+        clusters = [
+            {row.duplicate_cluster for row in part} - {""}
+            for part in (nested.training, nested.validation, nested.outer)
+        ]
+        assert sum(map(len, clusters)) == len(set.union(*clusters))
+        rest = len(nested.training) + len(nested.validation)
+        assert len(nested.validation) / rest == pytest.approx(0.2, abs=0.1)
+
+
+def test_the_division_follows_the_salt_and_not_the_order() -> None:
+    groups = made_groups()
+    one, again = nested_folds(groups, 3, "a"), nested_folds(groups[::-1], 3, "a")
+    other = nested_folds(groups, 3, "b")
+    assert [nested.digest for nested in one] == [nested.digest for nested in again]
+    assert {nested.digest for nested in one}.isdisjoint(nested.digest for nested in other)
+    assert division_digest(one) == division_digest(again) != division_digest(other)
+    assert division_digest(one) != division_digest(nested_folds(groups, 4, "a"))
+
+
+def test_a_fold_that_cannot_be_learnt_for_is_refused() -> None:
+    groups = made_groups(12)
+    lonely = [group for group in groups if group.worst_grade < 4] + [g for g in groups if g.worst_grade == 4][:1]
+    with pytest.raises(DataError, match="no photograph of grade 4 to learn from"):
+        nested_folds(lonely, 2, "a")
+    with pytest.raises(DataError, match="is empty"):
+        nested_folds(groups[:2], 5, "a")
+    alike = [group for group in made_groups(60) if group.worst_grade == 4]
+    alike = [replace(group, photographs=tuple(replace(one, grade=4) for one in group.photographs)) for group in alike]
+    with pytest.raises(DataError, match="have one grade"):
+        nested_folds(alike, 2, "a")
+    with pytest.raises(ParamsError, match="--folds"):
+        nested_folds(groups, 1, "a")
+
+
+def test_the_test_part_stays_out_where_a_split_is_given() -> None:
+    audited = [
+        dict.fromkeys(MANIFEST_COLUMNS, "") | {"image_id": name, "grade": "1", "excluded": excluded}
+        for name, excluded in (("a", "0"), ("b", "0"), ("c", "1"))
+    ]
+    splits = [SplitRow("a", "", "", "a", 1, "development", 0), SplitRow("b", "", "", "b", 1, "test", None)]
+    assert [one.image_id for one in photographs_to_divide(audited, None)] == ["a", "b"]
+    assert [one.image_id for one in photographs_to_divide(audited, splits)] == ["a"]
+    with pytest.raises(DataError, match="no photograph is left"):
+        photographs_to_divide(audited, splits[1:])

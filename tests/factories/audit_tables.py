@@ -1,0 +1,99 @@
+"""Evidence made of a few lines, for the audit's tests."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dr_pipeline.audit.inputs import Evidence, gather
+from dr_pipeline.params.audit import Audit
+from dr_pipeline.params.load import validate
+from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION, MANIFEST_COLUMNS, MANIFEST_VERSION
+
+REPORT_ALL: dict[str, Any] = {
+    "identical": "report",
+    "near_duplicates": "report",
+    "contradictions": "report",
+    "cross_patient": "report",
+    "orphans": "report",
+    "unreadable": "exclude",
+    "not_fundus": "exclude",
+    "colour_order": "report",
+    "identity": "report",
+    "grades": "report",
+    "shortcuts": "report",
+    "min_grade_photographs": 1,
+    "max_shortcut_auc": 0.65,
+}
+# id, pixels, grade, patient, status
+Photograph = tuple[str, str, str, str, str]
+PLANTED: tuple[Photograph, ...] = (
+    ("a", "A", "0", "p1", "scored"),
+    ("b", "B", "1", "p1", "scored"),
+    ("b2", "B", "1", "p1", "scored"),
+    ("b3", "B", "1", "p1", "scored"),
+    ("c1", "C", "3", "p2", "scored"),
+    ("c2", "C", "4", "p2", "scored"),
+    ("d1", "D", "2", "p3", "scored"),
+    ("d2", "D", "2", "p4", "scored"),
+    ("e", "", "4", "p5", "failed"),
+    ("f", "F", "0", "p6", "not_fundus"),
+    ("f2", "F", "4", "p7", "not_fundus"),
+    ("g", "G", "4", "p8", "ungradable"),
+)
+
+
+def params(**changed: Any) -> Audit:
+    return validate({**REPORT_ALL, **changed}, Audit, where="test")
+
+
+def intake(**changed: Any) -> dict[str, Any]:
+    """reports/intake.json as far as the audit reads it."""
+    return {
+        "adapter": "folder",
+        "orphans": {"rows": [], "files": []},
+        "identity": [],
+        "unreadable": [],
+        "patient_ids": {"known": True, "photographs_without": 0},
+        "warnings": [],
+    } | changed
+
+
+def manifest_row(image_id: str, **cells: str) -> dict[str, str]:
+    given = {"schema_version": str(MANIFEST_VERSION), "image_id": image_id, "path": f"{image_id}.jpg", "excluded": "0"}
+    return dict.fromkeys(MANIFEST_COLUMNS, "") | given | cells
+
+
+def index_row(image_id: str, **cells: str) -> dict[str, str]:
+    given = {
+        "schema_version": str(CANVAS_INDEX_VERSION),
+        "image_id": image_id,
+        "status": "scored",
+        "format": "jpeg",
+        "width": "64",
+        "height": "48",
+        "disc_radius": "20.00",
+        "annotation": "0",
+    }
+    return dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | given | cells
+
+
+def tables(photographs: Sequence[Photograph]) -> tuple[list[dict[str, str]], dict[str, dict[str, str]]]:
+    """Manifest and index."""
+    manifest = [manifest_row(name, grade=grade, patient_id=patient) for name, _, grade, patient, _ in photographs]
+    index = {
+        name: index_row(name, pixel_sha256=pixels, status=status, reason="" if status == "scored" else "a reason")
+        for name, pixels, _, _, status in photographs
+    }
+    return manifest, index
+
+
+def evidence_of(
+    *photographs: Photograph,
+    report: Mapping[str, Any] | None = None,
+    more: Mapping[str, Mapping[str, str]] | None = None,
+) -> Evidence:
+    """Evidence of photographs; `more` sets further cells, of the index or else the manifest, by image id."""
+    manifest, index = tables(photographs)
+    for row in manifest:
+        for column, cell in (more or {}).get(row["image_id"], {}).items():
+            (index[row["image_id"]] if column in CANVAS_INDEX_COLUMNS else row)[column] = cell
+    return gather(manifest, index, intake() if report is None else report)

@@ -1,0 +1,187 @@
+"""A small report's sources: invented grades, figures by the pipeline's own functions."""
+
+from typing import Any
+
+import numpy as np
+
+from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.evaluation.baselines import baselines
+from dr_pipeline.evaluation.graded_images import Graded
+from dr_pipeline.evaluation.metrics import all_and_gradable
+from dr_pipeline.params.evaluation import Evaluation
+from dr_pipeline.reporting.layer_tables import Layer, Layers
+from dr_pipeline.reporting.report_inputs import Sources
+from dr_pipeline.schema import GRADES
+
+DECISION = Decision(
+    temperature=1.1,
+    cut_points=(0.5, 1.5, 2.5, 3.5),
+    referable_threshold=0.4,
+    review_margin=0.1,
+    fitted_on={"split": "validation", "splits_sha256": "a" * 64, "fold": "0"},
+)
+PARAMS = Evaluation(
+    bootstrap_replicates=100,
+    bootstrap_seed=1,
+    confidence=0.95,
+    two_eye_fusion=False,
+)
+
+
+def graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Graded]:
+    """Figures and photographs of a grader that errs with `noise`."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, 5, n)
+    centre = true + rng.normal(0, noise, n)
+    logits = -((np.arange(5) - centre[:, None]) ** 2)
+    decided = DECISION.apply(logits)
+    groups = [f"p{index // 2}" for index in range(n)]
+    statuses = ["ungradable" if index % 17 == 0 else "scored" for index in range(n)]
+    report = all_and_gradable(decided, true, groups, statuses, PARAMS)
+    report |= {
+        "baselines": baselines(true, groups, groups, 0, PARAMS),
+        "openings": 2,
+        "by_eye": {"eyes": 0},
+        "bundle_id": "b" * 16,
+    }
+    names = tuple(f"photo-{index:03d}" for index in range(n))
+    return report, Graded(names, true, decided.grade, decided.expected_grade, decided.referable_probability)
+
+
+def history(epochs: int, best: float) -> list[dict[str, float]]:
+    return [
+        {
+            "epoch": float(epoch),
+            "train_loss": 1.7 / (1 + 0.4 * epoch),
+            "validation_loss": 1.6 / (1 + 0.3 * epoch),
+            "validation_qwk": best * (1 - 0.7 ** (epoch + 1)),
+            "learning_rate": 0.002 * np.cos(epoch / epochs * 1.5),
+        }
+        for epoch in range(epochs)
+    ]
+
+
+def layers(dead: int) -> Layers:
+    """Four layers; after training the second one has `dead` dead channels."""
+
+    def four(dead: int, shift: float) -> list[Layer]:
+        return [
+            Layer("backbone.bn1", "BatchNorm2d", 16, 0, shift),
+            Layer("backbone.<act1>", "ReLU", 16, dead, None),
+            Layer("backbone.bn2", "BatchNorm2d", 32, 0, shift / 3),
+            Layer("backbone.act2", "ReLU", 32, 0, None),
+        ]
+
+    return {"before": four(0, 1.5), "after": four(dead, 0.3)}
+
+
+def latency(p50_ms: float) -> dict[str, Any]:
+    steps = {"read": 0.4, "decode": 0.3 * p50_ms, "pixel path": 0.2 * p50_ms, "network": 0.4 * p50_ms}
+    times = {"p50_ms": p50_ms, "p95_ms": 1.3 * p50_ms, "p99_ms": 1.5 * p50_ms}
+    return times | {"n": 60, "threads": 1, "batch": 1, "machine": "f" * 16, "steps_ms": steps}
+
+
+def rejected(n: int) -> dict[str, Any]:
+    shares = {
+        str(g): {"value": g / 100, "low": 0.0, "high": g / 100 + 0.05, "n": n // 5, "rejected": g * n // 500}
+        for g in GRADES
+    }
+    every = {"value": 0.02, "low": 0.01, "high": 0.04, "n": n, "rejected": n // 50}
+    return {"all": every, "by_grade": shares, "by_site": [{"site": "clinic <A>"} | every], "reasons": {"blurred": 2}}
+
+
+def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> Sources:
+    validation = {
+        name: graded_split(seed, 130, noise)[0] for seed, (name, noise) in enumerate((("lite0", 0.5), ("b0", 0.7)))
+    }
+    test, graded = graded_split(9, 124, 0.9)
+    by_grade = {str(grade): 20 + grade for grade in GRADES}
+    line = {"parameters": 3_376_133, "input_px": 224, "family": "efficientnet", "threads": 1, "qwk_behind_leader": None}
+    candidates = [
+        line
+        | {
+            "candidate": name,
+            "model": model,
+            "qwk": validation[name]["qwk"],
+            "referable_sensitivity": validation[name]["referable_sensitivity"],
+            **{key: latency(p50)[key] for key in ("p50_ms", "p95_ms", "p99_ms")},
+            "verdict": verdict,
+            "reasons": [],
+        }
+        for name, model, p50, verdict in (
+            ("lite0", "tf_efficientnet_lite0", 14.0, "chosen"),
+            ("b0", "efficientnet_b0", 21.0, "tie, not taken"),
+        )
+    ]
+    training = {"epochs": 8, "seconds": 90.0, "device": "cpu", "model": "m", "best_epoch": 7}
+    return Sources(
+        intake={"adapter": adapter, "provenance": {"name": "phantom <b>", "licence": "CC0"}},
+        audit={
+            "photographs": 660,
+            "used": 650,
+            "counts": {"identical": 5, "cross_patient": 2},
+            "actions": {"identical": "report", "cross_patient": "report"},
+            "excluded": [{"image_id": "x", "reason": "contradiction"}],
+            "warnings": list(warnings),
+        },
+        split={
+            "photographs": 640,
+            "groups": 320,
+            "photographs_of_unknown_patients": 0,
+            "patients_said": "patients known",
+            "parts": {
+                "test": {"by_grade": by_grade},
+                "fold 0": {"by_grade": by_grade},
+                "fold 1": {"by_grade": by_grade},
+            },
+        },
+        gradability={
+            "thresholds": {
+                "default": 0.02,
+                "min_score": 0.02,
+                "max_rejected_share": 0.1,
+                "sites": [{"site": "clinic <A>", "threshold": 0.01}],
+            },
+            "development": rejected(500),
+            "test": rejected(124),
+        },
+        training={"lite0-0": training, "b0-0": training},
+        layers={"lite0-0": layers(dead=3), "b0-0": layers(dead=0)},
+        histories={"lite0-0": history(8, 0.85), "b0-0": history(8, 0.8)},
+        validation=validation,
+        latency={"lite0": latency(14.0), "b0": latency(21.0)},
+        selection={
+            "chosen": "lite0",
+            "rule": "The rule in one sentence.",
+            "candidates": candidates,
+            "limits": {"families": ["efficientnet"], "latency_budget_ms": 55.0, "referable_sensitivity_floor": 0.8},
+        },
+        test=test,
+        graded=graded,
+        bundle={
+            "bundle_id": "b" * 16,
+            "version": "0.1.0",
+            "intended_use": "Research use only. Not a medical device. For tests.",
+            "model": {
+                "model": "tf_efficientnet_lite0",
+                "fold": 0,
+                "weights": "none",
+                "sha256": "c" * 64,
+                "parity": {"n": 130, "changed_grades": 0},
+            },
+            "data_hashes": {"splits_sha256": "a" * 64, "canvas_index_sha256": "d" * 64},
+            "preprocessing": {"pixel_path": {"version": 2, "canvas_px": 256, "arm": "none"}},
+            "decision": DECISION.to_dict(),
+            "required_packages_version": {"numpy": "2.3"},
+            "export_versions": {"torch": "2.15.0"},
+        },
+        machine={
+            "cpu": "Test CPU",
+            "usable_cores": 2,
+            "logical_cores": 2,
+            "memory_gib": 8,
+            "system": "Linux",
+            "architecture": "x86_64",
+            "fingerprint": "f" * 16,
+        },
+    )

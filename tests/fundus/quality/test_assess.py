@@ -1,0 +1,273 @@
+"""Quality: conservative statuses, the right reason for each defect, no dependence on the file's resolution."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.quality_defects import ARTEFACTS, DEFECTS, STRENGTHS
+from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.canvas import to_canvas
+from dr_pipeline.fundus.decode import decode
+from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
+from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.fundus.pixel_path import PixelPath, Quality
+from dr_pipeline.fundus.quality.assess import ARTEFACT, BLURRED, DARK, LIMITS, OFF_CENTRE, OVEREXPOSED, assess
+from dr_pipeline.fundus.quality.measures import cut_into_cells
+from dr_pipeline.schema import Status
+from tests.factories.drawings import draw_fundus, encode
+
+FUNDUS = draw_fundus(1000, 800, 500, 400, 380)
+PATH = PixelPath(256)
+
+
+def judge(picture: np.ndarray) -> Quality:
+    return PATH.process(encode(np.clip(picture, 0, 255).astype(np.uint8), ".png")).quality
+
+
+def blurred(sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(FUNDUS, (0, 0), sigma) if sigma else FUNDUS
+
+
+def test_a_good_fundus_is_scored():
+    quality = judge(FUNDUS)
+    assert quality.status is Status.SCORED
+    assert quality.reasons == ()
+    assert 0.3 < quality.score <= 1
+
+
+GROSS = {
+    "dark": FUNDUS * 0.08,
+    "overexposed": FUNDUS * 4.0,
+    "blurred": blurred(20),
+    "low_contrast": (FUNDUS - [150.0, 70, 30]) * 0.06 + [150, 70, 30],
+    "no_colour": np.repeat(FUNDUS[..., 1:2], 3, axis=2),
+    "colour_order": FUNDUS[..., ::-1],
+}
+
+
+@pytest.mark.parametrize("reason", GROSS)
+def test_each_defect_has_its_reason(reason):
+    picture = GROSS[reason].copy()
+    ys, xs = np.mgrid[:800, :1000]
+    picture[np.hypot(xs - 500, ys - 400) > 380] = 0
+    quality = judge(picture)
+    assert quality.status is Status.UNGRADABLE
+    assert reason in quality.reasons
+    assert quality.score == 0
+
+
+def test_too_little_of_the_disc_and_too_few_pixels():
+    strip = np.zeros_like(FUNDUS)
+    strip[330:470] = FUNDUS[330:470]
+    assert "field" in assess(draw_canvas(strip), Disc(500, 400, 380, CIRCLE)).reasons
+    assert judge(draw_fundus(100, 100, 50, 50, 45)).reasons == ("small",)
+
+
+def draw_canvas(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(picture[20:780, 120:880], (256, 256), interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize(
+    ("series", "name"),
+    [
+        ([blurred(s) for s in (2, 5, 9, 13, 20)], "blur"),
+        ([FUNDUS * g for g in (0.7, 0.5, 0.3, 0.15)], "darkness"),
+        ([FUNDUS * g for g in (1.6, 2.0, 2.5, 3.2)], "glare"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_score_falls_with_the_defects_strength(series, name):
+    scores = [judge(picture).score for picture in series]
+    assert all(a > b or a == b == 0 for a, b in pairwise(scores)), (name, scores)
+
+
+REASONS = {"blur": BLURRED, "dark": DARK, "overexposed": OVEREXPOSED, "off_centre": OFF_CENTRE}
+
+
+def canvas_of(pixels: np.ndarray) -> tuple[np.ndarray, Disc]:
+    disc = find_disc(pixels)
+    return to_canvas(pixels, disc, 256), disc
+
+
+@pytest.mark.parametrize("kind", [*DEFECTS, *ARTEFACTS])
+def test_planted_defects_lower_the_score_of_photographs_step_by_step_and_say_why(idrid_dir, kind):
+    series = []
+    for number, path in enumerate(sorted(idrid_dir.rglob("*.jpg"))[4::100]):
+        decoded = decode(path.read_bytes(), 256)
+        disc = find_disc(decoded.pixels)
+        planted = [
+            {**DEFECTS, **ARTEFACTS}[kind](decoded.pixels, disc, strength, np.random.default_rng(number))
+            for strength in STRENGTHS[1::2]
+        ]
+        series.append([assess(*canvas_of(pixels)) for pixels in (decoded.pixels, *planted)])
+    means = np.array([[quality.score for quality in row] for row in series]).mean(axis=0)
+    assert all(a > b for a, b in pairwise(means)), means
+    assert means[-1] < 0.2 * means[0]
+    # At the greatest strength nearly every photograph names the defect.
+    assert np.mean([REASONS.get(kind, ARTEFACT) in row[-1].reasons for row in series]) >= 0.8
+
+
+def test_noise_is_not_taken_for_sharpness():
+    # Noise of 3 levels on a picture out of focus, in a file of twice the canvas's side.
+    picture = draw_fundus(600, 520, 300, 260, 250, seed=3)
+    soft = cv2.GaussianBlur(picture, (0, 0), 10).astype(np.float64)
+    noise = np.random.default_rng(0).normal(0, 3, picture.shape) * (picture.max(axis=2, keepdims=True) > 12)
+    sharp, unsharp = judge(picture + noise), judge(soft + noise)
+    assert sharp.score > 0.5
+    assert unsharp.score < 0.3 * sharp.score
+
+
+def test_exudates_are_no_defect():
+    picture = FUNDUS.copy()
+    random = np.random.default_rng(5)
+    for _ in range(40):  # a tenth of the disc, in the yellow of hard exudates
+        u, v = random.normal(0, 0.3, 2)
+        cv2.circle(
+            picture, (round(500 + 300 * u), round(400 + 300 * v)), int(random.integers(6, 32)), (235, 205, 95), -1
+        )
+    plain, sick = (cut_into_cells(PATH.process(encode(p, ".png")).canvas).measures() for p in (FUNDUS, picture))
+    assert plain
+    assert sick
+    assert sick.artefact < 0.01
+    assert sick.overexposed < 0.01
+    assert LIMITS[BLURRED].factor(sick.blurred) > 0.6 * LIMITS[BLURRED].factor(plain.blurred)
+
+
+def turned_alike(canvas: np.ndarray) -> np.ndarray:
+    """A canvas whose four quarters are one quarter turned."""
+    half = canvas.shape[0] // 2
+    quarter = canvas[:half, half:]
+    right = np.vstack([quarter, np.rot90(quarter, -1)])
+    return np.ascontiguousarray(np.hstack([np.rot90(right, 2), right]))
+
+
+def test_the_spread_tells_whether_one_quarter_differs():
+    alike = turned_alike(PATH.process(encode(FUNDUS, ".png")).canvas)
+    even = assess(alike, Disc(500, 400, 380, CIRCLE))
+    assert even.score > 0.3
+    assert even.spread < 0.02
+    odd = alike.copy()
+    odd[128:, 128:] = cv2.GaussianBlur(odd, (0, 0), 6)[128:, 128:] // 4
+    uneven = assess(odd, Disc(500, 400, 380, CIRCLE))
+    assert uneven.spread > 5 * even.spread + 0.05
+    # The definition, written out.
+    cells = cut_into_cells(odd)
+    assert cells
+    left_out = [cells.measures(quadrant) for quadrant in range(4)]
+    scores = [np.prod([LIMITS[k].factor(getattr(m, k)) for k in LIMITS]) for m in left_out]
+    assert uneven.spread == pytest.approx(np.sqrt(3 / 4 * np.sum((scores - np.mean(scores)) ** 2)))
+
+
+def test_a_disc_cut_alike_above_and_below_is_centred_and_one_cut_at_the_side_is_not():
+    above_and_below, side = FUNDUS.copy(), FUNDUS.copy()
+    above_and_below[:120], above_and_below[-120:], side[:, :300] = 0, 0, 0
+    level, pulled = (
+        cut_into_cells(to_canvas(p, Disc(500, 400, 380, CIRCLE), 256)).measures() for p in (above_and_below, side)
+    )
+    assert level.off_centre < 0.02 < 0.08 < pulled.off_centre
+    assert level.field < 0.9
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from((64, 130, 256, 400)), st.floats(0, 1), st.floats(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_any_canvas_gets_an_answer(seed, side, lit, deviation):
+    random = np.random.default_rng(seed)
+    canvas = random.normal(random.uniform(0, 255, 3), deviation, (side, side, 3))
+    canvas[random.random((side, side)) > lit] = 0
+    quality = assess(np.clip(canvas, 0, 255).astype(np.uint8), Disc(100, 100, random.uniform(1, 500), CIRCLE))
+    assert 0 <= quality.score <= 1
+    assert 0 <= quality.spread <= 1
+    assert (quality.score > 0) == (quality.status is Status.SCORED)
+    assert quality.reasons or quality.score > 0.02
+
+
+def test_the_score_does_not_depend_on_resolution():
+    large = draw_fundus(2000, 1600, 1000, 800, 760)
+    half = cv2.resize(large, (1000, 800), interpolation=cv2.INTER_AREA)
+    assert judge(large).score == pytest.approx(judge(half).score, abs=0.03)
+
+
+def landscape(seed: int, *, grey: bool) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    noise = sum(
+        cv2.resize(random.standard_normal((k, k, 3)).astype(np.float32), (600, 600), interpolation=cv2.INTER_CUBIC)
+        * (64 / k) ** 0.8
+        for k in (4, 8, 16, 64, 256)
+    )
+    noise = (noise - noise.min()) / np.ptp(noise) * 255
+    return np.repeat(noise[..., :1], 3, 2) if grey else noise
+
+
+def document(paper: tuple[int, int, int]) -> np.ndarray:
+    page = np.full((900, 640, 3), paper, np.float64)
+    random = np.random.default_rng(1)
+    for line in range(60, 840, 26):
+        page[line : line + 10, 60 : 60 + int(random.integers(200, 520))] *= 0.15
+    return page
+
+
+def green_disc() -> np.ndarray:
+    return cv2.cvtColor(FUNDUS, cv2.COLOR_RGB2BGR)[..., [0, 2, 1]]
+
+
+STRANGERS = {
+    "white page": np.full((600, 600, 3), 255.0),
+    "grey page": np.full((600, 600, 3), 128.0),
+    "plain red": np.full((600, 600, 3), (180.0, 60.0, 20.0)),
+    "plain blue": np.full((600, 600, 3), (20.0, 60.0, 180.0)),
+    "document": document((250, 250, 250)),
+    "document on yellow paper": document((250, 240, 215)),
+    "document on a dark desk": np.pad(document((250, 250, 250)), ((150, 150), (400, 400), (0, 0))),
+    "grey landscape": landscape(1, grey=True),
+    "landscape": landscape(2, grey=False),
+    "noise": np.random.default_rng(0).integers(0, 256, (400, 400, 3)).astype(np.float64),
+    "green disc": green_disc().astype(np.float64),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_what_is_no_fundus_is_told_apart(name):
+    quality = judge(STRANGERS[name])
+    assert quality.status is Status.NOT_FUNDUS, quality
+    assert quality.reasons
+    assert quality.score == 0
+
+
+def test_a_black_picture_is_ungradable_not_lost():
+    assert judge(np.zeros((400, 400, 3))) == Quality(0.0, 0.0, ("dark",), Status.UNGRADABLE)
+
+
+def test_a_fundus_without_its_rim_is_still_scored_with_a_remark():
+    quality = judge(FUNDUS[200:600, 300:700])
+    assert quality.status is Status.SCORED
+    assert quality.reasons[-1] == "no_disc"
+
+
+def test_no_idrid_photograph_is_refused(idrid_dir):
+    photographs = sorted(idrid_dir.rglob("*.jpg"))[::9]
+    for path in photographs:
+        try:
+            quality = PATH.process(path.read_bytes()).quality
+        except ImageError as error:
+            pytest.fail(f"{path.name}: {error.what}")
+        assert quality.status is Status.SCORED, (path.name, quality)
+
+
+def test_every_limit_has_a_worst_and_a_good_end():
+    for limit in LIMITS.values():
+        assert limit.share(limit.worst) == 0
+        assert limit.share(limit.good) == 1
+        assert limit.share((limit.worst + limit.good) / 2) == pytest.approx(0.5)
+
+
+def test_the_score_of_a_photograph_is_that_of_its_half_size_copy(idrid_dir):
+    for path in sorted(idrid_dir.rglob("*.jpg"))[7::80]:
+        picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        copy = bytes(cv2.imencode(".jpg", half, [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
+        large, small = PATH.process(path.read_bytes()).quality, PATH.process(copy).quality
+        assert small.score == pytest.approx(large.score, abs=0.05), path.name
+        assert small.status is large.status

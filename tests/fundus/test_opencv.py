@@ -1,0 +1,60 @@
+"""Exactly one OpenCV, and a sentence that helps where it cannot be imported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.opencv import cv2, import_problem, installed_distributions
+from dr_pipeline.fundus.source import read_file
+
+
+def test_exactly_one_opencv_is_installed_and_it_runs_one_thread():
+    assert installed_distributions() == ["opencv-python-headless"]
+    assert cv2.getNumThreads() == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "installed", "expected"),
+    [
+        ("libGL.so.1: cannot open shared object file", ["opencv-python"], "libGL"),
+        ("module 'cv2' is broken", ["opencv-python", "opencv-python-headless"], "2 times"),
+        ("No module named 'cv2'", [], "cannot be imported"),
+    ],
+)
+def test_a_failed_import_says_what_to_do(message, installed, expected):
+    problem = import_problem(ImportError(message), installed)
+    assert expected in problem.what
+    assert "pip install opencv-python-headless" in problem.todo
+    assert problem.where == message
+
+
+def test_a_host_without_libgl_gets_the_sentence(tmp_path):
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    code = (
+        "from dr_pipeline.errors import EnvironmentProblem\n"
+        "try:\n    import dr_pipeline.fundus.decode\n"
+        "except EnvironmentProblem as problem:\n    print(problem)"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    result = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)  # fmt: skip # noqa: E501
+    assert "needs libGL, which this host lacks" in result.stdout, result.stderr
+
+
+def test_a_file_that_cannot_be_read_is_an_image_error(tmp_path):
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    loop = tmp_path / "loop.jpg"
+    loop.symlink_to(loop)
+    for path, reason in ((tmp_path / "none.jpg", "missing"), (tmp_path, "regular"), (pipe, "regular"), (loop, "read")):
+        with pytest.raises(ImageError, match=reason):
+            read_file(path)
+    huge = tmp_path / "huge.tif"
+    with huge.open("wb") as stream:
+        stream.truncate(5_000_000_000)  # sparse
+    with pytest.raises(ImageError, match="too large"):
+        read_file(huge)
+    assert read_file(Path(__file__)).startswith(b'"""')

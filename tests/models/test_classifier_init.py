@@ -1,0 +1,89 @@
+"""Where the classifier of an untrained grader begins."""
+
+import pytest
+import torch
+
+from dr_pipeline.models.classifier_init import start_classifier
+from dr_pipeline.models.grader import PLAIN, Grader, create_grader
+from dr_pipeline.models.heads import CoralHead
+from dr_pipeline.params.candidate import Network
+from dr_pipeline.params.training import Loss
+
+GRADES = [0] * 60 + [1] * 10 + [2] * 20 + [3] * 8 + [4] * 2
+MEAN = 0.82
+NETWORKS = [
+    ("efficientnet_lite0", PLAIN, 32),
+    ("efficientnet_lite0", PLAIN.model_copy(update={"head": "mlp"}), 32),
+    ("dla34", PLAIN, 64),  # the classifier is a convolution
+    ("crossvit_tiny_240", PLAIN, 240),  # two classifiers, averaged
+    ("convnext_atto", PLAIN, 32),  # a norm before the linear layer, both in one head
+    ("vit_tiny_patch16_224", PLAIN, 32),
+]
+
+
+def started(
+    loss: Loss, model: str = "efficientnet_lite0", network: Network = PLAIN, px: int = 32, *, grades: list[int] = GRADES
+) -> Grader:
+    made = create_grader(model, input_px=px, drop_rate=0.0, drop_path_rate=0.0, network=network, loss=loss)
+    start_classifier(made, grades)
+    return made.eval()
+
+
+def noise(px: int) -> torch.Tensor:
+    return torch.randint(0, 256, (2, px, px, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("model", "network", "px"), NETWORKS)
+@torch.inference_mode()
+def test_regression_begins_at_the_mean_grade_whatever_it_sees(model: str, network: Network, px: int) -> None:
+    outputs = started("regression", model, network, px).outputs(noise(px))
+    torch.testing.assert_close(outputs, torch.full((2, 1), MEAN))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "soft_kappa"])
+@torch.inference_mode()
+def test_five_outputs_begin_with_equal_probabilities(loss: Loss) -> None:
+    probabilities = started(loss)(noise(32)).softmax(1)
+    torch.testing.assert_close(probabilities, torch.full((2, 5), 0.2))
+
+
+@torch.inference_mode()
+def test_corn_begins_with_even_odds_at_each_step() -> None:
+    probabilities = started("corn")(noise(32)).softmax(1)
+    torch.testing.assert_close(probabilities, torch.tensor([[0.5, 0.25, 0.125, 0.0625, 0.0625]]).expand(2, 5))
+
+
+@torch.inference_mode()
+def test_coral_begins_at_the_grades_shares() -> None:
+    probabilities = started("coral")(noise(32)).softmax(1)[0].tolist()
+    assert probabilities == pytest.approx([61 / 105, 11 / 105, 21 / 105, 9 / 105, 3 / 105], abs=1e-5)
+
+
+def test_an_absent_grade_leaves_coral_finite() -> None:
+    begun = started("coral", grades=[0] * 3000 + [4] * 3000)
+    assert isinstance(begun.head, CoralHead)
+    logits = begun.head(torch.zeros(1, 1))
+    assert torch.isfinite(logits).all()
+    assert torch.isfinite(begun.head.raw_gaps).all()
+    assert logits.softmax(1)[0, [0, 4]].tolist() == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "regression", "coral"])
+@torch.inference_mode()
+def test_without_photographs_there_is_no_prior(loss: Loss) -> None:
+    """The loop then says that there is nothing to learn from."""
+    begun = started(loss, grades=[])
+    assert not begun.outputs(noise(32)).any()
+    if loss != "regression":  # whose 0 is grade 0
+        torch.testing.assert_close(begun(noise(32)).softmax(1), torch.full((2, 5), 0.2))
+
+
+def test_the_backbone_learns_from_the_second_step_on() -> None:
+    grader = started("cross_entropy").train()
+    optimizer = torch.optim.AdamW(grader.parameters(), lr=0.01)
+    first = next(grader.backbone.parameters())
+    for step in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(grader(noise(32)), torch.tensor([0, 4])).backward()
+        assert (first.grad.abs().sum() > 0) == (step == 1)
+        optimizer.step()

@@ -1,0 +1,124 @@
+"""The report's page: self-contained, complete, escaped; it names what a reader must know."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dr_pipeline.reporting.format_estimate import quoted
+from dr_pipeline.reporting.plot_style import svg
+from dr_pipeline.reporting.report_inputs import Sources
+from dr_pipeline.reporting.report_page import render
+from dr_pipeline.reporting.report_plots import report_figures
+from dr_pipeline.schema import RESEARCH_USE
+from tests.factories.html_tags import Tags
+from tests.factories.reports import sources
+
+ONE_MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return page_of(sources(warnings=("grade 4 is absent",)))
+
+
+def page_of(shown: Sources) -> str:
+    return render(shown, {name: svg(figure) for name, figure in report_figures(shown).items()})
+
+
+def test_it_needs_nothing_else_and_is_whole(page: str) -> None:
+    tags = Tags(page)
+    assert tags.loads
+    assert all(load.startswith(("data:image/", "#")) for load in tags.loads)
+    assert not re.search(r"<script|@import|url\(", page)
+    assert len(page.encode()) < ONE_MEGABYTE
+
+
+def test_it_says_what_a_reader_must_know(page: str) -> None:
+    shown = sources()
+    assert page.count(RESEARCH_USE) >= 2
+    assert "grade 4 is absent" in page
+    assert quoted(shown.test["qwk"]) in page
+    assert quoted(shown.validation["lite0"]["qwk"]) in page
+    assert quoted(shown.test["gradable"]["qwk"]) in page
+    assert quoted(shown.test["baselines"]["majority_grade"]["accuracy"]) in page
+    assert "18.2" in page
+    for text in ("Test CPU", "f" * 16, "b" * 16, "a" * 64, "tie, not taken", "The rule in one sentence.", "2 time(s)"):
+        assert text in page
+
+
+def test_every_anchor_has_its_section(page: str) -> None:
+    for name in re.findall(r'href="#(\w+)"', page):
+        assert f'id="{name}"' in page
+
+
+def test_names_from_data_are_escaped(page: str) -> None:
+    assert "phantom &lt;b&gt;" in page
+    assert "phantom <b>" not in page
+
+
+def test_dangerous_misses_are_listed_the_worst_first(page: str) -> None:
+    shown = sources()
+    true, predicted = np.array([3, 4, 4, 2]), np.array([1, 0, 4, 0])
+    graded = replace(
+        shown.graded,
+        image_ids=("three-as-one", "four-as-none", "right", "moderate-as-none"),
+        true=true,
+        predicted=predicted,
+        expected=predicted.astype(float),
+        referable_probability=np.array([0.3, 0.1, 0.9, 0.2]),
+    )
+    assert [graded.image_ids[row] for row in graded.dangerous()] == ["four-as-none", "three-as-one"]
+    section = page_of(replace(shown, graded=graded)).partition('id="errors"')[2].partition("<h2")[0]
+    assert "2 of the 3 test photographs" in section
+    assert section.index("four-as-none") < section.index("three-as-one")
+    assert "moderate-as-none" not in section
+
+
+def test_photographs_of_people_stay_out() -> None:
+    text = page_of(sources(adapter="idrid"))
+    assert "image/jpeg" not in text
+    assert "Photographs of people are not put into a report" in text
+
+
+def test_figures_are_undefined_where_they_are() -> None:
+    undefined = {
+        "value": None,
+        "low": None,
+        "high": None,
+        "n": 0,
+        "note": "undefined: no photograph, or all of one grade",
+    }
+    shown = sources()
+    text = page_of(replace(shown, test=dict(shown.test) | {"referable_specificity": undefined}))
+    assert "undefined: no photograph, or all of one grade (n = 0)" in text
+
+
+def test_one_kind_of_eye_gives_no_curve_and_says_so() -> None:
+    shown = sources()
+    only = replace(shown, graded=replace(shown.graded, true=np.full_like(shown.graded.true, 3)))
+    assert "roc" not in report_figures(only)
+    assert "No ROC curve" in page_of(only)
+
+
+def test_quoted_figures_carry_interval_and_n() -> None:
+    assert quoted({"value": 0.8314, "low": 0.78, "high": 0.8821, "n": 120}) == "0.831 [0.780–0.882], n = 120"
+    alone = {"value": 0.5, "low": None, "high": None, "n": 2, "note": "no interval: too few groups"}
+    assert quoted(alone) == "0.500, no interval: too few groups (n = 2)"
+
+
+def test_layers_are_told_before_and_after_and_escaped(page: str) -> None:
+    rows = re.findall(r"<tr><td>lite0-0</td>(.*?)</tr>", page)
+    assert len(rows) == 2
+    assert "0 of 96" in rows[0]
+    assert "1.50" in rows[0]
+    assert "3 of 96" in rows[1]
+    assert "<code>backbone.&lt;act1&gt;</code> (ReLU) 3 of 16" in rows[1]
+    assert "<act1>" not in page
+
+
+def test_networks_without_batch_norm_have_no_shift() -> None:
+    shown = sources()
+    plain = {when: [layer for layer in found if layer.shift is None] for when, found in shown.layers["b0-0"].items()}
+    assert "no BatchNorm" in page_of(replace(shown, layers={"b0-0": plain}))

@@ -1,0 +1,147 @@
+"""The probe finds look-alikes across parts that no column tells, and nothing in clean data."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dr_pipeline.errors import DataError, GateError
+from dr_pipeline.splitting import nearest_neighbours as nearest_module
+from dr_pipeline.splitting import similarity_probe as probe_module
+from dr_pipeline.splitting.grade_balance import grade_test
+from dr_pipeline.splitting.leakage import require_no_leak
+from dr_pipeline.splitting.nearest_neighbours import NONE, Hashed, nearest_in_parts
+from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.splitting.report import describe, headline, worst_grades
+from dr_pipeline.splitting.similarity_probe import probe
+
+
+def patients(count: int, seed: int) -> tuple[list[SplitRow], dict[str, str]]:
+    """Two eyes each, whose hashes share a fifth of their bits, as those of fellow eyes and of one camera may."""
+    rng = np.random.default_rng(seed)
+    rows, hashes = [], {}
+    for patient in range(count):
+        common = rng.integers(0, 2, 256)
+        fold = None if patient % 6 == 0 else patient % 5
+        for eye in ("left", "right"):
+            name = f"{patient:04}-{eye}"
+            bits = np.where(rng.random(256) < 0.2, common, rng.integers(0, 2, 256))
+            hashes[name] = np.packbits(bits.astype(np.uint8)).tobytes().hex()
+            split = "test" if fold is None else "development"
+            rows.append(SplitRow(name, f"P{patient}", "", f"patient:P{patient}", 0, split, fold))
+    return rows, hashes
+
+
+def copied(digits: str, flipped: int, rng: np.random.Generator) -> str:
+    """The hash of a near copy: some bits flipped."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))
+    bits[rng.choice(256, flipped, replace=False)] ^= 1
+    return np.packbits(bits).tobytes().hex()
+
+
+def brute_force(hashed: Hashed, rows: NDArray[np.int64], parts: list[int]) -> NDArray[np.int64]:
+    bits = np.unpackbits(np.ascontiguousarray(hashed.words).view(np.uint8), axis=1).astype(np.int64)
+    result = np.full((len(rows), len(parts)), NONE)
+    for line, row in enumerate(rows):
+        for column, part in enumerate(parts):
+            others = (hashed.part == part) & (hashed.group != hashed.group[row])
+            if others.any():
+                result[line, column] = (bits[others] != bits[row]).sum(axis=1).min()
+    return result
+
+
+@pytest.mark.parametrize("block", [1, 50, 2**17])
+def test_nearest_is_that_of_brute_force(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest_module, "_BLOCK", block)
+    rng = np.random.default_rng(1)
+    words = rng.integers(0, 2**63, (90, 4)).astype(np.uint64)
+    group = rng.integers(0, 30, 90)
+    hashed = Hashed(words, group, group % 4)  # part 3 is asked for nothing, part 9 holds nothing
+    rows = rng.permutation(90)[:70]
+    assert (nearest_in_parts(hashed, rows, [0, 9, 2, 1]) == brute_force(hashed, rows, [0, 9, 2, 1])).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clean_data_do_not_leak(seed: int) -> None:
+    found = probe(*patients(300, seed), "s")
+    assert set(found.parts) == {"test", *(f"fold {fold}" for fold in range(5))}
+    assert sum(part.photographs for part in found.parts.values()) == 600
+    assert sum(part.same_picture for part in found.parts.values()) == 0
+    require_no_leak(found)
+
+
+@pytest.mark.parametrize(("held", "flipped", "count"), [("test", 12, 3), ("fold 2", 12, 3), ("test", 60, 10)])
+def test_planted_copies_are_caught_and_named(held: str, flipped: int, count: int) -> None:
+    rows, hashes = patients(300, 9)
+    rng = np.random.default_rng(2)
+    ours = [row.image_id for row in rows if row.part == held][::3][:count]
+    theirs = [row.image_id for row in rows if row.part not in (held, "test")][::7][:count]
+    for name, source in zip(ours, theirs, strict=True):
+        hashes[name] = copied(hashes[source], flipped, rng)
+    found = probe(rows, hashes, "s")
+    assert found.parts[held].leaks
+    assert {(pair.image_id, pair.nearest) for pair in found.parts[held].pairs} >= set(zip(ours, theirs, strict=True))
+    with pytest.raises(GateError, match=f"of the part {held} resemble .*{ours[0]} and {theirs[0]}"):
+        require_no_leak(found)
+
+
+def test_a_camera_of_the_part_held_out_is_no_leak() -> None:
+    """A site is held out whose camera marks the hashes; a few training photographs are of that camera too."""
+    rng = np.random.default_rng(1)
+    mark = rng.random(256) < 0.5
+    rows, hashes = [], {}
+    for number in range(1500):
+        test, marked = number >= 1000, number >= 950
+        bits = np.where(rng.random(256) < 0.35, ~mark, mark) if marked else rng.random(256) < 0.5
+        name = f"{number:04}"
+        hashes[name] = np.packbits(bits).tobytes().hex()
+        split, fold = ("test", None) if test else ("development", number % 2)
+        rows.append(SplitRow(name, name, "", name, 0, split, fold))
+    given = probe(rows, hashes, "s", {"test"})
+    assert given.parts["test"].given
+    assert given.parts["test"].beyond_chance
+    require_no_leak(given)
+    told = headline(describe(rows, {"test": None, "0": 0.5, "1": 0.5}), grade_test(worst_grades(rows)), given)
+    assert "more look-alikes than a draw gives in test: " in told
+    with pytest.raises(GateError, match="of the part test resemble"):
+        require_no_leak(probe(rows, hashes, "s"))
+    for ours, theirs in (("1000", "0000"), ("1001", "0001"), ("1002", "0002")):
+        hashes[ours] = hashes[theirs]
+    with pytest.raises(GateError, match="3 are within 24 of 256 bits"):
+        require_no_leak(probe(rows, hashes, "s", {"test"}))
+
+
+def test_one_look_alike_is_told_but_stops_nothing() -> None:
+    rows, hashes = patients(300, 9)
+    hashes["0000-left"] = hashes["0001-left"]
+    found = probe(rows, hashes, "s")
+    pair = found.parts["test"].pairs[0]
+    assert (pair.image_id, pair.nearest, pair.distance) == ("0000-left", "0001-left", 0)
+    assert found.parts["test"].same_picture == 1
+    require_no_leak(found)
+
+
+def test_hashes_that_say_nothing_are_counted() -> None:
+    rows, hashes = patients(60, 3)
+    hashes |= {"0000-left": "", "0000-right": "0" * 64, "0001-left": "0" * 64}
+    del hashes["0002-left"]
+    found = probe(rows, hashes, "s")
+    assert found.not_probed == 4
+    assert found.parts["test"].same_picture == 0
+    assert probe(rows, {}, "s").parts == {}
+    with pytest.raises(DataError, match="not a perceptual hash"):
+        probe(rows, hashes | {"0001-left": "abc"}, "s")
+
+
+def test_order_of_rows_changes_nothing() -> None:
+    rows, hashes = patients(80, 4)
+    assert probe(rows[::-1], hashes, "s") == probe(rows, hashes, "s")
+
+
+def test_too_many_are_sampled_by_salted_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, hashes = patients(300, 9)
+    monkeypatch.setattr(probe_module, "_MAX_PAIRS", 100_000)
+    found = probe(rows, hashes, "s")
+    assert found.sampled == pytest.approx(200 / 600)
+    assert found.parts["test"].photographs == 100
+    assert probe(rows, hashes, "s") == found
+    assert probe(rows, hashes, "t") != found

@@ -1,0 +1,162 @@
+"""Which photograph is seen when, and on which process."""
+
+import itertools
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.params.training import Sampling
+from dr_pipeline.training.data.sampler import EpochBatches
+
+GRADES = [0] * 70 + [1] * 8 + [2] * 13 + [3] * 6 + [4] * 3
+
+
+def positions(batches: EpochBatches) -> list[int]:
+    return [draw.position for batch in batches for draw in batch]
+
+
+def training(grades: list[int], batch: int, sampling: Sampling = "natural", **more: Any) -> EpochBatches:
+    return EpochBatches(grades, batch, shuffle=True, seed=3, sampling=sampling, **more)
+
+
+@st.composite
+def divisions(draw: st.DrawFn) -> tuple[int, int, int]:
+    world_size = draw(st.integers(1, 4))
+    return draw(st.integers(2 * world_size, 120)), draw(st.integers(2 * world_size, 40)), world_size
+
+
+@given(divisions())
+def test_each_photograph_is_seen_once_over_all_processes(division: tuple[int, int, int]) -> None:
+    num, batch, world_size = division
+    ranks = [training([0] * num, batch, rank=rank, world_size=world_size) for rank in range(world_size)]
+    seen = [list(rank) for rank in ranks]
+    assert sorted(draw.position for rank in seen for part in rank for draw in part) == list(range(num))
+    assert {len(rank) for rank in ranks} == {len(rank) for rank in seen} == {len(seen[0])}
+    for parts in zip(*seen, strict=True):
+        sizes = [len(part) for part in parts]
+        assert min(sizes) >= 2  # what batch normalisation needs
+        assert max(sizes) - min(sizes) <= 1
+        assert sum(sizes) < batch + 2 * world_size
+    together = list(training([0] * num, batch))
+    if num % batch == 0 or num % batch >= 2 * world_size:  # the same batches as one process
+        assert [sorted(itertools.chain(*parts)) for parts in zip(*seen, strict=True)] == [sorted(b) for b in together]
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 4))
+def test_evaluation_has_the_batches_of_one_process_unpadded(num: int, batch: int, world_size: int) -> None:
+    alone = list(EpochBatches([0] * num, batch, shuffle=False, seed=0))
+    assert [draw.position for part in alone for draw in part] == list(range(num))
+    assert all(len(part) == batch for part in alone[:-1])
+    ranks = [
+        EpochBatches([0] * num, batch, shuffle=False, seed=0, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    for number, rank in enumerate(ranks):
+        assert list(rank) == alone[number::world_size]
+        assert len(rank) == len(list(rank))
+
+
+def test_each_epoch_has_an_order_of_its_own_and_keeps_it() -> None:
+    batches = training([0] * 50, 8)
+    first = list(batches)
+    batches.epoch = 1
+    second = list(batches)
+    assert {draw.epoch for batch in second for draw in batch} == {1}
+    assert [d.position for b in first for d in b] != [d.position for b in second for d in b]
+    batches.epoch = 0
+    assert list(batches) == first
+    other_seed = EpochBatches([0] * 50, 8, shuffle=True, seed=4)
+    assert list(other_seed) != first
+
+
+def test_the_natural_order_is_numpys_shuffle_by_seed_and_epoch() -> None:
+    batches = training([0] * 20, 6)
+    batches.epoch = 5
+    order = np.arange(20)
+    np.random.default_rng([3, 5]).shuffle(order)
+    assert positions(batches) == order.tolist()
+    assert [len(batch) for batch in batches] == [6, 6, 6, 2]
+
+
+def test_a_small_rest_joins_the_batch_before_it() -> None:
+    assert [len(batch) for batch in training([0] * 17, 8)] == [8, 9]
+    assert [len(batch) for batch in training([0] * 18, 8)] == [8, 8, 2]
+    assert [len(batch) for batch in training([0] * 19, 8, world_size=2)] == [4, 6]
+    assert [len(batch) for batch in training([0] * 5, 8)] == [5]
+
+
+def test_what_batch_normalisation_cannot_use_is_an_error() -> None:
+    with pytest.raises(ParamsError, match="a batch of 7 photographs is too small for 4 processes") as raised:
+        training([0] * 50, 7, world_size=4)
+    assert "8 or more" in raised.value.todo
+    with pytest.raises(DataError, match="found 1 photographs"):
+        training([0], 4)
+    with pytest.raises(ValueError, match="balanced sampling"):
+        EpochBatches(GRADES, 8, shuffle=False, seed=0, sampling="balanced")
+    assert len(list(EpochBatches([0], 8, shuffle=False, seed=0))) == 1  # evaluating one photograph is no fault
+
+
+def test_balanced_sampling_draws_grades_equally_often() -> None:
+    batches = training(GRADES, 8, "balanced")
+    drawn = positions(batches)
+    assert len(drawn) == len(GRADES)
+    assert all(abs(count - 20) <= 1 for count in Counter(GRADES[p] for p in drawn).values())
+    assert positions(batches) == drawn
+    batches.epoch = 1
+    assert positions(batches) != drawn
+
+
+def test_balanced_sampling_favours_no_photograph_of_a_grade() -> None:
+    batches = training(GRADES, 8, "balanced")
+    times: Counter[int] = Counter()
+    num_epochs = 300
+    for batches.epoch in range(num_epochs):
+        times.update(positions(batches))
+    share = 20 / 70  # of the epochs that hold a given photograph of grade 0
+    deviation = math.sqrt(num_epochs * share * (1 - share))
+    assert all(abs(times[p] - num_epochs * share) < 5 * deviation for p in range(70))
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=150), st.integers(0, 9))
+def test_a_photograph_is_drawn_as_often_as_it_is_due_up_to_one(grades: list[int], epoch: int) -> None:
+    batches = training(grades, 8, "decaying", num_epochs=10)
+    batches.epoch = epoch
+    times = Counter(positions(batches))
+    assert sum(times.values()) == len(grades)
+    balance = 1 - epoch / 9
+    for position, grade in enumerate(grades):
+        balanced = len(grades) / len(set(grades)) / grades.count(grade)
+        assert abs(times[position] - ((1 - balance) + balance * balanced)) < 1 + 1e-6
+
+
+def test_a_photograph_drawn_again_is_counted_over_all_processes() -> None:
+    """So that its second look in an epoch is augmented in another way."""
+    ranks = [training(GRADES, 8, "balanced", rank=rank, world_size=2) for rank in range(2)]
+    draws = [draw for rank in ranks for batch in rank for draw in batch]
+    assert len(set(draws)) == len(draws) == len(GRADES)
+    assert max(draw.repeat for draw in draws) == max(Counter(draw.position for draw in draws).values()) - 1 >= 2
+    assert {draw.repeat for batch in training(GRADES, 8) for draw in batch} == {0}
+
+
+def test_decaying_goes_from_balanced_to_each_photograph_once() -> None:
+    batches, balanced = training(GRADES, 8, "decaying", num_epochs=5), training(GRADES, 8, "balanced")
+    assert positions(batches) == positions(balanced)
+    rare = []
+    for batches.epoch in range(5):
+        rare.append(sum(GRADES[p] == 4 for p in positions(batches)))
+    assert rare == sorted(rare, reverse=True)
+    assert len(set(rare)) == 5
+    assert sorted(positions(batches)) == list(range(len(GRADES)))
+    assert sorted(positions(training(GRADES, 8, "decaying", num_epochs=1))) == list(range(len(GRADES)))
+
+
+def test_absent_grades_are_not_drawn() -> None:
+    grades = [1] * 30 + [4] * 2
+    counts = Counter(grades[p] for p in positions(training(grades, 8, "balanced")))
+    assert counts == {1: 16, 4: 16}

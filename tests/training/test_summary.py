@@ -1,0 +1,30 @@
+"""The figures of a finished training, and how long one that runs will still take."""
+
+import pytest
+
+from dr_pipeline.training.loop import Epoch, Trained
+from dr_pipeline.training.summary import training_figures, with_minutes_left
+from dr_pipeline.training.trainer import Member
+from tests.factories.training import CANDIDATE, Small, section
+
+
+def member(*rates: float) -> Member:
+    history = tuple(
+        Epoch(epoch, 60.0, 1.0, 1.0, 0.5, learning_rate=0.1, images_per_s=rate) for epoch, rate in enumerate(rates)
+    )
+    return Member(Small(), Trained({}, history[-1], history), "none", 1, "CPU", ())
+
+
+def test_the_rate_is_the_median_over_all_epochs() -> None:
+    figures = training_figures(CANDIDATE, [member(2.0, 30.0), member(31.0, 400.0)], [20, 21])
+    assert figures["images_per_s"] == 30.5
+
+
+@pytest.mark.parametrize(
+    ("seeds", "number", "epochs", "minutes"), [(1, 0, 3, 1), (3, 0, 1, 11), (3, 1, 4, 4), (3, 2, 4, 0)]
+)
+def test_the_minutes_left_are_those_of_all_members(seeds: int, number: int, epochs: int, minutes: int) -> None:
+    """Of members of 4 epochs of a minute."""
+    history = [{"epoch": epoch, "seconds": 60.0} for epoch in range(epochs)]
+    told = with_minutes_left(history, section(CANDIDATE, "ensemble", seeds=seeds), number)
+    assert told == [*history[:-1], history[-1] | {"minutes_left": minutes}]
