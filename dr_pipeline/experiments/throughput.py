@@ -18,9 +18,8 @@ from dr_pipeline.params.training import Distillation, Objective
 from dr_pipeline.schema import NUM_GRADES
 from dr_pipeline.training.checks import memory_advice
 from dr_pipeline.training.fabric import device_name, keep_freed_memory, one_device, prepared
-from dr_pipeline.training.objectives import GradingLoss
+from dr_pipeline.training.objectives import GradingLoss, TrainingTask
 from dr_pipeline.training.run_identity import code_sha256, versions
-from dr_pipeline.training.task import Task
 
 # One step of each network in each turn; ViT-B/16 takes seconds for one on two cores.
 _TURNS = 5
@@ -119,7 +118,9 @@ class _Bench:
         )
         self._num_parameters = num_parameters(grader)
         grader = prepared(self._fabric, grader, candidate)
-        self._task = self._fabric.to_device(Task(grader, GradingLoss(_OBJECTIVE, torch.ones(NUM_GRADES)), _NO_TEACHER))
+        self._task = self._fabric.to_device(
+            TrainingTask(grader, GradingLoss(_OBJECTIVE, torch.ones(NUM_GRADES)), _NO_TEACHER)
+        )
         groups = parameter_groups(grader, learning_rate=1e-4, weight_decay=0.01, layer_decay=1.0)
         self._optimizer = torch.optim.AdamW(groups, fused=True)
         shape = (self._at_once, candidate.input_px, candidate.input_px, 3)

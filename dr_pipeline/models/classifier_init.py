@@ -1,16 +1,12 @@
 """Where the classifier of an untrained grader begins: it sees nothing yet, and says what is known without looking."""
 
-import math
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from torch import nn
 
 from dr_pipeline.models.classifier import classifier_names
 from dr_pipeline.models.grader import Grader
-from dr_pipeline.models.heads import CoralHead, RegressionHead
-from dr_pipeline.schema import NUM_GRADES
 
 
 @torch.no_grad()
@@ -22,25 +18,18 @@ def start_classifier(grader: Grader, grades: Sequence[int]) -> None:
     EfficientNet-Lite0 then have a standard deviation of three to six, and a short fine-tuning spends its epochs on
     forgetting them.
 
-    Biases are 0 where each grade or step has an output of its own. Regression begins at the mean of the grades, CORAL
-    at their shares, each grade counted once more than it occurs (Laplace's rule of succession), so that one without
-    photographs has a finite logit: the class prior, as in Lin et al. (ICCV 2017, section 4.1). Weights for rare grades
-    are not looked at: it is a start.
+    Biases are 0 where each grade or step has an output of its own. Other heads start at the class prior (Lin et al.,
+    ICCV 2017, section 4.1): see `Head.initialise`. Weights for rare grades do not enter it.
 
     Args:
         grader: Untrained. Called before weights are loaded, so that those of a finished classifier count.
         grades: Of the training photographs; none leaves the class prior out.
     """
+    bias = grader.head.initialise(grades) if grades else 0.0
     for layer in _last_layers(grader.backbone):
         nn.init.zeros_(layer.weight)
         if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-            if grades and isinstance(grader.head, RegressionHead):
-                nn.init.constant_(layer.bias, float(np.mean(grades)))
-    if grades and isinstance(grader.head, CoralHead):
-        shares = (np.bincount(grades, minlength=NUM_GRADES) + 1) / (len(grades) + NUM_GRADES)
-        exceeded = 1 - np.cumsum(shares)[:-1]
-        grader.head.set_biases([math.log(share / (1 - share)) for share in exceeded.tolist()])
+            nn.init.constant_(layer.bias, bias)
 
 
 def _last_layers(backbone: nn.Module) -> Iterator[nn.Linear | nn.Conv2d]:

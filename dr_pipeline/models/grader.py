@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.models.channels import RGB, Planes, statistics
 from dr_pipeline.models.classifier import give_hidden_layer
-from dr_pipeline.models.heads import make_head, num_outputs
+from dr_pipeline.models.losses import loss_class
+from dr_pipeline.models.losses.loss import Head
 from dr_pipeline.models.norms import swap_norms
 from dr_pipeline.models.timm_names import known_config
 from dr_pipeline.params.candidate import Channel, Network
-from dr_pipeline.params.training import Loss
 
 PLAIN = Network(channels=RGB, norm="own", head="linear")
 
@@ -52,7 +52,7 @@ class Grader(nn.Module):
     std: Tensor
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Module, channels: Sequence[Channel], norm: Normalisation, *, input_px: int
+        self, backbone: nn.Module, head: Head, channels: Sequence[Channel], norm: Normalisation, *, input_px: int
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
@@ -84,7 +84,7 @@ def create_grader(
     drop_rate: float,
     drop_path_rate: float,
     network: Network | None = None,
-    loss: Loss = "cross_entropy",
+    loss: str = "cross_entropy",
 ) -> Grader:
     """An untrained grader on the timm backbone `model`.
 
@@ -94,7 +94,7 @@ def create_grader(
         drop_rate: Dropout before the classifier.
         drop_path_rate: Stochastic depth.
         network: Planes, normalisation layers and classifier; None changes nothing of timm's network.
-        loss: The objective, which says how many outputs there are and what they mean.
+        loss: Name of the training loss, which defines the number of outputs and the head.
 
     Raises:
         ParamsError: timm knows no such model or tag of it (the closest names are given), it has no classifier, cannot
@@ -105,20 +105,20 @@ def create_grader(
             f"{model} has no classifier: it encodes pictures for a language model",
             todo="choose a model of which `dr-pipeline models show` names the classifier",
         )
-    wanted = network or PLAIN
-    options: dict[str, float] = {"drop_rate": drop_rate, "num_classes": num_outputs(loss)}
+    wanted, objective = network or PLAIN, loss_class(loss)
+    options: dict[str, float] = {"drop_rate": drop_rate, "num_classes": objective.num_outputs}
     if drop_path_rate:
         options["drop_path_rate"] = drop_path_rate
     if len(wanted.channels) != len(RGB):
         options["in_chans"] = len(wanted.channels)
-    _require_runnable(model, input_px, num_planes=len(wanted.channels), num_classes=num_outputs(loss))
+    _require_runnable(model, input_px, num_planes=len(wanted.channels), num_classes=objective.num_outputs)
     backbone = _backbone(model, input_px, options)
     if wanted.norm != "own":
         swap_norms(backbone, wanted.norm, model=model)
     if wanted.head == "mlp":
         give_hidden_layer(backbone, model=model, drop_rate=drop_rate)
     norm = normalisation(model, wanted.channels)
-    return Grader(backbone, make_head(loss), wanted.channels, norm, input_px=input_px)
+    return Grader(backbone, objective.make_head(), wanted.channels, norm, input_px=input_px)
 
 
 def _backbone(model: str, input_px: int, options: Mapping[str, float]) -> nn.Module:

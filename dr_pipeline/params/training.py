@@ -1,20 +1,20 @@
 """What all candidates share in training."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from dr_pipeline.params.losses import registered_loss
 from dr_pipeline.params.section import Section
 
-Loss = Literal["cross_entropy", "focal", "regression", "corn", "coral", "soft_kappa"]
 Sampling = Literal["natural", "balanced", "decaying"]
 
 
 class Objective(Section):
     """What is minimised. `focal_gamma` is read by `focal` only, `kappa_share` by `soft_kappa` only."""
 
-    loss: Loss
+    loss: Annotated[str, AfterValidator(registered_loss)]
     label_smoothing: float = Field(ge=0, lt=1)
     focal_gamma: float = Field(ge=0)
     kappa_share: float = Field(gt=0, le=1)  # the rest is cross-entropy

@@ -25,10 +25,9 @@ from dr_pipeline.training.data.class_weights import grade_weights
 from dr_pipeline.training.data.dataset import Batches, GradedCanvases
 from dr_pipeline.training.data.sampler import EpochBatches
 from dr_pipeline.training.fabric import prepared, require_compiler
-from dr_pipeline.training.objectives import GradingLoss
+from dr_pipeline.training.objectives import GradingLoss, TrainingTask
 from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
 from dr_pipeline.training.seeds import derived_seed
-from dr_pipeline.training.task import Task
 from dr_pipeline.training.validation import evaluate, evaluation_batch, evaluation_workers, share_buffers
 
 
@@ -112,7 +111,7 @@ def fit(
         layer_decay=candidate.fine_tuning.layer_decay,
     )  # fmt: skip
     objective = GradingLoss(params.objective, grade_weights(training.grades.tolist(), params.balance))
-    task = Task(grader, objective, params.distillation)
+    task = TrainingTask(grader, objective, params.distillation)
     if params.compile:
         require_compiler(fabric.device)
         task.compile()

@@ -10,10 +10,11 @@ from lightning_fabric import Fabric
 
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import Grader, create_grader
-from dr_pipeline.models.heads import make_head, num_outputs
+from dr_pipeline.models.losses import loss_class
+from dr_pipeline.models.losses.loss import Head
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.load import load_section
-from dr_pipeline.params.training import Loss, Training
+from dr_pipeline.params.training import Training
 from dr_pipeline.splitting.read import SplitRow
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.data.augmentation import augmenter
@@ -69,10 +70,18 @@ def section(of: Any, name: str, **changes: Any) -> Any:
     return of.model_copy(update={name: getattr(of, name).model_copy(update=changes)})
 
 
+def num_outputs(loss: str) -> int:
+    return loss_class(loss).num_outputs
+
+
+def make_head(loss: str) -> Head:
+    return loss_class(loss).make_head()
+
+
 class Small(torch.nn.Module):
     """A grader of two layers with batch normalisation and dropout, for what no timm network is needed for."""
 
-    def __init__(self, loss: Loss = "cross_entropy", *, drop_rate: float = 0.2) -> None:
+    def __init__(self, loss: str = "cross_entropy", *, drop_rate: float = 0.2) -> None:
         super().__init__()
         torch.manual_seed(3)
         self.backbone = torch.nn.Sequential(

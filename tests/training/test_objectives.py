@@ -1,7 +1,7 @@
 """Losses against slow references, their arithmetic, and whether they teach."""
 
 import math
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,25 +12,26 @@ from torch import Tensor, nn
 
 from dr_pipeline.metrics.cut_points import best_cut_points
 from dr_pipeline.metrics.kappa import kappa_of_confusions, quadratic_weighted_kappa
-from dr_pipeline.models.heads import CoralHead, make_head, num_outputs
-from dr_pipeline.params.training import Loss, Objective
+from dr_pipeline.models.losses.coral import CoralHead
+from dr_pipeline.params.losses import LOSSES
+from dr_pipeline.params.training import Objective
 from dr_pipeline.training.objectives import GradingLoss
+from tests.factories.training import make_head, num_outputs
 
-LOSSES: tuple[Loss, ...] = get_args(Loss)
 ADDITIVE = [loss for loss in LOSSES if loss != "soft_kappa"]
 WEIGHTS = torch.tensor([0.5, 1.5, 1.0, 2.0, 3.0])
 
 
-def objective(loss: Loss, **changes: Any) -> Objective:
+def objective(loss: str, **changes: Any) -> Objective:
     values = {"label_smoothing": 0.1, "focal_gamma": 2.0, "kappa_share": 0.5} | changes
     return Objective.model_validate({"loss": loss} | values)
 
 
-def make(loss: Loss, weights: Tensor = WEIGHTS, **changes: Any) -> tuple[GradingLoss, nn.Module]:
+def make(loss: str, weights: Tensor = WEIGHTS, **changes: Any) -> tuple[GradingLoss, nn.Module]:
     return GradingLoss(objective(loss, **changes), weights), make_head(loss)
 
 
-def batch(loss: Loss, num: int = 12, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def batch(loss: str, num: int = 12, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs in float64, grades, and distributions."""
     generator = torch.Generator().manual_seed(seed)
     outputs = 2 * torch.randn(num, num_outputs(loss), generator=generator, dtype=torch.float64)
@@ -43,7 +44,7 @@ def binary(logit: float, yes: bool) -> float:
     return -math.log(probability if yes else 1 - probability)
 
 
-def cost(loss: Loss, head: nn.Module, outputs: list[float], grade: int, gamma: float) -> float:
+def cost(loss: str, head: nn.Module, outputs: list[float], grade: int, gamma: float) -> float:
     """What one photograph of a known grade costs, from the papers' formulas."""
     if loss == "regression":
         return (outputs[0] - grade) ** 2
@@ -57,7 +58,7 @@ def cost(loss: Loss, head: nn.Module, outputs: list[float], grade: int, gamma: f
     return -math.log(probability) * ((1 - probability) ** gamma if loss == "focal" else 1.0)
 
 
-def reference(loss: Loss, head: nn.Module, outputs: Tensor, targets: list[list[float]], params: Objective) -> float:
+def reference(loss: str, head: nn.Module, outputs: Tensor, targets: list[list[float]], params: Objective) -> float:
     total = 0.0
     for row, shares in zip(outputs.tolist(), targets, strict=True):
         for grade in range(5):
@@ -73,7 +74,7 @@ def reference(loss: Loss, head: nn.Module, outputs: Tensor, targets: list[list[f
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_each_loss_is_its_papers(loss: Loss, smoothing: float) -> None:
+def test_each_loss_is_its_papers(loss: str, smoothing: float) -> None:
     grading_loss, head = make(loss, label_smoothing=smoothing)
     outputs, grades, shares = batch(loss)
     for targets, as_shares in [(grades, torch.eye(5)[grades]), (shares, shares)]:
@@ -93,7 +94,7 @@ def test_cross_entropy_is_torchs(smoothing: float) -> None:
 
 @settings(max_examples=40)
 @given(st.sampled_from(ADDITIVE), st.integers(1, 11), st.integers(0, 1000), st.booleans())
-def test_the_total_adds_up_over_photographs(loss: Loss, cut: int, seed: int, soft: bool) -> None:
+def test_the_total_adds_up_over_photographs(loss: str, cut: int, seed: int, soft: bool) -> None:
     grading_loss, head = make(loss)
     outputs, grades, shares = batch(loss, seed=seed)
     targets = shares if soft else grades
@@ -124,7 +125,7 @@ def test_an_undefined_soft_kappa_is_no_disagreement(weights: Tensor) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_gradients_of_extreme_outputs_are_finite(loss: Loss, gamma: float) -> None:
+def test_gradients_of_extreme_outputs_are_finite(loss: str, gamma: float) -> None:
     grading_loss, head = make(loss, focal_gamma=gamma, label_smoothing=0.0)
     extremes = torch.tensor([-1e4, 0.0, 1e4])
     outputs = torch.cartesian_prod(*[extremes] * num_outputs(loss)).reshape(-1, num_outputs(loss)).requires_grad_()
@@ -136,7 +137,7 @@ def test_gradients_of_extreme_outputs_are_finite(loss: Loss, gamma: float) -> No
             assert all(torch.isfinite(slope).all() for slope in torch.autograd.grad(total, learned))
 
 
-def outputs_for(loss: Loss, head: nn.Module, grade: int) -> list[float]:
+def outputs_for(loss: str, head: nn.Module, grade: int) -> list[float]:
     """Outputs that say this grade with confidence."""
     if loss == "regression":
         return [float(grade)]
@@ -151,7 +152,7 @@ def outputs_for(loss: Loss, head: nn.Module, grade: int) -> list[float]:
 
 @pytest.mark.parametrize("loss", ["regression", "coral", "corn", "soft_kappa"])
 @pytest.mark.parametrize("true", range(5))
-def test_a_distant_grade_costs_more_than_a_near_one(loss: Loss, true: int) -> None:
+def test_a_distant_grade_costs_more_than_a_near_one(loss: str, true: int) -> None:
     grading_loss, head = make(loss, torch.ones(5), label_smoothing=0.0, kappa_share=1.0)
     if isinstance(head, CoralHead):
         nn.init.constant_(head.raw_gaps, 9.0)  # grades told apart
@@ -172,7 +173,7 @@ def test_a_distant_grade_costs_more_than_a_near_one(loss: Loss, true: int) -> No
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_mixed_precision_does_not_round_the_loss(loss: Loss) -> None:
+def test_mixed_precision_does_not_round_the_loss(loss: str) -> None:
     grading_loss, head = make(loss)
     outputs, grades, _ = batch(loss)
     outputs = outputs.bfloat16()
@@ -184,7 +185,7 @@ def test_mixed_precision_does_not_round_the_loss(loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_an_absent_grade_costs_nothing(loss: Loss) -> None:
+def test_an_absent_grade_costs_nothing(loss: str) -> None:
     grading_loss, head = make(loss, torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0]), label_smoothing=0.0)
     outputs, grades, _ = batch(loss)
     grades = grades.clamp(max=3)
@@ -205,7 +206,7 @@ def test_targets_of_another_shape_are_an_error(targets: Tensor) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("soft", [False, True])
-def test_a_linear_model_learns_ordered_grades(loss: Loss, soft: bool) -> None:
+def test_a_linear_model_learns_ordered_grades(loss: str, soft: bool) -> None:
     torch.manual_seed(2)
     features = torch.randn(300, 4)
     severity = features @ torch.tensor([1.0, -0.5, 0.8, 0.0]) + 0.2 * torch.randn(300)

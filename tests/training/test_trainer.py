@@ -15,11 +15,10 @@ from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
 from dr_pipeline.training.batch_norm import adapt_batch_norm
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.data.batch import Part, parts_of
+from dr_pipeline.training.data.batch import Part, parts_of, softened
 from dr_pipeline.training.data.sampler import EpochBatches
-from dr_pipeline.training.objectives import GradingLoss
+from dr_pipeline.training.objectives import GradingLoss, TrainingTask
 from dr_pipeline.training.predict import predict
-from dr_pipeline.training.task import Task, softened
 from dr_pipeline.training.trainer import Member, train_member
 from tests.factories.training import CANDIDATE, PARAMS, Small, Store, ignore, rows, section
 
@@ -142,7 +141,7 @@ def test_all_processes_make_equally_many_parts(num: int, num_parts: int, world_s
 def test_a_teacher_who_agrees_adds_nothing_to_the_gradient_and_one_who_does_not_does() -> None:
     distillation = PARAMS.distillation.model_copy(update={"weight": 1.0})
     grader = Small(drop_rate=0.0).eval()
-    task = Task(grader, GradingLoss(PARAMS.objective, torch.tensor([1.0, 2.0, 1.0, 1.0, 1.0])), distillation)
+    task = TrainingTask(grader, GradingLoss(PARAMS.objective, torch.tensor([1.0, 2.0, 1.0, 1.0, 1.0])), distillation)
     images, targets = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8), torch.arange(6) % 5
     own = softened(grader(images).detach(), distillation)
     for teacher, still in ((own, True), (own.flip(1), False)):

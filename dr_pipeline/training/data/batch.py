@@ -4,14 +4,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from dr_pipeline.params.training import Training
+from dr_pipeline.params.training import Distillation, Training
 from dr_pipeline.training.data.dataset import GradedCanvases
 from dr_pipeline.training.data.mixing import mix
-from dr_pipeline.training.task import softened
 
 
 class Part(NamedTuple):
-    """A batch or a part of it, as Task takes it."""
+    """A batch or a part of it, as TrainingTask takes it."""
 
     images: Tensor  # uint8 (N, H, W, 3)
     targets: Tensor  # long (N,) or float (N, 5)
@@ -65,3 +64,8 @@ def parts_of(whole: Part, num_parts: int, *, fewest: int) -> list[Part]:
     if whole.teacher is not None:
         teachers = whole.teacher.tensor_split(num_parts)
     return [Part(*part) for part in zip(images, targets, teachers, strict=True)]
+
+
+def softened(teacher: Tensor | None, distillation: Distillation) -> Tensor | None:
+    """The teacher's probabilities (N, 5) at the distillation's temperature, from its logits."""
+    return None if teacher is None else (teacher / distillation.temperature).softmax(1)

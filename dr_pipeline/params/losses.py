@@ -1,0 +1,29 @@
+"""The registry of training losses. It holds names and import paths only, so that params.yaml is read without torch.
+
+To add a loss, write one subclass of `models.losses.loss.Loss` and add one line to LOSSES. A built-in loss is also
+imported in `models/losses/__init__.py`, so that the code version of the stages covers it.
+"""
+
+from pydantic_core import PydanticCustomError
+
+# name in params.yaml → "module:class" of its implementation
+LOSSES: dict[str, str] = {
+    "cross_entropy": "dr_pipeline.models.losses.softmax:CrossEntropy",
+    "focal": "dr_pipeline.models.losses.softmax:Focal",
+    "regression": "dr_pipeline.models.losses.regression:Regression",
+    "corn": "dr_pipeline.models.losses.corn:Corn",
+    "coral": "dr_pipeline.models.losses.coral:Coral",
+    "soft_kappa": "dr_pipeline.models.losses.softmax:SoftKappa",
+}
+
+
+def registered_loss(name: str) -> str:
+    """Validates the name of a loss, for pydantic.
+
+    Raises:
+        PydanticCustomError: No loss of this name is registered.
+    """
+    if name not in LOSSES:
+        *first, last = map(repr, LOSSES)
+        raise PydanticCustomError("unknown_loss", "Input should be {names}", {"names": f"{', '.join(first)} or {last}"})
+    return name
