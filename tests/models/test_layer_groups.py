@@ -13,7 +13,6 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.grader import Grader, Normalisation, create_grader
 from dr_pipeline.models.layer_groups import checkpoint_gradients, distances, freeze_statistics, parameter_groups, thaw
 from dr_pipeline.params.candidate import FineTuning
-from dr_pipeline.params.training import Loss
 
 MODELS = (
     "efficientnet_lite0",
@@ -25,7 +24,7 @@ MODELS = (
 )
 
 
-def grader(model: str = "resnet10t", loss: Loss = "cross_entropy") -> Grader:
+def grader(model: str = "resnet10t", loss: str = "cross_entropy") -> Grader:
     with torch.device("meta"):
         return create_grader(model, input_px=64, drop_rate=0.0, drop_path_rate=0.0, loss=loss)
 

@@ -13,7 +13,6 @@ from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import Grader, create_grader
 from dr_pipeline.models.weights.load import initialise, write_tensors
 from dr_pipeline.params.candidate import Channel, Network
-from dr_pipeline.params.training import Loss
 from dr_pipeline.schema import BUNDLE_VERSION
 from tests.factories.networks import lively
 
@@ -39,7 +38,7 @@ def bundle(root: Path, grader: nn.Module, *, prefix: str = "", graph: bytes = b"
     return root
 
 
-def fresh(*channels: Channel, loss: Loss = "cross_entropy") -> Grader:
+def fresh(*channels: Channel, loss: str = "cross_entropy") -> Grader:
     network = Network(channels=channels or ("red", "green", "blue"), norm="own", head="linear")
     return create_grader(MODEL, input_px=64, drop_rate=0.0, drop_path_rate=0.0, network=network, loss=loss)
 
