@@ -4,7 +4,7 @@
 
 Three data sets go through the pipeline's own stages, each stage in a process of its own: a phantom with faults, a clean
 phantom (whose fellow eyes and pictures of one camera are the hard negatives), and reduced photographs of IDRiD with
-faulty copies. Strengths: see dr_pipeline/intake/phantom/{copies,faults,strays}.py. Recall is by kind and way;
+faulty copies. Strengths: see dr_pipeline/intake/phantom/{jpeg_files,faults,non_fundus}.py. Recall is by kind and way;
 every finding about one picture that names two, or a fault that was not planted, is a false alarm.
 """
 
@@ -142,10 +142,10 @@ def _found(planted: Planted, run: Run) -> Iterator[tuple[str, bool]]:
             yield pair.kind, any({pair.original, pair.copy} <= set(group) for group in by_kind[pair.kind])
         else:
             yield pair.kind, same or firsts in near
-    for kind, names in (("colour_order", planted.swapped), ("not_fundus", list(planted.strays))):
+    for kind, names in (("colour_order", planted.swapped), ("not_fundus", list(planted.non_fundus))):
         flagged = {name for group in by_kind[kind] for name in group}
         for name in names:
-            yield (f"not_fundus: {planted.strays[name]}" if kind == "not_fundus" else kind), name in flagged
+            yield (f"not_fundus: {planted.non_fundus[name]}" if kind == "not_fundus" else kind), name in flagged
 
 
 def precision(planted: Planted, run: Run) -> dict[str, dict[str, int]]:
@@ -154,7 +154,7 @@ def precision(planted: Planted, run: Run) -> dict[str, dict[str, int]]:
     real = {
         "contradictions": planted.origins_with_several(1),
         "cross_patient": planted.origins_with_several(0),
-        "not_fundus": set(planted.strays),
+        "not_fundus": set(planted.non_fundus),
         "colour_order": set(planted.swapped),
     }
     for kind in ABOUT_PICTURES:

@@ -1,11 +1,11 @@
-"""Whether the phantom is honest: the lesions, and nothing else, make the grade.
+"""Checks that only the lesions of the phantom reveal the grade.
 
     python -m benchmarks.phantom --params params.yaml --bundle data/release --phantom data/phantom/default \
         --splits data/splits.csv --out reports/benchmarks/phantom.json
 
 Four figures, each a quadratic-weighted kappa with a patient-clustered 95 % interval: the bundle on the test eyes; on
 the same eyes with the lesions left out; on a cohort of another seed; and a logistic regression on 16×16 colour
-thumbnails and the pictures' geometry, learnt on the development eyes.
+thumbnails and the pictures' geometry, trained on the development eyes.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dr_pipeline.files import read_csv, write_json
-from dr_pipeline.intake.phantom.write import write_phantom
+from dr_pipeline.intake.phantom.generate import write_phantom
 from dr_pipeline.machine import describe_machine, usable_cores
 from dr_pipeline.metrics.bootstrap import qwk_estimate
 from dr_pipeline.params.load import load_section
@@ -82,12 +82,12 @@ def main() -> None:
         write_phantom(params, bare, without_lesions=True, workers=usable_cores())
         figures["test eyes without lesions"] = estimate(bundle_grades(scorer, bare, test), test)
         other = Path(folder) / "another seed"
-        # Without faults: what is no fundus has no grade to compare.
+        # Without faults: an image that shows no fundus has no grade to compare.
         none = PlantedFaults(**dict.fromkeys(PlantedFaults.model_fields, 0))
-        strange = params.model_copy(update={"seed": params.seed + 1000, "faults": none})
-        write_phantom(strange, other, workers=usable_cores())
-        strangers = labels(other)
-        figures["another seed"] = estimate(bundle_grades(scorer, other, strangers), strangers)
+        other_seed = params.model_copy(update={"seed": params.seed + 1000, "faults": none})
+        write_phantom(other_seed, other, workers=usable_cores())
+        others = labels(other)
+        figures["another seed"] = estimate(bundle_grades(scorer, other, others), others)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     probe.fit(shortcuts(args.phantom, development), [int(row["grade"]) for row in development])
     figures["thumbnail and geometry probe"] = estimate(probe.predict(shortcuts(args.phantom, test)), test)

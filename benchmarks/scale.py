@@ -28,7 +28,7 @@ from dr_pipeline.files import read_csv, read_json, sha256_file, write_json
 from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath
-from dr_pipeline.intake.phantom.write import PHOTOGRAPHS, write_phantom
+from dr_pipeline.intake.phantom.generate import PHOTOGRAPHS, write_phantom
 from dr_pipeline.machine import describe_machine, usable_cores
 from dr_pipeline.params.phantom import Phantom
 from tests.contract.closure import REPOSITORY, rewritten

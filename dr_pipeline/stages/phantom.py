@@ -1,4 +1,4 @@
-"""Generate the synthetic fundus photographs of the embedded default."""
+"""Generates the synthetic fundus photographs of the default recipe."""
 
 import argparse
 from pathlib import Path
@@ -9,19 +9,19 @@ PARAMS: tuple[str, ...] = ("phantom.{name}",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the stage's paths and the name of its parameters."""
+    """Declares the stage's paths and the entry of params.yaml."""
     parser.add_argument("--params", type=Path, required=True, help="the parameter file")
-    parser.add_argument("--name", required=True, help="which entry of its section `phantom`")
+    parser.add_argument("--name", required=True, help="entry of its section `phantom`")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for photographs/, labels.csv, ground_truth.json"
     )
-    parser.add_argument("--without-lesions", action="store_true", help="the same eyes with their lesions left out")
+    parser.add_argument("--without-lesions", action="store_true", help="the same eyes without their lesions")
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Renders the data set; see `dr_pipeline.intake.phantom.write`."""
+    """Renders the data set; see `dr_pipeline.intake.phantom.generate`."""
     from dr_pipeline.intake.phantom.faults import num_added_files
-    from dr_pipeline.intake.phantom.write import LABELS, write_phantom
+    from dr_pipeline.intake.phantom.generate import LABELS, write_phantom
     from dr_pipeline.machine import usable_cores
     from dr_pipeline.params.load import load_section
     from dr_pipeline.params.phantom import Phantom

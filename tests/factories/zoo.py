@@ -17,7 +17,7 @@ import numpy as np
 
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.intake.phantom.cohort import EyeCase
-from dr_pipeline.intake.phantom.render import render
+from dr_pipeline.intake.phantom.photograph import render
 from dr_pipeline.schema import Eye
 from tests.factories import dicom as dicom_factory
 from tests.factories.dicom import PATIENT

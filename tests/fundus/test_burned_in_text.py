@@ -15,7 +15,7 @@ from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.cohort import draw_cohort
-from dr_pipeline.intake.phantom.render import render
+from dr_pipeline.intake.phantom.photograph import render
 from tests.factories.drawings import decode_jpeg, draw_fundus, jpeg
 
 WIDTH, HEIGHT = 1500, 1000

@@ -1,1 +1,1 @@
-"""The phantom: synthetic fundus photographs whose only sign of the grade are the lesions that define it."""
+"""The phantom: synthetic fundus photographs in which only the lesions that define a grade reveal it."""

@@ -26,9 +26,9 @@ class Anatomy:
 
 
 def draw_anatomy(patient: np.random.Generator, eye: np.random.Generator) -> Anatomy:
-    """Draws one eye. What both eyes of a person share comes from the generator `patient`.
+    """Draws one eye. The generator `patient` decides what both eyes of a person share.
 
-    The fovea lies about 2.5 DD temporal of the disc's centre and a little below it (Rohrschneider, IOVS 2004:
+    The fovea is about 2.5 DD temporal of the disc's centre and a little below it (Rohrschneider, IOVS 2004:
     15.5° and 1.5° with a disc of about 6°); cup-to-disc ratios as in healthy adults, 0.2 … 0.6.
     """
     pigment = patient.uniform(0, 1)  # 0: fair, 1: dark

@@ -1,4 +1,4 @@
-"""The fundus behind the vessels, painted at a quarter of the file's resolution since nothing in it is sharp."""
+"""The fundus behind the vessels, painted at a quarter of the image's resolution since it has no sharp detail."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from dr_pipeline.intake.phantom.cameras import Frame, Points
 
 REDUCTION = 4
 Plane = NDArray[np.float32]
-# What each layer adds to the logarithm of the reflected red, green and blue. Set by eye against IDRiD.
+# Contribution of each layer to the logarithm of the reflected red, green and blue. Set by eye against IDRiD.
 _LAYER_WEIGHTS = {
     "patches": (0.07, 0.16, 0.20),  # of pigment
     "tints": (0.0, -0.05, -0.15),
     "mottling": (0.06, 0.10, 0.14),
     "grain": (0.012, 0.022, 0.025),
     "choroid": (0.10, 0.18, 0.10),
-    "macula": (-0.55, -1.0, -1.2),  # its yellow pigment takes the blue
+    "macula": (-0.55, -1.0, -1.2),  # its yellow pigment absorbs blue
     "nerve_fibres": (0.05, 0.13, 0.16),
     "foveal_reflex": (0.15, 0.25, 0.25),
 }
@@ -26,7 +26,7 @@ _LAYER_WEIGHTS = {
 
 @dataclass(frozen=True)
 class Background:
-    """Reflected colour (h, w, 3) in [0, ~1.2] and light (h, w) that falls in, both at the file's size / `REDUCTION`."""
+    """Reflected colour (h, w, 3) in [0, ~1.2] and incident light (h, w), both at the image's size / `REDUCTION`."""
 
     colour: Plane
     light: Plane
@@ -82,11 +82,11 @@ def _layers(rng: np.random.Generator, anatomy: Anatomy, frame: Frame, dd: NDArra
 
 
 def _light(rng: np.random.Generator, px: Points, frame: Frame) -> Plane:
-    """Vignetting, a lean of the light to one side, and the exposure (h, w)."""
+    """Vignetting, a tilt of the light to one side, and the exposure (h, w)."""
     u = (px[..., 0] - frame.centre_px[0]) / frame.radius_px
     v = (px[..., 1] - frame.centre_px[1]) / frame.radius_px
     vignette = 1 - rng.uniform(0.20, 0.48) * np.clip(u**2 + v**2, 0, 1) ** rng.uniform(1.0, 1.8)
-    lean, direction = rng.uniform(0, 0.22), rng.uniform(0, 2 * np.pi)
-    tilt = 1 + lean * (u * np.cos(direction) + v * np.sin(direction))
+    slope, direction = rng.uniform(0, 0.22), rng.uniform(0, 2 * np.pi)
+    tilt = 1 + slope * (u * np.cos(direction) + v * np.sin(direction))
     exposure = np.exp(rng.normal(0.0, 0.13))
     return np.asarray(vignette * tilt * exposure, np.float32)

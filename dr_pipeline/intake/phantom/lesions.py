@@ -1,7 +1,7 @@
-"""The lesions that make the grade, by the rules of the International Clinical DR scale.
+"""The lesions that define the grade, by the rules of the International Clinical DR scale.
 
 Rules: Wilkinson et al., Ophthalmology 2003;110:1677. Sizes: ETDRS report 10, Ophthalmology 1991;98:786
-(microaneurysms up to 125 µm, larger red spots are haemorrhages), with a disc diameter (DD) of 1500 µm; the
+(microaneurysms up to 125 µm, larger red spots are hemorrhages), with a disc diameter (DD) of 1500 µm; the
 generator stays at the visible end of each range, since its photographs are small.
 """
 
@@ -11,8 +11,7 @@ import numpy as np
 
 from dr_pipeline.intake.phantom.anatomy import Anatomy
 from dr_pipeline.intake.phantom.cameras import Frame, Points
-from dr_pipeline.intake.phantom.placement import Placement
-from dr_pipeline.intake.phantom.shapes import blobs, boat, frond
+from dr_pipeline.intake.phantom.lesion_geometry import Placement, blobs, boat, frond
 from dr_pipeline.intake.phantom.vessels import Vessels
 from dr_pipeline.schema import Grade
 
@@ -25,8 +24,8 @@ COTTON_WOOL_DD = (0.24, 0.42)
 PRERETINAL_DD = (1.0, 1.8)
 BOAT_LAYERS = ((1.0, 1.0), (0.93, 1.3), (0.82, 1.55))  # scale and optical density, from the edge inwards
 NEW_VESSEL_DD = 0.024
-# The 4-2-1 rule: severe disease has more than 20 haemorrhages in each of the four quadrants.
-SEVERE_HAEMORRHAGES_PER_QUADRANT = 21
+# The 4-2-1 rule: severe disease has more than 20 hemorrhages in each of the four quadrants.
+SEVERE_HEMORRHAGES_PER_QUADRANT = 21
 
 
 @dataclass
@@ -34,14 +33,14 @@ class Lesions:
     """Outlines and lines in DD, by how they are painted; `counts` by kind, for the ground truth.
 
     Attributes:
-        blood: (outline (vertices, 2), optical density) of everything red.
+        hemorrhages: (outline (vertices, 2), optical density) of microaneurysms and hemorrhages.
         exudates: Outlines of hard exudates.
         cotton_wool: Outlines of cotton-wool spots.
-        fibrous: Outlines of the pale tissue that carries new vessels.
+        fibrous: Outlines of the fibrous tissue that carries new vessels.
         lines: (line (steps, 2), width in DD, optical density) of beading, IRMA and new vessels.
     """
 
-    blood: list[tuple[Points, float]] = field(default_factory=list)
+    hemorrhages: list[tuple[Points, float]] = field(default_factory=list)
     exudates: list[Points] = field(default_factory=list)
     cotton_wool: list[Points] = field(default_factory=list)
     fibrous: list[Points] = field(default_factory=list)
@@ -52,11 +51,11 @@ class Lesions:
 def draw_lesions(
     rng: np.random.Generator, severity: float, anatomy: Anatomy, vessels: Vessels, frame: Frame
 ) -> Lesions:
-    """Draws what an eye of this severity shows; the grade is its whole part, the rest how far on within it.
+    """Draws the lesions of an eye of this severity: the grade is its integer part, the position in the grade the rest.
 
-    0 nothing; 1 microaneurysms only; 2 also haemorrhages, exudates and some cotton-wool spots, short of the 4-2-1
-    rule; 3 the 4-2-1 rule: > 20 haemorrhages in every quadrant, venous beading, IRMA; 4 new vessels
-    or pre-retinal haemorrhage, on top of moderate to severe disease.
+    0 nothing; 1 microaneurysms only; 2 also hemorrhages, exudates and some cotton-wool spots, short of the 4-2-1
+    rule; 3 the 4-2-1 rule: > 20 hemorrhages in every quadrant, venous beading, IRMA; 4 new vessels
+    or pre-retinal hemorrhage, on top of moderate to severe disease.
     """
     place = Placement(rng, anatomy, vessels, frame)
     grade, within = Grade(int(severity)), severity % 1
@@ -68,18 +67,18 @@ def draw_lesions(
         return lesions
     _add_microaneurysms(lesions, rng, place, int(rng.integers(6, 14)) + round(6 * within))
     if grade is Grade.MODERATE:
-        _add_haemorrhages(lesions, rng, place.spread(round(8 + 22 * within), per_quadrant_limit=18), within)
+        _add_hemorrhages(lesions, rng, place.spread(round(8 + 22 * within), per_quadrant_limit=18), within)
         _add_exudates(lesions, rng, place, 1 + round(2 * within))
         _add_cotton_wool(lesions, rng, place, int(rng.integers(0, 2)) + round(within))
     elif grade is Grade.SEVERE:
-        per_quadrant = SEVERE_HAEMORRHAGES_PER_QUADRANT + round(9 * within)
-        _add_haemorrhages(lesions, rng, place.in_every_quadrant(per_quadrant), 0.5 + within / 2)
+        per_quadrant = SEVERE_HEMORRHAGES_PER_QUADRANT + round(9 * within)
+        _add_hemorrhages(lesions, rng, place.in_every_quadrant(per_quadrant), 0.5 + within / 2)
         _add_exudates(lesions, rng, place, int(rng.integers(1, 4)))
         _add_cotton_wool(lesions, rng, place, int(rng.integers(2, 4)) + round(2 * within))
         _add_beading(lesions, rng, vessels, frame)
         _add_irma(lesions, rng, place, int(rng.integers(2, 5)))
     else:
-        _add_haemorrhages(lesions, rng, place.spread(round(35 + rng.uniform(0, 35)), per_quadrant_limit=30), 0.7)
+        _add_hemorrhages(lesions, rng, place.spread(round(35 + rng.uniform(0, 35)), per_quadrant_limit=30), 0.7)
         _add_exudates(lesions, rng, place, int(rng.integers(0, 3)))
         _add_cotton_wool(lesions, rng, place, int(rng.integers(0, 3)))
         _add_proliferation(lesions, rng, place, vessels, within)
@@ -89,16 +88,16 @@ def draw_lesions(
 def _add_microaneurysms(lesions: Lesions, rng: np.random.Generator, place: Placement, count: int) -> None:
     centres = place.apart(place.candidates(12 * count, 0.2, off_vessels_dd=0.1), count, 0.15)
     outlines = blobs(rng, centres, rng.uniform(*MICROANEURYSM_DD, len(centres)), raggedness=0.05)
-    lesions.blood += [(outline, float(rng.uniform(1.5, 1.9))) for outline in outlines]
+    lesions.hemorrhages += [(outline, float(rng.uniform(1.5, 1.9))) for outline in outlines]
     lesions.counts["microaneurysms"] = len(centres)
 
 
-def _add_haemorrhages(lesions: Lesions, rng: np.random.Generator, centres: Points, blot_share: float) -> None:
-    """Dots and blots; blots become commoner with `blot_share` in [0, 1]."""
-    is_blot = rng.random(len(centres)) < 0.25 + 0.35 * blot_share
+def _add_hemorrhages(lesions: Lesions, rng: np.random.Generator, centres: Points, blot_fraction: float) -> None:
+    """Dots and blots; blots become more frequent with `blot_fraction` in [0, 1]."""
+    is_blot = rng.random(len(centres)) < 0.25 + 0.35 * blot_fraction
     diameters = np.where(is_blot, rng.uniform(*BLOT_DD, len(centres)), rng.uniform(*DOT_DD, len(centres)))
     outlines = blobs(rng, centres, diameters, raggedness=0.2, elongation=(1.0, 2.0))
-    lesions.blood += [(outline, float(rng.uniform(0.9, 1.5))) for outline in outlines]
+    lesions.hemorrhages += [(outline, float(rng.uniform(0.9, 1.5))) for outline in outlines]
     lesions.counts["haemorrhages"] = len(centres)
 
 
@@ -130,7 +129,7 @@ def _add_cotton_wool(lesions: Lesions, rng: np.random.Generator, place: Placemen
 
 
 def _add_beading(lesions: Lesions, rng: np.random.Generator, vessels: Vessels, frame: Frame) -> None:
-    """Sausage-like swellings along the trunk veins, so in all quadrants (the rule asks for two)."""
+    """Sausage-like swellings along the trunk veins, so in all quadrants (the rule requires two)."""
     trunks = np.flatnonzero((vessels.generation == 0) & vessels.is_vein)
     beads = 0
     for trunk in trunks:
@@ -138,8 +137,8 @@ def _add_beading(lesions: Lesions, rng: np.random.Generator, vessels: Vessels, f
         distance = np.hypot(points[:, 0], points[:, 1])
         step = float(np.hypot(*(points[1] - points[0])))
         stride = max(2, round(0.24 / step))
-        seen = np.flatnonzero((distance > 0.8) & (widths > 0) & frame.shows(points, 0.1))[::stride]
-        for at in seen[:-1]:
+        visible = np.flatnonzero((distance > 0.8) & (widths > 0) & frame.shows(points, 0.1))[::stride]
+        for at in visible[:-1]:
             swelling = float(widths[at]) * rng.uniform(1.4, 1.75)
             piece = points[at : at + 2]
             lesions.lines.append((piece, swelling, 1.05))
@@ -160,7 +159,7 @@ def _add_irma(lesions: Lesions, rng: np.random.Generator, place: Placement, coun
 def _add_proliferation(
     lesions: Lesions, rng: np.random.Generator, place: Placement, vessels: Vessels, within: float
 ) -> None:
-    """New vessels at the disc or along the arcades, a pre-retinal haemorrhage, or both."""
+    """New vessels at the disc or along the arcades, a pre-retinal hemorrhage, or both."""
     bleeds = rng.random() < 0.7 + 0.25 * within
     fronds = 2 + int(rng.integers(0, 2)) + round(within)
     roots = []
@@ -188,6 +187,6 @@ def _add_proliferation(
     if bleeds:
         for centre in place.apart(place.candidates(60, 0.9), 1, 1.0):
             outline = boat(rng, centre, float(rng.uniform(*PRERETINAL_DD)))
-            # Thinner, so paler, towards its edge.
-            lesions.blood += [(centre + scale * (outline - centre), level) for scale, level in BOAT_LAYERS]
+            # Thinner, so more transparent, towards its edge.
+            lesions.hemorrhages += [(centre + scale * (outline - centre), level) for scale, level in BOAT_LAYERS]
             lesions.counts["preretinal_haemorrhages"] += 1

@@ -1,8 +1,8 @@
-"""Pictures that are no fundus, as they get into a folder of fundus photographs: drawn, each from its own numbers.
+"""Images that show no fundus, of the kinds that get into a folder of fundus photographs; drawn from random numbers.
 
 A document page, a face, a landscape, a colour gradient (a test chart, a screen saver), the grey section of an OCT scan,
-and the eye from outside, which fundus cameras take as well. A black frame (lens cap) is none of them: it is a dark
-photograph, and quality says so.
+and the external eye, which fundus cameras photograph too. A black frame (lens cap) is not among them: it is a dark
+photograph, which the quality score rejects.
 """
 
 import math
@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.intake.phantom.background import smooth_noise
-from dr_pipeline.intake.phantom.drawing import Bytes
+from dr_pipeline.intake.phantom.painting import ByteImage
 
-STRAY_KINDS = ("document", "face", "landscape", "gradient", "oct", "outer_eye")
+NON_FUNDUS_KINDS = ("document", "face", "landscape", "gradient", "oct", "outer_eye")
 _NOISE = 3.0  # grey levels of a camera's or scanner's noise
 
 
-def draw_stray(rng: np.random.Generator, kind: str, width: int, height: int) -> Bytes:
-    """Draws one picture that is no fundus, RGB (height, width, 3).
+def draw_non_fundus(rng: np.random.Generator, kind: str, width: int, height: int) -> ByteImage:
+    """Draws one image that shows no fundus, RGB (height, width, 3).
 
     Args:
-        rng: Decides colours, places and wording.
-        kind: One of `STRAY_KINDS`.
+        rng: Decides colours, positions and text.
+        kind: One of `NON_FUNDUS_KINDS`.
         width: px.
         height: px.
     """
@@ -83,9 +83,9 @@ def _landscape(rng: np.random.Generator, width: int, height: int) -> NDArray[np.
 
 
 def _gradient(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
-    """Four random colours at the corners, and all between."""
+    """Four random colours at the corners, interpolated."""
     corners = rng.uniform(20, 240, (2, 2, 3)).astype(np.float32)
-    corners[..., 2] = np.maximum(corners[..., 2], 90)  # some blue: tissue has none
+    corners[..., 2] = np.maximum(corners[..., 2], 90)  # some blue, which tissue does not have
     return np.asarray(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

@@ -10,7 +10,7 @@ from dr_pipeline.intake.phantom.cameras import Frame, Points
 # Calibres at the disc in DD: veins 120 … 150 µm, arteries about 0.7 of that, with a DD of 1500 µm.
 VEIN_WIDTH_DD = 0.088
 ARTERY_WIDTH_DD = 0.062
-# No vessel enters the foveal avascular zone, about 0.5 mm wide; the capillaries around it are too fine to see.
+# No vessel enters the foveal avascular zone, about 0.5 mm wide; the capillaries around it are too fine to be visible.
 AVASCULAR_RADIUS_DD = 0.38
 THINNEST_DD = 0.011
 _STEPS = 48
@@ -60,15 +60,15 @@ def walk(
     tortuosity: float,
     rng: np.random.Generator,
 ) -> Points:
-    """Walks along headings (vessels, steps), in radians, with a wavering added; returns (vessels, steps, 2)."""
+    """Walks along headings (vessels, steps), in radians, plus a sinusoidal deviation; returns (vessels, steps, 2)."""
     count, steps = heading.shape
     along = np.linspace(0, 1, steps)[None, :] * length[:, None]
-    waver = np.zeros_like(heading)
+    deviation = np.zeros_like(heading)
     for wavelength, swing in ((2.4, 0.14), (1.0, 0.17), (0.45, 0.12)):
         phase = rng.uniform(0, 2 * np.pi, (count, 1))
         strength = rng.uniform(0.4, 1.3, (count, 1)) * swing * tortuosity
-        waver += strength * (np.sin(2 * np.pi * along / wavelength + phase) - np.sin(phase))
-    angle = heading + waver
+        deviation += strength * (np.sin(2 * np.pi * along / wavelength + phase) - np.sin(phase))
+    angle = heading + deviation
     step = (length / (steps - 1))[:, None]
     moves = np.stack([np.cos(angle) * step, np.sin(angle) * step], axis=-1)
     moves[:, 0] = 0
@@ -133,17 +133,17 @@ def _grow_branches(
     parents: Vessels,
     per_parent: int,
     length_dd: tuple[float, float],
-    width_share: tuple[float, float],
+    width_ratio: tuple[float, float],
     tortuosity: float,
 ) -> Vessels:
-    """Sends up to `per_parent` branches off every parent, to alternate sides, where it is still thick enough."""
+    """Grows up to `per_parent` branches from every parent, to alternate sides, where it is still thick enough."""
     count = len(parents.points)
     parent = np.repeat(np.arange(count), per_parent)
     order = np.tile(np.arange(per_parent), count)
     place = (0.1 + 0.86 * (order + rng.uniform(0, 1, order.size)) / per_parent) * (_STEPS - 2)
     at = place.astype(np.int64)
     side = np.where((order + np.repeat(rng.integers(0, 2, count), per_parent)) % 2 == 0, 1.0, -1.0)
-    widths_there = parents.widths[parent, at] * rng.uniform(*width_share, order.size)
+    widths_there = parents.widths[parent, at] * rng.uniform(*width_ratio, order.size)
     lengths = rng.uniform(*length_dd, order.size)
     step = parents.points[parent, at + 1] - parents.points[parent, at]
     off = np.radians(rng.uniform(32, 75, order.size)) * side
@@ -152,9 +152,9 @@ def _grow_branches(
     heading = (np.arctan2(step[:, 1], step[:, 0]) + off)[:, None] - bend[:, None] * along[None, :]
     points = walk(parents.points[parent, at], heading, lengths, tortuosity, rng)
     parent_length = np.hypot(*np.moveaxis(np.diff(parents.points, axis=1), -1, 0)).sum(axis=1)
-    # Short vessels get fewer branches, so that they lie about equally close everywhere.
-    share = parent_length[parent] / (_BRANCH_SPACING_DD * per_parent)
-    keep = (widths_there > THINNEST_DD) & (rng.random(order.size) < share)
+    # Short vessels get fewer branches, so that their spacing is about the same everywhere.
+    probability = parent_length[parent] / (_BRANCH_SPACING_DD * per_parent)
+    keep = (widths_there > THINNEST_DD) & (rng.random(order.size) < probability)
     return Vessels(
         points=points[keep],
         widths=(widths_there[:, None] * (1 - 0.55 * along[None, :]))[keep],
@@ -164,7 +164,7 @@ def _grow_branches(
 
 
 def _end_before_fovea(vessels: Vessels, fovea_dd: tuple[float, float], frame: Frame) -> Vessels:
-    """Sets the width to 0 from where a vessel gets too thin or enters the avascular zone; drops unseen vessels."""
+    """Sets the width to 0 from where a vessel gets too thin or enters the avascular zone; drops invisible ones."""
     distance = np.hypot(vessels.points[..., 0] - fovea_dd[0], vessels.points[..., 1] - fovea_dd[1])
     stopped = np.logical_or.accumulate((distance < AVASCULAR_RADIUS_DD) | (vessels.widths < THINNEST_DD * 0.7), axis=1)
     widths = np.where(stopped, 0.0, vessels.widths)

@@ -8,7 +8,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.intake.phantom.cameras import CAMERAS, SITES
-from dr_pipeline.intake.phantom.cohort import LEFT_RIGHT_QWK, UNGRADABLE_SHARES, EyeCase, draw_cohort
+from dr_pipeline.intake.phantom.cohort import LEFT_RIGHT_QWK, UNGRADABLE_FRACTIONS, EyeCase, draw_cohort
 from dr_pipeline.schema import Eye
 
 SHARES = (0.36, 0.14, 0.22, 0.14, 0.14)
@@ -59,7 +59,7 @@ def test_a_patient_has_two_eyes_one_camera_and_one_site(cohort: list[EyeCase]) -
 def test_the_ungradable_share_rises_with_the_grade() -> None:
     cases = draw_cohort(3, 8000, SHARES)
     shares = [np.mean([c.ungradable for c in cases if c.grade == grade]) for grade in range(5)]
-    assert shares == pytest.approx(UNGRADABLE_SHARES, abs=0.015)
+    assert shares == pytest.approx(UNGRADABLE_FRACTIONS, abs=0.015)
     assert shares[0] < shares[2] < shares[4]
 
 

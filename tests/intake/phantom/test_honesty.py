@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from dr_pipeline.intake.phantom.cohort import EyeCase, draw_cohort
-from dr_pipeline.intake.phantom.render import render
+from dr_pipeline.intake.phantom.photograph import render
 
 PATIENTS = 180
 SPLITS = 4

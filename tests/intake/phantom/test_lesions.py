@@ -5,6 +5,7 @@ import pytest
 
 from dr_pipeline.intake.phantom.anatomy import draw_anatomy
 from dr_pipeline.intake.phantom.cameras import CAMERAS, Frame, frame_eye
+from dr_pipeline.intake.phantom.cohort import Stream, generator
 from dr_pipeline.intake.phantom.lesions import (
     DOT_DD,
     MICROANEURYSM_DD,
@@ -12,7 +13,6 @@ from dr_pipeline.intake.phantom.lesions import (
     Lesions,
     draw_lesions,
 )
-from dr_pipeline.intake.phantom.streams import Stream, generator
 from dr_pipeline.intake.phantom.vessels import grow_vessels
 from dr_pipeline.schema import Eye
 
@@ -37,9 +37,9 @@ def areas_dd(outlines: list[np.ndarray]) -> np.ndarray:
     return np.array([abs(np.sum(o[:, 0] * np.roll(o[:, 1], 1) - o[:, 1] * np.roll(o[:, 0], 1))) / 2 for o in outlines])
 
 
-def haemorrhages_by_quadrant(frame: Frame, lesions: Lesions) -> np.ndarray:
+def hemorrhages_by_quadrant(frame: Frame, lesions: Lesions) -> np.ndarray:
     first = lesions.counts["microaneurysms"]
-    centres = np.array([o.mean(axis=0) for o, _ in lesions.blood[first : first + lesions.counts["haemorrhages"]]])
+    centres = np.array([o.mean(axis=0) for o, _ in lesions.hemorrhages[first : first + lesions.counts["haemorrhages"]]])
     assert frame.shows(centres, 0.0).all()
     return np.bincount(frame.quadrant(centres), minlength=4)
 
@@ -52,16 +52,16 @@ def test_grade_1_has_visible_microaneurysms_and_nothing_else() -> None:
     for _, lesions in drawn(1):
         assert set(lesions.counts) == {"microaneurysms"}
         assert 3 <= lesions.counts["microaneurysms"] <= 22
-        assert len(lesions.blood) == lesions.counts["microaneurysms"]
+        assert len(lesions.hemorrhages) == lesions.counts["microaneurysms"]
         assert [lesions.exudates, lesions.cotton_wool, lesions.fibrous, lesions.lines] == [[], [], [], []]
-        diameters_um = 2 * np.sqrt(areas_dd([o for o, _ in lesions.blood]) / np.pi) * UM_PER_DD
+        diameters_um = 2 * np.sqrt(areas_dd([o for o, _ in lesions.hemorrhages]) / np.pi) * UM_PER_DD
         assert (diameters_um > 60).all()
         assert (diameters_um < 130).all()
 
 
 def test_grade_2_is_more_than_microaneurysms_and_less_than_the_4_2_1_rule() -> None:
     for frame, lesions in drawn(2):
-        quadrants = haemorrhages_by_quadrant(frame, lesions)
+        quadrants = hemorrhages_by_quadrant(frame, lesions)
         assert quadrants.sum() >= 4
         assert (quadrants <= 20).all()
         assert "venous_beads" not in lesions.counts
@@ -71,13 +71,13 @@ def test_grade_2_is_more_than_microaneurysms_and_less_than_the_4_2_1_rule() -> N
 
 def test_grade_3_meets_the_4_2_1_rule_without_proliferation() -> None:
     for frame, lesions in drawn(3):
-        assert (haemorrhages_by_quadrant(frame, lesions) > 20).all()
+        assert (hemorrhages_by_quadrant(frame, lesions) > 20).all()
         assert lesions.counts["venous_beads"] > 0
         assert lesions.counts["irma"] > 0
         assert not any(name.startswith(("new_vessels", "preretinal")) for name in lesions.counts)
 
 
-def test_grade_4_has_new_vessels_or_preretinal_blood() -> None:
+def test_grade_4_has_new_vessels_or_a_preretinal_hemorrhage() -> None:
     for _, lesions in drawn(4):
         new = lesions.counts["new_vessels_disc"] + lesions.counts["new_vessels_elsewhere"]
         assert new + lesions.counts["preretinal_haemorrhages"] > 0
@@ -87,9 +87,9 @@ def test_grade_4_has_new_vessels_or_preretinal_blood() -> None:
 @pytest.mark.parametrize("grade", [1, 2])
 def test_disease_grows_within_a_grade(grade: int) -> None:
     lesions = [lesions for _, lesions in drawn(grade)]
-    red = [len(one.blood) for one in lesions]
+    red = [len(drawing.hemorrhages) for drawing in lesions]
     assert np.mean(red[-10:]) > np.mean(red[:10])
 
 
-def test_haemorrhages_are_larger_than_microaneurysms() -> None:
+def test_hemorrhages_are_larger_than_microaneurysms() -> None:
     assert MICROANEURYSM_DD[1] * UM_PER_DD <= 125 < DOT_DD[0] * UM_PER_DD

@@ -9,8 +9,8 @@ import pytest
 
 from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.cohort import EyeCase
-from dr_pipeline.intake.phantom.jpeg import encode
-from dr_pipeline.intake.phantom.render import Rendered, render
+from dr_pipeline.intake.phantom.jpeg_files import encode
+from dr_pipeline.intake.phantom.photograph import Rendered, render
 from dr_pipeline.schema import Eye
 
 CASE = EyeCase(3, Eye.RIGHT, 0, 0.5, ungradable=False, site="harbour", camera="alder")
@@ -54,7 +54,7 @@ def test_cameras_differ_in_size_and_cut_off(camera: str) -> None:
     assert width * height == pytest.approx(0.5e6 * model.megapixel_factor, rel=0.02)
     assert width / height == pytest.approx(model.aspect, rel=0.01)
     top_is_fundus = rendered.rgb[1, width // 2].mean() > 30
-    assert top_is_fundus == (model.disc_share > 1)
+    assert top_is_fundus == (model.disc_to_height > 1)
 
 
 def test_without_lesions_a_healthy_eye_stays_the_same() -> None:

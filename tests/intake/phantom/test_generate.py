@@ -11,8 +11,8 @@ import pytest
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.intake.phantom.cameras import CAMERAS
-from dr_pipeline.intake.phantom.non_fundus import STRAY_KINDS, draw_stray
-from dr_pipeline.intake.phantom.write import LABELS_COLUMNS, write_phantom
+from dr_pipeline.intake.phantom.generate import LABELS_COLUMNS, write_phantom
+from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
 from dr_pipeline.params.phantom import Phantom, PlantedFaults
 
 PARAMS = Phantom(
@@ -91,8 +91,8 @@ def test_another_seed_gives_other_photographs(phantom: Path, tmp_path: Path) -> 
 
 def test_labels_say_the_truth_but_for_planted_faults(labels: dict[str, dict[str, str]], truth: dict[str, Any]) -> None:
     wrong = {i for i, entry in truth["photographs"].items() if str(entry["grade"]) != labels[f"{i}.jpg"]["grade"]}
-    strays = {fault["image"] for fault in truth["faults"]["not_fundus"]}
-    assert wrong == {fault["copy"] for fault in truth["faults"]["contradictions"]} | strays
+    not_fundus = {fault["image"] for fault in truth["faults"]["not_fundus"]}
+    assert wrong == {fault["copy"] for fault in truth["faults"]["contradictions"]} | not_fundus
     strangers = {i for i, e in truth["photographs"].items() if e["patient"] != labels[f"{i}.jpg"]["patient"]}
     assert strangers == {fault["copy"] for fault in truth["faults"]["cross_patient"]}
     assert {row["camera"] for row in labels.values()} <= set(CAMERAS)
@@ -160,18 +160,18 @@ def test_exchanged_colours_are_the_photograph_with_red_for_blue(
 
 
 def test_what_is_no_fundus_is_of_every_kind_and_says_so(phantom: Path, truth: dict[str, Any]) -> None:
-    assert {fault["kind"] for fault in truth["faults"]["not_fundus"]} == set(STRAY_KINDS)
+    assert {fault["kind"] for fault in truth["faults"]["not_fundus"]} == set(NON_FUNDUS_KINDS)
     for fault in truth["faults"]["not_fundus"]:
         entry = truth["photographs"][fault["image"]]
         assert (entry["grade"], entry["not_fundus"]) == (None, fault["kind"])
         assert min(pixels(path(phantom, fault["image"])).shape[:2]) > 200
 
 
-def test_strays_differ_from_each_other() -> None:
-    for kind in STRAY_KINDS:
-        first, second = (draw_stray(np.random.default_rng(seed), kind, 300, 200) for seed in (1, 2))
+def test_images_of_no_fundus_differ_from_each_other() -> None:
+    for kind in NON_FUNDUS_KINDS:
+        first, second = (draw_non_fundus(np.random.default_rng(seed), kind, 300, 200) for seed in (1, 2))
         assert first.shape == (200, 300, 3)
-        assert np.array_equal(first, draw_stray(np.random.default_rng(1), kind, 300, 200))
+        assert np.array_equal(first, draw_non_fundus(np.random.default_rng(1), kind, 300, 200))
         assert np.abs(first.astype(int) - second).mean() > 8
 
 
