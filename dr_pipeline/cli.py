@@ -13,25 +13,8 @@ from types import ModuleType
 from dr_pipeline import __version__
 from dr_pipeline.errors import DrPipelineError
 from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.stages import STAGES
 
-# In the order in which the data pass through them.
-STAGES = (
-    "phantom",
-    "intake",
-    "preprocess",
-    "audit",
-    "split",
-    "gradability",
-    "train",
-    "export",
-    "validate",
-    "machine",
-    "latency",
-    "select",
-    "package",
-    "test",
-    "report",
-)
 COMMANDS = ("score", "verify", "recipe", "plan", "models", "experiment", "labels", "track")
 
 EXIT_USER_ERROR = 2

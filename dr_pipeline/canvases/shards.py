@@ -16,8 +16,9 @@ import numpy as np
 
 from dr_pipeline.canvases.read import member_name
 from dr_pipeline.canvases.render import Made, Source, read_source
+from dr_pipeline.code_version import code_version
 from dr_pipeline.errors import DataError, ImageError
-from dr_pipeline.files import add_to_tar, atomic_write, read_json, sha256_bytes, sha256_file, sha256_json, write_json
+from dr_pipeline.files import add_to_tar, atomic_write, read_json, sha256_file, sha256_json, write_json
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION
@@ -62,12 +63,9 @@ def shard_key(members: Sequence[Source], pixel_path: PixelPath) -> str:
 
 @lru_cache(maxsize=1)
 def program() -> dict[str, str]:
-    """What turns bytes into canvases: a hash over this package's source, and its libraries' versions."""
-    package = Path(__file__).parents[1]
-    paths = [path for room in ("canvases", "fundus") for path in sorted((package / room).rglob("*.py"))]
-    sources = {path.relative_to(package).as_posix(): sha256_bytes(path.read_bytes()) for path in paths}
+    """What turns bytes into canvases: the code version of `render`, and its libraries' versions."""
     return {
-        "fundus": sha256_json(sources),
+        "code": code_version("dr_pipeline.canvases.render"),
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "pydicom": _version("pydicom"),

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dr_pipeline.code_version import code_version
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import sha256_json
-from dr_pipeline.training.run_identity import code_sha256, provenance
+from dr_pipeline.training.run_identity import provenance
 
-# Of this room: how an arm's canvases are made, and how members and views answer together. Figures are made anew each
-# time, and who is in which part is in the division's hash.
-_OWN_CODE = ("experiments/canvases.py", "experiments/outer_fold.py")
+# Trains an arm on a fold and predicts its outer part: its import closure decides a result.
+_MODULE = "dr_pipeline.experiments.outer_fold"
 
 
 def result_key(
@@ -40,11 +40,11 @@ def result_key(
             "pixel_path": pixel_path,
             "readings": {image_id: list(grades) for image_id, grades in readings.items()},
             "division": digest,
-            **provenance(settings.candidate.weights, settings.training.distillation.teacher, more_code=_OWN_CODE),
+            **provenance(settings.candidate.weights, settings.training.distillation.teacher, module=_MODULE),
         }
     )
 
 
 def result_code_sha256() -> str:
     """Hash of the code that decides a result."""
-    return code_sha256(*_OWN_CODE)
+    return code_version(_MODULE)

@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from monai.utils import set_determinism
 
+from dr_pipeline.code_version import code_version
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import read_json, sha256_json, write_json
 from dr_pipeline.models.grader import create_grader, num_parameters
@@ -19,7 +20,7 @@ from dr_pipeline.schema import NUM_GRADES
 from dr_pipeline.training.checks import memory_advice
 from dr_pipeline.training.fabric import device_name, keep_freed_memory, one_device, prepared
 from dr_pipeline.training.objectives import GradingLoss, TrainingTask
-from dr_pipeline.training.run_identity import code_sha256, versions
+from dr_pipeline.training.run_identity import versions
 
 # One step of each network in each turn; ViT-B/16 takes seconds for one on two cores.
 _TURNS = 5
@@ -55,7 +56,7 @@ def throughputs(arms: Sequence[Settings], scratch: Path, *, machine: str) -> lis
     key = sha256_json(
         {
             "costs": sorted(different),
-            "code_sha256": code_sha256("experiments/throughput.py"),
+            "code_sha256": code_version(__name__),
             "versions": versions(),
             "machine": machine,
             "device": device_name(one_device()),  # with its threads

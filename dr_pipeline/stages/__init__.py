@@ -1,1 +1,21 @@
-"""One thin module per DVC stage: parse, call, write, say what was done."""
+"""One thin module per DVC stage: parse, read, call, write, report."""
+
+# In the order in which the data pass through them.
+STAGES = (
+    "code",
+    "phantom",
+    "intake",
+    "preprocess",
+    "audit",
+    "split",
+    "gradability",
+    "train",
+    "export",
+    "validate",
+    "machine",
+    "latency",
+    "select",
+    "package",
+    "test",
+    "report",
+)

@@ -1,4 +1,4 @@
-"""Reads what DVC wrote down: the hashes of the data a stage depends on, from dvc.yaml and dvc.lock."""
+"""Reads DVC's records: the hashes of the data a stage depends on, from dvc.yaml and dvc.lock."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +10,8 @@ import yaml
 from dr_pipeline.tracking.layout import Item
 
 _TEMPLATE = re.compile(r"\$\{([^}]+)\}")
+# Written by the stage `code`; a stage's own file in it is a tag of its own.
+_CODE = "data/code"
 
 
 def data_hashes(
@@ -19,7 +21,7 @@ def data_hashes(
 
     While a stage runs, dvc.lock still holds that stage's previous entry, or none; what the stages before it made is
     already there. So dvc.yaml says *which* files the stage reads and the other stages' outputs in dvc.lock say
-    *what* they are. Code is left to the git commit.
+    *what* they are. The code version is not among them.
 
     Args:
         stage: A stage's name in dvc.yaml, without its matrix suffix.
@@ -34,7 +36,7 @@ def data_hashes(
     definition = _read(dvc_yaml).get("stages", {}).get(stage, {})
     reads = [_resolve(_path(entry), values) for entry in definition.get("deps", ())]
     made = _outputs(_read(lock))
-    return {path: made[path] for path in sorted(made) if any(_overlap(path, read) for read in reads)}
+    return {path: made[path] for path in sorted(made) if path != _CODE and any(_overlap(path, read) for read in reads)}
 
 
 def _outputs(lock: Mapping[str, Any]) -> dict[str, str]:

@@ -1,13 +1,11 @@
 """The view's content: the pipeline's files as parameters, metrics, tags and artifacts. Reads files, knows no MLflow."""
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import dr_pipeline
 from dr_pipeline.files import read_csv, read_json, sha256_file, sha256_json
 from dr_pipeline.params.load import read_document
 from dr_pipeline.schema import RESEARCH_USE
@@ -75,15 +73,11 @@ def training_result(layout: Layout, item: Item) -> str:
 
 def pipeline_state(layout: Layout) -> str:
     """Identifies a state of the pipeline: a hash of its values, its photographs and its code."""
-    code = hashlib.sha256()
-    package = Path(dr_pipeline.__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        code.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return sha256_json(
         {
             "params": read_document(layout.params),
             "manifest": sha256_file(layout.manifest) if layout.manifest.is_file() else "",
-            "code": code.hexdigest(),
+            "code": {path.stem: read_json(path)["sha256"] for path in sorted(layout.code.glob("*.json"))},
         }
     )
 
@@ -117,6 +111,8 @@ def pipeline_facts(layout: Layout, last: str) -> Facts:
 def _stage_facts(layout: Layout, stage: str, item: Item | None) -> Facts:
     facts = Facts(tags={"mlflow.note.content": RESEARCH_USE})
     facts.tags |= {f"data.{dependency}.md5": md5 for dependency, md5 in _data(layout, stage, item).items()}
+    if (code := layout.code / f"{stage}.json").is_file():
+        facts.tags[f"code.{stage}"] = read_json(code)["sha256"]
     path = layout.figures(stage, item)
     if not path.is_file():
         return facts

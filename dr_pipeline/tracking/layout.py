@@ -62,6 +62,11 @@ class Layout:
         return self.lock.with_name("dvc.yaml")
 
     @property
+    def code(self) -> Path:
+        """Folder of the code versions that the stage `code` wrote; empty or missing without DVC."""
+        return self.data / "code"
+
+    @property
     def manifest(self) -> Path:
         """The table of all photographs."""
         return self.data / "manifest.csv"

@@ -3,12 +3,14 @@
 import csv
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
+from dr_pipeline.code_version import module_hashes
 from dr_pipeline.reporting.report_inputs import read_sources
 from dr_pipeline.schema import PREDICTIONS_COLUMNS
+from dr_pipeline.stages import STAGES
 from tests.e2e.conftest import Workspace, ran
 
 SMALLS = {"train@small-0", "export@small", "validate@small", "latency@small"}
@@ -105,18 +107,35 @@ def test_a_second_run_does_nothing_but_look_at_the_machine(workspace: Workspace)
     assert workspace.repro() == ["machine"]
 
 
-def test_a_changed_module_concerns_exactly_the_stages_that_import_it(workspace: Workspace) -> None:
-    stages = yaml.safe_load((workspace.root / "dvc.yaml").read_text())["stages"]
-    for name in ("dr_pipeline/metrics/kappa.py", "dr_pipeline/fundus/field.py", "dr_pipeline/audit/findings.py"):
-        module = workspace.root / name
-        before = module.read_bytes()
-        module.write_bytes(before + b"# changed\n")
-        status = json.loads(workspace.run("dvc", "status", "--json"))
-        module.write_bytes(before)
-        concerned = {
-            stage.split("@")[0] for stage, changes in status.items() if any(name in str(change) for change in changes)
-        }
-        assert concerned == {stage for stage, body in stages.items() if name in body.get("do", body)["deps"]}, name
+@contextmanager
+def edited(path: Path, text: str) -> Iterator[None]:
+    before = path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+def test_a_changed_docstring_re_runs_no_stage(workspace: Workspace) -> None:
+    module = workspace.root / "dr_pipeline/fundus/field.py"
+    text = module.read_text(encoding="utf-8")
+    with edited(module, text.replace('"""', '"""Reworded. ', 1) + "# a comment\n"):
+        assert ran(workspace.run("dvc", "repro", "split")) == ["code"]
+        assert workspace.repro() == ["machine"]
+    assert workspace.repro() == ["machine"]  # the run cache holds what `code` writes for the former text
+
+
+def test_a_changed_line_concerns_exactly_the_stages_whose_closure_holds_it(workspace: Workspace) -> None:
+    for name in ("metrics/kappa.py", "fundus/field.py", "audit/findings.py"):
+        module = workspace.root / "dr_pipeline" / name
+        with edited(module, module.read_text(encoding="utf-8") + "CHANGED = 1\n"):
+            workspace.run("dvc", "repro", "code")
+            status = json.loads(workspace.run("dvc", "status", "--json"))
+        concerned = {stage.split("@")[0] for stage, changes in status.items() if "data/code/" in str(changes)}
+        assert concerned == {stage for stage in STAGES if name in module_hashes(f"dr_pipeline.stages.{stage}")}, name
+    workspace.run("dvc", "repro", "code")
+    assert workspace.repro() == ["machine"]
 
 
 def test_a_folder_with_rubbish_is_scored_without_losing_a_file(workspace: Workspace, tmp_path: Path) -> None:

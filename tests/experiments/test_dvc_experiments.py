@@ -26,13 +26,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (root / "params.yaml").write_text("# kept\n" + yaml.safe_dump(params, sort_keys=False))
     train = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["train"]
-    train["deps"] = [path for path in train["deps"] if path.startswith("data/")]  # the code lies in the environment
-    bring = {"cmd": f"mkdir -p data && cp -r {made}/. data", "outs": train["deps"]}
-    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"bring": bring, "train": train}}))
+    outputs = [path for path in train["deps"] if not path.startswith("data/code/")]
+    bring = {"cmd": f"mkdir -p data && cp -r {made}/. data", "outs": outputs}
+    code = {"cmd": "python -m dr_pipeline code --out data/code", "outs": ["data/code"]}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"code": code, "bring": bring, "train": train}}))
     (root / ".gitignore").write_text("/.scratch/\n/data/\n")
     run(root, "git", "init", "-q")
     run(root, "dvc", "init", "-q")
-    run(root, "dvc", "repro", "-q", "bring")
+    run(root, "dvc", "repro", "-q", "bring", "code")
     run(root, "git", "add", "-A")
     run(root, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start")
     return root

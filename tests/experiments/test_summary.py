@@ -177,8 +177,8 @@ def test_the_key_hangs_on_every_shard_and_on_the_code_of_this_room(
     first = key()
     (tmp_path / "w-1.safetensors").write_bytes(b"two")
     assert key() != first
-    asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr(provenance, "code_sha256", lambda *more: asked.append(more) or "other code")
+    asked: list[str] = []
+    monkeypatch.setattr(provenance, "code_version", lambda module: asked.append(module) or "other code")
     (tmp_path / "w-1.safetensors").write_bytes(b"one")
     assert key() != first
-    assert asked == [("experiments/canvases.py", "experiments/outer_fold.py")]
+    assert asked == ["dr_pipeline.experiments.outer_fold"]

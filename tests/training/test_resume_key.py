@@ -20,7 +20,7 @@ def interrupted(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # no
 @pytest.mark.usefixtures("interrupted")
 @pytest.mark.parametrize(
     ("changed", "value"),
-    [("code_sha256", lambda *_: "edited"), ("version", lambda _: "0"), ("_content_sha256", lambda _: "other file")],
+    [("code_version", lambda *_: "edited"), ("version", lambda _: "0"), ("_content_sha256", lambda _: "other file")],
 )
 def test_edited_code_new_libraries_and_other_files_start_anew(
     changed: str, value: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
