@@ -31,7 +31,7 @@ from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.intake.phantom.generate import PHOTOGRAPHS, write_phantom
 from dr_pipeline.machine import describe_machine, usable_cores
 from dr_pipeline.params.phantom import Phantom
-from tests.contract.closure import REPOSITORY, rewritten
+from tests.factories import REPOSITORY
 
 STAGES = ("intake", "preprocess", "audit", "split")
 SIDE_PX = 512
@@ -106,10 +106,11 @@ def write_repository(space: Path, canvas_px: int, num_shards: int) -> None:
     params = yaml.safe_load((REPOSITORY / "dr_pipeline/recipes/folder.yaml").read_text(encoding="utf-8"))
     params["preprocess"] |= {"canvas_px": canvas_px, "num_shards": num_shards}
     (space / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    stages = yaml.safe_load(rewritten((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")))["stages"]
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for name in STAGES:
         stages[name]["cmd"] = f"{sys.executable} measured.py {name} {stages[name]['cmd']}"
-    (space / "dvc.yaml").write_text(yaml.safe_dump({"stages": {name: stages[name] for name in STAGES}}))
+    kept = ("code", *STAGES)
+    (space / "dvc.yaml").write_text(yaml.safe_dump({"stages": {name: stages[name] for name in kept}}))
     run(space, "git", "init", "-q")
     run(space, "dvc", "init", "-q")
     shutil.copy(REPOSITORY / ".dvc" / "config", space / ".dvc" / "config")

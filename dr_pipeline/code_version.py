@@ -9,6 +9,7 @@ The hash does not depend on the Python version: it is taken over the fields of t
 """
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ OUTPUT_NEUTRAL = {
     "stages/outcome.py": "what is printed at the end",
     "tracking/": "a view of the files that no stage reads",
 }
+
+# A module, or `module:name`, as a registry of plug-ins holds it.
+_REFERENCE = re.compile(r"dr_pipeline(\.\w+)+(:\w+)?")
 
 # Fields of syntax trees that only some Python versions have, or that repeat what the tree's shape states.
 _IGNORED_FIELDS = ("ctx", "kind", "type_comment")
@@ -93,18 +97,20 @@ def _is_neutral(path: Path) -> bool:
 
 
 def _imported_names(tree: ast.Module) -> list[str]:
-    """Dotted names inside this package that are imported anywhere in a module; `from a import b` may name a module."""
+    """Dotted names inside this package that a module imports anywhere, or names in a string as a registry does."""
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _REFERENCE.fullmatch(node.value):
+            names.append(node.value.partition(":")[0])
     return [name for name in names if name.split(".")[0] == PACKAGE.name]
 
 
 def _module_files(dotted: str) -> list[Path]:
-    """The `__init__` of every package on the way, then the module itself; a name inside a module gives the module."""
+    """The `__init__` of every package on the way, then the module itself; `module.name` gives the module."""
     files, place = [], PACKAGE.parent
     for part in dotted.split("."):
         place /= part

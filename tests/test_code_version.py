@@ -1,5 +1,6 @@
 """The code version: equal where the code is, and stated for exactly what a module imports."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,11 @@ def test_every_module_that_a_stage_loads_is_in_its_closure() -> None:
     missing = {f"{name}.py" for name in loaded} - set(modules)
     package = REPOSITORY / "dr_pipeline"
     assert not [name for name in missing if (package / name).is_file() and not name.startswith(tuple(OUTPUT_NEUTRAL))]
+
+
+def test_a_module_that_a_registry_names_is_imported() -> None:
+    tree = ast.parse("LOSSES = {'a': 'dr_pipeline.models.heads:Head', 'b': 'dr_pipeline is a name'}")
+    assert module._imported_names(tree) == ["dr_pipeline.models.heads"]
 
 
 def test_an_unknown_module_is_an_error() -> None:
