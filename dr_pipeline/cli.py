@@ -1,4 +1,4 @@
-"""The door: `dr-pipeline VERB …`. One verb per DVC stage, and the user's own verbs.
+"""The command line: `dr-pipeline VERB …`. One verb per DVC stage, and the user's own commands.
 
 Imports nothing heavy: a verb's module is imported when the verb is called, and what it needs when it runs.
 """
@@ -12,6 +12,7 @@ from types import ModuleType
 
 from dr_pipeline import __version__
 from dr_pipeline.errors import DrPipelineError
+from dr_pipeline.logs import logger, show_messages
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages import STAGES
 
@@ -20,7 +21,7 @@ COMMANDS = ("score", "verify", "recipe", "plan", "models", "experiment", "labels
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-# No library of ours calls home unless the user has said so.
+# No library sends telemetry unless the user has enabled it.
 _QUIET = {
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
@@ -31,6 +32,7 @@ _QUIET = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the process's exit code."""
+    show_messages()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -39,13 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = args.run(args)
     except (DrPipelineError, ModuleNotFoundError, OSError) as error:
-        told = _told(error)
-        if told is None or os.environ.get("DR_PIPELINE_DEBUG"):
+        message = _error_message(error)
+        if message is None or os.environ.get("DR_PIPELINE_DEBUG"):
             raise
-        sys.stderr.write(f"dr-pipeline {verb}: {told}\n")
+        logger.error("dr-pipeline %s: %s", verb, message)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
-        sys.stderr.write(f"\ndr-pipeline {verb}: interrupted\n")
+        logger.error("\ndr-pipeline %s: interrupted", verb)
         return EXIT_INTERRUPTED
     for path in outcome.wrote:
         sys.stdout.write(f"wrote {path}\n")
@@ -55,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _told(error: DrPipelineError | ModuleNotFoundError | OSError) -> str | None:
-    """What a user reads of an error; None where it is a fault of this program's own."""
+def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError) -> str | None:
+    """The message for the user; None where the error is a bug in this program and needs its traceback."""
     if isinstance(error, ModuleNotFoundError):
         if (error.name or "").startswith("dr_pipeline"):
             return None
@@ -95,8 +97,8 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def _module(verb: str) -> ModuleType:
-    room = "stages" if verb in STAGES else "commands"
-    return importlib.import_module(f"dr_pipeline.{room}.{verb}")
+    package = "stages" if verb in STAGES else "commands"
+    return importlib.import_module(f"dr_pipeline.{package}.{verb}")
 
 
 if __name__ == "__main__":

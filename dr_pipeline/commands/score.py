@@ -6,7 +6,6 @@ Exit code 0 means that every file has a row. Research use only. Not a medical de
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -30,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Scores the folder."""
     start_s = time.monotonic()
+    from dr_pipeline.logs import logger
     from dr_pipeline.machine import usable_cores
     from dr_pipeline.scoring.folder import partial_path, score_folder
     from dr_pipeline.scoring.scorer import Scorer
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> Outcome:
     try:
         summary = score_folder(args.folder, scorer, args.out, threads=args.threads or usable_cores())
     except KeyboardInterrupt:
-        sys.stderr.write(f"\n{partial_path(args.out)} holds the rows that were finished; {args.out} was not written\n")
+        logger.warning("\n%s holds the rows that were finished; %s was not written", partial_path(args.out), args.out)
         raise
     counts = ", ".join(f"{number} {status}" for status, number in summary.by_status.items())
     per_s = summary.files / (time.monotonic() - start_s)

@@ -1,6 +1,5 @@
 """Trains one arm on one fold and predicts the outer part, once; or takes what is kept."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from dr_pipeline.experiments.nested_folds import Nested
 from dr_pipeline.experiments.results import FoldResult, read_result, write_result
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import sha256_file
+from dr_pipeline.logs import logger
 from dr_pipeline.models.ensemble import Ensemble, mean_of
 from dr_pipeline.models.grader import Grader
 from dr_pipeline.training.checkpoint import Checkpoint
@@ -78,7 +78,7 @@ def outer_fold(
     )
     folder = workplace.scratch / "folds" / key[:_FOLDER_DIGITS]
     if (kept := read_result(folder, nested.validation, nested.outer, key=key)) is not None:
-        sys.stderr.write(f"{label}: kept from an earlier run\n")
+        logger.info("%s: kept from an earlier run", label)
         before_opening()
         return kept
     members = [_member(settings, nested, store, workplace, folder, key, seed, label) for seed in _seeds(settings)]
@@ -113,9 +113,13 @@ def _member(
     label: str,
 ) -> Member:
     def on_epoch(row: Epoch) -> None:
-        sys.stderr.write(
-            f"{label}, epoch {row.epoch + 1}/{settings.candidate.epochs}: inner validation QWK "
-            f"{row.validation_qwk:.3f}, {row.images_per_s:.0f} photographs/s\n"
+        logger.info(
+            "%s, epoch %d/%d: inner validation QWK %.3f, %.0f photographs/s",
+            label,
+            row.epoch + 1,
+            settings.candidate.epochs,
+            row.validation_qwk,
+            row.images_per_s,
         )
 
     return train_member(

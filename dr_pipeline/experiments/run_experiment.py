@@ -1,7 +1,6 @@
 """The whole experiment: all arms timed, each trained on every fold and judged by what it has not seen."""
 
 import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.summary import ArmResult
 from dr_pipeline.experiments.throughput import throughputs
 from dr_pipeline.files import sha256_file
+from dr_pipeline.logs import logger
 from dr_pipeline.params.operating_point import OperatingPoint
 
 
@@ -59,7 +59,7 @@ def conduct(
         )
     stores = [canvases_of(store, settings.preprocess_arm) for settings in arms]  # a wrong one stops before the first
     read_openings(ledger)  # a damaged one too
-    sys.stderr.write(f"{name}: timing {len(arms)} arm(s) before anything is trained\n")
+    logger.info("%s: timing %d arm(s) before anything is trained", name, len(arms))
     speeds = throughputs(arms, workplace.scratch, machine=machine)
     photographs, division = sha256_file(store.index_path), division_digest(folds)
     finished: list[ArmResult] = []
