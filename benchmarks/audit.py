@@ -32,9 +32,8 @@ from dr_pipeline.files import read_csv, read_json, write_json
 from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, turn_square, turned
 from dr_pipeline.intake.adapters import idrid
 from dr_pipeline.machine import describe_machine
-from dr_pipeline.params.dataset import Dataset
-from dr_pipeline.params.load import validate
-from dr_pipeline.params.phantom import PlantedFaults
+from dr_pipeline.params.data_source import Dataset, PlantedFaults
+from dr_pipeline.params.section import validate
 from dr_pipeline.schema import RESEARCH_USE
 
 REPOSITORY = Path(__file__).resolve().parents[1]

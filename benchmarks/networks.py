@@ -23,7 +23,7 @@ from dr_pipeline.machine import describe_machine
 from dr_pipeline.models.ensemble import Ensemble, mean_of
 from dr_pipeline.models.grader import Grader, create_grader, num_parameters
 from dr_pipeline.params.candidate import Candidate
-from dr_pipeline.params.load import validate
+from dr_pipeline.params.section import validate
 from dr_pipeline.recipes.catalogue import recipe_text
 
 WARM_UP = 3

@@ -25,8 +25,8 @@ from dr_pipeline.files import read_csv, write_json
 from dr_pipeline.intake.phantom.generate import write_phantom
 from dr_pipeline.machine import describe_machine, usable_cores
 from dr_pipeline.metrics.bootstrap import qwk_estimate
-from dr_pipeline.params.load import load_section
-from dr_pipeline.params.phantom import Phantom, PlantedFaults
+from dr_pipeline.params.data_source import Phantom, PlantedFaults
+from dr_pipeline.params.params_file import load_section
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.scoring.scorer import Scorer
 

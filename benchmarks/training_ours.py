@@ -66,7 +66,8 @@ class Job:
 
 def training_params(job: Job) -> Any:
     """The section `training` of the job's params.yaml with the job's own settings."""
-    from dr_pipeline.params.load import load_section, validate
+    from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.params.section import validate
     from dr_pipeline.params.training import Training
 
     section = load_section(Path(job.params), "training", Training).model_dump(mode="json")
@@ -79,7 +80,7 @@ def training_params(job: Job) -> Any:
 def candidate(job: Job) -> Any:
     """The job as a candidate."""
     from dr_pipeline.params.candidate import Candidate
-    from dr_pipeline.params.load import validate
+    from dr_pipeline.params.section import validate
 
     own = {"model": job.model, "input_px": job.input_px, "epochs": job.epochs, "batch_photographs": job.batch}
     return validate(_PLAIN | own, Candidate, where="the benchmark's job")

@@ -18,7 +18,7 @@ from dr_pipeline.audit.findings import (
 from dr_pipeline.audit.identical import SamePictures
 from dr_pipeline.audit.inputs import Evidence
 from dr_pipeline.components import components
-from dr_pipeline.params.audit import Audit
+from dr_pipeline.params.curation import Audit
 
 _MAX_NAMED = 3
 

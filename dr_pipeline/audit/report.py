@@ -11,7 +11,7 @@ from dr_pipeline.audit.identical import Cluster, SamePictures
 from dr_pipeline.audit.inputs import Evidence
 from dr_pipeline.audit.rejection import rejection_by_grade, rejection_by_site, sickest_rejected
 from dr_pipeline.audit.shortcuts import Shortcut
-from dr_pipeline.params.audit import Audit
+from dr_pipeline.params.curation import Audit
 from dr_pipeline.schema import RESEARCH_USE
 
 AUDIT_REPORT_VERSION = 2

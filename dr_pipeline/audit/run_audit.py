@@ -14,7 +14,7 @@ from dr_pipeline.audit.near_duplicates import find_near_duplicates
 from dr_pipeline.audit.report import Audited
 from dr_pipeline.audit.shortcut_table import shortcut_table
 from dr_pipeline.audit.shortcuts import measure_shortcuts, one_grade_findings, shortcut_findings
-from dr_pipeline.params.audit import Audit
+from dr_pipeline.params.curation import Audit
 
 
 def look(evidence: Evidence, params: Audit, read_canvas: Callable[[str], NDArray[np.uint8]]) -> Audited:

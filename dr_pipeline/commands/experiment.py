@@ -107,10 +107,9 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.experiments.tables import TABLE_COLUMNS, table_rows, write_out_of_fold
     from dr_pipeline.files import atomic_write, read_csv, sha256_file, write_csv, write_json
     from dr_pipeline.machine import describe_machine
-    from dr_pipeline.params.evaluation import Evaluation
-    from dr_pipeline.params.load import load_section, read_document
-    from dr_pipeline.params.operating_point import OperatingPoint
-    from dr_pipeline.params.split import SplitParams
+    from dr_pipeline.params.curation import SplitParams
+    from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
+    from dr_pipeline.params.params_file import load_section, read_document
     from dr_pipeline.reporting.plot_style import png
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION
     from dr_pipeline.splitting.groups import bridges_of, group_photographs

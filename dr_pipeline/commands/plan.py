@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> Outcome:
         EnvironmentProblem: No network fits this machine or the latency budget.
     """
     from dr_pipeline.files import write_json, write_text
-    from dr_pipeline.params.load import read_document
+    from dr_pipeline.params.params_file import read_document
+    from dr_pipeline.params.root import load_params
     from dr_pipeline.planning.costs import Costs, Seconds
     from dr_pipeline.planning.fingerprint import read_fingerprint
     from dr_pipeline.planning.inputs import Asked, read_latency
@@ -55,10 +56,9 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.planning.params_text import edited
     from dr_pipeline.planning.plan_report import plan_json, table
     from dr_pipeline.planning.proposal import propose
-    from dr_pipeline.recipes.check import check_document
 
     proposed = args.out / "params.proposed.yaml"
-    check_document(args.params)
+    load_params(args.params)
     present, machine, costs = read_document(args.params), this_machine(), Costs()
     _refuse(args, proposed, on_gpu=bool(machine.gpu))
     seconds = Seconds(machine, measure=args.measure)
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> Outcome:
         proposal.candidates,
     )
     write_text(proposed, text)
-    check_document(proposed)
+    load_params(proposed)
     write_json(args.out / "plan.json", plan_json(asked, proposal, measured=args.measure))
     return Outcome(
         wrote=(proposed, args.out / "plan.json"),

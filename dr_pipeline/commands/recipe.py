@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> Outcome:
         ParamsError: The recipe needs a root, or takes none, or takes no weights.
     """
     from dr_pipeline.files import write_text
+    from dr_pipeline.params.root import load_params
     from dr_pipeline.recipes.catalogue import SOURCE_LINK, WEIGHTS_LINK, fitted, recipe_text, with_candidates
-    from dr_pipeline.recipes.check import check_document
 
     shipped = recipe_text(args.name)
     if args.only:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> Outcome:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
     write_text(args.params, text)
-    check_document(args.params)
+    load_params(args.params)
     kept = f"; your edited {args.params.name} is kept as {backup.name}" if backup else ""
     return Outcome(
         wrote=(args.params, *links, *([backup] if backup else [])),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dr_pipeline.bundle.decision import Decided, Decision, distance_to_cut, softmax
 from dr_pipeline.metrics.calibration import fit_temperature
 from dr_pipeline.metrics.cut_points import steady_cut_points
-from dr_pipeline.params.operating_point import OperatingPoint
+from dr_pipeline.params.evaluation import OperatingPoint
 from dr_pipeline.schema import NUM_GRADES, REFERABLE_FROM
 
 _NUM_PARTS = 5

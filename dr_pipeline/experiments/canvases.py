@@ -45,7 +45,7 @@ def canvases_of(store: CanvasStore, arm: str) -> CanvasStore:
         raise ParamsError(
             f"the canvases were made with the arm {store.pixel_path.arm!r}, so that {arm!r} cannot be compared",
             where=str(store.root),
-            todo="set preprocess.arm to none and run `dvc repro preprocess`",
+            todo="set preprocess.enhancement to none and run `dvc repro preprocess`",
         )
     return EnhancedCanvases(store.root, arm)
 

@@ -8,8 +8,8 @@ import yaml
 from pydantic import Field
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.params.load import validate
-from dr_pipeline.params.section import Section
+from dr_pipeline.params.params_file import present_key
+from dr_pipeline.params.section import Section, validate
 
 _FOLDER = Path(__file__).parent / "catalogue"
 
@@ -17,8 +17,8 @@ _FOLDER = Path(__file__).parent / "catalogue"
 class Arm(Section):
     """One configuration.
 
-    `changes` are values by dotted key: `candidate.…` of the chosen candidate, `training.…`, or `preprocess.arm`.
-    An arm with `throughput_only` is timed and not trained, unless everything is asked for.
+    `changes` are values by dotted key: `candidate.…` of the chosen candidate, `training.…`, or
+    `preprocess.enhancement`. An arm with `throughput_only` is timed and not trained, unless everything is asked for.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -77,7 +77,8 @@ def dotted_values(pairs: list[str]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for pair in pairs:
-        key, sign, text = pair.partition("=")
+        given, sign, text = pair.partition("=")
+        key = present_key(given)
         if not sign or not key or key in values:
             raise ParamsError(f"not one key=value each: {pair!r}", where="--set", todo="--set candidate.epochs=4")
         try:

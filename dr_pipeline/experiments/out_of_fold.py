@@ -10,7 +10,7 @@ from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.evaluation.decision_fit import fit_decision
 from dr_pipeline.experiments.nested_folds import Nested
 from dr_pipeline.experiments.results import FoldResult
-from dr_pipeline.params.operating_point import OperatingPoint
+from dr_pipeline.params.evaluation import OperatingPoint
 from dr_pipeline.splitting.read import SplitRow
 
 

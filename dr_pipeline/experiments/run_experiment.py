@@ -18,7 +18,7 @@ from dr_pipeline.experiments.summary import ArmResult
 from dr_pipeline.experiments.throughput import throughputs
 from dr_pipeline.files import sha256_file
 from dr_pipeline.logs import logger
-from dr_pipeline.params.operating_point import OperatingPoint
+from dr_pipeline.params.evaluation import OperatingPoint
 
 
 def conduct(

@@ -9,8 +9,8 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.definition import Experiment
 from dr_pipeline.files import sha256_json
 from dr_pipeline.params.candidate import Candidate
-from dr_pipeline.params.load import closest, validate
-from dr_pipeline.params.preprocess import Preprocess
+from dr_pipeline.params.canvas_params import Preprocess
+from dr_pipeline.params.section import closest, validate
 from dr_pipeline.params.training import Training
 
 
@@ -117,7 +117,7 @@ def _settled(
         throughput_only=throughput_only and not train_all,
         candidate=network,
         training=validate(tree["training"], Training, where=f"{where}, training"),
-        preprocess_arm=validate(tree["preprocess"], Preprocess, where=f"{where}, preprocess").arm,
+        preprocess_arm=validate(tree["preprocess"], Preprocess, where=f"{where}, preprocess").enhancement,
     )
 
 
@@ -128,7 +128,7 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
     for key in parents:
         level = _inner(level, key, dotted)
     _inner(level, last, dotted)
-    if parents == ["preprocess"] and last != "arm":
+    if parents == ["preprocess"] and last != "enhancement":
         raise ParamsError(
             f"an experiment cannot change {dotted}",
             where="a change of an experiment",
@@ -143,7 +143,7 @@ def _inner(level: Any, key: str, dotted: str) -> Any:
         raise ParamsError(
             f"there is no {dotted!r}{closest(key, known)}",
             where="a change of an experiment",
-            todo="use candidate.…, training.… or preprocess.arm, as in params.yaml",
+            todo="use candidate.…, training.… or preprocess.enhancement, as in params.yaml",
         )
     return level[key]
 

@@ -13,7 +13,7 @@ from typing import Any
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.intake.labels import eye_of
 from dr_pipeline.intake.records import Record, listed
-from dr_pipeline.params.load import closest
+from dr_pipeline.params.section import closest
 
 _WHERE = "params.yaml, dataset.folder.name_pattern"
 # The pattern's groups and the records' attributes that they fill.

@@ -1,21 +1,20 @@
-"""One candidate network, its schedule, and how its members are combined."""
+"""The section `candidates`: networks, their schedules, and how their members are combined."""
 
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from dr_pipeline.params.section import Section
+from dr_pipeline.params.section import Section, contradiction
 
 Channel = Literal["red", "green", "blue", "local_contrast"]
 View = Literal["identity", "mirror", "rotate_90", "rotate_180", "rotate_270"]
 
 
 class Network(Section):
-    """What is changed of a timm network.
+    """Changes to a timm network.
 
-    `channels` are the planes of a canvas that it sees; `local_contrast` is the green channel against its
-    neighbourhood's mean. `norm` swaps the normalisation layers; `own` leaves them. `head` is the classifier's form.
+    `channels` are its input planes; `local_contrast` is the green channel relative to its neighbourhood's mean. `norm`
+    replaces the normalisation layers; `own` keeps them. `head` is the form of the classifier.
     """
 
     channels: tuple[Channel, ...] = Field(min_length=1)
@@ -24,10 +23,10 @@ class Network(Section):
 
 
 class FineTuning(Section):
-    """Which layers learn, when, and how fast.
+    """Which layers are trained, when, and at which learning rate.
 
     The learning rate of a layer is multiplied by `layer_decay` for each block between it and the classifier. For
-    `frozen_epochs` the classifier learns alone; then blocks thaw from the last to the first over `thaw_epochs`.
+    `frozen_epochs` only the classifier is trained; then blocks are unfrozen, the last one first, over `thaw_epochs`.
     """
 
     layer_decay: float = Field(gt=0, le=1)
@@ -36,7 +35,7 @@ class FineTuning(Section):
 
 
 class Memory(Section):
-    """How a batch is made to fit: computed in so many parts, or with activations computed twice."""
+    """How a batch fits into memory: split into `accumulation` parts, or with activations computed twice."""
 
     accumulation: int = Field(ge=1)
     gradient_checkpointing: bool
@@ -57,20 +56,20 @@ class EnsembleParams(Section):
     @model_validator(mode="after")
     def _can_be_combined(self) -> Self:
         if len(set(self.views)) < len(self.views):
-            raise PydanticCustomError("views", "a view is named twice; name each once")
+            raise contradiction("views", "a view is named twice; name each once")
         if self.combine != "mean" and self.folds:
-            raise PydanticCustomError(
+            raise contradiction(
                 "combine",
-                "weighted and stacked are fitted on photographs that no network has learnt from, and with folds: true "
-                "there are none; set combine to mean",
+                "weighted and stacked are fitted on photographs that no network was trained on, and with "
+                "folds: true there are none; set combine to mean",
             )
         if self.combine != "mean" and self.seeds * len(self.views) == 1:
-            raise PydanticCustomError("combine", "one network and one view leave nothing to fit; set combine to mean")
+            raise contradiction("combine", "one network and one view leave nothing to fit; set combine to mean")
         return self
 
 
 class Candidate(Section):
-    """A timm network, its first weights and its schedule."""
+    """A timm network, its initial weights and its schedule."""
 
     model: str = Field(min_length=1)
     weights: str = Field(pattern=r"^(none|timm|(file|bundle):.+)$")

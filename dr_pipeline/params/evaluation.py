@@ -1,4 +1,4 @@
-"""How figures get their intervals, and what is reported beside them."""
+"""The sections `evaluation`, `operating_point`, `latency`, `deployment`: figures, decision, what may be deployed."""
 
 from pydantic import Field
 
@@ -12,3 +12,26 @@ class Evaluation(Section):
     bootstrap_seed: int = Field(ge=0)
     confidence: float = Field(gt=0.5, lt=1)
     two_eye_fusion: bool
+
+
+class OperatingPoint(Section):
+    """The target sensitivity for referable disease, and the fraction of photographs for human review."""
+
+    target_referable_sensitivity: float = Field(gt=0.5, lt=1)
+    human_review_share: float = Field(ge=0, lt=1)
+
+
+class Latency(Section):
+    """Photographs and threads of the latency measurement."""
+
+    warmup_photographs: int = Field(ge=1)
+    num_photographs: int = Field(ge=10)
+    threads: int = Field(ge=1)
+
+
+class Deployment(Section):
+    """Families, latency budget and sensitivity floor of a deployable candidate."""
+
+    families: tuple[str, ...] = Field(min_length=1)
+    latency_budget_ms: float = Field(gt=0)
+    referable_sensitivity_floor: float = Field(ge=0, le=1)

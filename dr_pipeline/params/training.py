@@ -1,12 +1,11 @@
-"""What all candidates share in training."""
+"""The section `training`: what all candidates share."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from dr_pipeline.params.losses import registered_loss
-from dr_pipeline.params.section import Section
+from dr_pipeline.params.section import Section, contradiction
 
 Sampling = Literal["natural", "balanced", "decaying"]
 
@@ -21,11 +20,11 @@ class Objective(Section):
 
 
 class Balance(Section):
-    """What makes up for rare grades: weights in the loss, or how often a photograph is drawn.
+    """Compensation for rare grades: weights in the loss, or how often a photograph is sampled.
 
     `exponent` weighs a grade of n photographs by n^-exponent; `effective_number` by (1 - beta) / (1 - beta^n) (Cui et
-    al. 2019). `balanced` draws grades equally often, `decaying` goes from there to the natural shares. Both at once
-    count rare grades twice, and need `weights_and_sampling`.
+    al. 2019). `balanced` samples all grades equally often, `decaying` moves from there to their natural frequencies.
+    Weights and sampling together count rare grades twice, and need `weights_and_sampling`.
     """
 
     weights: Literal["none", "exponent", "effective_number"]
@@ -37,40 +36,38 @@ class Balance(Section):
     @model_validator(mode="after")
     def _count_rare_grades_once(self) -> Self:
         if self.weights != "none" and self.sampling != "natural" and not self.weights_and_sampling:
-            raise PydanticCustomError(
+            raise contradiction(
                 "weights_and_sampling",
-                "weights and sampling both make up for rare grades, which then count twice; set weights to none or "
-                "sampling to natural, or weights_and_sampling to true if that is meant",
+                "weights and sampling both compensate for rare grades, which then count twice; set weights to none or "
+                "sampling to natural, or weights_and_sampling to true if that is intended",
             )
         return self
 
 
 class Mixing(Section):
-    """Two photographs in one: blended (mixup) or cut and pasted (CutMix); an alpha of 0 switches one off."""
+    """Two photographs in one: blended (mixup) or cut and pasted (CutMix). An alpha of 0 disables that method."""
 
     probability: float = Field(ge=0, le=1)  # of a batch
     mixup_alpha: float = Field(ge=0)
     cutmix_alpha: float = Field(ge=0)
 
     @model_validator(mode="after")
-    def _has_a_way(self) -> Self:
+    def _has_an_alpha(self) -> Self:
         if self.probability and not (self.mixup_alpha or self.cutmix_alpha):
-            raise PydanticCustomError(
-                "mixing", "probability is above 0 and both alphas are 0; raise one or set it to 0"
-            )
+            raise contradiction("probability", "is above 0 and both alphas are 0; raise an alpha or set it to 0")
         return self
 
 
 class Distillation(Section):
-    """Learning from a finished bundle's probabilities too (Hinton et al. 2015); `none` for no teacher."""
+    """Training on a finished bundle's probabilities as well (Hinton et al. 2015); `none` for no teacher."""
 
     teacher: str = Field(pattern=r"^(none|bundle:.+)$")
-    weight: float = Field(ge=0, le=1)  # of the teacher; the objective has the rest
+    weight: float = Field(ge=0, le=1)  # of the teacher's term; the objective has the rest
     temperature: float = Field(gt=0)
 
 
 class Augmentation(Section):
-    """Label-preserving changes to a canvas, drawn anew each epoch.
+    """Label-preserving changes to a canvas, drawn again in each epoch.
 
     `scale` draws a factor within 1 ± scale for the width and another for the height, so that discs become ovals too, as
     with the second place of Kaggle's Diabetic Retinopathy Detection 2015 (team o_O: `allow_stretch`).

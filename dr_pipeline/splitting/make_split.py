@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.params.split import SplitParams
+from dr_pipeline.params.curation import SplitParams
 from dr_pipeline.schema import Split
 from dr_pipeline.splitting.groups import Group
 from dr_pipeline.splitting.predefined import LeftOut, require_official, require_sites, separate
@@ -44,7 +44,7 @@ def divide(groups: Sequence[Group], params: SplitParams) -> Division:
 
     Raises:
         DataError: A photograph has no official part, or no site, where one is needed; or none is left to develop with.
-        GateError: A group lies on both sides of a given boundary, and `straddling` is "stop".
+        GateError: A group lies on both sides of a given boundary, and `on_group_conflict` is "stop".
         ParamsError: A site is unknown, or the shares leave nothing for training.
     """
     if params.test == "share" and params.validation != "official":
@@ -67,7 +67,7 @@ def divide(groups: Sequence[Group], params: SplitParams) -> Division:
             development,
             lambda photograph: photograph.official_split == Split.VALIDATION,
             held="validation",
-            straddling=params.straddling,
+            straddling=params.on_group_conflict,
         )
         left_out += more
         parts |= {group.key: _VALIDATION for group in validation} | {group.key: TRAIN for group in training}
@@ -99,14 +99,14 @@ def _given_test(groups: Sequence[Group], params: SplitParams) -> tuple[list[Grou
         require_sites(groups, params.test_sites)
         held_sites = frozenset(params.test_sites)
         return separate(
-            groups, lambda photograph: photograph.site in held_sites, held=TEST, straddling=params.straddling
+            groups, lambda photograph: photograph.site in held_sites, held=TEST, straddling=params.on_group_conflict
         )
     require_official(groups, tuple(Split), use="split.test: official")
     return separate(
         groups,
         lambda photograph: photograph.official_split == Split.TEST,
         held=TEST,
-        straddling=params.straddling,
+        straddling=params.on_group_conflict,
     )
 
 

@@ -51,9 +51,9 @@ def separate(
         raise GateError(
             f"{len(both)} group(s) of one patient or one picture lie on both sides of the {held} part; "
             f"the first photograph of each: {listed([group.photographs[0].image_id for group in both])}",
-            where="split.straddling",
-            todo="correct the patients or parts in the tables; or set split.straddling to leave_out, which keeps only "
-            f"their photographs in the {held} part",
+            where="split.on_group_conflict",
+            todo="correct the patients or parts in the tables; or set split.on_group_conflict to leave_out, which "
+            f"keeps only their photographs in the {held} part",
         )
     left_out = [
         LeftOut(photograph.image_id, f"its group has photographs in the {held} part")

@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.canvases.read import CanvasStore
     from dr_pipeline.errors import GateError
     from dr_pipeline.files import read_csv, read_json, write_csv, write_json, write_text
-    from dr_pipeline.params.audit import Audit
-    from dr_pipeline.params.load import load_section
+    from dr_pipeline.params.curation import Audit
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.reporting.audit_page import render
     from dr_pipeline.reporting.thumbnails import Thumbnails
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.models.grader import num_parameters
     from dr_pipeline.models.weights.load import write_tensors
     from dr_pipeline.params.candidate import EnsembleParams
-    from dr_pipeline.params.load import load_folds, load_section
+    from dr_pipeline.params.params_file import load_folds, load_section
     from dr_pipeline.schema import Split
     from dr_pipeline.splitting.read import part, read_splits
     from dr_pipeline.tracking.run import tracked

@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.reliability_bins import CONFIDENCE
     from dr_pipeline.files import read_csv, sha256_file, write_csv, write_json
     from dr_pipeline.fundus.quality.thresholds import fit_gradability
-    from dr_pipeline.params.load import load_section
-    from dr_pipeline.params.quality import QualityParams
+    from dr_pipeline.params.curation import QualityParams
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import (
         CANVAS_INDEX_COLUMNS,
         CANVAS_INDEX_VERSION,

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.intake.adapters import ADAPTERS
     from dr_pipeline.intake.dicom_headers import enrich
     from dr_pipeline.intake.manifest import intake_report, manifest_rows, reading_rows
-    from dr_pipeline.params.dataset import Dataset
-    from dr_pipeline.params.load import load_section
+    from dr_pipeline.params.data_source import Dataset
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import MANIFEST_COLUMNS, READINGS_COLUMNS
 
     dataset = load_section(args.params, "dataset", Dataset)

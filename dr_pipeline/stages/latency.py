@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.fundus.pixel_path import PixelPath
     from dr_pipeline.fundus.quality.thresholds import Gradability
     from dr_pipeline.machine import require_same_machine
-    from dr_pipeline.params.latency import Latency
-    from dr_pipeline.params.load import load_section
+    from dr_pipeline.params.evaluation import Latency
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Split, Status
     from dr_pipeline.scoring.scorer import Scorer
     from dr_pipeline.splitting.read import part, read_splits

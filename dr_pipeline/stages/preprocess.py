@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.files import read_csv
     from dr_pipeline.fundus.pixel_path import PixelPath
     from dr_pipeline.machine import usable_cores
-    from dr_pipeline.params.load import load_section
-    from dr_pipeline.params.preprocess import Preprocess
+    from dr_pipeline.params.canvas_params import Preprocess
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Status
 
     params = load_section(args.params, "preprocess", Preprocess)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if not args.root.is_dir():
         raise DataError("there is no such folder", where=str(args.root), todo="check `dataset.root` in params.yaml")
     workers = usable_cores() if args.workers is None else max(1, args.workers)
-    path = PixelPath(params.canvas_px, params.arm)
+    path = PixelPath(params.canvas_px, params.enhancement)
     written = write_store(manifest, args.root, args.out, path, num_shards=params.num_shards, workers=workers)
     count = Counter(row["status"] for row in written.rows)
     shares = ", ".join(f"{count[status]} {status.value}" for status in Status if status is not Status.SCORED)

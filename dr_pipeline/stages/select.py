@@ -24,9 +24,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.deployment import selection
     from dr_pipeline.deployment.candidates import compare_paired, read_candidate, table
     from dr_pipeline.files import write_json
-    from dr_pipeline.params.deployment import Deployment
-    from dr_pipeline.params.evaluation import Evaluation
-    from dr_pipeline.params.load import load_names, load_section
+    from dr_pipeline.params.evaluation import Deployment, Evaluation
+    from dr_pipeline.params.params_file import load_names, load_section
     from dr_pipeline.schema import RESEARCH_USE
     from dr_pipeline.tracking.run import tracked
 

@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> Outcome:
         ParamsError: A site is unknown, or the shares leave nothing for training.
     """
     from dr_pipeline.files import read_csv, write_csv, write_json
-    from dr_pipeline.params.load import load_section
-    from dr_pipeline.params.split import SplitParams
+    from dr_pipeline.params.curation import SplitParams
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, SPLITS_COLUMNS
     from dr_pipeline.splitting.grade_balance import grade_test
     from dr_pipeline.splitting.groups import bridges_of, group_photographs, photographs_of

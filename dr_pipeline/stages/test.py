@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures, say
     from dr_pipeline.files import read_json, sha256_file, write_json
     from dr_pipeline.params.evaluation import Evaluation
-    from dr_pipeline.params.load import load_section
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.scoring.scorer import Scorer
     from dr_pipeline.splitting.read import DEVELOPMENT, part, read_splits

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.files import sha256_file, sha256_json, write_csv, write_json
     from dr_pipeline.models.weights.load import unpinned, write_tensors
     from dr_pipeline.params.candidate import Candidate
-    from dr_pipeline.params.load import load_section
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.params.training import Training
     from dr_pipeline.reporting.progress_plot import draw_progress
     from dr_pipeline.schema import Split

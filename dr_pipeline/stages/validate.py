@@ -42,9 +42,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.inference import canvas_logits
     from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures, say
     from dr_pipeline.files import read_json, sha256_file, write_json
-    from dr_pipeline.params.evaluation import Evaluation
-    from dr_pipeline.params.load import load_section
-    from dr_pipeline.params.operating_point import OperatingPoint
+    from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
+    from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.splitting.read import part, read_splits
     from dr_pipeline.tracking.run import tracked

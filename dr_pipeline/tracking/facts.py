@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.files import read_csv, read_json, sha256_file, sha256_json
-from dr_pipeline.params.load import read_document
+from dr_pipeline.params.params_file import read_document
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tracking.dvc_lock import data_hashes
 from dr_pipeline.tracking.layout import PIPELINE_STAGES, Item, Layout

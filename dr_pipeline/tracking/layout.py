@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dr_pipeline.params.load import read_document
+from dr_pipeline.params.params_file import read_document
 
 # The stages that share one run per pipeline state, in the order in which each needs the ones before it.
 PIPELINE_STAGES = ("intake", "preprocess", "audit", "split", "gradability", "select", "package", "test", "report")

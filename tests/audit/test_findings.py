@@ -10,7 +10,7 @@ from dr_pipeline.audit.identical import identical_groups, same_pictures
 from dr_pipeline.audit.inputs import Evidence, gather, referable_of
 from dr_pipeline.audit.near_duplicates import NearDuplicate
 from dr_pipeline.errors import DataError
-from dr_pipeline.params.audit import Audit
+from dr_pipeline.params.curation import Audit
 from tests.factories.audit_tables import PLANTED, evidence_of, intake, manifest_row, tables
 
 

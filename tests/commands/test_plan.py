@@ -11,11 +11,11 @@ import yaml
 from dr_pipeline.commands import plan
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_json
+from dr_pipeline.params.root import load_params
 from dr_pipeline.planning.costs import measured_seconds
 from dr_pipeline.planning.inputs import read_latency
 from dr_pipeline.planning.networks import NETWORKS
 from dr_pipeline.recipes.catalogue import recipe_text
-from dr_pipeline.recipes.check import check_document
 from tests.factories.planning_inputs import cost, write
 from tests.factories.planning_study import write_study
 
@@ -41,7 +41,7 @@ def test_a_plan_is_written_beside_the_parameters(study: list[str], tmp_path: Pat
     (tmp_path / "latency").mkdir()
     write_json(tmp_path / "latency" / "lite0.json", {"latency": {"lite0": {"steps_ms": {"network": 1.0}}}})
     outcome = run([*study, "--budget-minutes", "2"])
-    check_document(tmp_path / "plan" / "params.proposed.yaml")
+    load_params(tmp_path / "plan" / "params.proposed.yaml")
     assert (tmp_path / "params.yaml").read_text() == recipe_text("synthetic")
     document = json.loads((tmp_path / "plan" / "plan.json").read_text())
     proposed = yaml.safe_load((tmp_path / "plan" / "params.proposed.yaml").read_text())

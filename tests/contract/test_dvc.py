@@ -11,7 +11,9 @@ import yaml
 
 from dr_pipeline.code_version import OUTPUT_NEUTRAL, module_hashes
 from dr_pipeline.params.candidate import Candidate, EnsembleParams
-from dr_pipeline.params.load import SECTIONS
+from dr_pipeline.params.params_file import SECTIONS
+from dr_pipeline.params.root import Params
+from dr_pipeline.params.section import section_of
 from dr_pipeline.stages import STAGES, train
 from tests.factories import REPOSITORY
 
@@ -128,10 +130,8 @@ READ_BY_DVC = {("intake", "root"), ("train", "weights_and_sampling")}
 
 
 def fields_of(dotted: str) -> list[str]:
-    from dr_pipeline.recipes.check import MODELS
-
     section, *parts = dotted.split(".")
-    model = MODELS.get(section)
+    model = section_of(Params, section)
     if model is None:
         return []
     names = []

@@ -14,7 +14,7 @@ from dr_pipeline.evaluation.decision_fit import (
     review_margin,
 )
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
-from dr_pipeline.params.operating_point import OperatingPoint
+from dr_pipeline.params.evaluation import OperatingPoint
 
 WANTED = OperatingPoint(target_referable_sensitivity=0.9, human_review_share=0.1)
 SEED = 3

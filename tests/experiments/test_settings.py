@@ -8,7 +8,7 @@ from dr_pipeline.experiments.definition import dotted_values, only, parse_experi
 from dr_pipeline.experiments.names import NAMES
 from dr_pipeline.experiments.settings import resolve
 from dr_pipeline.fundus.enhancement import ARMS
-from dr_pipeline.params.load import read_document
+from dr_pipeline.params.params_file import read_document
 from tests.factories.experiments import REPOSITORY, made_experiment, settings_of
 
 PRETRAINED = {"candidate.weights": "file:weights.safetensors"}

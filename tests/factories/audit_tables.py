@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dr_pipeline.audit.inputs import Evidence, gather
-from dr_pipeline.params.audit import Audit
-from dr_pipeline.params.load import validate
+from dr_pipeline.params.curation import Audit
+from dr_pipeline.params.section import validate
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION, MANIFEST_COLUMNS, MANIFEST_VERSION
 
 REPORT_ALL: dict[str, Any] = {

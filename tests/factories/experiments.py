@@ -18,9 +18,8 @@ from dr_pipeline.experiments.settings import Settings, resolve
 from dr_pipeline.experiments.summary import ArmResult, summarise
 from dr_pipeline.files import add_to_tar, write_csv, write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
-from dr_pipeline.params.evaluation import Evaluation
-from dr_pipeline.params.load import read_document
-from dr_pipeline.params.operating_point import OperatingPoint
+from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
+from dr_pipeline.params.params_file import read_document
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, MANIFEST_COLUMNS, READINGS_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
 from dr_pipeline.splitting.read import SplitRow

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.params.dataset import Dataset
-from dr_pipeline.params.load import validate
+from dr_pipeline.params.data_source import Dataset
+from dr_pipeline.params.section import validate
 
 COLUMNS = {
     "image": "image",

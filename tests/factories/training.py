@@ -13,7 +13,7 @@ from dr_pipeline.models.grader import Grader, create_grader
 from dr_pipeline.models.losses import loss_class
 from dr_pipeline.models.losses.loss import Head
 from dr_pipeline.params.candidate import Candidate
-from dr_pipeline.params.load import load_section
+from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Training
 from dr_pipeline.splitting.read import SplitRow
 from dr_pipeline.training.checkpoint import Checkpoint

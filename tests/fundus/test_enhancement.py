@@ -11,7 +11,7 @@ from dr_pipeline.fundus.canvas import disc_mask, disc_radius_px, to_canvas
 from dr_pipeline.fundus.enhancement import ARMS, BEN_GRAHAM_RADIUS, enhance
 from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
 from dr_pipeline.fundus.opencv import cv2
-from dr_pipeline.params.preprocess import Preprocess
+from dr_pipeline.params.canvas_params import Preprocess
 from tests.factories.drawings import draw_fundus
 
 SIDE = 256

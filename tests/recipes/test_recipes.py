@@ -12,9 +12,9 @@ from dr_pipeline.commands import recipe
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import sha256_bytes, sha256_file
 from dr_pipeline.intake.catalogue import ADAPTER_LINES, NOT_TRIED
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
+from dr_pipeline.params.root import load_params
 from dr_pipeline.recipes import catalogue
-from dr_pipeline.recipes.check import check_document
 from dr_pipeline.stages.outcome import Outcome
 from tests.factories import REPOSITORY
 
@@ -58,7 +58,7 @@ def test_the_repository_holds_the_synthetic_recipe() -> None:
 
 @pytest.mark.parametrize("name", catalogue.NAMES)
 def test_every_recipe_passes_every_model(name: str) -> None:
-    check_document(Path(catalogue.__file__).parent / f"{name}.yaml")
+    load_params(Path(catalogue.__file__).parent / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("name", catalogue.NAMES)
@@ -93,7 +93,7 @@ def test_aptos2019_is_the_case_study_with_our_efficientnets_beside_it() -> None:
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_official_parts_are_kept_and_what_straddles_them_is_left_out(name: str) -> None:
     split = yaml.safe_load(catalogue.recipe_text(name))["split"]
-    assert (split["test"], split["validation"], split["straddling"]) == ("official", "official", "leave_out")
+    assert (split["test"], split["validation"], split["on_group_conflict"]) == ("official", "official", "leave_out")
 
 
 def test_every_adapter_with_grades_has_a_recipe() -> None:
@@ -224,17 +224,21 @@ def test_synthetic_needs_no_links(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("  num_folds: 6", "  num_folds: 0", "split: num_folds"),
-        ("    epochs: 10", "    epochs: 10\n    epoch: 3", "candidates.lite0: unknown key 'epoch'"),
-        ("  lite0:", "  lite.0:", "the name 'lite.0'"),
-        ("folds: [0]", "folds: [0, 6]", "folds: 6 is none of 0 … 5"),
+        ("  num_folds: 6", "  num_folds: 0", "split.num_folds: input should be greater"),
+        (
+            "    epochs: 10",
+            "    epochs: 10\n    epoch: 3",
+            "unknown key 'candidates.lite0.epoch' (did you mean 'epochs'?)",
+        ),
+        ("  lite0:", "  lite.0:", "candidates.lite.0: the name may have only a–z, 0–9 and _"),
+        ("folds: [0]", "folds: [0, 6]", "folds: 6 is not in 0 … 5"),
         ("folds: [0]", "folds: [0, 0]", "names a fold twice"),
-        ("folds: [0]", "folds: first", "a list of whole numbers"),
+        ("folds: [0]", "folds: first", "folds: input should be a list, found 'first'"),
         ("  test: share", "  test: sites", "split.test_sites"),
         ("  adapter: synthetic", "  adapter: datalist", "dataset.datalist: the adapter datalist needs"),
-        ("  min_score: 0.4", "  min_score: 2", "quality: min_score"),
-        ("  identical: report", "  identical: ignore", "audit: identical"),
-        ("    patients: 430", "    patients: 0", "phantom.default: patients"),
+        ("  min_score: 0.4", "  min_score: 2", "quality.min_score: "),
+        ("  identical: report", "  identical: ignore", "audit.identical: "),
+        ("    patients: 430", "    patients: 0", "phantom.default.patients: "),
     ],
 )
 def test_check_document_names_each_fault(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -249,7 +253,7 @@ def test_check_document_names_each_fault(tmp_path: Path, old: str, new: str, tol
     path = tmp_path / "params.yaml"
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(ParamsError) as caught:
-        check_document(path)
+        load_params(path)
     assert told in str(caught.value)
 
 
@@ -260,11 +264,11 @@ def test_one_validation_part_has_one_fold(tmp_path: Path, validation: str, known
     path = tmp_path / "params.yaml"
     document["folds"] = [known]
     path.write_text(yaml.safe_dump(document))
-    check_document(path)
+    load_params(path)
     document["folds"] = [known + 1]
     path.write_text(yaml.safe_dump(document))
-    with pytest.raises(ParamsError, match=f"folds: {known + 1} is none of 0"):
-        check_document(path)
+    with pytest.raises(ParamsError, match=f"folds: {known + 1} is not in 0"):
+        load_params(path)
 
 
 def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
@@ -273,10 +277,10 @@ def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(document))
     with pytest.raises(ParamsError) as caught:
-        check_document(path)
+        load_params(path)
     message = str(caught.value)
-    assert "candidates: at least one" in message
-    assert "phantom: names and their values" in message
+    assert "candidates: at least 1 needed" in message
+    assert "phantom: input should be a mapping of names, found []" in message
     assert "split: " in message
 
 

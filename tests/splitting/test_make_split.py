@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from dr_pipeline.errors import DataError, GateError, ParamsError
-from dr_pipeline.params.split import SplitParams
+from dr_pipeline.params.curation import SplitParams
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
 from dr_pipeline.splitting.make_split import divide
 
@@ -18,7 +18,7 @@ PARAMS = SplitParams(
     validation="folds",
     num_folds=4,
     validation_share=0.1,
-    straddling="stop",
+    on_group_conflict="stop",
 )
 
 
@@ -146,7 +146,7 @@ def test_straddling_group_stops_or_leaves_the_side_out_that_is_not_test() -> Non
         divide(groups, asked(**both))
     with pytest.raises(GateError, match=r"1 group\(s\) .* both sides of the validation part; .*: e"):
         divide(group_photographs(photographs[4:]), asked(**both))
-    found = divide(groups, asked(**both, straddling="leave_out"))
+    found = divide(groups, asked(**both, on_group_conflict="leave_out"))
     assert {part: names(found.groups, dict(found.parts), part) for part in ("test", "0", "train")} == {
         "test": {"a", "c"},
         "0": {"e"},

@@ -140,7 +140,7 @@ def test_group_on_both_sides_is_left_out_and_listed(tmp_path: Path, monkeypatch:
     official = {"test": "official", "validation": "official"}
     with pytest.raises(GateError, match=r"both sides of the test part; .*: 0-left\n"):
         split.run(arguments(tmp_path, rows, **official))
-    args = arguments(tmp_path, rows, **official, straddling="leave_out")
+    args = arguments(tmp_path, rows, **official, on_group_conflict="leave_out")
     assert "1 left out" in split.run(args).headline
     left_out = json.loads(args.report.read_text())["left_out"]
     assert left_out == [{"image_id": "0-right", "reason": "its group has photographs in the test part"}]

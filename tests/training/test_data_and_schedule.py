@@ -10,7 +10,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
-from dr_pipeline.params.load import load_section
+from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Training
 from dr_pipeline.training.data.augmentation import augmenter
 from dr_pipeline.training.data.dataset import Batches, GradedCanvases

@@ -16,7 +16,7 @@ from dr_pipeline.intake.adapters import (
     synthetic,
 )
 from dr_pipeline.intake.records import Intake
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 
 ADAPTERS: dict[str, Callable[[Path, Dataset], Intake]] = {
     "synthetic": synthetic.read,

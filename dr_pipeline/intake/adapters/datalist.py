@@ -24,7 +24,7 @@ from dr_pipeline.intake.labels import LabelTable, labels_from
 from dr_pipeline.intake.layout import labelled
 from dr_pipeline.intake.listing import list_photographs, relative_path
 from dr_pipeline.intake.records import Intake, Provenance, listed
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
 
 _ITEM = 'write {"training": [{"image": …, "label": 0 … 4 or null, "patient": …}, …]}'

@@ -20,7 +20,7 @@ from dr_pipeline.intake.labels import LabelTable, labels_from
 from dr_pipeline.intake.layout import labelled, merged
 from dr_pipeline.intake.listing import list_photographs
 from dr_pipeline.intake.records import Intake, Provenance, listed
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
 
 PROVENANCE = Provenance(

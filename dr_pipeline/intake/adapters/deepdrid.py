@@ -22,7 +22,7 @@ from dr_pipeline.intake.layout import WITHOUT_PARTS, labelled, merged
 from dr_pipeline.intake.listing import list_photographs
 from dr_pipeline.intake.records import Intake, Provenance, listed
 from dr_pipeline.intake.spreadsheet import read_xlsx
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
 
 PROVENANCE = Provenance(

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.layout import WITHOUT_PARTS, merged, read_table_layout
 from dr_pipeline.intake.records import Intake, Provenance, Record, listed
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Eye, Split
 
 PROVENANCE = Provenance(

@@ -15,7 +15,7 @@ from dr_pipeline.intake.layout import listing_warnings, read_table_layout
 from dr_pipeline.intake.listing import list_photographs, relative_path
 from dr_pipeline.intake.name_pattern import compile_pattern, with_names
 from dr_pipeline.intake.records import Intake, Provenance, Record, listed
-from dr_pipeline.params.dataset import Dataset, FolderColumns
+from dr_pipeline.params.data_source import Dataset, FolderColumns
 from dr_pipeline.schema import GRADES
 
 PROVENANCE = Provenance(name="clinic folder", licence="the owner's", citation="")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dr_pipeline.intake.layout import merged, read_table_layout, stems_as_ids
 from dr_pipeline.intake.records import Intake, Provenance
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
 
 PROVENANCE = Provenance(

@@ -19,7 +19,7 @@ from dr_pipeline.files import read_csv
 from dr_pipeline.intake.layout import listing_warnings, stems_as_ids
 from dr_pipeline.intake.listing import list_photographs
 from dr_pipeline.intake.records import Intake, Provenance, Record, listed
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 
 PROVENANCE = Provenance(
     name="Messidor-2, reference standard of the University of Iowa (2016)",

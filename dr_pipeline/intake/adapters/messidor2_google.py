@@ -19,7 +19,7 @@ from dr_pipeline.intake.labels import LabelTable, read_labels
 from dr_pipeline.intake.layout import labelled
 from dr_pipeline.intake.listing import list_photographs
 from dr_pipeline.intake.records import Intake, Provenance
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 
 PROVENANCE = Provenance(
     name="Messidor-2, adjudicated grades (Google, 2018)",

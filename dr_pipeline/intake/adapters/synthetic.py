@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dr_pipeline.intake.layout import read_table_layout
 from dr_pipeline.intake.records import Intake, Provenance
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 
 PROVENANCE = Provenance(
     name="synthetic phantom",

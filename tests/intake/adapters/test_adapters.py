@@ -12,7 +12,7 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.intake.adapters import ADAPTERS
 from dr_pipeline.intake.catalogue import ADAPTER_LINES, NOT_TRIED, help_text
 from dr_pipeline.intake.records import Intake
-from dr_pipeline.params.dataset import Dataset
+from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Eye
 from tests.factories.layouts import aptos, dataset, photograph, photographs, table
 

@@ -10,8 +10,8 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.losses import loss_class
 from dr_pipeline.models.losses.loss import Loss
-from dr_pipeline.params.load import load_section
 from dr_pipeline.params.losses import LOSSES
+from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Training
 from tests.factories import REPOSITORY
 from tests.factories.training import PARAMS, section, train

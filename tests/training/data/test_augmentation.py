@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dr_pipeline.fundus.canvas import disc_mask
-from dr_pipeline.params.load import load_section
+from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Augmentation, Training
 from dr_pipeline.training.data.augmentation import HOLE_SHARE, HOLES, augmenter
 from tests.factories import REPOSITORY

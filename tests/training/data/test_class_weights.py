@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.params.load import validate
+from dr_pipeline.params.section import validate
 from dr_pipeline.params.training import Balance
 from dr_pipeline.training.data.class_weights import grade_weights
 

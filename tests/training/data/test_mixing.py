@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.params.load import validate
+from dr_pipeline.params.section import validate
 from dr_pipeline.params.training import Mixing
 from dr_pipeline.training.data.mixing import mix
 

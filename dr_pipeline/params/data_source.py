@@ -1,4 +1,4 @@
-"""Where the photographs and grades come from."""
+"""The sections `dataset` and `phantom`: where the photographs and grades come from."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from dr_pipeline.params.section import Section
 
 
 class FolderColumns(Section):
-    """How the columns of a clinic's own CSV are called; empty where there is none."""
+    """Names of the columns of a clinic's own CSV; empty where it has no such column."""
 
     image: str = Field(min_length=1)
     grade: str = Field(min_length=1)
@@ -51,3 +51,25 @@ class Dataset(Section):
     pseudonym_salt: str = Field(min_length=1)
     folder: FolderLayout
     datalist: str
+
+
+class PlantedFaults(Section):
+    """Number of faults of each kind that the generator plants and lists in its ground-truth file."""
+
+    exact_duplicates: int = Field(ge=0)
+    near_duplicates: int = Field(ge=0)
+    cross_patient: int = Field(ge=0)
+    contradictions: int = Field(ge=0)
+    exif_turns: int = Field(ge=0)
+    colour_order: int = Field(ge=0)
+    not_fundus: int = Field(ge=0)
+
+
+class Phantom(Section):
+    """A cohort of synthetic patients."""
+
+    seed: int = Field(ge=0)
+    patients: int = Field(ge=1)
+    grade_shares: tuple[float, float, float, float, float]
+    megapixels: float = Field(gt=0.05, le=16)
+    faults: PlantedFaults

@@ -1,23 +1,16 @@
-"""Reads from params.yaml just the sections a stage asks for, strictly."""
+"""Reads params.yaml. A stage reads just its own sections, strictly: an error in another section does not stop it."""
 
-import difflib
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.params.section import Section
+from dr_pipeline.logs import logger
+from dr_pipeline.params.section import SectionT, closest, validate
 
-SectionT = TypeVar("SectionT", bound=Section)
-
-# A number such as 1e-4: YAML 1.1 asks for a dot in it.
-_EXPONENT = r"\d+[eE][-+]?\d+"
-
-# Every top-level key params.yaml may have.
+# Every top-level key of params.yaml, in its order; `root.Params` has one field for each.
 SECTIONS = (
     "dataset",
     "phantom",
@@ -33,10 +26,13 @@ SECTIONS = (
     "latency",
     "deployment",
 )
+# Keys that version 0.1 had, by section. They are still read; a message on standard error gives the new name.
+RENAMED = {"preprocess": {"arm": "enhancement"}, "split": {"straddling": "on_group_conflict"}}
+_notified: set[str] = set()  # each key is reported once a process
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Reads params.yaml as plain values.
+    """Reads params.yaml as plain values, with keys of older versions under their present names.
 
     Raises:
         ParamsError: The file is missing, is not YAML, or has an unknown or missing top-level key.
@@ -49,17 +45,17 @@ def read_document(path: Path) -> dict[str, Any]:
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(
-            f"not valid YAML: {error}", where=str(path), todo="mend that line, or compare with `dr-pipeline recipe`"
+            f"not valid YAML: {error}", where=str(path), todo="fix that line, or compare with `dr-pipeline recipe`"
         ) from None
     if not isinstance(document, dict):
-        raise ParamsError("holds no sections", where=str(path), todo="write it anew with `dr-pipeline recipe`")
+        raise ParamsError("holds no sections", where=str(path), todo="write a new one with `dr-pipeline recipe`")
     for key in document:
         if key not in SECTIONS:
             raise ParamsError(f"unknown section {key!r}{closest(str(key), SECTIONS)}", where=str(path))
     for key in SECTIONS:
         if key not in document:
             raise ParamsError(f"section {key!r} is missing", where=str(path), todo="compare with `dr-pipeline recipe`")
-    return document
+    return document | {section: _with_present_keys(document[section], section, path) for section in RENAMED}
 
 
 def load_section(path: Path, dotted: str, model: type[SectionT]) -> SectionT:
@@ -94,45 +90,26 @@ def load_folds(path: Path) -> tuple[int, ...]:
     return tuple(folds)
 
 
-def validate(value: Any, model: type[SectionT], *, where: str) -> SectionT:
-    """Turns plain YAML values into `model`; all faults are listed in one ParamsError."""
-    try:
-        return model.model_validate(_tuples(value))
-    except ValidationError as error:
-        raise ParamsError("\n".join(_sentence(fault, model) for fault in error.errors()), where=where) from None
+def present_key(dotted: str) -> str:
+    """The present name of a dotted key, such as `preprocess.enhancement` for `preprocess.arm` of version 0.1."""
+    section, _, key = dotted.partition(".")
+    new = RENAMED.get(section, {}).get(key)
+    if new is None:
+        return dotted
+    if dotted not in _notified:
+        _notified.add(dotted)
+        logger.warning("%s is now called %s.%s; please rename it", dotted, section, new)
+    return f"{section}.{new}"
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """' (did you mean …?)' where a known name is near, else ''."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _tuples(value: Any) -> Any:
-    """YAML has lists; the frozen models have tuples. Integers stand for whole floats as YAML users write them."""
-    if isinstance(value, dict):
-        return {str(key): _tuples(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    return value
-
-
-def _sentence(fault: Any, model: type[Section]) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key {name!r}{closest(str(fault['loc'][-1]), _known_keys(model, fault['loc'][:-1]))}"
-    if fault["type"] == "missing":
-        return f"key {name!r} is missing"
-    hint = ""
-    if fault["type"] == "float_type" and isinstance(fault["input"], str) and re.fullmatch(_EXPONENT, fault["input"]):
-        hint = f" (YAML takes that as text; write {float(fault['input']):f} or {float(fault['input']):.1e})"
-    return f"{name}: {fault['msg'].lower()}, found {fault['input']!r}{hint}"
-
-
-def _known_keys(model: type[Section], location: tuple[Any, ...]) -> list[str]:
-    for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, Section):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
+def _with_present_keys(values: Any, section: str, path: Path) -> Any:
+    if not isinstance(values, Mapping):
+        return values
+    renamed = {old: new for old, new in RENAMED[section].items() if old in values}
+    for old, new in renamed.items():
+        if new in values:
+            raise ParamsError(
+                f"{section} has {new!r} and its former name {old!r}", where=str(path), todo=f"remove {old!r}"
+            )
+        present_key(f"{section}.{old}")
+    return {renamed.get(key, key): value for key, value in values.items()}
