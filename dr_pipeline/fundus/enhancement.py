@@ -54,7 +54,7 @@ def enhance(canvas: NDArray[np.uint8], arm: str) -> NDArray[np.uint8]:
 def require_arm(arm: str) -> None:
     """Raises ParamsError where there is no such arm."""
     if arm not in _ARMS:
-        raise ParamsError(f"no arm {arm!r}", where="preprocess.arm", todo=f"use one of {', '.join(ARMS)}")
+        raise ParamsError(f"no arm {arm!r}", where="preprocess.enhancement", todo=f"use one of {', '.join(ARMS)}")
 
 
 def _unchanged(canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -38,7 +38,7 @@ CANVAS = canvas_of(draw_fundus(700, 600, 350, 300, 280))
 
 
 def test_params_name_exactly_the_arms_there_are():
-    assert get_args(Preprocess.model_fields["arm"].annotation) == ARMS
+    assert get_args(Preprocess.model_fields["enhancement"].annotation) == ARMS
 
 
 def test_an_unknown_arm_is_refused():
