@@ -1,0 +1,183 @@
+"""Proof that a refactoring changes no output: records hashes of whole runs, and compares two records.
+
+    python -m benchmarks.golden record --code CHECKOUT --work FOLDER --out before.json
+        [--idrid FOLDER --weights FILE] [--bundle BUNDLE] [--zoo FOLDER]
+    python -m benchmarks.golden compare before.json after.json
+    python -m benchmarks.golden figures --code CHECKOUT --done WORK/default --bundle BUNDLE --photograph FILE --out FILE
+
+`record` clones the committed code of CHECKOUT, so that no cache is shared and every stage runs; an interrupted record
+continues. It runs the default recipe; with --idrid, the recipe `idrid --only lite0` to `split`, two epochs of fold 0
+and the export; with --bundle, scoring of the IDRiD folder and of the zoo (`release` of tests/zoo.py into ZOO/2); with
+--zoo, its intake and preprocessing. Only the command line and files are used, so that the script also runs older code.
+The latency budget is lifted: the speed of a busy machine must not choose the candidate.
+
+`compare` exits with 1 if anything differs that `golden_comparison.DECLARED` does not list.
+`figures` counts the package's lines and times the commands a user waits for.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.golden_comparison import Document, compare, describe, describe_photographs, load, write
+
+LIBRARIES = ("torch", "timm", "lightning-fabric", "onnx", "onnxruntime", "numpy", "opencv-python-headless", "scipy")
+CALLS = 5  # of each timed command
+BIN = Path(sys.executable).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(required=True, metavar="record | compare | figures")
+    verb = verbs.add_parser("record")
+    verb.set_defaults(run=record)
+    for flag in ("--code", "--work", "--out"):
+        verb.add_argument(flag, type=Path, required=True)
+    for flag in ("--idrid", "--weights", "--bundle", "--zoo"):
+        verb.add_argument(flag, type=Path)
+    verb = verbs.add_parser("compare")
+    verb.set_defaults(run=lambda args: sys.exit(compare(load(args.before), load(args.after))))
+    verb.add_argument("before", type=Path)
+    verb.add_argument("after", type=Path)
+    verb = verbs.add_parser("figures")
+    verb.set_defaults(run=figures)
+    for flag in ("--code", "--done", "--bundle", "--photograph", "--out"):
+        verb.add_argument(flag, type=Path, required=True)
+    args = parser.parse_args()
+    args.run(args)
+
+
+def record(args: argparse.Namespace) -> None:
+    work = args.work.resolve()
+    default = clone(args.code, work / "default")
+    edit_params(default, latency_budget_ms="10000.0")
+    call(default, default, "dvc", "repro")
+    if args.idrid:
+        idrid = clone(args.code, work / "idrid")
+        run_idrid(idrid, args.idrid.resolve(), args.weights.resolve())
+    scoring = work / "scoring"
+    scoring.mkdir(exist_ok=True)
+    for name, folder in (("idrid", args.idrid), ("zoo", args.zoo)):
+        if args.bundle and folder:
+            bundle, out = args.bundle.resolve(), scoring / f"{name}.csv"
+            call(default, scoring, "dr-pipeline", "score", folder.resolve(), "--bundle", bundle, "--out", out)
+    if args.zoo:
+        preprocess_zoo(default, scoring, args.zoo.resolve())
+    document: Document = {
+        "commit": git("-C", args.code, "rev-parse", "HEAD"),
+        "environment": environment(),
+        "work": str(work),
+        "artefacts": {str(path.relative_to(work)): describe(path) for path in artefacts(work)},
+    }
+    for photographs in work.glob("*/data/phantom/*/photographs"):
+        document["artefacts"][str(photographs.relative_to(work))] = describe_photographs(photographs)
+    write(args.out, document)
+
+
+def clone(code: Path, folder: Path) -> Path:
+    """A clone without recorded results, so that every stage runs; an existing one is used as it is."""
+    if not folder.exists():
+        git("clone", "--quiet", "--no-hardlinks", code.resolve(), folder)
+        (folder / "dvc.lock").unlink()
+        shutil.rmtree(folder / "reports")
+    command = [sys.executable, "-c", "import dr_pipeline; print(dr_pipeline.__file__)"]
+    run = subprocess.run(command, cwd=folder, env=variables(folder), capture_output=True, text=True, check=True)
+    if not Path(run.stdout.strip()).is_relative_to(folder):
+        sys.exit(f"the package is imported from {run.stdout.strip()}, not from {folder}")
+    return folder
+
+
+def git(*arguments: object) -> str:
+    command = ["git", *map(str, arguments)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def run_idrid(code: Path, root: Path, weights: Path) -> None:
+    call(code, code, "dr-pipeline", "recipe", "idrid", "--root", root, "--weights", weights, "--only", "lite0")
+    edit_params(code, latency_budget_ms="10000.0", epochs="2")
+    call(code, code, "dvc", "repro", "split")
+    call(code, code, "dvc", "repro", "export@lite0")
+
+
+def preprocess_zoo(code: Path, folder: Path, root: Path) -> None:
+    call(code, folder, "dr-pipeline", "recipe", "folder", "--root", root)
+    edit_params(folder, labels='""')
+    read = ("--params", "params.yaml", "--root", "data/source", "--manifest", "manifest.csv")
+    call(code, folder, "dr-pipeline", "intake", *read, "--readings", "readings.csv", "--report", "intake.json")
+    call(code, folder, "dr-pipeline", "preprocess", *read, "--out", "canvases")
+
+
+def edit_params(folder: Path, **values: str) -> None:
+    """Sets keys of params.yaml wherever they occur; a key that does not occur is an error."""
+    path = folder / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    for key, value in values.items():
+        text, count = re.subn(rf"^( +{key}:) [^#\n]*", rf"\g<1> {value} ", text, flags=re.MULTILINE)
+        if not count:
+            sys.exit(f"{path} has no key {key}")
+    path.write_text(text, encoding="utf-8")
+
+
+def variables(code: Path) -> dict[str, str]:
+    """The environment of a run: the clone's package, this Python's programs, the default number of threads."""
+    inherited = {key: value for key, value in os.environ.items() if key not in {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}}
+    quiet = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    return inherited | quiet | {"PYTHONPATH": str(code), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+def call(code: Path, folder: Path, *command: object) -> None:
+    print("$", *command, flush=True)
+    subprocess.run([str(word) for word in command], cwd=folder, env=variables(code), check=True)
+
+
+def environment() -> Document:
+    libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"cores": os.cpu_count(), "python": sys.version.split()[0], "libraries": libraries}
+
+
+def artefacts(work: Path) -> Iterator[Path]:
+    """Every output below `work`; links and the phantom's photographs are left out."""
+    roots = (work / run / name for run in ("default", "idrid") for name in ("data", "reports"))
+    for root in (*roots, work / "scoring"):
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(set(folders) - {"photographs"})
+            paths = [Path(folder) / name for name in sorted(names)]
+            yield from (path for path in paths if not path.is_symlink() and path.suffix not in {".md", ".yaml", ""})
+
+
+def figures(args: argparse.Namespace) -> None:
+    """Median wall and processor seconds of several calls; the processor's are the ones to compare on a busy machine."""
+    done = args.done.resolve()
+    scored = ("--bundle", args.bundle.resolve(), "--out", done / ".scratch" / "one.csv")
+    commands: dict[str, Sequence[object]] = {
+        "dvc repro, nothing to do": ("dvc", "repro"),
+        "dr-pipeline --help": ("dr-pipeline", "--help"),
+        "dr-pipeline score, one photograph": ("dr-pipeline", "score", args.photograph.resolve(), *scored),
+    }
+    lines = sum(path.read_bytes().count(b"\n") for path in (args.code / "dr_pipeline").rglob("*.py"))
+    document: Document = {"environment": environment(), "package lines": lines}
+    for name, command in commands.items():
+        walls, processors = zip(*(seconds(done, command) for _ in range(CALLS)), strict=True)
+        document[name] = {"wall_s": statistics.median(walls), "processor_s": statistics.median(processors), "n": CALLS}
+    write(args.out, document)
+
+
+def seconds(folder: Path, command: Sequence[object]) -> tuple[float, float]:
+    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(list(map(str, command)), cwd=folder, env=variables(folder), check=True, capture_output=True)
+    after, wall_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
+    processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return round(wall_s, 3), round(processor_s, 3)
+
+
+if __name__ == "__main__":
+    main()
