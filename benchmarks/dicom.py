@@ -15,7 +15,7 @@ from pathlib import Path
 from dr_pipeline.files import write_json
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
-from dr_pipeline.intake.dicom_headers import enrich
+from dr_pipeline.intake.dicom_headers import fill_from_headers
 from dr_pipeline.intake.records import Intake, Provenance, Record
 from dr_pipeline.machine import describe_machine, installed_version
 from tests.factories import dicom as made
@@ -57,7 +57,7 @@ def headers_per_second(data: bytes, files: int, repeats: int) -> float:
         for number in range(files):
             (root / f"{number}.dcm").write_bytes(data)
         intake = Intake(tuple(Record(str(n), f"{n}.dcm", 0) for n in range(files)), Provenance("", "", ""))
-        return files / best_s(lambda: enrich(intake, root, salt="benchmark"), repeats)
+        return files / best_s(lambda: fill_from_headers(intake, root, salt="benchmark"), repeats)
 
 
 def main() -> None:

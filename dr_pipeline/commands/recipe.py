@@ -92,7 +92,7 @@ def _root(name: str, shipped: str, root: Path | None) -> Path | None:
 def _weights(name: str, shipped: str, given: Path) -> tuple[Path, str]:
     """The link's target, and the file's name in it where the target is a folder."""
     from dr_pipeline.errors import DataError, ParamsError
-    from dr_pipeline.intake.records import listed
+    from dr_pipeline.intake.records import shortlist
     from dr_pipeline.recipes.catalogue import weights_model
 
     model = weights_model(shipped)
@@ -110,7 +110,8 @@ def _weights(name: str, shipped: str, given: Path) -> tuple[Path, str]:
     found = indices or sorted(path.name for path in target.glob(f"{model}*.safetensors"))
     if len(found) != 1:
         raise DataError(
-            f"exactly one {model}*.safetensors is wanted in the folder, found " + (listed(found) if found else "none"),
+            f"exactly one {model}*.safetensors is wanted in the folder, found "
+            + (shortlist(found) if found else "none"),
             where=str(given),
             todo="give the file itself, or the index of its shards",
         )

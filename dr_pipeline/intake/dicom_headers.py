@@ -1,4 +1,7 @@
-"""Fills what a data set's table left empty from DICOM headers, and flags the identity in them."""
+"""Fills what a data set's table left empty from DICOM headers, and lists the header fields that identify a person.
+
+Those fields are reported by name only; their values are never copied.
+"""
 
 import hashlib
 import math
@@ -7,21 +10,41 @@ import stat
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.dicom.dataset import read_elements, text, value
 from dr_pipeline.fundus.dicom.recognise import is_dicom
-from dr_pipeline.intake.dicom_identity import BURNED_IN, IDENTITY_FIELDS, REMOVED, identity_fields
-from dr_pipeline.intake.records import Intake, Record, listed
+from dr_pipeline.intake.records import Intake, Record, shortlist
 from dr_pipeline.schema import Eye
 
 if TYPE_CHECKING:
     from dr_pipeline.fundus.dicom.quiet_pydicom import Dataset
 
+# Of the basic application level confidentiality profile (PS3.15, table E.1-1) the attributes that name, number,
+# locate or describe the patient, or name the staff and the institution. Its UIDs, dates and times of the study, which
+# every file has, are not listed: a finding in every file would hide those that matter.
+_IDENTITY_FIELDS = """
+PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime PatientBirthName PatientMotherBirthName
+OtherPatientIDs OtherPatientIDsSequence OtherPatientNames PatientAddress PatientTelephoneNumbers
+PatientTelecomInformation CountryOfResidence RegionOfResidence MilitaryRank BranchOfService MedicalRecordLocator
+MedicalAlerts Allergies Occupation EthnicGroup AdditionalPatientHistory PatientComments
+PatientInsurancePlanCodeSequence PatientReligiousPreference ResponsiblePerson ResponsibleOrganization AdmissionID
+CurrentPatientLocation PatientInstitutionResidence VisitComments AccessionNumber StudyID InstitutionName
+InstitutionAddress InstitutionalDepartmentName StationName DeviceSerialNumber ReferringPhysicianName
+ReferringPhysicianAddress ReferringPhysicianTelephoneNumbers ConsultingPhysicianName PhysiciansOfRecord
+PerformingPhysicianName NameOfPhysiciansReadingStudy RequestingPhysician OperatorsName
+ScheduledPerformingPhysicianName RequestAttributesSequence PersonName VerifyingObserverName ReviewerName
+ImageComments StudyComments
+"""
+IDENTITY_FIELDS = tuple(_IDENTITY_FIELDS.split())
+# Pseudonyms where the file states that the identity was removed (PS3.3, C.7.1.1, Patient Identity Removed).
+_PSEUDONYMS = frozenset({"PatientName", "PatientID"})
+_BURNED_IN = "BurnedInAnnotation"
+_REMOVED = "PatientIdentityRemoved"
 _PSEUDONYM_DIGITS = 16
 _EYES = {"L": Eye.LEFT, "R": Eye.RIGHT}
-_READ = (
+_TAGS = (
     "ImageLaterality",
     "Laterality",
     "SharedFunctionalGroupsSequence",
@@ -29,22 +52,22 @@ _READ = (
     "ManufacturerModelName",
     "PixelSpacing",
     "PatientID",
-    BURNED_IN,
-    REMOVED,
+    _BURNED_IN,
+    _REMOVED,
     *IDENTITY_FIELDS,
 )
 
 
 @dataclass(frozen=True)
-class HeaderFacts:
-    """What one DICOM header tells of its photograph, without a word of the person's.
+class HeaderFields:
+    """The fields of one DICOM header that the manifest uses, without personal data.
 
     Attributes:
-        eye: Of ImageLaterality, Laterality or FrameLaterality; unknown where it says both, or nothing.
+        eye: From ImageLaterality, Laterality or FrameLaterality; unknown where it is both eyes, or absent.
         camera: Manufacturer and model.
-        pixel_spacing_mm: On the retina: one number, or row and column spacing with a slash between.
+        pixel_spacing_mm: On the retina: one number, or row and column spacing separated by a slash.
         patient_id: A pseudonym; empty where the header has no PatientID.
-        identity: Names of the fields that hold identity.
+        identity: Names of the fields that identify a person.
     """
 
     eye: Eye
@@ -54,93 +77,89 @@ class HeaderFacts:
     identity: tuple[str, ...]
 
 
-def enrich(intake: Intake, root: Path, *, salt: str) -> Intake:
+def fill_from_headers(intake: Intake, root: Path, *, salt: str) -> Intake:
     """Fills eye, camera, pixel spacing and patient from DICOM headers, where the data set left them empty.
 
     A header that cannot be read changes nothing: the pixel path gives the file its status and reason later.
 
     Args:
-        intake: What the adapter found.
+        intake: The adapter's result.
         root: The folder that the records' paths are relative to.
-        salt: Makes patients' pseudonyms unlike those of another data set; keep it as secret as the ids.
+        salt: Makes patients' pseudonyms differ from those of another data set; keep it as secret as the ids.
 
     Returns:
         The intake with filled records, warnings and `identity`.
     """
-    facts = {record.image_id: _facts(root / record.path, salt) for record in intake.records}
-    found = {image_id: fact for image_id, fact in facts.items() if isinstance(fact, HeaderFacts)}
-    records = tuple(_filled(record, found.get(record.image_id)) for record in intake.records)
+    headers: dict[str, HeaderFields] = {}
+    unreadable: list[str] = []
+    for record in intake.records:
+        path = root / record.path
+        if not is_dicom(path):  # whatever its name: archives write x.jpg too, and the pixel path reads it
+            continue
+        try:
+            headers[record.image_id] = read_header(path, salt=salt)
+        except ImageError:
+            unreadable.append(record.image_id)
     return replace(
         intake,
-        records=records,
-        warnings=(*intake.warnings, *_warnings(intake, facts)),
-        identity=tuple((image_id, fact.identity) for image_id, fact in found.items() if fact.identity),
+        records=tuple(_fill(record, headers.get(record.image_id)) for record in intake.records),
+        warnings=(*intake.warnings, *_warnings(intake, headers, unreadable)),
+        identity=tuple((image_id, header.identity) for image_id, header in headers.items() if header.identity),
     )
 
 
-def read_header_facts(path: Path, *, salt: str) -> HeaderFacts:
+def read_header(path: Path, *, salt: str) -> HeaderFields:
     """Reads one DICOM header, up to its pixels.
 
     Raises:
-        ImageError: The file cannot be read, or its header makes no sense. The message quotes no value.
+        ImageError: The file or its header cannot be read. The message quotes no value.
     """
     from dr_pipeline.fundus.dicom.quiet_pydicom import tag_for_keyword
 
-    tags = [tag for tag in map(tag_for_keyword, _READ) if tag is not None]
+    tags = [tag for tag in map(tag_for_keyword, _TAGS) if tag is not None]
     try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise ImageError("not a regular file", where=str(path))
         with path.open("rb") as stream:
-            dataset = read_elements(stream, facts.st_size, tags=tags).dataset
+            dataset = read_elements(stream, status.st_size, tags=tags).dataset
     except OSError as error:
         raise ImageError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
-    return HeaderFacts(
+    return HeaderFields(
         eye=_eye(dataset),
         camera=" ".join(filter(None, (text(dataset, "Manufacturer"), text(dataset, "ManufacturerModelName")))),
         pixel_spacing_mm=_spacing(dataset),
         patient_id=pseudonym(text(dataset, "PatientID"), salt=salt),
-        identity=identity_fields(dataset),
+        identity=_identity(dataset),
     )
 
 
 def pseudonym(patient_id: str, *, salt: str) -> str:
-    """The same for the same id and salt, and without the salt not to be undone; empty where the id is."""
+    """A salted hash of the id, which cannot be reversed without the salt; empty where the id is."""
     if not patient_id:
         return ""
     digest = hashlib.sha256(f"{salt}\0{patient_id}".encode("utf-8", "surrogateescape")).hexdigest()
     return f"dicom-{digest[:_PSEUDONYM_DIGITS]}"
 
 
-def _facts(path: Path, salt: str) -> HeaderFacts | ImageError | None:
-    """None where the file is no DICOM by its content; the error where its header cannot be read."""
-    if not is_dicom(path):  # whatever its name: archives write x.jpg as well, and the pixel path reads it
-        return None
-    try:
-        return read_header_facts(path, salt=salt)
-    except ImageError as error:
-        return error
-
-
-def _filled(record: Record, fact: HeaderFacts | None) -> Record:
-    if fact is None:
+def _fill(record: Record, header: HeaderFields | None) -> Record:
+    if header is None:
         return record
     return replace(
         record,
-        eye=record.eye or fact.eye,
-        camera=record.camera or fact.camera,
-        pixel_spacing_mm=record.pixel_spacing_mm or fact.pixel_spacing_mm,
-        patient_id=record.patient_id or fact.patient_id,
+        eye=record.eye or header.eye,
+        camera=record.camera or header.camera,
+        pixel_spacing_mm=record.pixel_spacing_mm or header.pixel_spacing_mm,
+        patient_id=record.patient_id or header.patient_id,
     )
 
 
 def _eye(dataset: "Dataset") -> Eye:
     for keyword in ("ImageLaterality", "Laterality"):
-        said = text(dataset, keyword)
-        if said:
-            return _EYES.get(said, Eye.UNKNOWN)
-    groups = value(dataset, "SharedFunctionalGroupsSequence") or ()
-    for group in groups:
+        laterality = text(dataset, keyword)
+        if laterality:
+            return _EYES.get(laterality, Eye.UNKNOWN)
+    for group in value(dataset, "SharedFunctionalGroupsSequence") or ():
         for anatomy in value(group, "FrameAnatomySequence") or ():
             return _EYES.get(text(anatomy, "FrameLaterality"), Eye.UNKNOWN)
     return Eye.UNKNOWN
@@ -148,8 +167,8 @@ def _eye(dataset: "Dataset") -> Eye:
 
 def _spacing(dataset: "Dataset") -> str:
     """PixelSpacing (0028,0030): for ophthalmic photographs the distance on the retina (PS3.3, C.8.17.2)."""
-    found = value(dataset, "PixelSpacing")
-    numbers = [str(number) for number in found] if found is not None and len(found) == 2 else []
+    spacing = value(dataset, "PixelSpacing")
+    numbers = [str(number) for number in spacing] if spacing is not None and len(spacing) == 2 else []
     if not all(re.fullmatch(r"[0-9.eE+-]{1,16}", number) and _is_length(number) for number in numbers):
         return ""
     return numbers[0] if len(set(numbers)) == 1 else "/".join(numbers)
@@ -162,37 +181,47 @@ def _is_length(number: str) -> bool:
         return False
 
 
-def _warnings(intake: Intake, facts: dict[str, HeaderFacts | ImageError | None]) -> list[str]:
-    unread = [image_id for image_id, fact in facts.items() if isinstance(fact, ImageError)]
-    headers = {image_id: fact for image_id, fact in facts.items() if isinstance(fact, HeaderFacts)}
-    opposed: list[str] = []
-    sources: Counter[str] = Counter()
-    flagged: Counter[str] = Counter()
-    for record in intake.records:
-        fact = headers.get(record.image_id)
-        if record.patient_id:
-            sources["table"] += 1
-        if fact is None:
-            continue
-        if not record.patient_id and fact.patient_id:
-            sources["header"] += 1
-        if record.eye and fact.eye and record.eye != fact.eye:
-            opposed.append(record.image_id)
-        flagged.update(fact.identity)
+def _identity(dataset: "Dataset") -> tuple[str, ...]:
+    """The names of the fields that identify a person, and `BurnedInAnnotation` where the header has it as YES.
+
+    A field counts where it is present and not empty; its content is not read.
+    """
+    ignored = _PSEUDONYMS if text(dataset, _REMOVED) == "YES" else frozenset()
+    names = tuple(name for name in IDENTITY_FIELDS if name not in ignored and _is_filled(dataset, name))
+    return names + ((_BURNED_IN,) if text(dataset, _BURNED_IN) == "YES" else ())
+
+
+def _is_filled(dataset: "Dataset", keyword: str) -> bool:
+    from dr_pipeline.fundus.dicom.quiet_pydicom import tag_for_keyword
+
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:
+        return False
+    element: Any = dataset.get_item(tag)
+    content = element.value  # bytes as stored in the file, or a sequence; None where empty
+    return bool(content.strip(b" \0") if isinstance(content, bytes) else content)
+
+
+def _warnings(intake: Intake, headers: dict[str, HeaderFields], unreadable: list[str]) -> list[str]:
+    pairs = [(record, headers[record.image_id]) for record in intake.records if record.image_id in headers]
+    other_eye = [record.image_id for record, header in pairs if record.eye and header.eye not in ("", record.eye)]
+    from_table = sum(bool(record.patient_id) for record in intake.records)
+    from_header = sum(bool(header.patient_id and not record.patient_id) for record, header in pairs)
+    identifying = Counter(name for _, header in pairs for name in header.identity)
     warnings = []
-    if opposed:
+    if other_eye:
         warnings.append(
             "the table's eye contradicts the DICOM header's (the table's is kept; one of them is wrong, or the picture "
-            f"was mirrored): {listed(opposed)}"
+            f"was mirrored): {shortlist(other_eye)}"
         )
-    if sources["table"] and sources["header"]:
+    if from_table and from_header:
         warnings.append(
-            f"patients come from the table for {sources['table']} photographs and from DICOM headers for "
-            f"{sources['header']}: one person may count as two"
+            f"patients come from the table for {from_table} photographs and from DICOM headers for "
+            f"{from_header}: one person may count as two"
         )
-    if flagged:
-        fields = ", ".join(f"{name} ({count})" for name, count in sorted(flagged.items()))
+    if identifying:
+        fields = ", ".join(f"{name} ({count})" for name, count in sorted(identifying.items()))
         warnings.append(f"DICOM headers hold identity, which is not copied on; remove it before sharing: {fields}")
-    if unread:
-        warnings.append(f"DICOM headers that cannot be read: {listed(unread)}")
+    if unreadable:
+        warnings.append(f"DICOM headers that cannot be read: {shortlist(unreadable)}")
     return warnings

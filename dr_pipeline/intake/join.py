@@ -1,94 +1,165 @@
-"""Joins label rows and photographs by name, never by order."""
+"""Joins label rows and photographs by name, never by order; the usual layout of a data set as one call."""
 
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.intake.labels import Label, settle
-from dr_pipeline.intake.listing import natural_key, relative_path
-from dr_pipeline.intake.readings import merge_readings
-from dr_pipeline.intake.records import Reading, Record, listed
+from dr_pipeline.intake.label_table import Label, LabelTable, read_labels
+from dr_pipeline.intake.photographs import Listing, list_photographs, natural_key, relative_path, stems_as_ids
+from dr_pipeline.intake.readings import NamedLabel, merge_readings, merge_repeated_rows
+from dr_pipeline.intake.records import Intake, Provenance, Reading, Record, shortlist
 
-# How a table may name a photograph, strictest first; the first that fits some photograph counts.
+# For users who have downloaded only some of a set's official parts; the split refuses an official part that is empty.
+WITHOUT_PARTS = "set split.test: share and split.validation: folds in params.yaml"
+NameIds = Callable[[Sequence[str]], Mapping[str, str]]
+# How a table may name a photograph, strictest first; the first spelling that matches a photograph counts.
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
     lambda path: path,
-    lambda path: _plain(path),
-    lambda path: _plain(str(PurePosixPath(path).with_suffix(""))),
-    lambda path: _plain(PurePosixPath(path).name),
-    lambda path: _plain(PurePosixPath(path).stem),
+    lambda path: _normalise(path),
+    lambda path: _normalise(str(PurePosixPath(path).with_suffix(""))),
+    lambda path: _normalise(PurePosixPath(path).name),
+    lambda path: _normalise(PurePosixPath(path).stem),
 )
 
 
-@dataclass(frozen=True)
-class Joined:
-    """Attributes: labels and readings by relative path; rows without a file; files without a row; warnings."""
-
-    labels: Mapping[str, Label]
-    readings: Mapping[str, tuple[Reading, ...]]
-    orphan_rows: tuple[str, ...]
-    orphan_files: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
-def join(labels: Iterable[Label], photographs: Sequence[str], *, where: str) -> Joined:
-    """Finds each row's photograph by its path, its path without suffix, its file name, or its name without suffix.
-
-    Upper and lower case are not told apart unless two photographs differ in nothing else.
+def read_table_layout(
+    root: Path,
+    *,
+    photographs: Path,
+    table: Path,
+    columns: Mapping[str, str],
+    provenance: Provenance,
+    name_ids: NameIds = stems_as_ids,
+    official_split: str = "",
+) -> Intake:
+    """Reads the usual layout: a folder of photographs and a table that names them.
 
     Args:
-        labels: Rows; `key` names the photograph.
-        photographs: Paths relative to the root.
-        where: The label table, for messages.
+        root: The data set's root.
+        photographs: Folder of the photographs, `root` or in it.
+        table: The CSV file.
+        columns: As in `read_labels`.
+        provenance: Of the data set.
+        name_ids: From relative paths to image ids.
+        official_split: The part of the data set that all of them belong to; empty where it has no parts.
 
     Raises:
-        DataError: A row's name leads out of the root or fits several photographs, or rows contradict each other. Rows
-            of several graders are readings, see `merge_readings`.
+        DataError: The table, a column or the folder is missing or wrong, see `read_labels`, `list_photographs`,
+            `join_labels`.
     """
-    rows = list(labels)
+    listing = list_photographs(root, photographs)
+    labels = read_labels(table, columns)
+    intake = join_labels(listing, labels, where=str(table), provenance=provenance, name_ids=name_ids)
+    if not official_split:
+        return intake
+    return replace(intake, records=tuple(replace(record, official_split=official_split) for record in intake.records))
+
+
+def join_labels(
+    listing: Listing, table: LabelTable, *, where: str, provenance: Provenance, name_ids: NameIds = stems_as_ids
+) -> Intake:
+    """Finds each row's photograph by its path, its path without suffix, its file name, or its name without suffix.
+
+    Case is ignored unless two photographs differ in nothing else. Rows of several graders are readings, see
+    `merge_readings`.
+
+    Args:
+        listing: The photographs.
+        table: The rows; `key` names the photograph.
+        where: The label table, for messages.
+        provenance: Of the data set.
+        name_ids: From relative paths to image ids.
+
+    Raises:
+        DataError: A row's name leads outside the root or matches several photographs, or rows contradict each other.
+    """
+    matches = _match(table.labels, listing.photographs, where=where)
+    merged = merge_readings(matches.pairs, where=where)
+    by_path, warnings = merge_repeated_rows(merged.labels, where=where)
+    image_ids = name_ids(list(by_path))
+    return Intake(
+        records=tuple(
+            _record(image_ids[path], path, label, merged.readings.get(path, ())) for path, label in by_path.items()
+        ),
+        provenance=provenance,
+        orphan_rows=matches.orphan_rows,
+        orphan_files=(*(path for path in listing.photographs if path not in by_path), *listing.unnameable),
+        warnings=(*table.warnings, *merged.warnings, *warnings, *listing.warnings()),
+        hidden_files=listing.hidden_files,
+        other_files=listing.other_files,
+    )
+
+
+def concatenate(parts: Iterable[Intake]) -> Intake:
+    """Several parts of one data set as one; the provenance is that of the first."""
+    parts = list(parts)
+    return Intake(
+        records=tuple(record for part in parts for record in part.records),
+        provenance=parts[0].provenance,
+        orphan_rows=tuple(row for part in parts for row in part.orphan_rows),
+        orphan_files=tuple(path for part in parts for path in part.orphan_files),
+        warnings=tuple(warning for part in parts for warning in part.warnings),
+        hidden_files=sum(part.hidden_files for part in parts),
+        other_files=sum(part.other_files for part in parts),
+        unparsed=tuple(path for part in parts for path in part.unparsed),
+    )
+
+
+class _Matches(NamedTuple):
+    """(path, label) of each row that has a photograph; the names of the others in natural order."""
+
+    pairs: list[NamedLabel]
+    orphan_rows: tuple[str, ...]
+
+
+def _match(rows: Sequence[Label], photographs: Sequence[str], *, where: str) -> _Matches:
     escaping = [row.key for row in rows if relative_path(row.key) is None]
     if escaping:
         raise DataError(
-            f"names that lead out of the data set's folder: {listed(escaping)}",
+            f"names that lead out of the data set's folder: {shortlist(escaping)}",
             where=where,
             todo="name photographs relative to dataset.root",
         )
-    found = _Finder(photographs)
-    pairs: list[tuple[str, Label]] = []
-    orphans: list[str] = []
+    find = _Finder(photographs)
+    pairs: list[NamedLabel] = []
+    orphans: set[str] = set()
     ambiguous: list[str] = []
     for row in rows:
-        candidates = found(str(relative_path(row.key)))
+        candidates = find(str(relative_path(row.key)))
         if len(candidates) == 1:
             pairs.append((candidates[0], row))
         elif candidates:
             ambiguous.append(f"{row.key} ({', '.join(candidates[:3])})")
         else:
-            orphans.append(row.key)
+            orphans.add(row.key)
     if ambiguous:
         raise DataError(
-            f"names that fit several photographs: {listed(ambiguous)}",
+            f"names that match several photographs: {shortlist(ambiguous)}",
             where=where,
             todo="write the path below dataset.root, with its suffix",
         )
-    merged = merge_readings(pairs, where=where)
-    by_path, warnings = settle(merged.pairs, where=where)
-    without_row = tuple(path for path in photographs if path not in by_path)
-    orphan_rows = tuple(sorted(set(orphans), key=natural_key))
-    return Joined(by_path, merged.readings, orphan_rows, without_row, (*merged.warnings, *warnings))
+    return _Matches(pairs, tuple(sorted(orphans, key=natural_key)))
 
 
-def records(joined: Joined, image_ids: Mapping[str, str]) -> tuple[Record, ...]:
-    """One record per photograph that has a row."""
-    made = []
-    for path, label in joined.labels.items():
-        others: dict[str, Any] = dict(label.others)
-        readings = joined.readings.get(path, ())
-        made.append(Record(image_ids[path], path, label.grade, eye=label.eye, readings=readings, **others))
-    return tuple(made)
+def _record(image_id: str, path: str, label: Label, readings: tuple[Reading, ...]) -> Record:
+    return Record(
+        image_id,
+        path,
+        label.grade,
+        patient_id=label.patient_id,
+        eye=label.eye,
+        visit=label.visit,
+        field=label.field,
+        grader=label.grader,
+        site=label.site,
+        camera=label.camera,
+        official_split=label.official_split,
+        readings=readings,
+    )
 
 
 class _Finder:
@@ -102,12 +173,12 @@ class _Finder:
 
     def __call__(self, name: str) -> list[str]:
         for number, table in enumerate(self._tables):
-            key = name if number == 0 else _plain(name)
+            key = name if number == 0 else _normalise(name)
             if key in table:
                 return table[key]
         return []
 
 
-def _plain(text: str) -> str:
+def _normalise(text: str) -> str:
     """One spelling: 'é' is two characters in macOS's file names and usually one in a table."""
     return unicodedata.normalize("NFC", text).casefold()

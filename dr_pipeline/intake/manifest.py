@@ -1,24 +1,22 @@
-"""Makes the manifest, one row per photograph, and the report of what came in."""
+"""Builds the manifest, one row per photograph, and the table of readings."""
 
 import errno
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_file
-from dr_pipeline.intake.image_ids import check_ids
-from dr_pipeline.intake.records import Intake, Record, listed
+from dr_pipeline.intake.photographs import check_ids
+from dr_pipeline.intake.records import Intake, Record, shortlist
 from dr_pipeline.logs import progress
-from dr_pipeline.schema import GRADE_NAMES, GRADES, MANIFEST_VERSION, READINGS_VERSION, RESEARCH_USE, Eye, Split
+from dr_pipeline.schema import GRADES, MANIFEST_VERSION, READINGS_VERSION, Eye, Split
 
-INTAKE_REPORT_VERSION = 1
-# Hashing lets go of the interpreter lock and often waits for a disk; more threads only queue for it.
+# Hashing releases the interpreter lock and often waits for a disk; more threads only queue for it.
 _MAX_THREADS = 8
 _ALLOWED: dict[str, frozenset[Any]] = {
     "grade": frozenset({None, *GRADES}),
@@ -30,7 +28,7 @@ _ALLOWED: dict[str, frozenset[Any]] = {
 
 @dataclass(frozen=True)
 class Unreadable:
-    """One photograph whose bytes cannot be read; `reason` is the system's own."""
+    """One photograph whose bytes cannot be read; `reason` is the operating system's."""
 
     image_id: str
     path: str
@@ -41,7 +39,7 @@ def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[dict
     """The manifest, sorted by image id, with the sha256 of each file's bytes.
 
     Args:
-        intake: What the adapter found.
+        intake: The adapter's result.
         root: The folder that the records' paths are relative to.
         source: The adapter's name.
 
@@ -49,12 +47,12 @@ def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[dict
         A row per record, and the photographs that cannot be read: their rows have an empty sha256.
 
     Raises:
-        DataError: There is no photograph, ids collide, or a value is none that its column can hold.
+        DataError: There is no photograph, ids collide, or a value is not allowed in its column.
     """
     if not intake.records:
         raise DataError(
             "no row of the label table has its photograph; the rows name "
-            f"{listed(intake.orphan_rows)}, the folder holds {listed(intake.orphan_files)}",
+            f"{shortlist(intake.orphan_rows)}, the folder contains {shortlist(intake.orphan_files)}",
             where=str(root),
             todo="name the photographs in the table by their path below dataset.root",
         )
@@ -95,82 +93,6 @@ def reading_rows(intake: Intake) -> list[dict[str, Any]]:
     ]
 
 
-def intake_report(intake: Intake, *, source: str, unreadable: Sequence[Unreadable] = ()) -> dict[str, Any]:
-    """What reports/intake.json holds: counts, orphans, warnings, whether patients are known, provenance.
-
-    Raises:
-        DataError: Not one photograph has a grade, or says whether it is referable.
-    """
-    grades = Counter(record.grade for record in intake.records)
-    ungraded = grades.pop(None, 0)
-    referable = Counter(record.referable for record in intake.records if record.referable is not None)
-    if not grades and not referable:
-        raise DataError("not one photograph has a grade", where=source, todo="check the label table's grade column")
-    official = Counter(record.official_split for record in intake.records if record.official_split)
-    without_patient = sum(not record.patient_id for record in intake.records)
-    return {
-        "schema_version": INTAKE_REPORT_VERSION,
-        "research_use": RESEARCH_USE,
-        "adapter": source,
-        "provenance": asdict(intake.provenance),
-        "photographs": len(intake.records),
-        "grades": {str(grade): grades[grade] for grade in GRADES},
-        "ungraded": ungraded,
-        "referable": {str(value): referable[value] for value in (0, 1)},
-        "readings": _readings(intake),
-        "official_split": {part.value: official[part] for part in Split},
-        "patient_ids": {"known": without_patient == 0, "photographs_without": without_patient},
-        "orphans": {"rows": list(intake.orphan_rows), "files": list(intake.orphan_files)},
-        "unreadable": [asdict(photograph) for photograph in unreadable],
-        "unparsed": list(intake.unparsed),
-        "identity": [{"image_id": image_id, "fields": list(fields)} for image_id, fields in intake.identity],
-        "hidden_files": intake.hidden_files,
-        "other_files": intake.other_files,
-        "warnings": [
-            *intake.warnings,
-            *_file_warnings(intake, unreadable),
-            *_grade_warnings(grades, ungraded),
-            *_patient_warnings(without_patient, len(intake.records)),
-        ],
-    }
-
-
-def _readings(intake: Intake) -> dict[str, int]:
-    """Photographs that several graders read, their readings, and how many photographs all of them graded alike."""
-    graded = [{reading.grade for reading in record.readings} for record in intake.records if record.readings]
-    return {
-        "photographs": len(graded),
-        "readings": sum(len(record.readings) for record in intake.records),
-        "unanimous": sum(len(grades) == 1 for grades in graded),
-    }
-
-
-def _file_warnings(intake: Intake, unreadable: Sequence[Unreadable]) -> list[str]:
-    warnings = []
-    if unreadable:
-        told = listed(f"{photograph.path}: {photograph.reason}" for photograph in unreadable)
-        warnings.append(f"photographs that cannot be read: {told}; give yourself the right to, or mend broken links")
-    if intake.unparsed:
-        warnings.append(f"file names that do not tell a patient or an eye as declared: {listed(intake.unparsed)}")
-    return warnings
-
-
-def _grade_warnings(grades: Counter[int | None], ungraded: int) -> list[str]:
-    absent = [
-        f"grade {grade} ({GRADE_NAMES[grade]}) is absent from the whole data set: no figure can speak of it"
-        for grade in GRADES
-        if grades and not grades[grade]
-    ]
-    return absent + ([f"{ungraded} photographs have no grade and take no part in training or figures"] * bool(ungraded))
-
-
-def _patient_warnings(without: int, total: int) -> list[str]:
-    if not without:
-        return []
-    who = "patient ids are unknown" if without == total else f"{without} of {total} photographs have no patient id"
-    return [f"{who}: two eyes of one person may stand on both sides of a split"]
-
-
 def _check_values(records: Iterable[Record], source: str) -> None:
     wrong = [
         f"{record.image_id}: {column} {getattr(record, column)!r}"
@@ -180,7 +102,7 @@ def _check_values(records: Iterable[Record], source: str) -> None:
     ]
     if wrong:
         raise DataError(
-            f"values that the manifest does not know: {listed(wrong)}", where=source, todo="correct the label table"
+            f"values that the manifest does not allow: {shortlist(wrong)}", where=source, todo="correct the label table"
         )
 
 
@@ -192,7 +114,7 @@ def _digests(root: Path, paths: Sequence[str]) -> list[str | OSError]:
 def _digest(path: Path) -> str | OSError:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            return OSError(errno.EINVAL, "no regular file")  # reading a named pipe would wait for ever
+            return OSError(errno.EINVAL, "no regular file")  # reading a named pipe would block forever
         return sha256_file(path)
     except OSError as error:
         return error

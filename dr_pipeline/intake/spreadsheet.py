@@ -1,72 +1,87 @@
-"""Reads the first sheet of an Excel workbook as text cells: some data sets publish their labels so.
+"""Reads the first sheet of an Excel workbook as text cells, by openpyxl: some data sets publish their labels so.
 
-An .xlsx file is a zip archive of XML (ECMA-376); only values are read, no formula is run.
+openpyxl bounds neither the size of a member nor entity expansion, so that both are checked before it opens the file.
 """
 
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
 
-_MAX_BYTES = 32 << 20
-_SHEET = "xl/worksheets/sheet1.xml"
-_STRINGS = "xl/sharedStrings.xml"
-_N = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_MAX_BYTES = 32 << 20  # of all members together, decompressed
 
 
-def read_xlsx(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows below the header, blanks around cells removed, empty rows left out.
+def read_xlsx(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """The cells of these columns as text, row by row below the header; empty rows are skipped.
+
+    Blanks around cells are removed, a whole number has no `.0`, true and false are 1 and 0, dates are ISO 8601, and a
+    formula has its stored result.
 
     Args:
         path: An .xlsx file.
-        columns: Columns that must be there, by the header's names.
+        columns: Names in the header.
 
     Raises:
-        DataError: The file is no such workbook, is too large, or lacks a column.
+        DataError: The file is not such a workbook, is too large, or lacks a column.
     """
+    import openpyxl
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            strings = _shared(_xml(archive, _STRINGS, path)) if _STRINGS in archive.namelist() else []
-            table = [row for row in _cells(_xml(archive, _SHEET, path), strings) if any(row.values())]
-    except (OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile, ElementTree.ParseError) as error:
-        raise DataError(f"the workbook cannot be read: {error}", where=printable(path), todo="fetch it anew") from None
-    header = table[0] if table else {}
-    missing = [name for name in columns if name not in header.values()]
+        _check_members(path)
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # some writers state wrong ones
+            rows = [row for row in _rows(sheet) if any(row)]
+        finally:
+            book.close()
+    except (OSError, KeyError, IndexError, ValueError, TypeError, zipfile.BadZipFile, ParseError) as error:
+        raise DataError(
+            f"the workbook cannot be read: {error}", where=printable(path), todo="download it again"
+        ) from None
+    header = rows[0] if rows else ()
+    missing = [name for name in columns if name not in header]
     if missing:
         raise DataError(
-            f"column {missing[0]!r} is missing; found {', '.join(map(repr, header.values())) or 'no header'}",
+            f"column {missing[0]!r} is missing; found {', '.join(map(repr, filter(None, header))) or 'no header'}",
             where=str(path),
-            todo="fetch it anew",
+            todo="download it again",
         )
-    return [{name: row.get(letters, "") for letters, name in header.items()} for row in table[1:]]
+    places = [header.index(name) for name in columns]
+    return [tuple(row[place] if place < len(row) else "" for place in places) for row in rows[1:]]
 
 
-def _xml(archive: zipfile.ZipFile, name: str, path: Path) -> ElementTree.Element:
-    if archive.getinfo(name).file_size > _MAX_BYTES:
-        raise DataError(f"{name} in the workbook is larger than {_MAX_BYTES >> 20} MiB", where=printable(path))
-    data = archive.read(name)
-    # Entities, which can expand without end, need a document type; no workbook has one.
-    if b"<!DOCTYPE" in data or b"\0" in data:
-        raise DataError(f"{name} in the workbook declares a document type, or is not UTF-8", where=printable(path))
-    return ElementTree.fromstring(data)  # noqa: S314 - without a document type there is no entity to expand
+def _check_members(path: Path) -> None:
+    """Refuses zip bombs and document types: entities, which can expand without end, need one; no workbook has it."""
+    with zipfile.ZipFile(path) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+        if total > _MAX_BYTES:
+            raise DataError(f"the workbook is larger than {_MAX_BYTES >> 20} MiB", where=printable(path))
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name.endswith((".xml", ".rels")) and (b"<!DOCTYPE" in data or b"\0" in data):
+                raise DataError(
+                    f"{name} in the workbook declares a document type, or is not UTF-8", where=printable(path)
+                )
 
 
-def _shared(root: ElementTree.Element) -> list[str]:
-    return ["".join(part.text or "" for part in item.iter(f"{_N}t")) for item in root.iter(f"{_N}si")]
+def _rows(sheet: Any) -> Iterator[tuple[str, ...]]:
+    for row in sheet.iter_rows(values_only=True):
+        yield tuple(map(_text, row))
 
 
-def _cells(root: ElementTree.Element, strings: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Rows as column letters and text; a whole number has no `.0`."""
-    for row in root.iter(f"{_N}row"):
-        yield {re.sub(r"\d", "", cell.get("r", "")): _text(cell, strings).strip() for cell in row.iter(f"{_N}c")}
-
-
-def _text(cell: ElementTree.Element, strings: Sequence[str]) -> str:
-    if cell.get("t") == "inlineStr":
-        return "".join(part.text or "" for part in cell.iter(f"{_N}t"))
-    value = cell.findtext(f"{_N}v", "")
-    return strings[int(value)] if cell.get("t") == "s" else value
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    return str(value).strip()

@@ -1,9 +1,11 @@
 """The sections `dataset` and `phantom`: where the photographs and grades come from."""
 
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from dr_pipeline.adapter_registry import is_registered, registrations
 from dr_pipeline.params.section import Section
 
 
@@ -32,21 +34,17 @@ class FolderLayout(Section):
     name_pattern: str
 
 
+def _registered(adapter: str) -> str:
+    if not is_registered(adapter):
+        names = ", ".join(repr(registration.name) for registration in registrations())
+        raise PydanticCustomError("unknown_adapter", "input should be one of {names}", {"names": names})
+    return adapter
+
+
 class Dataset(Section):
     """The data set and its layout."""
 
-    adapter: Literal[
-        "synthetic",
-        "idrid",
-        "aptos2019",
-        "eyepacs",
-        "messidor2_abramoff",
-        "messidor2_google",
-        "ddr",
-        "deepdrid",
-        "folder",
-        "datalist",
-    ]
+    adapter: Annotated[str, AfterValidator(_registered)]
     root: str = Field(min_length=1)
     pseudonym_salt: str = Field(min_length=1)
     folder: FolderLayout

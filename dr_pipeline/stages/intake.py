@@ -3,10 +3,14 @@
 import argparse
 from pathlib import Path
 
-from dr_pipeline.intake.catalogue import help_text
+from dr_pipeline.adapter_registry import help_text
 from dr_pipeline.stages.outcome import Outcome
 
 PARAMS = ("dataset",)
+_READERS = """
+several graders: with dataset.folder.columns.grader, rows of one photograph that differ in their grader are its
+readings. The photograph gets their median; of two in the middle, the higher. --readings lists them, and
+training.reader_agreement sets how far a target follows them. Without that column such rows are refused."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,48 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, required=True, metavar="PATH", help="JSON to write: counts, orphans, warnings"
     )
-    parser.epilog = help_text()
+    parser.epilog = f"{help_text()}\n{_READERS}"
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Reads, joins, hashes, writes.
+    """Reads, joins, hashes, writes; see `run_intake`.
 
     Raises:
-        DataError: The data set is not as its layout says.
+        DataError: The data set differs from its layout.
         ParamsError: The section `dataset` is wrong.
-
-    A photograph that cannot be read has its row, without a sha256; the audit decides what becomes of it.
+        EnvironmentProblem: The adapter of another distribution cannot be used.
     """
-    from dr_pipeline.errors import DataError
     from dr_pipeline.files import write_csv, write_json
-    from dr_pipeline.intake.adapters import ADAPTERS
-    from dr_pipeline.intake.dicom_headers import enrich
-    from dr_pipeline.intake.manifest import intake_report, manifest_rows, reading_rows
+    from dr_pipeline.intake.run_intake import run_intake
     from dr_pipeline.params.data_source import Dataset
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import MANIFEST_COLUMNS, READINGS_COLUMNS
 
-    dataset = load_section(args.params, "dataset", Dataset)
-    if not args.root.is_dir():
-        raise DataError(
-            "the data set's folder is missing" + (" (its link leads nowhere)" if args.root.is_symlink() else ""),
-            where=str(args.root),
-            todo="`dr-pipeline recipe NAME --root PATH` links it; the default data set is drawn by `dvc repro`",
-        )
-    intake = enrich(ADAPTERS[dataset.adapter](args.root, dataset), args.root, salt=dataset.pseudonym_salt)
-    rows, unreadable = manifest_rows(intake, args.root, source=dataset.adapter)
-    report = intake_report(intake, source=dataset.adapter, unreadable=unreadable)
-    write_csv(args.manifest, MANIFEST_COLUMNS, rows)
-    write_csv(args.readings, READINGS_COLUMNS, reading_rows(intake))
-    write_json(args.report, report)
-    grades = " / ".join(str(n) for n in report["grades"].values())
-    orphans = len(intake.orphan_rows) + len(intake.orphan_files)
-    twice = report["readings"]
-    told = f"; {twice['photographs']} read by several graders, {twice['unanimous']} of them alike"
-    readings = told if twice["photographs"] else ""
-    warnings = "".join(f"\n  warning: {sentence}" for sentence in report["warnings"])
+    result = run_intake(args.root, load_section(args.params, "dataset", Dataset))
+    write_csv(args.manifest, MANIFEST_COLUMNS, result.manifest)
+    write_csv(args.readings, READINGS_COLUMNS, result.readings)
+    write_json(args.report, result.report)
     return Outcome(
         wrote=(args.manifest, args.readings, args.report),
-        headline=f"{len(rows)} photographs, grades 0–4: {grades}; {orphans} orphans{readings}{warnings}",
+        headline=result.headline,
         next_command="dvc repro preprocess",
     )

@@ -106,10 +106,11 @@ def deepdrid(root: Path, *, training: Sequence[str], validation: Sequence[str], 
     return root
 
 
-def workbook(path: Path, rows: Sequence[Sequence[str | int]]) -> Path:
-    """An .xlsx file as Excel writes it: texts in a table of their own, numbers in place."""
+def workbook(path: Path, rows: Sequence[Sequence[str | int]] = (), *, sheet: str = "") -> Path:
+    """An .xlsx file as Excel writes it: texts in a table of their own, numbers in place; `sheet` replaces its XML."""
     texts = sorted({cell for row in rows for cell in row if isinstance(cell, str)})
-    name = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    schema = "http://schemas.openxmlformats.org"
+    main, relations = f"{schema}/spreadsheetml/2006/main", f"{schema}/officeDocument/2006/relationships"
 
     def xml(cell: str | int, where: str) -> str:
         kind, value = (' t="s"', texts.index(cell)) if isinstance(cell, str) else ("", cell)
@@ -119,12 +120,34 @@ def workbook(path: Path, rows: Sequence[Sequence[str | int]]) -> Path:
         f'<row r="{y}">' + "".join(xml(cell, f"{'ABCDEF'[x]}{y}") for x, cell in enumerate(row)) + "</row>"
         for y, row in enumerate(rows, start=1)
     ]
+    kinds = {"workbook": "sheet.main", "worksheets/sheet1": "worksheet", "sharedStrings": "sharedStrings"}
+    overrides = "".join(
+        f'<Override PartName="/xl/{part}.xml" '
+        f'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.{kind}+xml"/>'
+        for part, kind in kinds.items()
+    )
+
+    def links(*targets: tuple[str, str]) -> str:
+        items = (
+            f'<Relationship Id="r{number}" Type="{relations}/{kind}" Target="{target}"/>'
+            for number, (kind, target) in enumerate(targets)
+        )
+        return f'<Relationships xmlns="{schema}/package/2006/relationships">{"".join(items)}</Relationships>'
+
+    members = {
+        "[Content_Types].xml": f'<Types xmlns="{schema}/package/2006/content-types">{overrides}</Types>',
+        "_rels/.rels": links(("officeDocument", "xl/workbook.xml")),
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{relations}"><sheets>'
+        '<sheet name="Sheet1" sheetId="1" r:id="r0"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": links(
+            ("worksheet", "worksheets/sheet1.xml"), ("sharedStrings", "sharedStrings.xml")
+        ),
+        "xl/worksheets/sheet1.xml": sheet
+        or f'<worksheet xmlns="{main}"><sheetData>{"".join(lines)}</sheetData></worksheet>',
+        "xl/sharedStrings.xml": f'<sst xmlns="{main}">{"".join(f"<si><t>{text}</t></si>" for text in texts)}</sst>',
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(
-            "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{name}"><sheetData>{"".join(lines)}</sheetData></worksheet>'
-        )
-        archive.writestr(
-            "xl/sharedStrings.xml", f'<sst xmlns="{name}">{"".join(f"<si><t>{t}</t></si>" for t in texts)}</sst>'
-        )
+        for name, content in members.items():
+            archive.writestr(name, content)
     return path

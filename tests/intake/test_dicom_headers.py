@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.intake.dicom_headers import enrich, pseudonym, read_header_facts
-from dr_pipeline.intake.dicom_identity import IDENTITY_FIELDS
+from dr_pipeline.intake.dicom_headers import IDENTITY_FIELDS, fill_from_headers, pseudonym, read_header
 from dr_pipeline.intake.records import Intake, Provenance, Record
 from dr_pipeline.schema import Eye
 from tests.factories import dicom as made
@@ -38,7 +37,7 @@ def intake_of(root, files, **cells):
 
 
 def test_empty_cells_are_filled_from_the_header(tmp_path):
-    result = enrich(intake_of(tmp_path, {"a.dcm": dicom(PICTURE, **FACTS, **PATIENT)}), tmp_path, salt=SALT)
+    result = fill_from_headers(intake_of(tmp_path, {"a.dcm": dicom(PICTURE, **FACTS, **PATIENT)}), tmp_path, salt=SALT)
     (record,) = result.records
     assert record.eye is Eye.RIGHT
     assert record.camera == "Nirgend Optics NO-1000"
@@ -51,7 +50,7 @@ def test_empty_cells_are_filled_from_the_header(tmp_path):
 
 def test_a_dicom_file_counts_by_its_content_whatever_its_name(tmp_path):
     files = {"a.jpg": dicom(PICTURE, **FACTS, **PATIENT), "b.jpg": jpeg(PICTURE)}
-    result = enrich(intake_of(tmp_path, files), tmp_path, salt=SALT)
+    result = fill_from_headers(intake_of(tmp_path, files), tmp_path, salt=SALT)
     assert [bool(record.patient_id) for record in result.records] == [True, False]
     assert [image_id for image_id, _ in result.identity] == ["a_jpg"]
 
@@ -65,12 +64,12 @@ def test_the_tables_own_cells_stay(tmp_path):
         patient_id="p1",
         pixel_spacing_mm="0.01",
     )
-    assert enrich(intake, tmp_path, salt=SALT).records == intake.records
+    assert fill_from_headers(intake, tmp_path, salt=SALT).records == intake.records
 
 
 def test_a_contradicting_eye_is_listed_and_the_tables_is_kept(tmp_path):
     files = {"a.dcm": dicom(PICTURE, ImageLaterality="L"), "b.dcm": dicom(PICTURE, ImageLaterality="R")}
-    result = enrich(intake_of(tmp_path, files, eye=Eye.RIGHT), tmp_path, salt=SALT)
+    result = fill_from_headers(intake_of(tmp_path, files, eye=Eye.RIGHT), tmp_path, salt=SALT)
     assert [record.eye for record in result.records] == [Eye.RIGHT, Eye.RIGHT]
     (warning,) = [text for text in result.warnings if "contradicts" in text]
     assert "a_dcm (1 in all)" in warning
@@ -101,7 +100,7 @@ def nested(frame_laterality):
 @pytest.mark.parametrize("syntax", [made.IMPLICIT, made.EXPLICIT, made.BIG_ENDIAN, made.DEFLATED])
 def test_the_eye_is_read_wherever_it_stands(fields, eye, syntax, tmp_path):
     (tmp_path / "a").write_bytes(dicom(PICTURE, syntax=syntax, **fields))
-    assert read_header_facts(tmp_path / "a", salt=SALT).eye is eye
+    assert read_header(tmp_path / "a", salt=SALT).eye is eye
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_the_eye_is_read_wherever_it_stands(fields, eye, syntax, tmp_path):
 def test_the_spacing_is_on_the_retina_or_nothing(spacing, expected, tmp_path):
     fields = {"ImagerPixelSpacing": ["9", "9"]} | ({"PixelSpacing": spacing} if spacing else {})
     (tmp_path / "a").write_bytes(dicom(PICTURE, **fields))
-    assert read_header_facts(tmp_path / "a", salt=SALT).pixel_spacing_mm == expected
+    assert read_header(tmp_path / "a", salt=SALT).pixel_spacing_mm == expected
 
 
 def test_one_person_has_one_pseudonym_per_salt():
@@ -133,7 +132,7 @@ def test_no_value_of_the_person_goes_anywhere(tmp_path, capfd):
         "b.dcm": dicom(PICTURE, **PATIENT)[:330],
         "c": dicom(PICTURE, **PATIENT),
     }
-    result = enrich(intake_of(tmp_path, files), tmp_path, salt=SALT)
+    result = fill_from_headers(intake_of(tmp_path, files), tmp_path, salt=SALT)
     assert len(result.records) == 3
     text = json.dumps(asdict(result)) + "".join(capfd.readouterr())
     assert not [secret for secret in SECRETS if secret in text]
@@ -155,7 +154,7 @@ def test_no_value_of_the_person_goes_anywhere(tmp_path, capfd):
 )
 def test_which_fields_hold_identity(fields, expected, tmp_path):
     (tmp_path / "a").write_bytes(dicom(PICTURE, **fields))
-    assert read_header_facts(tmp_path / "a", salt=SALT).identity == expected
+    assert read_header(tmp_path / "a", salt=SALT).identity == expected
 
 
 def test_every_identity_field_is_in_the_dictionary():
@@ -170,8 +169,8 @@ def test_patients_of_two_sources_are_warned_of(tmp_path):
     with_table = Record("t", "t.jpg", 0, patient_id="p1")
     (tmp_path / "t.jpg").write_bytes(jpeg(PICTURE))
     mixed = Intake((*intake.records, with_table), intake.provenance)
-    assert any("one person may count as two" in text for text in enrich(mixed, tmp_path, salt=SALT).warnings)
-    assert not any("count as two" in text for text in enrich(intake, tmp_path, salt=SALT).warnings)
+    assert any("one person may count as two" in text for text in fill_from_headers(mixed, tmp_path, salt=SALT).warnings)
+    assert not any("count as two" in text for text in fill_from_headers(intake, tmp_path, salt=SALT).warnings)
 
 
 def test_what_is_no_dicom_stays_and_what_is_broken_is_named(tmp_path):
@@ -180,13 +179,13 @@ def test_what_is_no_dicom_stays_and_what_is_broken_is_named(tmp_path):
         tmp_path, {"a.jpg": jpeg(PICTURE), "b.png": b"", "c.dcm": b"no DICOM", "d": bytes(128) + b"DICM" * 9}
     )
     records = (*intake.records, Record("m", "missing.dcm", 0), Record("p", "pipe.dcm", 0))
-    result = enrich(Intake(records, intake.provenance), tmp_path, salt=SALT)
+    result = fill_from_headers(Intake(records, intake.provenance), tmp_path, salt=SALT)
     assert result.records == records
     assert result.identity == ()
     with pytest.raises(ImageError, match="not a regular file"):
-        read_header_facts(tmp_path / "pipe.dcm", salt=SALT)
+        read_header(tmp_path / "pipe.dcm", salt=SALT)
     with pytest.raises(ImageError, match="No such file"):
-        read_header_facts(tmp_path / "missing.dcm", salt=SALT)
+        read_header(tmp_path / "missing.dcm", salt=SALT)
 
 
 def test_headers_are_read_without_their_pixels(tmp_path):
@@ -196,8 +195,8 @@ def test_headers_are_read_without_their_pixels(tmp_path):
     for number in range(1, 100):
         os.link(tmp_path / "0.dcm", tmp_path / f"{number}.dcm")
     intake = Intake(tuple(Record(str(n), f"{n}.dcm", 0) for n in range(100)), Provenance("", "", ""))
-    read_header_facts(tmp_path / "0.dcm", salt=SALT)  # pydicom is loaded
+    read_header(tmp_path / "0.dcm", salt=SALT)  # pydicom is loaded
     start = time.perf_counter()
-    result = enrich(intake, tmp_path, salt=SALT)
+    result = fill_from_headers(intake, tmp_path, salt=SALT)
     assert time.perf_counter() - start < 1
     assert {record.eye for record in result.records} == {Eye.RIGHT}

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import yaml
 
+from dr_pipeline.adapter_registry import find
 from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv, read_json, sha256_bytes
-from dr_pipeline.intake.adapters.folder import PROVENANCE
-from dr_pipeline.intake.manifest import intake_report, manifest_rows
+from dr_pipeline.intake.adapters.clinic_folder import PROVENANCE
+from dr_pipeline.intake.manifest import manifest_rows
 from dr_pipeline.intake.records import Intake, Record
+from dr_pipeline.intake.run_intake import intake_report
 from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, RESEARCH_USE, Eye
 from dr_pipeline.stages import intake
 from tests.factories import REPOSITORY
@@ -81,7 +83,7 @@ def test_a_missing_root_and_a_dangling_link_say_what_to_do(tmp_path: Path) -> No
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DataError, match="recipe NAME --root"):
         run(tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(DataError, match="link leads nowhere"):
+    with pytest.raises(DataError, match="link has no target"):
         run(tmp_path / "link", tmp_path / "out")
 
 
@@ -97,8 +99,8 @@ def test_photographs_that_cannot_be_read_keep_their_rows(tmp_path: Path) -> None
         ("c", False, "2"),
         ("d", False, "3"),
     ]
-    told = {entry["image_id"]: (entry["path"], entry["reason"]) for entry in report["unreadable"]}
-    assert told == {
+    reasons = {entry["image_id"]: (entry["path"], entry["reason"]) for entry in report["unreadable"]}
+    assert reasons == {
         "b": ("train_images/b.png", os.strerror(errno.ENOENT)),
         "c": ("train_images/c.png", "no regular file"),
         "d": ("train_images/d.png", os.strerror(errno.ELOOP)),
@@ -121,8 +123,8 @@ def test_the_new_columns_are_written_and_their_values_checked(tmp_path: Path) ->
     rows, unreadable = manifest_rows(Intake((record,), PROVENANCE), tmp_path, source="folder")
     assert set(rows[0]) == set(MANIFEST_COLUMNS)
     assert unreadable == ()
-    told = [rows[0][name] for name in ("referable", "pixel_spacing_mm", "official_split", "perceptual_hash")]
-    assert told == [1, "0.01", "test", ""]
+    values = [rows[0][name] for name in ("referable", "pixel_spacing_mm", "official_split", "perceptual_hash")]
+    assert values == [1, "0.01", "test", ""]
 
 
 @pytest.mark.parametrize(
@@ -136,13 +138,13 @@ def test_a_value_that_its_column_cannot_hold_is_refused(tmp_path: Path, column: 
         manifest_rows(Intake((record,), PROVENANCE), tmp_path, source="folder")
 
 
-def test_the_report_passes_on_identity_and_names_that_do_not_tell(tmp_path: Path) -> None:
+def test_the_report_lists_identity_and_names_that_do_not_match(tmp_path: Path) -> None:
     identity = (("a", ("PatientName", "PatientID")),)
     intake = Intake((Record("a", "a.png", 3),), PROVENANCE, identity=identity, unparsed=("a.png",))
-    report = intake_report(intake, source="folder")
+    report = intake_report(intake, find("folder"))
     assert report["identity"] == [{"image_id": "a", "fields": ["PatientName", "PatientID"]}]
     assert report["unparsed"] == ["a.png"]
-    assert "do not tell a patient or an eye as declared: a.png (1 in all)" in " ".join(report["warnings"])
+    assert "do not contain a patient or an eye as declared: a.png (1 in all)" in " ".join(report["warnings"])
 
 
 def test_rows_and_files_that_never_meet_are_refused(tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_rows_and_files_that_never_meet_are_refused(tmp_path: Path) -> None:
 
 def test_a_data_set_without_a_single_grade_is_refused(tmp_path: Path) -> None:
     root = aptos(tmp_path / "data", ["a,", "b,"], ["a.png", "b.png"])
-    with pytest.raises(DataError, match="not one photograph has a grade"):
+    with pytest.raises(DataError, match="no photograph has a grade"):
         run(root, tmp_path / "out")
 
 
@@ -181,11 +183,13 @@ def test_a_dicom_header_fills_what_the_folder_leaves_open_and_no_identity_comes_
     assert [entry["image_id"] for entry in report["identity"]] == [row["image_id"]]
     assert "PatientName" in report["identity"][0]["fields"]
     written = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "out").iterdir())
-    said = capsys.readouterr()
-    assert not [secret for secret in SECRETS if secret in written + said.out + said.err]
+    printed = capsys.readouterr()
+    assert not [secret for secret in SECRETS if secret in written + printed.out + printed.err]
 
 
-def test_the_command_line_says_one_message_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_prints_one_message_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params["dataset"]["adapter"] = "aptos2019"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))

@@ -1,11 +1,11 @@
-"""A clinic's file names: what the declared pattern tells is taken, what it does not fit is listed."""
+"""A clinic's file names: what the declared pattern matches is read, what it does not match is listed."""
 
 from pathlib import Path
 
 import pytest
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.intake.adapters import ADAPTERS
+from dr_pipeline.intake.adapters import read_dataset
 from dr_pipeline.intake.name_pattern import compile_pattern
 from dr_pipeline.intake.records import Intake
 from dr_pipeline.schema import Eye
@@ -15,10 +15,10 @@ PATTERN = r"(?P<site>[^/]+)/(?P<patient>p\d+)_(?P<visit>\d{4})_(?P<eye>[A-Za-z]+
 
 
 def read(root: Path, pattern: str, **keywords: str) -> Intake:
-    return ADAPTERS["folder"](root, dataset("folder", pattern=pattern, **keywords))
+    return read_dataset(root, dataset("folder", pattern=pattern, **keywords))
 
 
-def test_class_folders_with_names_that_tell(tmp_path: Path) -> None:
+def test_class_folders_with_names_that_match(tmp_path: Path) -> None:
     photographs(
         tmp_path, ["0/north/p1_2024_OD_2.jpg", "3/north/p1_2024_left.jpg", "4/x.jpg", "2/north/p2_2023_both.jpg"]
     )
@@ -56,18 +56,18 @@ def test_a_table_and_a_name_that_contradict_each_other_are_refused(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("pattern", "told"),
+    ("pattern", "expected"),
     [
         (r"(?P<pacient>\d+)", "unknown group 'pacient' (did you mean 'patient'?)"),
-        (r"(?P<patient>\d+", "no regular expression"),
-        (r"(?P<patient>a{99999999999})", "no regular expression"),
+        (r"(?P<patient>\d+", "is not a regular expression"),
+        (r"(?P<patient>a{99999999999})", "is not a regular expression"),
         (r"(\d+)_(left|right)", "no named group"),
     ],
 )
-def test_a_pattern_that_cannot_work_is_refused(pattern: str, told: str) -> None:
+def test_a_pattern_that_cannot_work_is_refused(pattern: str, expected: str) -> None:
     with pytest.raises(ParamsError) as caught:
         compile_pattern(pattern)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "dataset.folder.name_pattern" in str(caught.value)
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from dr_pipeline.cli import main
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv, read_json
-from dr_pipeline.intake.adapters import ADAPTERS
-from dr_pipeline.intake.catalogue import help_text
+from dr_pipeline.intake.adapters import read_dataset
 from dr_pipeline.intake.readings import median_grade
 from dr_pipeline.intake.records import Intake
 from dr_pipeline.schema import READINGS_COLUMNS, READINGS_VERSION
@@ -22,7 +21,7 @@ from tests.factories.layouts import dataset, photographs, table
 def read(root: Path, rows: list[str], *, grader: str = "who") -> Intake:
     photographs(root, ["a.png", "b.png"])
     table(root / "labels.csv", "image,grade,who,eye,patient", rows)
-    return ADAPTERS["folder"](root, dataset("folder", labels="labels.csv", grader=grader, eye="eye", patient="patient"))
+    return read_dataset(root, dataset("folder", labels="labels.csv", grader=grader, eye="eye", patient="patient"))
 
 
 def refused(root: Path, rows: list[str], **keywords: str) -> str:
@@ -68,13 +67,13 @@ def test_a_reading_that_is_there_twice_counts_once_with_a_warning(tmp_path: Path
     intake = read(tmp_path, ["a,1,x,,", "a,3,y,,", "a,3,y,,", "b,0,x,,", "b,0,x,,"])
     assert [record.grade for record in intake.records] == [3, 0]
     assert len(intake.records[0].readings) == 2
-    told = " ".join(intake.warnings)
-    assert "readings that repeat another word for word, counted once: a.png (1 in all)" in told
-    assert "rows that repeat another word for word, counted once: b.png (1 in all)" in told
+    warnings = " ".join(intake.warnings)
+    assert "readings that repeat another word for word, counted once: a.png (1 in all)" in warnings
+    assert "rows that repeat another word for word, counted once: b.png (1 in all)" in warnings
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "expected"),
     [
         (["a,1,x,,", "a,2,,,"], "a.png (a row without a grader) (1 in all)"),
         (["a,1,x,,", "a,2,y,,", "a,3,y,,"], "a.png (one grader with two grades)"),
@@ -86,9 +85,9 @@ def test_a_reading_that_is_there_twice_counts_once_with_a_warning(tmp_path: Path
         (["a,1,x,,", "a,7,y,,"], "a: '7' (1 in all)"),
     ],
 )
-def test_readings_that_cannot_be_right_are_refused(tmp_path: Path, rows: list[str], told: str) -> None:
+def test_readings_that_cannot_be_right_are_refused(tmp_path: Path, rows: list[str], expected: str) -> None:
     message = refused(tmp_path, [*rows, "b,0,x,,"])
-    assert told in message
+    assert expected in message
     assert "to do" in message
     assert "Zyxwvut" not in message
     assert "Quirinus" not in message
@@ -109,9 +108,9 @@ def test_the_stage_writes_readings_and_counts_them(tmp_path: Path, capsys: pytes
     (tmp_path / "params.yaml").write_text(json.dumps(params | {"dataset": value | {"root": "data"}}))
     files = {name: out / f"{name}.csv" for name in ("manifest", "readings")}
     words = [f"--{name}={path}" for name, path in files.items()]
-    told = [f"--params={tmp_path / 'params.yaml'}", f"--root={root}", f"--report={out / 'intake.json'}"]
-    assert main(["intake", *words, *told]) == 0
-    assert "2 read by several graders, 1 of them alike" in capsys.readouterr().out
+    expected = [f"--params={tmp_path / 'params.yaml'}", f"--root={root}", f"--report={out / 'intake.json'}"]
+    assert main(["intake", *words, *expected]) == 0
+    assert "2 read by several graders, 1 of them unanimously" in capsys.readouterr().out
     rows = read_csv(files["readings"], READINGS_COLUMNS, version=READINGS_VERSION)
     ids = {row["path"]: row["image_id"] for row in read_csv(files["manifest"])}
     assert [(row["image_id"], row["grader"], row["grade"]) for row in rows] == [
@@ -123,5 +122,7 @@ def test_the_stage_writes_readings_and_counts_them(tmp_path: Path, capsys: pytes
     assert read_json(out / "intake.json")["readings"] == {"photographs": 2, "readings": 4, "unanimous": 1}
 
 
-def test_the_help_says_how_readings_are_told() -> None:
-    assert "dataset.folder.columns.grader" in help_text()
+def test_the_help_explains_readings(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["intake", "--help"])
+    assert "dataset.folder.columns.grader" in capsys.readouterr().out

@@ -1,7 +1,8 @@
-"""APTOS 2019 Blindness Detection, the Kaggle competition; not tried on the real download.
+"""APTOS 2019: train.csv and train_images (not tried on the real download).
 
-The root holds `train.csv` (id_code, diagnosis) and `train_images/<id_code>.png`. The competition's `test.csv` and
-`test_images` have no published grades and are not read. Patients are not told.
+APTOS 2019 Blindness Detection is a Kaggle competition. The root contains `train.csv` (id_code, diagnosis) and
+`train_images/<id_code>.png`. The competition's `test.csv` and `test_images` have no published grades and are not read.
+Patients are unknown.
 
 The layout is documented at https://www.kaggle.com/c/aptos2019-blindness-detection/data and in the repository
 rajpurkarlab/BenchMD, src/datasets/fundus/aptos.py.
@@ -9,7 +10,7 @@ rajpurkarlab/BenchMD, src/datasets/fundus/aptos.py.
 
 from pathlib import Path
 
-from dr_pipeline.intake.layout import read_table_layout
+from dr_pipeline.intake.join import read_table_layout
 from dr_pipeline.intake.records import Intake, Provenance
 from dr_pipeline.params.data_source import Dataset
 

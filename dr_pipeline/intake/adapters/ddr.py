@@ -1,8 +1,8 @@
-"""DDR (Nankai University), the part for grading; not tried on the real download.
+"""DDR: DR_grading with train, valid, test (not tried on the real download).
 
-The root holds `DR_grading` with `train.txt`, `valid.txt` and `test.txt`, whose lines are a file name and a class, and
-the photographs in folders of these names. Class 5 is ungradable: no grade. The 13,673 photographs are of 9,598
-patients, but the set does not tell which.
+DDR (Nankai University), the part for grading. The root contains `DR_grading` with `train.txt`, `valid.txt` and
+`test.txt`, whose lines are a file name and a class, and the photographs in folders of these names. Class 5 is
+ungradable: no grade. The 13,673 photographs are of 9,598 patients, but which is whose is not published.
 
 The layout is documented by its readers, such as lucasmsobrinho/dr-pytorch-training-pipelines
 (data_loader/ddr_dataset.py, data_loader/dataset_paths.txt); https://github.com/nkicsl/DDR-dataset itself has only the
@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
-from dr_pipeline.intake.labels import LabelTable, labels_from
-from dr_pipeline.intake.layout import labelled, merged
-from dr_pipeline.intake.listing import list_photographs
-from dr_pipeline.intake.records import Intake, Provenance, listed
+from dr_pipeline.intake.join import concatenate, join_labels
+from dr_pipeline.intake.label_table import LabelTable, LabelText, check_labels
+from dr_pipeline.intake.photographs import list_photographs
+from dr_pipeline.intake.records import Intake, Provenance, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
 
@@ -47,10 +47,10 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         table = root / "DR_grading" / f"{name}.txt"
         labels = _labels(table)
         listing = list_photographs(root, root / "DR_grading" / name)
-        # Ids are made below, over all parts; until then a photograph's path serves.
-        part = labelled(listing, labels, where=str(table), provenance=PROVENANCE, name_ids=_paths)
+        # Ids are assigned below, over all parts; until then a photograph's path is its id.
+        part = join_labels(listing, labels, where=str(table), provenance=PROVENANCE, name_ids=_paths)
         parts.append(replace(part, records=tuple(replace(record, official_split=split) for record in part.records)))
-    intake = merged(parts)
+    intake = concatenate(parts)
     ids = _ids([record.path for record in intake.records])
     return replace(intake, records=tuple(replace(record, image_id=ids[record.path]) for record in intake.records))
 
@@ -62,14 +62,14 @@ def _labels(table: Path) -> LabelTable:
         raise DataError(
             f"the label table cannot be read: {error}",
             where=printable(table),
-            todo="check dataset.root: it holds the folder DR_grading",
+            todo="check dataset.root: it contains the folder DR_grading",
         ) from None
     wrong = [" ".join(line) for line in lines if len(line) != _CELLS]
     if wrong or not lines:
-        told = f"lines that are not a name and a class: {listed(wrong)}" if lines else "the label table has no rows"
-        raise DataError(told, where=printable(table), todo="fetch the table anew")
-    cells = [{"key": name, "grade": grade} for name, grade in lines]
-    return labels_from(cells, where=str(table), ungradable=_UNGRADABLE)
+        fault = f"lines that are not a name and a class: {shortlist(wrong)}" if lines else "the label table has no rows"
+        raise DataError(fault, where=printable(table), todo="download the table again")
+    rows = [LabelText(key=name, grade=grade) for name, grade in lines]
+    return check_labels(rows, where=str(table), ungradable=_UNGRADABLE)
 
 
 def _paths(paths: Sequence[str]) -> Mapping[str, str]:
@@ -77,10 +77,10 @@ def _paths(paths: Sequence[str]) -> Mapping[str, str]:
 
 
 def _ids(paths: Sequence[str]) -> dict[str, str]:
-    """File names without suffix; where two parts use one name, with the part before it (test_007-0004-000)."""
-    plain = {path: PurePosixPath(path).stem for path in paths}
-    uses = Counter(name.casefold() for name in plain.values())
+    """File names without suffix; where two parts use the same name, prefixed with the part (test_007-0004-000)."""
+    stems = {path: PurePosixPath(path).stem for path in paths}
+    uses = Counter(name.casefold() for name in stems.values())
     return {
         path: name if uses[name.casefold()] == 1 else f"{PurePosixPath(path).parts[1]}_{name}"
-        for path, name in plain.items()
+        for path, name in stems.items()
     }

@@ -1,10 +1,10 @@
-"""EyePACS, the Kaggle competition of 2015; not tried on the real download.
+"""Kaggle 2015 (EyePACS): train, test and their tables (not tried on the real download).
 
-The root holds `trainLabels.csv` (image, level) with `train/10_left.jpeg`, and, where they were fetched,
+The root contains `trainLabels.csv` (image, level) with `train/10_left.jpeg`, and, where they were downloaded,
 `retinopathy_solution.csv` (image, level, Usage) with `test/`. A name is the patient's number and the eye.
-Official parts: train; of the test set, Public is validation and Private is test, as 10,906 and 42,670 photographs
-stand in TensorFlow Datasets and in Huang et al. 2023. Public and Private divide photographs, not patients: the recipe
-leaves out what would straddle.
+Official parts: train; of the test set, Public (10,906 photographs) is validation and Private (42,670) is test, as in
+TensorFlow Datasets and in Huang et al. 2023. Public and Private divide photographs, not patients: the recipe leaves out
+groups that would be on both sides.
 
 The layout is documented at https://www.kaggle.com/c/diabetic-retinopathy-detection/data and in the repository
 tensorflow/datasets, tensorflow_datasets/image_classification/diabetic_retinopathy_detection.py.
@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.intake.layout import WITHOUT_PARTS, merged, read_table_layout
-from dr_pipeline.intake.records import Intake, Provenance, Record, listed
+from dr_pipeline.intake.join import WITHOUT_PARTS, concatenate, read_table_layout
+from dr_pipeline.intake.records import Intake, Provenance, Record, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Eye, Split
 
@@ -32,7 +32,7 @@ _NAME = re.compile(r"(?P<patient>\d+)_(?P<eye>left|right)")
 
 
 def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
-    """Reads the training set, and the test set where both its photographs and its solution are there.
+    """Reads the training set, and the test set where both its photographs and its solution are present.
 
     Raises:
         DataError: A table, a column or a folder is missing or wrong, or a Usage is neither Public nor Private.
@@ -52,7 +52,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
             warnings=(*training.warnings, f"{' and '.join(absent)} not there: training set only; {WITHOUT_PARTS}"),
         )
     else:
-        intake = merged([training, _testing(root)])
+        intake = concatenate([training, _testing(root)])
     unparsed = tuple(
         record.path for record in intake.records if _NAME.fullmatch(PurePosixPath(record.path).stem) is None
     )
@@ -81,7 +81,9 @@ def _check_usages(records: Iterable[Record], *, where: str) -> None:
     ]
     if wrong:
         raise DataError(
-            f"a Usage other than Public and Private: {listed(wrong)}", where=where, todo="fetch the solution file anew"
+            f"a Usage other than Public and Private: {shortlist(wrong)}",
+            where=where,
+            todo="download the solution file again",
         )
 
 

@@ -1,15 +1,16 @@
-"""IDRiD, part B "Disease Grading", in the official layout: the training set, and the test set where it is there.
+"""IDRiD, part B: Disease Grading; of its two sets the training set was tried on the real download.
 
-Both official sets number their photographs from IDRiD_001. The training set keeps these names as image ids; in the
-test set IDRiD_001 becomes IDRiD_test_001. Patients and eyes are not told. The training set was tried on the real
-download, the testing set was not.
+The official layout: the training set, and the testing set where it is present. Both number their photographs from
+IDRiD_001. The training set keeps these names as image ids; in the testing set IDRiD_001 becomes IDRiD_test_001.
+Patients and eyes are unknown.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dr_pipeline.intake.layout import merged, read_table_layout, stems_as_ids
+from dr_pipeline.intake.join import concatenate, read_table_layout
+from dr_pipeline.intake.photographs import stems_as_ids
 from dr_pipeline.intake.records import Intake, Provenance
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
@@ -29,7 +30,7 @@ _LABELS = "2. Groundtruths"
 
 
 def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
-    """Reads the official download; `root` holds "B. Disease Grading".
+    """Reads the official download; `root` contains "B. Disease Grading".
 
     Raises:
         DataError: A table, column or folder is missing or wrong.
@@ -57,7 +58,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         official_split=Split.TEST,
     )
     testing = replace(testing, orphan_rows=tuple(f"{name} (testing set)" for name in testing.orphan_rows))
-    return merged([training, testing])
+    return concatenate([training, testing])
 
 
 def _testing_ids(paths: Sequence[str]) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""Messidor-2 with the reference standard of the University of Iowa (Abràmoff); not tried on the real download.
+"""Messidor-2, Iowa's referable or not: external validation only (not tried on the real download).
 
-`abramoff-messidor-2-refstandard-jul16.csv` (examid, rDR) says of each of 874 examinations, not of an eye, whether it is
-referable: more than mild retinopathy, or macular oedema, by the consensus of retina specialists. It has no grades
-0–4: this adapter serves external validation of referable disease only, and no recipe trains on it. It fits the
-download of the University of Iowa, two photographs per examination, whose names begin with its id
-(`Messidor-2/IM0001…`); the photographs that ADCIS sends have other names, and which is which is not published.
+The reference standard of the University of Iowa (Abràmoff), `abramoff-messidor-2-refstandard-jul16.csv` (examid, rDR),
+states for each of 874 examinations, not for an eye, whether it is referable: more than mild retinopathy, or macular
+oedema, by the consensus of retina specialists. It has no grades 0–4: this adapter is for external validation of
+referable disease, and no recipe trains on it. It matches the download of the University of Iowa, two photographs per
+examination, whose names begin with its id (`Messidor-2/IM0001…`); the photographs that ADCIS distributes have other
+names, and the correspondence is not published.
 
 The layout is documented in the repository mikevoets/jama16-retina-replication at commit ecde152: messidor2.sh,
 preprocess_messidor2.py and vendor/messidor/abramoff-messidor-2-refstandard-jul16.csv.
@@ -15,10 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_csv
-from dr_pipeline.intake.layout import listing_warnings, stems_as_ids
-from dr_pipeline.intake.listing import list_photographs
-from dr_pipeline.intake.records import Intake, Provenance, Record, listed
+from dr_pipeline.intake.label_table import read_cells
+from dr_pipeline.intake.photographs import list_photographs, stems_as_ids
+from dr_pipeline.intake.records import Intake, Provenance, Record, shortlist
 from dr_pipeline.params.data_source import Dataset
 
 PROVENANCE = Provenance(
@@ -31,11 +31,11 @@ PROVENANCE = Provenance(
     ),
 )
 TABLE = "abramoff-messidor-2-refstandard-jul16.csv"
-# An examination's id and whatever tells its two photographs apart; IM0001 is not the beginning of IM00012.
+# An examination's id and whatever distinguishes its two photographs; IM0001 does not match IM00012.
 _NAME = re.compile(r"(?P<examination>IM\d{4})(?!\d)", re.IGNORECASE)
 _USE = (
-    "referable or not is said of examinations, the worse of two eyes, and no grade 0–4 is given: fit for external "
-    "validation of referable disease, not for training"
+    "referable or not is given per examination, for the worse of two eyes, and there is no grade 0–4: suitable for "
+    "external validation of referable disease, not for training"
 )
 
 
@@ -52,12 +52,13 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
     with_row = [path for path in listing.photographs if examined[path] in referable]
     if not with_row:
         raise DataError(
-            f"no photograph's name begins with an examination's id; the folder holds {listed(listing.photographs)}",
+            "no photograph's name begins with an examination's id; the folder contains "
+            f"{shortlist(listing.photographs)}",
             where=str(table),
-            todo="this reference standard fits the download of the University of Iowa (IM0001…); for that of ADCIS "
-            "take the adapter messidor2_google",
+            todo="this reference standard matches the download of the University of Iowa (IM0001…); for that of ADCIS "
+            "use the adapter messidor2_google",
         )
-    found = {examined[path] for path in with_row}
+    with_photograph = {examined[path] for path in with_row}
     ids = stems_as_ids(with_row)
     return Intake(
         records=tuple(
@@ -65,23 +66,25 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
             for path in with_row
         ),
         provenance=PROVENANCE,
-        orphan_rows=tuple(name for name in referable if name not in found),
+        orphan_rows=tuple(name for name in referable if name not in with_photograph),
         orphan_files=(*(path for path in listing.photographs if examined[path] not in referable), *listing.unnameable),
-        warnings=(_USE, *listing_warnings(listing)),
+        warnings=(_USE, *listing.warnings()),
         hidden_files=listing.hidden_files,
         other_files=listing.other_files,
     )
 
 
 def _examinations(table: Path) -> Mapping[str, int]:
-    rows = read_csv(table, ("examid", "rDR"))
-    wrong = [f"{row['examid']}: {row['rDR']!r}" for row in rows if row["rDR"].strip() not in {"0", "1"}]
+    rows = read_cells(table, ("examid", "rDR"))
+    wrong = [f"{examination}: {referable!r}" for examination, referable in rows if referable not in {"0", "1"}]
     if wrong:
-        raise DataError(f"an rDR other than 0 and 1: {listed(wrong)}", where=str(table), todo="fetch the table anew")
-    referable = {row["examid"].strip().upper(): int(row["rDR"]) for row in rows}
-    if len(referable) < len(rows):
-        raise DataError("an examination comes twice", where=str(table), todo="fetch the table anew")
-    return referable
+        raise DataError(
+            f"an rDR other than 0 and 1: {shortlist(wrong)}", where=str(table), todo="download the table again"
+        )
+    by_examination = {examination.upper(): int(referable) for examination, referable in rows}
+    if len(by_examination) < len(rows):
+        raise DataError("an examination occurs twice", where=str(table), todo="download the table again")
+    return by_examination
 
 
 def _examination(path: str) -> str:

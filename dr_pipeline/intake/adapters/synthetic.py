@@ -1,8 +1,8 @@
-"""The phantom: photographs that this project draws itself, `labels.csv` beside `photographs/`."""
+"""The phantom, drawn by this project: labels.csv and photographs."""
 
 from pathlib import Path
 
-from dr_pipeline.intake.layout import read_table_layout
+from dr_pipeline.intake.join import read_table_layout
 from dr_pipeline.intake.records import Intake, Provenance
 from dr_pipeline.params.data_source import Dataset
 
@@ -15,7 +15,7 @@ COLUMNS = {"key": "image", "grade": "grade", "patient_id": "patient", "eye": "ey
 
 
 def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
-    """Reads the phantom; its ground-truth file, which lists the planted faults, stays unread.
+    """Reads the phantom, but not its ground-truth file, which lists the planted faults.
 
     Raises:
         DataError: The table, a column or the folder is missing or wrong.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.intake.adapters import ADAPTERS
+from dr_pipeline.intake.adapters import read_dataset
 from dr_pipeline.intake.records import Intake
 from dr_pipeline.schema import Eye
 from tests.factories.layouts import dataset, photographs
@@ -18,7 +18,7 @@ def read(root: Path, document: Any = None, name: str = "list.json") -> Intake:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
-    return ADAPTERS["datalist"](root, dataset("datalist", datalist=name))
+    return read_dataset(root, dataset("datalist", datalist=name))
 
 
 def test_monai_parts_grades_and_further_keys(tmp_path: Path) -> None:
@@ -70,13 +70,13 @@ def test_a_whole_number_with_a_point_is_a_patient(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "expected"),
     [
         ({"training": [{"image": "a.png", "label": 5}]}, "a.png: '5'"),
         ({"training": [{"image": "a.png", "label": "labelsTr/a.png"}]}, "a.png: 'labelsTr/a.png'"),
-        ({"training": [{"image": "a.png", "label": [0, 1]}]}, "training 0: the label [0, 1] is no grade"),
-        ({"training": [{"image": "a.png", "label": True}]}, "the label True is no grade"),
-        ({"training": [{"image": ["a.png", "b.png"], "label": 0}]}, "exactly one file is wanted"),
+        ({"training": [{"image": "a.png", "label": [0, 1]}]}, "training 0: the label [0, 1] is not a grade"),
+        ({"training": [{"image": "a.png", "label": True}]}, "the label True is not a grade"),
+        ({"training": [{"image": ["a.png", "b.png"], "label": 0}]}, "exactly one file is expected"),
         ({"training": [{"label": 0}]}, "training 0: the photograph is None"),
         ({"training": [{"image": "a.png", "label": 0, "patient": {}}]}, "patient is neither text nor a whole number"),
         ({"training": [{"image": "a.png", "patient": ["Zyxwvut"]}]}, "patient is neither text nor a whole number"),
@@ -85,7 +85,7 @@ def test_a_whole_number_with_a_point_is_a_patient(tmp_path: Path) -> None:
         ({"training": [{"image": "/etc/passwd", "label": 0}]}, "outside the data set's folder"),
         ({"training": [{"image": "a.png", "label": 0}], "test": ["a.png"]}, "named twice with different labels"),
         ({"training": [3]}, "training 0 is neither an item nor a file name"),
-        ({"training": "a.png"}, "'training' is no list"),
+        ({"training": "a.png"}, "'training' is not a list"),
         ({"trainig": []}, "none of the lists training"),
         ([1, 2], "none of the lists training"),
         ("{", "the JSON list cannot be read"),
@@ -95,11 +95,11 @@ def test_a_whole_number_with_a_point_is_a_patient(tmp_path: Path) -> None:
         ({"training": [{"image": "a.png", "label": 0, "eye": "both"}]}, "a.png: 'both'"),
     ],
 )
-def test_a_list_that_cannot_be_right_is_refused(tmp_path: Path, document: Any, told: str) -> None:
+def test_a_list_that_cannot_be_right_is_refused(tmp_path: Path, document: Any, expected: str) -> None:
     photographs(tmp_path, ["a.png", "b.png"])
     with pytest.raises(DataError) as caught:
         read(tmp_path, document)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_a_list_that_is_not_named_or_missing_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""A clinic's own folder: a CSV with mapped columns, or class folders named 0 … 4, at any depth below the root.
+"""A clinic's own folder: a CSV, or class folders 0 … 4; file names may contain patient and eye.
 
-Where `dataset.folder.name_pattern` is set, the paths tell patient, eye, visit, field and site; what the table says
-goes first, and paths that the pattern does not fit are listed.
-
+The photographs may be at any depth below the root. Where `dataset.folder.name_pattern` is set, patient, eye, visit,
+field and site are read from the paths; the table takes precedence, and paths that do not match the pattern are listed.
 Where `dataset.folder.columns.grader` names a column, a photograph may have a row per grader, see `readings.py`.
 """
 
@@ -10,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.intake.image_ids import ids_from_paths
-from dr_pipeline.intake.layout import listing_warnings, read_table_layout
-from dr_pipeline.intake.listing import list_photographs, relative_path
-from dr_pipeline.intake.name_pattern import compile_pattern, with_names
-from dr_pipeline.intake.records import Intake, Provenance, Record, listed
+from dr_pipeline.intake.join import read_table_layout
+from dr_pipeline.intake.name_pattern import compile_pattern, parse_names
+from dr_pipeline.intake.photographs import ids_from_paths, list_photographs, relative_path
+from dr_pipeline.intake.records import Intake, Provenance, Record, shortlist
 from dr_pipeline.params.data_source import Dataset, FolderColumns
 from dr_pipeline.schema import GRADES
 
@@ -32,17 +30,17 @@ def read(root: Path, dataset: Dataset) -> Intake:
     intake = _with_table(root, dataset) if dataset.folder.labels else _class_folders(root)
     if pattern is None:
         return intake
-    named = with_names(intake.records, pattern)
-    return replace(intake, records=named.records, unparsed=named.unparsed)
+    records, unparsed = parse_names(intake.records, pattern)
+    return replace(intake, records=records, unparsed=unparsed)
 
 
 def _with_table(root: Path, dataset: Dataset) -> Intake:
     table = relative_path(dataset.folder.labels)
     if table is None:
         raise DataError(
-            f"the label table {dataset.folder.labels!r} leads out of the data set's folder",
+            f"the label table {dataset.folder.labels!r} leads outside the data set's folder",
             where="params.yaml, dataset.folder.labels",
-            todo="put it below dataset.root and name it relative to that",
+            todo="move it below dataset.root and name it relative to that",
         )
     if not (root / table).exists():
         raise DataError(
@@ -79,23 +77,23 @@ def _class_folders(root: Path) -> Intake:
     outside = sorted({name for name in grade_of.values() if name.lstrip("-").isdecimal() and not _is_grade(name)})
     if outside:
         raise DataError(
-            f"class folders other than 0, 1, 2, 3, 4: {listed(outside)}",
+            f"class folders other than 0, 1, 2, 3, 4: {shortlist(outside)}",
             where=str(root),
             todo="rename them, move them away, or name a label table in params.yaml under dataset.folder.labels",
         )
     graded = {path: int(name) for path, name in grade_of.items() if _is_grade(name)}
     if not graded:
         raise DataError(
-            "no photograph lies in a class folder named 0, 1, 2, 3 or 4",
+            "no photograph is in a class folder named 0, 1, 2, 3 or 4",
             where=str(root),
-            todo="sort them so, or name a label table in params.yaml under dataset.folder.labels",
+            todo="arrange them so, or name a label table in params.yaml under dataset.folder.labels",
         )
     ids = ids_from_paths(list(graded))
     return Intake(
         records=tuple(Record(ids[path], path, grade) for path, grade in graded.items()),
         provenance=PROVENANCE,
         orphan_files=(*(path for path in listing.photographs if path not in graded), *listing.unnameable),
-        warnings=listing_warnings(listing),
+        warnings=listing.warnings(),
         hidden_files=listing.hidden_files,
         other_files=listing.other_files,
     )
