@@ -107,12 +107,17 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def read_csv(path: Path, columns: Sequence[str] = (), *, version: int | None = None) -> list[dict[str, str]]:
-    """Reads a CSV table as text cells.
+    """Reads a CSV table as text cells; arguments and errors are those of `iterate_csv`."""
+    return list(iterate_csv(path, columns, version=version))
+
+
+def iterate_csv(path: Path, columns: Sequence[str] = (), *, version: int | None = None) -> Iterator[dict[str, str]]:
+    """Yields the rows of a CSV table as text cells, one at a time.
 
     Args:
         path: A UTF-8 CSV file with a header; a byte-order mark is accepted.
-        columns: Columns that must be there; others are kept.
-        version: The `schema_version` every row must carry.
+        columns: Columns that must be present; others are kept.
+        version: The `schema_version` that every row must have.
 
     Raises:
         DataError: The file is missing or not UTF-8, lacks a column, has a row of another length or version.
@@ -128,27 +133,30 @@ def read_csv(path: Path, columns: Sequence[str] = (), *, version: int | None = N
                     where=str(path),
                     todo="name the column as given, or map it in params.yaml",
                 )
-            rows = list(reader)
+            for number, row in enumerate(reader, start=2):
+                _check_row(row, version, where=f"{path}, row {number}")
+                yield row
     except FileNotFoundError:
         raise DataError("a table is missing", where=str(path), todo="check the path, or run `dvc repro`") from None
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8: {error.reason}", where=str(path), todo="save the table as UTF-8 CSV") from None
     except csv.Error as error:
         raise DataError(f"not a CSV table: {error}", where=str(path), todo="save the table as UTF-8 CSV") from None
-    for number, row in enumerate(rows, start=2):
-        if "\0too many" in row or None in row.values():
-            raise DataError(
-                "a row has more or fewer cells than the header",
-                where=f"{path}, row {number}",
-                todo="mend the row; a cell that holds a comma stands in double quotes",
-            )
-        if version is not None and row.get("schema_version") != str(version):
-            raise DataError(
-                f"schema_version {row.get('schema_version')!r}, expected {version}",
-                where=f"{path}, row {number}",
-                todo="remake it with `dvc repro`",
-            )
-    return rows
+
+
+def _check_row(row: Mapping[str, Any], version: int | None, *, where: str) -> None:
+    if "\0too many" in row or None in row.values():
+        raise DataError(
+            "a row has more or fewer cells than the header",
+            where=where,
+            todo="fix the row; put a cell that holds a comma in double quotes",
+        )
+    if version is not None and row.get("schema_version") != str(version):
+        raise DataError(
+            f"schema_version {row.get('schema_version')!r}, expected {version}",
+            where=where,
+            todo="run `dvc repro`, which writes the table again",
+        )
 
 
 def spreadsheet_safe(text: str) -> str:

@@ -1,0 +1,66 @@
+"""reports/training/<candidate>-<fold>.csv and -layers.csv: a training's epochs, and its layers before and after."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from dr_pipeline.tables.table import Cell, Table
+
+BEFORE, AFTER = "before", "after"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRow:
+    """One epoch."""
+
+    epoch: int
+    seconds: float
+    train_loss: float
+    validation_loss: float
+    validation_qwk: float
+    learning_rate: float
+    images_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One layer over all photographs it was run on.
+
+    Attributes:
+        layer: Its name in the grader; `name#2` is the second call in one forward pass.
+        kind: Its class, such as `BatchNorm2d` or `SiLU`.
+        when: Before or after training.
+        channels: Number of output channels.
+        dead_channels: Channels that are never above zero after an activation, or constant everywhere.
+        mean: Of all outputs.
+        std: Of all outputs.
+        shift: BatchNorm only: distance of the input's mean from the running mean, in running standard deviations, as
+            the mean of the absolute values over the channels.
+    """
+
+    layer: str
+    kind: str
+    when: Annotated[str, Cell(among=(BEFORE, AFTER))]
+    channels: int
+    dead_channels: int
+    mean: float
+    std: float
+    shift: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the numbers of channels do not go together."""
+        if not 0 <= self.dead_channels <= self.channels or not self.channels:
+            raise ValueError(f"{self.dead_channels} of {self.channels} channels are dead")
+
+    @property
+    def dead_fraction(self) -> float:
+        """Of its channels."""
+        return self.dead_channels / self.channels
+
+
+HISTORY = Table(EpochRow, version=None)
+read_history = HISTORY.read
+write_history = HISTORY.write
+
+LAYERS = Table(LayerRow, version=None)
+read_layers = LAYERS.read
+write_layers = LAYERS.write

@@ -1,0 +1,43 @@
+"""predictions.csv: what `score` writes, one row per file."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from dr_pipeline.schema import Eye, Status
+from dr_pipeline.tables.table import Fixed4, Fixed6, GradeCell, Table, per_grade
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionRow:
+    """One file. Grade and probabilities are None unless its status is `scored`."""
+
+    image_id: str
+    path: str
+    sha256: str
+    status: Status
+    reason: str = ""
+    duplicate_of: str = ""
+    patient_id: str = ""
+    eye: Eye = Eye.UNKNOWN
+    grade: GradeCell | None = None
+    probabilities: Annotated[tuple[float, ...], per_grade("p")] | None = None
+    expected_grade: Fixed4 | None = None
+    referable: bool | None = None
+    referable_probability: Fixed6 | None = None
+    vision_threatening: bool | None = None
+    needs_human: bool = True
+    quality: Fixed4 | None = None
+    bundle_id: str
+
+
+PREDICTIONS = Table(PredictionRow, version=VERSION)
+read_predictions = PREDICTIONS.read
+write_predictions = PREDICTIONS.write
+# The columns that concern one photograph alone, without the folder it came with: MLflow's model answers with these.
+PHOTOGRAPH_COLUMNS = tuple(
+    name
+    for name in PREDICTIONS.columns
+    if name not in ("schema_version", "image_id", "duplicate_of", "patient_id", "eye")
+)
