@@ -29,7 +29,7 @@ from dr_pipeline.audit.inputs import gather
 from dr_pipeline.audit.near_duplicates import MIN_CORRELATION, RADIUS
 from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.files import read_csv, read_json, write_json
-from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, turn_square, turned
+from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, turn_hashes, turn_square
 from dr_pipeline.intake.adapters import idrid
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.params.data_source import Dataset, PlantedFaults
@@ -173,7 +173,7 @@ def against_brute_force(run: Run) -> dict[str, int | bool]:
     names = sorted(hashes)
     words, kept, compared = hash_words([hashes[name] for name in names]), {}, 0
     for turn in range(NUM_TURNS):
-        queries = turned(words, turn)
+        queries = turn_hashes(words, turn)
         for row in range(len(names) - 1):
             distance = np.bitwise_count(queries[row] ^ words[row + 1 :]).sum(axis=1)
             compared += len(distance)

@@ -26,10 +26,10 @@ from dr_pipeline.audit.near_duplicates import MIN_CORRELATION, RADIUS, find_near
 from dr_pipeline.files import write_json
 from dr_pipeline.fundus.canvas import to_canvas
 from dr_pipeline.fundus.decode import decode
-from dr_pipeline.fundus.enhancement import ARMS, enhance
+from dr_pipeline.fundus.enhancement import ENHANCEMENTS, enhance
 from dr_pipeline.fundus.field import find_disc
 from dr_pipeline.fundus.opencv import cv2
-from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, perceptual_hash, turn_square, turned
+from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, perceptual_hash, turn_hashes, turn_square
 from dr_pipeline.machine import describe_machine
 
 Pixels = NDArray[np.uint8]
@@ -91,7 +91,7 @@ def distances(hashes: list[str], leave_out: set[tuple[int, int]]) -> dict[str, d
     words = hash_words(hashes)
     rows, columns = np.triu_indices(len(words), 1)
     others = np.array([pair not in leave_out for pair in zip(rows.tolist(), columns.tolist(), strict=True)])
-    by_turn = [np.bitwise_count(turned(words, turn)[:, None] ^ words).sum(2)[rows, columns] for turn in range(8)]
+    by_turn = [np.bitwise_count(turn_hashes(words, turn)[:, None] ^ words).sum(2)[rows, columns] for turn in range(8)]
     turned_least = np.min(by_turn[1:], axis=0)
     return {"upright": summary(by_turn[0][others]), "nearest other turn": summary(turned_least[others])}
 
@@ -100,7 +100,7 @@ def on_idrid(paths: list[Path], num_copies: int, canvas_px: int) -> dict[str, An
     canvases = {path.stem: canvas_of(path.read_bytes(), canvas_px) for path in paths}
     hashes = {name: perceptual_hash(canvas) for name, canvas in canvases.items()}
     by_arm: dict[str, Any] = {}
-    for arm in ARMS:
+    for arm in ENHANCEMENTS:
         pairs = find_near_duplicates(hashes, lambda name, arm=arm: enhance(canvases[name], arm))
         by_arm[arm] = [[pair.first, pair.second, pair.distance, round(pair.correlation, 3)] for pair in pairs]
     chosen = paths[:: max(1, len(paths) // num_copies)][:num_copies]
@@ -129,7 +129,7 @@ def recall_of(canvases: dict[str, Pixels], hashes: dict[str, str], copies: dict[
     all_hashes = {**hashes, **{name: perceptual_hash(canvas) for name, canvas in copies.items()}}
     wanted = {(name, name.removeprefix("copy of ")) for name in copies}
     found: dict[str, Any] = {"n": len(wanted)}
-    for arm in ARMS:
+    for arm in ENHANCEMENTS:
         pairs = find_near_duplicates(all_hashes, lambda name, arm=arm: enhance(all_canvases[name], arm))
         claimed = {tuple(sorted((pair.first, pair.second), key=lambda name: name not in copies)) for pair in pairs}
         found[f"found, {arm}"] = len(wanted & claimed)
@@ -189,7 +189,7 @@ def many(sources: Words, count: int, seed: int = 0) -> tuple[Words, set[tuple[in
         turn = int(rng.integers(NUM_TURNS)) if copy % 2 else 0
         flips = np.zeros(256, np.uint8)
         flips[rng.permutation(256)[: rng.integers(RADIUS + 1)]] = 1
-        words[copy] = turned(words[original : original + 1], turn)[0] ^ np.packbits(flips).view(np.uint64)
+        words[copy] = turn_hashes(words[original : original + 1], turn)[0] ^ np.packbits(flips).view(np.uint64)
     return words, {(min(pair), max(pair)) for pair in zip(originals.tolist(), copies.tolist(), strict=True)}
 
 
@@ -208,7 +208,7 @@ def search(words: Words, turns: int) -> Searched:
     found: set[tuple[int, int]] = set()
     start, cpu_start = time.perf_counter(), time.process_time()
     for turn in range(turns):
-        for pairs in pairs_within(words, RADIUS, turned(words, turn) if turn else None):
+        for pairs in pairs_within(words, RADIUS, turn_hashes(words, turn) if turn else None):
             found.update(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     # Not getrusage: a new process inherits its parent's peak there.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.files import read_json, sha256_bytes, write_csv
-from dr_pipeline.fundus.formats.exif import upright
+from dr_pipeline.fundus.formats.exif import apply_orientation
 from dr_pipeline.intake.phantom.generate import GROUND_TRUTH, LABELS, LABELS_COLUMNS, PHOTOGRAPHS
 from dr_pipeline.intake.phantom.jpeg_files import EXACT_COPIES, NEAR_COPIES, copy_file, encode, with_orientation
 from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
@@ -156,7 +156,7 @@ def _copy(kind: str, plain: bytes, rgb: NDArray[np.uint8], turn: int, turned: di
         way = kind.split(": ")[1] if ": " in kind else EXACT_COPIES[turn % len(EXACT_COPIES)]
         return copy_file(way, plain, rgb, JPEG_QUALITY)
     orientation = _TURNS[turn % len(_TURNS)]
-    stored = encode(upright(rgb, _INVERSE[orientation]), JPEG_QUALITY)
+    stored = encode(apply_orientation(rgb, _INVERSE[orientation]), JPEG_QUALITY)
     if kind == "turned, EXIF lost":
         return stored
     turned[name] = orientation

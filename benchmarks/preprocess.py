@@ -25,7 +25,7 @@ from dr_pipeline.files import write_json
 from dr_pipeline.fundus.burned_in_text import has_annotation
 from dr_pipeline.fundus.canvas import to_canvas
 from dr_pipeline.fundus.decode import decode, read_header
-from dr_pipeline.fundus.enhancement import ARMS, enhance
+from dr_pipeline.fundus.enhancement import ENHANCEMENTS, enhance
 from dr_pipeline.fundus.field import find_disc
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
@@ -115,7 +115,7 @@ def pin_to_one_core() -> None:
 def steps_ms(files: list[bytes], canvas_px: int) -> dict[str, float]:
     """Mean time of each step of the path, one after the other."""
     steps = ("decode", "pixel_sha256", "find_disc", "has_annotation", "to_canvas", "perceptual_hash", "assess")
-    total = dict.fromkeys((*steps, *ARMS, "encode_png"), 0.0)
+    total = dict.fromkeys((*steps, *ENHANCEMENTS, "encode_png"), 0.0)
 
     def timed(step: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
@@ -133,7 +133,7 @@ def steps_ms(files: list[bytes], canvas_px: int) -> dict[str, float]:
         timed("perceptual_hash", lambda canvas=canvas: perceptual_hash(canvas))
         in_original = disc.scaled(decoded.scale)
         timed("assess", lambda canvas=canvas, disc=in_original: assess(canvas, disc))
-        for arm in ARMS:
+        for arm in ENHANCEMENTS:
             timed(arm, lambda canvas=canvas, arm=arm: enhance(canvas, arm))
         timed("encode_png", lambda canvas=canvas: encode_png(canvas))
     return {step: round(ms, 2) for step, ms in total.items()}

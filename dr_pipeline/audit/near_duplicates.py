@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dr_pipeline.audit.hamming import Pairs, pairs_within
 from dr_pipeline.audit.image_similarity import correlation, features
-from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, inverse_turn, turn_square, turned
+from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, inverse_turn, turn_hashes, turn_square
 
 # Bits. Of 927 copies of IDRiD photographs the farthest is 25 bits away (JPEG of quality 40), of 85,072 pairs of other
 # eyes the nearest 52 (benchmarks/near_duplicates.py).
@@ -75,7 +75,7 @@ def find_near_duplicates(
     words = hash_words(list(rows_by_hash))
     delegates = [search.compare_equal(rows) for rows in rows_by_hash.values()]
     for turn in range(NUM_TURNS):
-        queries = turned(words, turn) if turn else None
+        queries = turn_hashes(words, turn) if turn else None
         for pairs in pairs_within(words, RADIUS, queries):
             search.compare_near(pairs, delegates, turn)
     return sorted(search.found.values())

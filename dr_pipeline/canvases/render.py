@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from dr_pipeline.errors import DataError, DrPipelineError, ImageError
 from dr_pipeline.files import sha256_bytes
+from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import Photograph, PixelPath
-from dr_pipeline.fundus.source import read_file
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION, Status
 
 # Lossless and quick: of all filters and strategies "up" with run lengths is the fastest that is also among the
@@ -91,7 +91,7 @@ def read_source(source: Source) -> bytes:
     Raises:
         ImageError: The file cannot be read, or holds other bytes than at intake.
     """
-    data = read_file(source.path)
+    data = read_image_file(source.path)
     if not source.sha256:
         raise ImageError("could not be read at intake", where=str(source.path), todo="run `dvc repro`")
     if sha256_bytes(data) != source.sha256:

@@ -39,7 +39,7 @@ def apply_gradability(
     judged = {}
     for name in sorted(index):
         row = index[name]
-        status, added = gradability.judge(Status(row["status"]), float(row["quality"] or 0), site=site_of[name])
+        status, added = gradability.apply(Status(row["status"]), float(row["quality"] or 0), site=site_of[name])
         judged[name] = Judged(status, added or row["reason"])
     return judged
 

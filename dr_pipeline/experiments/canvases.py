@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.fundus.enhancement import NO_ARM, enhance
+from dr_pipeline.fundus.enhancement import NO_ENHANCEMENT, enhance
 from dr_pipeline.splitting.groups import Photograph
 from dr_pipeline.splitting.predefined import listed
 
@@ -22,7 +22,7 @@ class EnhancedCanvases(CanvasStore):
 
     def __init__(self, root: Path, arm: str) -> None:
         super().__init__(root)
-        self.pixel_path = replace(self.pixel_path, arm=arm)
+        self.pixel_path = replace(self.pixel_path, enhancement=arm)
 
     def read(self, image_id: str) -> NDArray[np.uint8]:
         """Reads one canvas and enhances it: (canvas_px, canvas_px, 3) RGB.
@@ -30,7 +30,7 @@ class EnhancedCanvases(CanvasStore):
         Raises:
             DataError: See `CanvasStore.read`.
         """
-        return enhance(super().read(image_id), self.pixel_path.arm)
+        return enhance(super().read(image_id), self.pixel_path.enhancement)
 
 
 def canvases_of(store: CanvasStore, arm: str) -> CanvasStore:
@@ -39,11 +39,11 @@ def canvases_of(store: CanvasStore, arm: str) -> CanvasStore:
     Raises:
         ParamsError: The store's canvases are enhanced already, by another arm.
     """
-    if arm == store.pixel_path.arm:
+    if arm == store.pixel_path.enhancement:
         return store
-    if store.pixel_path.arm != NO_ARM:
+    if store.pixel_path.enhancement != NO_ENHANCEMENT:
         raise ParamsError(
-            f"the canvases were made with the arm {store.pixel_path.arm!r}, so that {arm!r} cannot be compared",
+            f"the canvases were made with the arm {store.pixel_path.enhancement!r}, so that {arm!r} cannot be compared",
             where=str(store.root),
             todo="set preprocess.enhancement to none and run `dvc repro preprocess`",
         )

@@ -1,1 +1,1 @@
-"""The pixel path: from a file's bytes to the pixels a network sees. One path, versioned, for training and serving."""
+"""The pixel path, from a file's bytes to the model input: one versioned implementation for training and serving."""

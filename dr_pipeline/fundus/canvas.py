@@ -1,4 +1,4 @@
-"""The canonical canvas: a square with the disc in its middle, at one radius, whatever camera took the picture."""
+"""The canonical canvas: a square with the retinal disc centred at one radius, whatever the camera."""
 
 from functools import lru_cache
 
@@ -9,23 +9,23 @@ from dr_pipeline.fundus.field import Disc
 from dr_pipeline.fundus.opencv import cv2
 
 # Between the disc's rim and the canvas's side.
-MARGIN_PX = 1
-# The widest square around a disc that is built whole (0.8 GB). The largest picture that is read, 200 megapixels, is a
-# square of 14,142 px; only a strip or a thin slice of a circle needs more, and 65,000 × 64 px would need 13 GB.
+_MARGIN_PX = 1
+# The widest square around a disc that is built at full resolution (0.8 GB). The largest picture that is read, 200
+# megapixels, is a square of 14,142 px; only a strip or a thin slice of a circle needs more: 65,000 × 64 px, 13 GB.
 _MAX_SQUARE_PX = 16_384
 
 
 def disc_radius_px(canvas_px: int) -> float:
     """The disc's radius on a canvas."""
-    return canvas_px / 2 - MARGIN_PX
+    return canvas_px / 2 - _MARGIN_PX
 
 
 def to_canvas(pixels: NDArray[np.uint8], disc: Disc, canvas_px: int) -> NDArray[np.uint8]:
-    """Crops the square around the disc, resizes it once and blackens what lies outside the disc.
+    """Crops the square around the disc, resizes it once and blackens everything outside the disc.
 
-    Both sides get one factor, so a circle stays a circle. Shrinking averages (INTER_AREA), which keeps
-    small lesions; a disc smaller than the canvas is enlarged with INTER_CUBIC. Only where the square would be wider
-    than `_MAX_SQUARE_PX` is the picture shrunk once before.
+    Both sides are scaled by one factor, so a circle stays a circle. Shrinking averages (INTER_AREA), which keeps
+    small lesions; a disc smaller than the canvas is enlarged with INTER_CUBIC. A square wider than `_MAX_SQUARE_PX`
+    is avoided by shrinking the picture first.
 
     Args:
         pixels: (height, width, 3) RGB.
@@ -39,26 +39,15 @@ def to_canvas(pixels: NDArray[np.uint8], disc: Disc, canvas_px: int) -> NDArray[
     half = disc.radius * canvas_px / (2 * disc_radius_px(canvas_px))
     side = max(1, round(2 * half))
     square = _crop(pixels, round(disc.x - side / 2), round(disc.y - side / 2), side)
-    if side != canvas_px:
-        method = cv2.INTER_AREA if side > canvas_px else cv2.INTER_CUBIC
-        square = cv2.resize(square, (canvas_px, canvas_px), interpolation=method)
+    square = _resize_square(square, canvas_px)
     return cv2.bitwise_and(square, square, mask=disc_mask(canvas_px))  # type: ignore[no-any-return]
 
 
-def canvas_to_original(x: float, y: float, disc: Disc, canvas_px: int) -> tuple[float, float]:
-    """Maps a point of the canvas to the picture whose pixels `disc` is in (continuous coordinates, see `Disc`).
-
-    The crop is rounded to whole decoded pixels, so the answer is exact to one of them.
-    """
-    factor = disc.radius / disc_radius_px(canvas_px)
-    return disc.x + (x - canvas_px / 2) * factor, disc.y + (y - canvas_px / 2) * factor
-
-
-@lru_cache(maxsize=8)
-def disc_mask(canvas_px: int, radius_share: float = 1.0) -> NDArray[np.uint8]:
-    """(canvas_px, canvas_px), read-only: 255 where a pixel's centre lies within this share of the radius, else 0."""
+@lru_cache(maxsize=16)
+def disc_mask(canvas_px: int, radius_fraction: float = 1.0) -> NDArray[np.uint8]:
+    """(canvas_px, canvas_px), read-only: 255 where a pixel's centre lies within this fraction of the radius, else 0."""
     offset = np.arange(canvas_px) + 0.5 - canvas_px / 2
-    inside = offset[None, :] ** 2 + offset[:, None] ** 2 <= (radius_share * disc_radius_px(canvas_px)) ** 2
+    inside = offset[None, :] ** 2 + offset[:, None] ** 2 <= (radius_fraction * disc_radius_px(canvas_px)) ** 2
     mask: NDArray[np.uint8] = inside.astype(np.uint8) * np.uint8(255)
     mask.flags.writeable = False
     return mask
@@ -72,18 +61,22 @@ def model_input(canvas: NDArray[np.uint8], input_px: int) -> NDArray[np.uint8]:
         input_px: The network's input side.
 
     Returns:
-        (input_px, input_px, 3) RGB, C-contiguous. The canvas itself where the sides are equal; INTER_AREA
-        where it shrinks, INTER_CUBIC where it grows.
+        (input_px, input_px, 3) RGB, C-contiguous: the canvas itself if the sides are equal, else resized with
+        INTER_AREA (smaller) or INTER_CUBIC (larger).
     """
-    if canvas.shape[0] == input_px:
-        return np.ascontiguousarray(canvas)
-    method = cv2.INTER_AREA if canvas.shape[0] > input_px else cv2.INTER_CUBIC
-    resized: NDArray[np.uint8] = cv2.resize(canvas, (input_px, input_px), interpolation=method)
+    return np.ascontiguousarray(_resize_square(canvas, input_px))
+
+
+def _resize_square(square: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    if len(square) == side_px:
+        return square
+    method = cv2.INTER_AREA if len(square) > side_px else cv2.INTER_CUBIC
+    resized: NDArray[np.uint8] = cv2.resize(square, (side_px, side_px), interpolation=method)
     return resized
 
 
 def _within_memory(pixels: NDArray[np.uint8], disc: Disc) -> tuple[NDArray[np.uint8], Disc]:
-    """Picture and disc as they are; shrunk by one factor where the disc's square would be wider than it may be."""
+    """Picture and disc, shrunk by one factor if the disc's square would exceed `_MAX_SQUARE_PX`."""
     factor = _MAX_SQUARE_PX / (2 * disc.radius)
     if factor >= 1:
         return pixels, disc

@@ -1,22 +1,21 @@
-"""Fits a circle to edge points of which some lie: notches, date stamps, vignetted rims."""
+"""Robust circle fit to edge points with outliers: notches, date stamps, vignetted rims."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Deterministic RANSAC (Fischler and Bolles, 1981): the triplets of points are quasi-random, the same in every run
+# Deterministic RANSAC (Fischler and Bolles, 1981): the triplets of points are quasi-random and the same in every run
 # (Roberts' R3 sequence, 2018: multiples of the powers of 1 / g, where g⁴ = g + 1).
 _NUM_TRIPLETS = 96
 _G = 1.2207440846057596
 _TRIPLETS = np.modf(0.5 + np.arange(1, _NUM_TRIPLETS + 1)[:, None] * np.array([1 / _G, 1 / _G**2, 1 / _G**3]))[0]
-# A point belongs to the circle within this share of half the points' extent; a share of the radius would let the
-# largest circle win.
+# Inlier distance as a fraction of half the points' extent; a fraction of the radius would favour the largest circle.
 _TOLERANCE = 0.012
 _MIN_POINTS = 24
-_MIN_INLIER_SHARE = 0.4
+_MIN_INLIER_FRACTION = 0.4
 _REFITS = 3
-# Inliers must be seen from the centre in at least this many of 24 directions (15° each), else any arc fits.
+# Inliers must lie in at least this many of 24 directions (15° each) from the centre, else any arc fits.
 _SECTORS, _MIN_SECTORS = 24, 7
 
 
@@ -30,7 +29,7 @@ class Circle:
 
 
 def fit_circle(x: NDArray[np.float64], y: NDArray[np.float64]) -> Circle | None:
-    """Fits a circle to (x, y), ignoring outliers; None where too few points agree on one.
+    """Fits a circle to (x, y), ignoring outliers; None if too few points agree on one.
 
     Args:
         x: (N,) px.
@@ -45,7 +44,7 @@ def fit_circle(x: NDArray[np.float64], y: NDArray[np.float64]) -> Circle | None:
         if circle is None:
             return None
         inliers = np.abs(np.hypot(x - circle.x, y - circle.y) - circle.radius) <= tolerance_px
-        if np.count_nonzero(inliers) < max(_MIN_POINTS, _MIN_INLIER_SHARE * len(x)):
+        if np.count_nonzero(inliers) < max(_MIN_POINTS, _MIN_INLIER_FRACTION * len(x)):
             return None
         circle = _least_squares(x[inliers], y[inliers])
     if circle is None:
@@ -56,7 +55,7 @@ def fit_circle(x: NDArray[np.float64], y: NDArray[np.float64]) -> Circle | None:
 
 
 def _consensus(x: NDArray[np.float64], y: NDArray[np.float64], tolerance_px: float) -> Circle | None:
-    """Of many circles through three of the points, the one that most points are near."""
+    """Of many circles through three of the points, the one with most inliers."""
     triplets = (_TRIPLETS * len(x)).astype(int)
     ax, bx, cx = x[triplets].T
     ay, by, cy = y[triplets].T
@@ -66,7 +65,7 @@ def _consensus(x: NDArray[np.float64], y: NDArray[np.float64], tolerance_px: flo
     centre_x = (a2 * (by - cy) + b2 * (cy - ay) + c2 * (ay - by)) / determinant
     centre_y = (a2 * (cx - bx) + b2 * (ax - cx) + c2 * (bx - ax)) / determinant
     radius = np.hypot(ax - centre_x, ay - centre_y)
-    # Votes are counted on every fourth point; the refits use all. NaN is near nothing.
+    # Votes are counted on every fourth point; the refits use all. A distance of NaN is no vote.
     distance = np.hypot(x[None, ::4] - centre_x[:, None], y[None, ::4] - centre_y[:, None])
     votes = (np.abs(distance - radius[:, None]) <= tolerance_px).sum(axis=1)
     best = int(np.argmax(votes))

@@ -1,4 +1,4 @@
-"""Finds the retinal disc: the round field of view on a dark ground, also where the frame cuts it off."""
+"""Locates the retinal disc: the round field of view on a dark background, also where the frame cuts it off."""
 
 from dataclasses import dataclass
 
@@ -12,22 +12,22 @@ CIRCLE = "circle"
 BOUNDING_BOX = "bounding_box"
 FULL_FRAME = "full_frame"
 
-# The picture is halved until its longer side is at most this: edges to about 0.2 % of the radius, in under 2 ms.
+# The picture is halved until its longer side is at most this: edges are exact to 0.2 % of the radius, in under 2 ms.
 _SMALL_PX = 640
-# The field begins where the brightest channel rises above this share of the way from the ground to the
-# field's typical brightness; low, since the field's rim is the dimmest tissue. (EyeQ's mask uses mean / 3 − 5
+# A pixel belongs to the field if its brightest channel exceeds this fraction of the way from the background to the
+# field's typical brightness. The fraction is low because the rim is the dimmest tissue. (EyeQ's mask uses mean / 3 − 5
 # on the grey picture, which loses dim rims: Fu et al., MICCAI 2019.)
-_FIELD_SHARE = 0.16
-# The quantiles of brightness taken as ground and as the field's typical level.
-_GROUND_AND_FIELD_QUANTILES = (0.005, 0.9)
-# A ground brighter than this share of the field is no ground: the picture is filled by tissue, or a document.
-_MAX_GROUND_SHARE = 0.35
+_FIELD_THRESHOLD = 0.16
+# The quantiles of brightness taken as the background's and the field's typical level.
+_BACKGROUND_AND_FIELD_QUANTILES = (0.005, 0.9)
+# With a background brighter than this fraction of the field, tissue or a document fills the picture.
+_MAX_BACKGROUND_FRACTION = 0.35
 _MIN_FIELD_LEVEL = 8.0
-# A mask must fill this share of the frame, and of the circle within the frame, to be a field.
-_MIN_MASK_SHARE = 0.05
+# A field fills at least this fraction of the frame, and of the circle within the frame.
+_MIN_MASK_FRACTION = 0.05
 _MIN_OVERLAP = 0.75
-# Radii beyond these shares of the frame's longer side are not a fundus camera's.
-_MIN_RADIUS_SHARE, _MAX_RADIUS_SHARE = 0.15, 1.2
+# Radii of fundus cameras, as fractions of the frame's longer side.
+_MIN_RADIUS_FRACTION, _MAX_RADIUS_FRACTION = 0.15, 1.2
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Disc:
         x: Centre, px.
         y: Centre, px.
         radius: px.
-        fit: "circle"; or, where no circle fits, the declared fallback: "bounding_box" (of the bright
-            region; the radius is half its longer side) or "full_frame" (half the frame's longer side).
+        fit: "circle"; if no circle fits, "bounding_box" (of the bright region; the radius is half its longer side)
+            or "full_frame" (half the frame's longer side).
     """
 
     x: float
@@ -56,7 +56,7 @@ class Disc:
 
 
 def find_disc(pixels: NDArray[np.uint8]) -> Disc:
-    """Finds the disc in `pixels`; never fails, see `Disc.fit`.
+    """Locates the disc; never fails, see `Disc.fit`.
 
     Args:
         pixels: (height, width, 3).
@@ -79,7 +79,7 @@ def find_disc(pixels: NDArray[np.uint8]) -> Disc:
 
 
 def _halved(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
-    """Halves the picture as often as needed: an exact 2×2 mean is INTER_AREA's fast path."""
+    """Halves the picture until its longer side is at most `_SMALL_PX`; an exact 2×2 mean is INTER_AREA's fast path."""
     factor = 1.0
     while max(pixels.shape[:2]) > _SMALL_PX and min(pixels.shape[:2]) >= 2:
         height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
@@ -89,29 +89,29 @@ def _halved(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
 
 
 def _field_mask(small: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """The largest bright region, or None where no dark ground surrounds one."""
+    """The largest bright region; None if no dark background surrounds one."""
     brightest: NDArray[np.uint8] = cv2.max(cv2.max(small[..., 0], small[..., 1]), small[..., 2])
     brightest = cv2.medianBlur(brightest, 3)
     counts = np.cumsum(cv2.calcHist([brightest], [0], None, [256], [0, 256]))
-    ground, typical = np.searchsorted(counts, counts[-1] * np.array(_GROUND_AND_FIELD_QUANTILES))
-    if typical < _MIN_FIELD_LEVEL or ground > _MAX_GROUND_SHARE * typical:
+    background, typical = np.searchsorted(counts, counts[-1] * np.array(_BACKGROUND_AND_FIELD_QUANTILES))
+    if typical < _MIN_FIELD_LEVEL or background > _MAX_BACKGROUND_FRACTION * typical:
         return None
-    threshold = ground + _FIELD_SHARE * (typical - ground)
+    threshold = background + _FIELD_THRESHOLD * (typical - background)
     mask = (brightest > threshold).astype(np.uint8)
-    # Opening parts date stamps and stray pixels from the field.
+    # Opening separates date stamps and stray pixels from the field.
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     if count < 2:
         return None
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    if stats[largest, cv2.CC_STAT_AREA] < _MIN_MASK_SHARE * mask.size:
+    if stats[largest, cv2.CC_STAT_AREA] < _MIN_MASK_FRACTION * mask.size:
         return None
     field: NDArray[np.bool_] = labels == largest
     return None if field.mean() > 0.995 else field
 
 
 def _edge_points(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the mask begins and ends in each row and column; points on the frame are where it was cut, no edge."""
+    """(x, y) of the mask's first and last pixel in each row and column; points on the frame are no edge."""
     xs, ys = [], []
     for field, transposed in ((mask, False), (mask.T, True)):
         lines = np.flatnonzero(field.any(axis=1))
@@ -126,11 +126,11 @@ def _edge_points(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _is_field(circle: Circle, mask: NDArray[np.bool_]) -> bool:
-    """Whether circle and mask cover each other within the frame, and the circle's size is a camera's."""
+    """Whether circle and mask overlap within the frame, and the radius is that of a fundus camera."""
     height, width = mask.shape
-    if not _MIN_RADIUS_SHARE <= circle.radius / max(height, width) <= _MAX_RADIUS_SHARE:
+    if not _MIN_RADIUS_FRACTION <= circle.radius / max(height, width) <= _MAX_RADIUS_FRACTION:
         return False
     x, y = np.arange(width) + 0.5 - circle.x, np.arange(height) + 0.5 - circle.y
-    inside = x[None, :] ** 2 <= circle.radius**2 - y[:, None] ** 2  # one pass, no plane of floats
+    inside = x[None, :] ** 2 <= circle.radius**2 - y[:, None] ** 2  # one pass, without a plane of floats
     union = np.count_nonzero(inside | mask)
     return bool(union and np.count_nonzero(inside & mask) >= _MIN_OVERLAP * union)

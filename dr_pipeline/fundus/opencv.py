@@ -1,13 +1,13 @@
-"""The one door to OpenCV: one thread, quiet, and a sentence that helps where it cannot be imported.
+"""OpenCV as the package uses it: one thread, no log output, and an actionable error if it cannot be imported.
 
-Every module of the package that needs OpenCV writes ``from dr_pipeline.fundus.opencv import cv2``.
+Every module that needs OpenCV imports it with ``from dr_pipeline.fundus.opencv import cv2``.
 """
 
 from importlib import metadata
 
 from dr_pipeline.errors import EnvironmentProblem
 
-# Each installs the same folder `cv2`; two of them overwrite each other's files.
+# Each installs the same folder `cv2`, so that two of them overwrite each other's files.
 DISTRIBUTIONS = (
     "opencv-python",
     "opencv-python-headless",
@@ -17,22 +17,15 @@ DISTRIBUTIONS = (
 
 
 def installed_distributions() -> list[str]:
-    """Which of the packages that install `cv2` are here; exactly one is right."""
-    found = []
-    for name in DISTRIBUTIONS:
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-        found.append(name)
-    return found
+    """The installed packages that provide `cv2`; exactly one is correct."""
+    return [name for name in DISTRIBUTIONS if any(metadata.distributions(name=name))]
 
 
 def import_problem(error: ImportError, installed: list[str]) -> EnvironmentProblem:
-    """Turns a failed `import cv2` into what to do about it.
+    """Converts a failed `import cv2` into an error with a remedy.
 
     Args:
-        error: What the import raised.
+        error: Raised by the import.
         installed: The result of `installed_distributions`.
     """
     if len(installed) > 1:
@@ -55,9 +48,9 @@ try:
 except ImportError as problem:
     raise import_problem(problem, installed_distributions()) from problem
 
-# Photographs, not pixels, are shared out over the cores; OpenCV's own threads would fight them.
+# Work is spread over the cores by photograph; OpenCV's own threads would compete with it.
 cv2.setNumThreads(1)
-# A broken file becomes an ImageError with a reason; OpenCV's own lines beside it would only be noise.
+# A corrupt file becomes an ImageError with a reason; OpenCV's own messages add nothing.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 __all__ = ["cv2"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.dicom.dataset import read_elements, text, value
+from dr_pipeline.fundus.dicom.elements import read_elements, text, value
 from dr_pipeline.fundus.dicom.recognise import is_dicom
 from dr_pipeline.intake.records import Intake, Record, shortlist
 from dr_pipeline.schema import Eye

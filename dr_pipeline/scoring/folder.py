@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.files import CsvWriter
-from dr_pipeline.fundus.source import read_file
+from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import PREDICTIONS_COLUMNS, Status
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
@@ -104,7 +104,7 @@ def _in_order(entries: Iterable[Entry], scorer: Scorer, threads: int) -> Iterato
 
 def score_entry(entry: Entry, scorer: Scorer) -> Score:
     """Scores one file of a folder; whatever is wrong with it becomes a reason, and the next file is scored."""
-    return failed(entry.problem) if entry.problem else score_whatever(lambda: read_file(entry.path), scorer)
+    return failed(entry.problem) if entry.problem else score_whatever(lambda: read_image_file(entry.path), scorer)
 
 
 def score_whatever(read: Callable[[], bytes], scorer: Scorer) -> Score:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.fundus.source import read_file
+from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.schema import PHOTOGRAPH_COLUMNS
 from dr_pipeline.scoring.folder import score_whatever
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
@@ -50,7 +50,7 @@ class PyfuncGrader:
         if isinstance(data, bytes):
             score = score_whatever(lambda: data, self._scorer)
         elif isinstance(path, str):
-            score = score_whatever(lambda: read_file(Path(path)), self._scorer)
+            score = score_whatever(lambda: read_image_file(Path(path)), self._scorer)
         else:
             score = failed("neither `image` nor `path` is given")
         return self._cells(score, path if isinstance(path, str) else "")

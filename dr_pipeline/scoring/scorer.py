@@ -133,7 +133,7 @@ class Scorer:
             return failed(error.what, sha256)
         lap("pixel_path")
         quality, grading = photograph.quality, None
-        status, added = self.gradability.judge(quality.status, quality.score, site=self._site)
+        status, added = self.gradability.apply(quality.status, quality.score, site=self._site)
         if quality.status is not Status.NOT_FUNDUS:
             logits = self.logits(inputs)
             lap("network")

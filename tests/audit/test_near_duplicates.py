@@ -11,7 +11,7 @@ from dr_pipeline.audit.near_duplicates import MIN_CORRELATION, RADIUS, NearDupli
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.canvas import to_canvas
 from dr_pipeline.fundus.decode import decode
-from dr_pipeline.fundus.enhancement import ARMS, enhance
+from dr_pipeline.fundus.enhancement import ENHANCEMENTS, enhance
 from dr_pipeline.fundus.field import find_disc
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash, turn_square
@@ -79,7 +79,7 @@ def test_the_turn_makes_the_first_the_second(turn, eyes):
     assert np.array_equal(turn_square(turn_square(original, turn), pair.turn), original)
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", ENHANCEMENTS)
 def test_an_arm_changes_nothing(arm, eyes):
     copies = {f"{way} copy": canvas(COPIES[way](FUNDUS)) for way in ("recompressed", "halved", "cropped", "brightened")}
     pairs = search({**eyes, **copies}, arm)

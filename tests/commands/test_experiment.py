@@ -17,7 +17,7 @@ from dr_pipeline.experiments import mlflow_view as tracked
 from dr_pipeline.experiments import outer_fold
 from dr_pipeline.experiments.canvases import canvases_of
 from dr_pipeline.files import read_csv, read_json, sha256_file, write_csv, write_json
-from dr_pipeline.fundus.enhancement import ARMS
+from dr_pipeline.fundus.enhancement import ENHANCEMENTS
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, READINGS_COLUMNS, READINGS_VERSION
 from tests.factories.drawings import draw_fundus, encode
@@ -100,7 +100,7 @@ def test_the_arms_see_the_pixels_that_the_pixel_path_makes(tmp_path: Path) -> No
     data = encode(draw_fundus(320, 240, 160, 120, 110), ".png")
     write_photographs(tmp_path, num_patients=5, canvases={"000-left": PixelPath(64).process(data).canvas})
     store = CanvasStore(tmp_path / "canvases")
-    for arm in ARMS:
+    for arm in ENHANCEMENTS:
         enhanced = canvases_of(store, arm)
         assert np.array_equal(enhanced.read("000-left"), PixelPath(64, arm).process(data).canvas), arm
         assert enhanced.pixel_path == PixelPath(64, arm)

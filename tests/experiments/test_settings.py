@@ -7,7 +7,7 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.definition import dotted_values, only, parse_experiment, read_experiment
 from dr_pipeline.experiments.names import NAMES
 from dr_pipeline.experiments.settings import resolve
-from dr_pipeline.fundus.enhancement import ARMS
+from dr_pipeline.fundus.enhancement import ENHANCEMENTS
 from dr_pipeline.params.params_file import read_document
 from tests.factories.experiments import REPOSITORY, made_experiment, settings_of
 
@@ -36,7 +36,7 @@ def test_every_experiment_fits_every_recipe(name: str, recipe: object) -> None:
 
 def test_the_preprocessing_arms_are_those_of_the_pixel_path() -> None:
     arms = settings_of(read_experiment("preprocessing"))
-    assert sorted(arm.preprocess_arm for arm in arms) == sorted(ARMS)
+    assert sorted(arm.preprocess_arm for arm in arms) == sorted(ENHANCEMENTS)
 
 
 def test_an_arm_goes_before_the_command_line_before_the_experiment_before_params() -> None:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dr_pipeline.fundus.canvas import disc_radius_px
+from dr_pipeline.fundus.field import Disc
 from dr_pipeline.fundus.opencv import cv2
 
 Pixels = NDArray[np.uint8]
@@ -152,3 +154,9 @@ def plain_tiff(
 def decode_jpeg(data: bytes) -> Pixels:
     pixels: Pixels = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     return pixels
+
+
+def canvas_to_original(x: float, y: float, disc: Disc, canvas_px: int) -> tuple[float, float]:
+    """Maps a point of the canvas to the picture whose pixels `disc` is in; exact to one decoded pixel."""
+    factor = disc.radius / disc_radius_px(canvas_px)
+    return disc.x + (x - canvas_px / 2) * factor, disc.y + (y - canvas_px / 2) * factor

@@ -39,7 +39,7 @@ CANDIDATE = load_section(_PARAMS_FILE, "candidates.lite0", Candidate).model_copy
 class Store:
     """Canvases whose brightness is the grade."""
 
-    pixel_path = PixelPath(canvas_px=32, arm="none")
+    pixel_path = PixelPath(canvas_px=32, enhancement="none")
 
     def read(self, image_id: str) -> np.ndarray:
         grade = int(image_id) % 5

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.fundus import canvas
-from dr_pipeline.fundus.canvas import canvas_to_original, disc_mask, disc_radius_px, model_input, to_canvas
+from dr_pipeline.fundus.canvas import disc_mask, disc_radius_px, model_input, to_canvas
 from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
 from dr_pipeline.fundus.opencv import cv2
-from tests.factories.drawings import draw_fundus
+from tests.factories.drawings import canvas_to_original, draw_fundus
 
 
 def canvas_of(picture: np.ndarray, canvas_px: int = 256) -> np.ndarray:

@@ -8,14 +8,14 @@ import pytest
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.fundus.canvas import disc_mask, disc_radius_px, to_canvas
-from dr_pipeline.fundus.enhancement import ARMS, BEN_GRAHAM_RADIUS, enhance
+from dr_pipeline.fundus.enhancement import BEN_GRAHAM_RADIUS, ENHANCEMENTS, enhance
 from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.params.canvas_params import Preprocess
 from tests.factories.drawings import draw_fundus
 
 SIDE = 256
-REAL_ARMS = [arm for arm in ARMS if arm != "none"]
+REAL_ARMS = [arm for arm in ENHANCEMENTS if arm != "none"]
 
 
 def canvas_of(picture: np.ndarray, side: int = SIDE) -> np.ndarray:
@@ -38,7 +38,7 @@ CANVAS = canvas_of(draw_fundus(700, 600, 350, 300, 280))
 
 
 def test_params_name_exactly_the_arms_there_are():
-    assert get_args(Preprocess.model_fields["enhancement"].annotation) == ARMS
+    assert get_args(Preprocess.model_fields["enhancement"].annotation) == ENHANCEMENTS
 
 
 def test_an_unknown_arm_is_refused():
@@ -156,7 +156,7 @@ def test_a_mirrored_photograph_gives_the_mirrored_canvas(arm):
     assert difference.mean() < 0.5
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", ENHANCEMENTS)
 def test_nothing_lit_stays_black(arm):
     assert not enhance(np.zeros((SIDE, SIDE, 3), np.uint8), arm).any()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.fundus.opencv import cv2, import_problem, installed_distributions
-from dr_pipeline.fundus.source import read_file
 
 
 def test_exactly_one_opencv_is_installed_and_it_runs_one_thread():
@@ -51,10 +51,10 @@ def test_a_file_that_cannot_be_read_is_an_image_error(tmp_path):
     loop.symlink_to(loop)
     for path, reason in ((tmp_path / "none.jpg", "missing"), (tmp_path, "regular"), (pipe, "regular"), (loop, "read")):
         with pytest.raises(ImageError, match=reason):
-            read_file(path)
+            read_image_file(path)
     huge = tmp_path / "huge.tif"
     with huge.open("wb") as stream:
         stream.truncate(5_000_000_000)  # sparse
     with pytest.raises(ImageError, match="too large"):
-        read_file(huge)
-    assert read_file(Path(__file__)).startswith(b'"""')
+        read_image_file(huge)
+    assert read_image_file(Path(__file__)).startswith(b'"""')

@@ -13,8 +13,8 @@ from dr_pipeline.fundus.perceptual_hash import (
     hash_words,
     inverse_turn,
     perceptual_hash,
+    turn_hashes,
     turn_square,
-    turned,
 )
 from tests.factories.drawings import Pixels, draw_fundus, unturned
 
@@ -66,8 +66,8 @@ def test_other_eyes_and_the_mirrored_eye_are_far():
 def test_the_bits_turn_as_the_picture_does(turn, side):
     plain = hash_words([perceptual_hash(canvas(side=side))])
     expected = hash_words([perceptual_hash(turn_square(canvas(side=side), turn))])
-    assert np.bitwise_count(turned(plain, turn) ^ expected).sum() <= 1  # a coefficient next to 0 may round over
-    assert np.array_equal(turned(turned(plain, turn), inverse_turn(turn)), plain)
+    assert np.bitwise_count(turn_hashes(plain, turn) ^ expected).sum() <= 1  # a coefficient next to 0 may round over
+    assert np.array_equal(turn_hashes(turn_hashes(plain, turn), inverse_turn(turn)), plain)
 
 
 def test_the_turns_are_all_that_exif_knows():

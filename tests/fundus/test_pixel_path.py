@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 
 from dr_pipeline.errors import BundleError, ParamsError
-from dr_pipeline.fundus.canvas import canvas_to_original, disc_radius_px
+from dr_pipeline.fundus.canvas import disc_radius_px
 from dr_pipeline.fundus.enhancement import enhance
 from dr_pipeline.fundus.field import CIRCLE
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PIXEL_PATH_VERSION, PixelPath, model_input
 from dr_pipeline.schema import Status
-from tests.factories.drawings import draw_fundus, encode, exif_block, jpeg, unturned, with_jpeg_exif, with_png_chunk
+from tests.factories.drawings import (
+    canvas_to_original,
+    draw_fundus,
+    encode,
+    exif_block,
+    jpeg,
+    unturned,
+    with_jpeg_exif,
+    with_png_chunk,
+)
 
 PICTURE = draw_fundus(900, 700, 455, 352, 330)
 

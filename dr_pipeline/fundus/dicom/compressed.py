@@ -1,124 +1,190 @@
-"""DICOM's compressed pixels: the JPEG that libjpeg decodes at the size wanted, and what gdcm and pydicom decode."""
+"""DICOM's JPEG streams: their colour space, and decoding by libjpeg (8-bit JPEG) or gdcm (everything else).
 
-from typing import Any
+DICOM headers often state RGB for a stream that is YCbCr, because a compressor did not update them; read by the header
+alone the picture would come out green. The stream's own marks therefore take precedence, as in dcm4che and pydicom:
+a JFIF mark means YCbCr (JFIF 1.02), an Adobe mark states which (T.872, 6.5.3), and components of different sampling
+are luma and chroma. Without such marks the header's photometric interpretation counts.
+
+pydicom's decoders are not used here. Its gdcm plug-in runs in this process, which some corrupt streams kill (see
+`gdcm_worker`), and refuses JPEG extended of 12 bits; its other plug-ins need packages of their own.
+"""
+
+import struct
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.dicom.gdcm_worker import gdcm_decode
-from dr_pipeline.fundus.dicom.image import JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, RLE, Picture
-from dr_pipeline.fundus.dicom.jpeg_streams import (
-    jpeg2000_codestream,
-    jpeg_is_ycbcr,
-    jpeg_stream_header,
-    with_declared_colour,
-)
-from dr_pipeline.fundus.formats.header import Header
+from dr_pipeline.fundus.dicom.image import JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, DicomImage
+from dr_pipeline.fundus.formats.header import Header, truncated
+from dr_pipeline.fundus.formats.jpeg import END_OF_IMAGE, START_OF_FRAME, START_OF_SCAN, segments
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
+_APPLICATION_DATA = range(0xE0, 0xF0)
+_APP0, _APP14 = 0xE0, 0xEE
+_JPEG_LS_FRAME = 0xF7  # T.87, table C.1: SOF55
+_RGB_IDS = (b"RGB", b"rgb")
+# Start and size of a JPEG 2000 codestream (T.800, A.4.1 and A.5.1).
+_J2K_START = b"\xff\x4f\xff\x51"
+_TILE_PART = 0xFF90
 
-def libjpeg_stream(picture: Picture) -> bytes:
-    """The JPEG file that libjpeg is to decode, its colour space declared; b"" where gdcm or numpy decode.
+
+def libjpeg_stream(image: DicomImage) -> bytes:
+    """The JPEG file for libjpeg, its colour space declared; b"" if another decoder is needed.
 
     Raises:
         ImageError: The stream is truncated, or contradicts the header.
     """
-    if picture.syntax not in (JPEG_BASELINE, JPEG_EXTENDED) or picture.photometric == "PALETTE COLOR":
+    if image.syntax not in (JPEG_BASELINE, JPEG_EXTENDED) or image.photometric == "PALETTE COLOR":
         return b""
-    stream = picture.pixels
-    found = jpeg_stream_header(stream)
-    if found.bits != 8:
+    stream_header = _jpeg_header(image.pixels)
+    if stream_header.bits != 8:
         return b""
-    _refuse_contradiction(picture, found)
-    ycbcr = picture.samples == 3 and jpeg_is_ycbcr(stream, picture.photometric)
-    return with_declared_colour(stream, ycbcr=ycbcr)
+    _require_agreement(image, stream_header)
+    ycbcr = image.samples == 3 and _is_ycbcr(image.pixels, image.photometric)
+    return _with_declared_colour(image.pixels, ycbcr=ycbcr)
 
 
-def decompressed(picture: Picture) -> tuple[Samples, bool]:
-    """What gdcm makes of a stream, and whether it is YCbCr.
+def decompress(image: DicomImage) -> tuple[Samples, bool]:
+    """Decodes a stream with gdcm.
 
     Returns:
-        (height, width) or (height, width, 3) samples of the stream's own bits.
+        (height, width) or (height, width, 3) samples of the stream's own bits, and whether they are YCbCr.
 
     Raises:
         ImageError: The stream is truncated or corrupt, or contradicts the header.
     """
-    ycbcr = picture.photometric.startswith("YBR")
-    if picture.syntax in JPEG_2000:
-        stream, found = jpeg2000_codestream(picture.pixels)
-        # The codestream's own component transform is undone by the decoder (T.800, annex G).
-        ycbcr = picture.photometric.startswith("YBR_FULL")
+    ycbcr = image.photometric.startswith("YBR")
+    if image.syntax in JPEG_2000:
+        stream, stream_header = _jpeg2000_codestream(image.pixels)
+        # The decoder undoes the codestream's own component transform (T.800, annex G).
+        ycbcr = image.photometric.startswith("YBR_FULL")
     else:
-        stream, found = picture.pixels, jpeg_stream_header(picture.pixels)
-    bits = found.bits
-    if picture.syntax == JPEG_EXTENDED:
-        bits = min(bits, 12)  # gdcm's own encoder writes 16 where only 8 and 12 exist (T.81, table B.2)
-        ycbcr = picture.samples == 3 and jpeg_is_ycbcr(stream, picture.photometric)
-    _refuse_contradiction(picture, found)
+        stream, stream_header = image.pixels, _jpeg_header(image.pixels)
+    bits = stream_header.bits
+    if image.syntax == JPEG_EXTENDED:
+        bits = min(bits, 12)  # gdcm's own encoder writes 16, but only 8 and 12 exist (T.81, table B.2)
+        ycbcr = image.samples == 3 and _is_ycbcr(stream, image.photometric)
+    _require_agreement(image, stream_header)
     allocated = 8 if bits <= 8 else 16
-    facts: dict[str, int | str] = {
-        "syntax": picture.syntax,
-        "photometric": picture.photometric,
-        "width": picture.header.width,
-        "height": picture.header.height,
-        "samples": picture.samples,
+    frame: dict[str, int | str] = {
+        "syntax": image.syntax,
+        "photometric": image.photometric,
+        "width": image.header.width,
+        "height": image.header.height,
+        "samples": image.samples,
         "allocated": allocated,
         "stored": bits,
     }
-    decoded = gdcm_decode(stream, facts)
+    decoded = gdcm_decode(stream, frame)
     if allocated == 8:
-        return np.frombuffer(decoded, np.uint8).reshape(_shape(picture)), ycbcr
-    return np.frombuffer(decoded, np.uint16).reshape(_shape(picture)), ycbcr
+        return np.frombuffer(decoded, np.uint8).reshape(image.shape), ycbcr
+    return np.frombuffer(decoded, np.uint16).reshape(image.shape), ycbcr
 
 
-def run_lengths(picture: Picture) -> Samples:
-    """RLE by pydicom: it is quick, written in Python, and right for 16-bit colour, which gdcm 3.2.6 garbles.
+def _require_agreement(image: DicomImage, stream: Header) -> None:
+    """Raises ImageError if the stream's sides or components differ from the DICOM header's."""
+    header = image.header
+    if (stream.width, stream.height, stream.channels) != (header.width, header.height, image.samples):
+        raise ImageError(
+            f"DICOM whose header says {header.width}×{header.height} px of {image.samples} samples and whose "
+            f"compressed picture says {stream.width}×{stream.height} px of {stream.channels}"
+        )
+    if not 1 <= stream.bits <= 16:
+        raise ImageError(f"DICOM whose compressed picture has {stream.bits} bits a sample is not read")
 
-    Returns:
-        (height, width) or (height, width, 3) samples, bits above the stored ones cleared.
+
+def _is_ycbcr(stream: bytes, photometric: str) -> bool:
+    """Whether a three-component JPEG stream holds YCbCr; `photometric` decides if the stream does not state it.
 
     Raises:
-        ImageError: The run lengths are corrupt.
+        ImageError: The stream ends early, or is no JPEG.
     """
-    from dr_pipeline.fundus.dicom.quiet_pydicom import UID, encapsulate, get_decoder
-
-    options: dict[str, Any] = {
-        "rows": picture.header.height,
-        "columns": picture.header.width,
-        "samples_per_pixel": picture.samples,
-        # Whatever it is: RLE holds every sample, and no conversion is asked for.
-        "photometric_interpretation": "RGB" if picture.samples == 3 else "MONOCHROME2",
-        "bits_allocated": picture.bits_allocated,
-        "bits_stored": picture.bits_stored,
-        "pixel_representation": 0,
-        "planar_configuration": 0,
-        "number_of_frames": 1,
-        "pixel_keyword": "PixelData",
-    }
-    try:
-        pixels, _ = get_decoder(UID(RLE)).as_array(encapsulate([picture.pixels]), raw=True, **options)
-    except Exception as error:  # pydicom's many, for a corrupt stream
-        raise ImageError(
-            f"cannot be decoded: corrupt run lengths ({type(error).__name__})", todo="copy the file anew"
-        ) from None
-    if pixels.shape != _shape(picture):
-        raise ImageError("cannot be decoded: the run lengths hold another picture than the header says")
-    samples: Samples = pixels & pixels.dtype.type((1 << picture.bits_stored) - 1)
-    return samples
+    ycbcr: bool | None = None
+    for marker, body, _ in segments(stream):
+        if marker == _APP0 and body.startswith(b"JFIF\0"):
+            return True
+        if marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
+            ycbcr = body[11] != 0
+        elif marker in START_OF_FRAME and len(body) >= 15:
+            components, sampling = body[6::3][:3], body[7::3][:3]
+            if ycbcr is None and len(set(sampling)) > 1:
+                ycbcr = True
+            elif ycbcr is None and components in _RGB_IDS:
+                ycbcr = False
+    return photometric.startswith("YBR") if ycbcr is None else ycbcr
 
 
-def _shape(picture: Picture) -> tuple[int, ...]:
-    return (picture.header.height, picture.header.width, *((3,) if picture.samples == 3 else ()))
+def _with_declared_colour(stream: bytes, *, ycbcr: bool) -> bytes:
+    """Replaces a JPEG stream's application data by one Adobe mark, which libjpeg follows: 1 is YCbCr, 0 is RGB.
+
+    JFIF, EXIF and all other application data are removed; an orientation inside the stream has no meaning in DICOM.
+    """
+    adobe = b"\xff\xee" + struct.pack(">H5sHHHB", 14, b"Adobe", 100, 0, 0, int(ycbcr))
+    parts, position = [stream[:2], adobe], 2
+    for marker, body, end in segments(stream):
+        start = end - len(body) - 4
+        position = end
+        if marker not in _APPLICATION_DATA:
+            parts.append(stream[start:end])
+    return b"".join([*parts, stream[position:]])
 
 
-def _refuse_contradiction(picture: Picture, found: Header) -> None:
-    header = picture.header
-    if (found.width, found.height, found.channels) != (header.width, header.height, picture.samples):
-        raise ImageError(
-            f"DICOM whose header says {header.width}×{header.height} px of {picture.samples} samples and whose "
-            f"compressed picture says {found.width}×{found.height} px of {found.channels}"
-        )
-    if not 1 <= found.bits <= 16:
-        raise ImageError(f"DICOM whose compressed picture has {found.bits} bits a sample is not read")
+def _jpeg_header(stream: bytes) -> Header:
+    """Sides, components and bits of a JPEG or JPEG-LS stream, which must be complete.
+
+    Raises:
+        ImageError: The stream ends early, or is no JPEG.
+    """
+    if not stream.startswith(b"\xff\xd8\xff"):
+        raise ImageError("corrupt DICOM file: its pixels are no JPEG")
+    header = None
+    for marker, body, end in segments(stream):
+        if (marker in START_OF_FRAME or marker == _JPEG_LS_FRAME) and len(body) >= 6:
+            bits, height, width, components = struct.unpack_from(">BHHB", body)
+            header = Header("jpeg", width, height, components, bits, alpha=False, orientation=1)
+        elif marker == START_OF_SCAN and stream.rfind(END_OF_IMAGE, end) < 0:
+            raise truncated("JPEG")
+    if header is None:
+        raise ImageError("corrupt DICOM file: its JPEG holds no frame")
+    return header
+
+
+def _jpeg2000_codestream(stream: bytes) -> tuple[bytes, Header]:
+    """The codestream, extracted from the boxes of a JP2 file if necessary, and its header.
+
+    Raises:
+        ImageError: There is none, it ends early, or its components differ in size or depth.
+    """
+    start = stream.find(_J2K_START, 0, 4096)
+    if start < 0 or len(stream) < start + 42:
+        raise ImageError("corrupt DICOM file: its pixels are no JPEG 2000 codestream")
+    x1, y1, x0, y0 = struct.unpack_from(">4I", stream, start + 8)
+    (components,) = struct.unpack_from(">H", stream, start + 40)
+    kinds = {stream[start + 42 + 3 * number : start + 45 + 3 * number] for number in range(min(components, 4))}
+    kind = kinds.pop() if len(kinds) == 1 else b""
+    if kind[1:] != b"\1\1" or kind[0] & 0x80:
+        raise ImageError("JPEG 2000 whose components differ, are subsampled or signed is not read")
+    header = Header("jpeg2000", x1 - x0, y1 - y0, components, kind[0] + 1, alpha=False, orientation=1)
+    return stream[start : _end_of_codestream(stream, start + 2)], header
+
+
+def _end_of_codestream(stream: bytes, position: int) -> int:
+    """Follows the main header's segments, then the tile-parts' lengths, to the end marker (T.800, A.2 to A.4)."""
+    while len(stream) >= position + 4 and stream[position : position + 2] != END_OF_IMAGE:
+        marker, length = struct.unpack_from(">HH", stream, position)
+        if marker != _TILE_PART:
+            position += 2 + length
+        elif len(stream) >= position + 12:
+            (part,) = struct.unpack_from(">I", stream, position + 6)
+            # 0: the last tile-part, up to the end marker.
+            position = stream.rfind(END_OF_IMAGE, position) if part == 0 else position + max(part, 12)
+        else:
+            break
+        if position < 0:
+            break
+    if position < 0 or stream[position : position + 2] != END_OF_IMAGE:
+        raise truncated("JPEG 2000")
+    return position + 2

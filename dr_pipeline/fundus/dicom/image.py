@@ -1,14 +1,14 @@
-"""What a DICOM file says of its picture, checked before a pixel is decoded.
+"""What a DICOM file states about its picture, checked before a pixel is decoded; and the encoded pixels.
 
 One declared policy each:
 
-| what | policy |
+| input | policy |
 |---|---|
-| ophthalmic, VL or external-camera photograph; secondary capture of modality OP | read, see `dicom_kind` |
+| ophthalmic, VL or external-camera photograph; secondary capture of modality OP | read, see `modality` |
 | CT, MR, OPT (OCT), US, SR and every other modality | refused, the modality named |
 | no pixels; float or double pixels; signed pixels; 1 or 32 bits allocated | refused |
-| several frames | refused: which is meant is not known |
-| native (little or big-endian, implicit, deflated), RLE | read, by numpy and pydicom |
+| several frames | refused: it is not known which one is meant |
+| native (little or big-endian, implicit, deflated), RLE | read by pydicom |
 | JPEG baseline and extended, 8 bits | read by libjpeg at full, 1/2 or 1/4 size, as a JPEG file is |
 | JPEG extended of 12 bits, JPEG lossless, JPEG-LS, JPEG 2000 | read by gdcm, in a process of its own |
 | any other transfer syntax (video, high-throughput JPEG 2000, …) | refused, named |
@@ -16,27 +16,24 @@ One declared policy each:
 | RGB, YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT, PALETTE COLOR | RGB |
 | MONOCHROME2; MONOCHROME1 | grey; grey, inverted |
 | any other photometric interpretation | refused |
-| colour space of a JPEG stream | its JFIF or Adobe mark, else subsampled chroma, else the header: see `dicom_jpeg` |
+| colour space of a JPEG stream | its JFIF or Adobe mark, else subsampled chroma, else the header: see `compressed` |
 | pixel data that end before the picture does; sequence without its end | refused as truncated |
 | inverted, shifted or windowed display (VOI, rescale, overlays, EXIF inside a stream, ICC) | not applied |
+
+pydicom's encapsulation functions are not used. `generate_fragments` returns a fragment that ends early as it is, and
+accepts a sequence without its delimiter: a truncated file would give a picture. `_join_fragments` refuses both.
 """
 
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.dicom.dataset import (
-    NATIVE,
-    PIXELS,
-    read_elements,
-    text,
-    value,
-)
-from dr_pipeline.fundus.dicom.modality import refuse_other_kinds
-from dr_pipeline.fundus.dicom.pixel_data import pixel_value
+from dr_pipeline.fundus.dicom.elements import NATIVE, PIXELS, UNDEFINED_LENGTH, Elements, read_elements, text, value
+from dr_pipeline.fundus.dicom.modality import require_photograph
 from dr_pipeline.fundus.formats.exif import UPRIGHT
-from dr_pipeline.fundus.formats.header import Header, refuse_size, several_pictures
+from dr_pipeline.fundus.formats.header import Header, check_size, several_pictures, truncated
 
 if TYPE_CHECKING:
     from dr_pipeline.fundus.dicom.quiet_pydicom import Dataset
@@ -59,7 +56,7 @@ _SAMPLES = {
     "YBR_RCT": 3,
 }
 _PALETTE = range(0x00281101, 0x00281224)  # descriptors and data of the colour tables
-_WANTED = (
+_TAGS = (
     0x00080016,
     0x00080060,
     *range(0x00280002, 0x00280012),
@@ -69,20 +66,20 @@ _WANTED = (
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """One DICOM photograph, its pixels still encoded.
+class DicomImage:
+    """One DICOM photograph with its pixels still encoded.
 
     Attributes:
-        header: Its sides, channels and stored bits.
+        header: Sides, channels and stored bits.
         syntax: Transfer syntax; "" is native of undeclared encoding.
-        photometric: One of the eight that are read.
+        photometric: Photometric interpretation, one of the eight that are read.
         samples: Per pixel, 1 or 3.
         bits_allocated: 8 or 16.
         bits_stored: 1 to bits_allocated.
-        planar: Whether native colour planes lie one after another.
+        planar: Whether native colour planes follow one another.
         little: Whether native pixels are little-endian.
-        words: Whether native pixels are written as 16-bit words (OW): big-endian bytes are then swapped in pairs.
-        pixels: The native pixels; or the compressed stream, its fragments joined.
+        words: Whether native pixels are written as 16-bit words (OW); big-endian bytes are then swapped in pairs.
+        pixels: The native pixels, or the compressed stream with its fragments joined.
         dataset: For the palette.
     """
 
@@ -98,30 +95,42 @@ class Picture:
     pixels: bytes
     dataset: "Dataset"
 
+    @property
+    def is_native(self) -> bool:
+        """Whether the pixels are uncompressed."""
+        return not self.syntax or self.syntax in NATIVE
 
-def read_picture(data: bytes) -> Picture:
-    """Reads a DICOM file's header and finds its pixels; nothing is decoded.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width) or (height, width, 3)."""
+        return (self.header.height, self.header.width, *((3,) if self.samples == 3 else ()))
+
+
+def read_dicom_image(data: bytes) -> DicomImage:
+    """Reads a DICOM file's header and locates its pixels; nothing is decoded.
 
     Raises:
         ImageError: See the table of policies above.
     """
-    elements = read_elements(BytesIO(data), len(data), tags=_WANTED)
+    elements = read_elements(BytesIO(data), len(data), tags=_TAGS)
     dataset, syntax = elements.dataset, elements.syntax
-    refuse_other_kinds(text(dataset, "Modality"), text(dataset, "SOPClassUID"))
+    require_photograph(text(dataset, "Modality"), text(dataset, "SOPClassUID"))
     if syntax not in _SYNTAXES:
         raise ImageError(f"DICOM of an unsupported transfer syntax: {_syntax_name(syntax)}", todo="export it as JPEG")
     if not elements.pixels_tag:
-        raise ImageError("DICOM without pixels (or truncated before them)", todo="copy the file anew from its source")
+        raise ImageError("DICOM without pixels (or truncated before them)", todo="copy the file again from its source")
     if elements.pixels_tag != PIXELS:
         raise ImageError("DICOM with floating-point pixels is no photograph")
-    _refuse_frames(dataset)
+    frames = _integer(dataset, "NumberOfFrames", 1)
+    if frames > 1:
+        raise several_pictures(f"DICOM of {frames} frames")
     photometric = text(dataset, "PhotometricInterpretation")
     samples, allocated = _integer(dataset, "SamplesPerPixel"), _integer(dataset, "BitsAllocated")
     stored = _integer(dataset, "BitsStored", allocated)
     width, height = _integer(dataset, "Columns"), _integer(dataset, "Rows")
     channels = 3 if photometric == "PALETTE COLOR" else samples
     header = Header("dicom", width, height, channels, stored, alpha=False, orientation=UPRIGHT)
-    refuse_size(header)
+    check_size(header)
     if photometric not in _SAMPLES or _SAMPLES[photometric] != samples:
         raise ImageError(f"DICOM of another photometric interpretation than is read, with {samples} samples a pixel")
     if allocated not in (8, 16) or not 1 <= stored <= allocated:
@@ -130,8 +139,8 @@ def read_picture(data: bytes) -> Picture:
         raise ImageError("DICOM whose samples do not lie in the low bits is not read")
     if _integer(dataset, "PixelRepresentation", 0):
         raise ImageError("DICOM with signed samples is no photograph")
-    is_words, stream = pixel_value(elements)
-    return Picture(
+    words, pixels = _pixel_value(elements)
+    return DicomImage(
         header=header,
         syntax=syntax,
         photometric=photometric,
@@ -140,8 +149,8 @@ def read_picture(data: bytes) -> Picture:
         bits_stored=stored,
         planar=_integer(dataset, "PlanarConfiguration", 0) == 1,
         little=elements.little,
-        words=is_words,
-        pixels=stream,
+        words=words,
+        pixels=pixels,
         dataset=dataset,
     )
 
@@ -154,16 +163,65 @@ def _syntax_name(syntax: str) -> str:
     return "a private or unknown one" if name == syntax else name
 
 
-def _integer(dataset: "Dataset", keyword: str, absent: int | None = None) -> int:
-    found = value(dataset, keyword)
-    if found is None and absent is not None:
-        return absent
-    if not isinstance(found, int):
-        raise ImageError(f"corrupt DICOM header: {keyword} is {'absent' if found is None else 'no whole number'}")
-    return int(found)
+def _integer(dataset: "Dataset", keyword: str, default: int | None = None) -> int:
+    number = value(dataset, keyword)
+    if number is None and default is not None:
+        return default
+    if not isinstance(number, int):
+        raise ImageError(f"corrupt DICOM header: {keyword} is {'absent' if number is None else 'no whole number'}")
+    return int(number)
 
 
-def _refuse_frames(dataset: "Dataset") -> None:
-    frames = _integer(dataset, "NumberOfFrames", 1)
-    if frames > 1:
-        raise several_pictures(f"DICOM of {frames} frames")
+def _pixel_value(elements: Elements) -> tuple[bool, bytes]:
+    """Reads the pixel element at which `elements.stream` is positioned.
+
+    Returns:
+        Whether it consists of 16-bit words, and its value: native bytes, or the joined fragments of the one frame.
+
+    Raises:
+        ImageError: It ends early, or holds no frame or several.
+    """
+    stream, order = elements.stream, "<" if elements.little else ">"
+    head = stream.read(8)
+    if len(head) < 8:
+        raise truncated("DICOM")
+    representation = b"OW" if elements.implicit else head[4:6]
+    if elements.implicit:
+        (length,) = struct.unpack(f"{order}I", head[4:])
+    elif representation in (b"OB", b"OW", b"UN"):
+        (length,) = struct.unpack(f"{order}I", _require_length(stream.read(4), 4))
+    else:
+        raise ImageError("corrupt DICOM file: its pixels are of no known representation")
+    if elements.syntax in NATIVE or not elements.syntax:
+        if length == UNDEFINED_LENGTH:
+            raise ImageError("DICOM that does not say how its pixels are compressed", todo="export it as JPEG")
+        return representation == b"OW", _require_length(stream.read(length), length)
+    if length != UNDEFINED_LENGTH:
+        raise ImageError("corrupt DICOM file: compressed pixels without their fragments")
+    return False, _join_fragments(stream.read())
+
+
+def _join_fragments(data: bytes) -> bytes:
+    """Joins the fragments of the one frame (PS3.5, A.4): items after the offset table, up to the delimiter."""
+    position, items = 0, []
+    while True:
+        if len(data) < position + 8:
+            raise truncated("DICOM")
+        group, element, length = struct.unpack_from("<HHI", data, position)
+        if (group, element) == (0xFFFE, 0xE0DD):
+            break
+        if (group, element) != (0xFFFE, 0xE000) or length == UNDEFINED_LENGTH:
+            raise ImageError("corrupt DICOM file: no fragment where one must be", todo="copy the file again")
+        items.append(_require_length(data[position + 8 : position + 8 + length], length))
+        position += 8 + length
+    if not items or not any(items[1:]):
+        raise ImageError("DICOM without pixels: its frame is empty", todo="copy the file again from its source")
+    if len(items[0]) > 4:  # one 32-bit offset per frame
+        raise several_pictures(f"DICOM of {len(items[0]) // 4} frames")
+    return b"".join(items[1:])
+
+
+def _require_length(data: bytes, length: int) -> bytes:
+    if len(data) != length:
+        raise truncated("DICOM")
+    return data

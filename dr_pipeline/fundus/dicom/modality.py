@@ -1,10 +1,10 @@
-"""Whether a DICOM file is a photograph at all: an OCT graded as a fundus would be a silent error."""
+"""Accepts photographs only: an OCT graded as a fundus would be a silent error."""
 
 from dr_pipeline.errors import ImageError
 
 # Modality (0008,0060), PS3.3 C.7.3.1.1.1: ophthalmic photography; external-camera photography.
 PHOTOGRAPHY = frozenset({"OP", "XC"})
-# Storage SOP classes (PS3.6, annex A) that hold photographs of an eye whatever the modality says beside them.
+# Storage SOP classes (PS3.6, annex A) of eye photographs, whatever the modality.
 _EYE_PHOTOGRAPHS = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.77.1.5.1",  # ophthalmic photography, 8 bits
@@ -13,12 +13,12 @@ _EYE_PHOTOGRAPHS = frozenset(
         "1.2.840.10008.5.1.4.1.1.77.1.5.6",  # wide field, 3D coordinates
     }
 )
-# Those that hold pictures of anything: a photograph only where the modality says so (or, for VL, says nothing).
+# Classes of pictures of anything: photographs only if the modality states it (or, for VL, is absent).
 _VL_PHOTOGRAPHIC = "1.2.840.10008.5.1.4.1.1.77.1.4"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _STANDARD_ROOT = "1.2.840.10008."
-# Modalities that eye departments' archives hold too, by their defined terms; others are not named, because a corrupt
-# or careless file may hold a name there.
+# Modalities that eye departments' archives also hold, by their defined terms. Others are not quoted in messages,
+# because a corrupt file may hold a person's name there.
 _NAMES = {
     "AR": "autorefraction",
     "AU": "audio",
@@ -63,8 +63,8 @@ _NAMES = {
 }
 
 
-def refuse_other_kinds(modality: str, sop_class: str) -> None:
-    """Lets photographs pass.
+def require_photograph(modality: str, sop_class: str) -> None:
+    """Refuses every DICOM object that is not a photograph.
 
     | Modality | SOP class | policy |
     |---|---|---|
@@ -78,7 +78,7 @@ def refuse_other_kinds(modality: str, sop_class: str) -> None:
         sop_class: Element (0008,0016).
 
     Raises:
-        ImageError: It is no photograph.
+        ImageError: It is not a photograph.
     """
     if modality and modality not in PHOTOGRAPHY:
         named = f"{modality}, {_NAMES[modality]}" if modality in _NAMES else "of an unknown term"

@@ -1,6 +1,6 @@
-"""The one door to pydicom: quiet, because its warnings quote values, and values are patients'.
+"""pydicom as the package uses it, with its warnings disabled: they quote values, which are patients' data.
 
-Import it inside functions only: pydicom takes a quarter of a second to load, and most photographs are no DICOM.
+Import it inside functions only: pydicom takes a quarter of a second to load, and most photographs are not DICOM.
 """
 
 import logging
@@ -15,10 +15,10 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
 
-# Values are not checked against their representation's rules: a camera's odd date is no reason to refuse its picture.
+# Values are not validated: a camera's malformed date is no reason to refuse its picture.
 config.settings.reading_validation_mode = config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-# pydicom's warnings are attributed to it or to whoever called it.
+# pydicom's warnings are attributed to it or to its caller.
 warnings.filterwarnings("ignore", module=r"pydicom\b")
 warnings.filterwarnings("ignore", module=r"dr_pipeline\.fundus\.dicom")
 

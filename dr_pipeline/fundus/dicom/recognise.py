@@ -1,15 +1,15 @@
-"""Recognises DICOM by its content, without pydicom: cheap enough for every file of a listing."""
+"""Recognises DICOM by content, without pydicom; cheap enough for every file of a listing."""
 
 import stat
 import struct
 from pathlib import Path
 
-# PS3.10, 7.1: 128 bytes that mean nothing, then "DICM".
+# PS3.10, 7.1: 128 bytes without meaning, then "DICM".
 PREAMBLE_BYTES = 132
 _MAGIC = b"DICM"
-# The first element of the file meta information, its group length, where a program left the preamble out.
+# The first element of the file meta information, its group length, in a file without preamble.
 _META_FIRST = b"\x02\x00\x00\x00UL\x04\x00"
-# The group that every image's data set begins with, and how far such a beginning is looked at.
+# The group that every image's data set begins with, and how many of its elements and bytes are examined.
 _IDENTIFYING_GROUP = 0x0008
 _FIRST_ELEMENTS = 3
 _SNIFF_BYTES = 4096
@@ -20,9 +20,9 @@ _SHORT_VRS = frozenset({b"AE", b"CS", b"DA", b"DT", b"IS", b"LO", b"PN", b"SH", 
 def looks_like_dicom(data: bytes) -> bool:
     """Whether these bytes begin a DICOM file.
 
-    A file without preamble counts where it begins with meta information, or where its first three elements are of
-    group 0008, in ascending order, of even lengths and, if explicit, of known value representations: no other
-    format that this package reads, and no text, begins so.
+    A file without preamble counts if it begins with meta information, or if its first three elements are of group
+    0008, in ascending order, of even lengths and, if explicit, of known value representations. No other format that
+    this package reads, and no text, begins like that.
 
     Args:
         data: The file, or its first 4 kB.
@@ -33,7 +33,7 @@ def looks_like_dicom(data: bytes) -> bool:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its content; False where it is no regular file or cannot be read."""
+    """Whether a file is DICOM by content; False if it is not a regular file or cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block for ever
             return False
@@ -48,18 +48,18 @@ _ENCODINGS = (("<", True), ("<", False), (">", True))
 
 
 def _begins_data_set(data: bytes, order: str, explicit: bool) -> bool:
-    at, last = 0, -1
+    position, previous = 0, -1
     for _ in range(_FIRST_ELEMENTS):
-        if len(data) < at + 8:
+        if len(data) < position + 8:
             return False
-        group, element = struct.unpack_from(f"{order}HH", data, at)
+        group, element = struct.unpack_from(f"{order}HH", data, position)
         if explicit:
-            (length,) = struct.unpack_from(f"{order}H", data, at + 6)
-            known = data[at + 4 : at + 6] in _SHORT_VRS
+            (length,) = struct.unpack_from(f"{order}H", data, position + 6)
+            known = data[position + 4 : position + 6] in _SHORT_VRS
         else:
-            (length,) = struct.unpack_from(f"{order}I", data, at + 4)
+            (length,) = struct.unpack_from(f"{order}I", data, position + 4)
             known = True
-        if not known or group != _IDENTIFYING_GROUP or element <= last or length % 2:
+        if not known or group != _IDENTIFYING_GROUP or element <= previous or length % 2:
             return False
-        at, last = at + 8 + length, element
+        position, previous = position + 8 + length, element
     return True

@@ -1,23 +1,23 @@
-"""What an image file says of itself before a pixel is decoded, and what is refused on that account alone."""
+"""The header that every format's reader returns, and the checks that need no pixel."""
 
 from dataclasses import dataclass
 
 from dr_pipeline.errors import ImageError
 
-# A decompression bomb is refused from the header: 200 megapixels is four times the largest fundus camera's picture.
+# Protects from decompression bombs: 200 megapixels is four times the largest fundus camera's picture.
 MAX_MEGAPIXELS = 200.0
-# Fewer pixels a side hold no gradable fundus.
+# A smaller side holds no gradable fundus.
 MIN_SIDE_PX = 64
 
 
 @dataclass(frozen=True)
 class Header:
-    """One image file's own account of its picture.
+    """What an image file's header states about its picture.
 
     Attributes:
         format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
-        width: Of the stored picture, before any turn, px.
-        height: Of the stored picture, before any turn, px.
+        width: Of the stored picture, before its orientation is applied, px.
+        height: Of the stored picture, before its orientation is applied, px.
         channels: Colour channels without alpha: 1 is grey, 3 colour, 4 CMYK.
         bits: Per channel.
         alpha: Whether there is a transparency channel.
@@ -33,19 +33,19 @@ class Header:
     orientation: int
 
 
-def refuse_size(header: Header) -> None:
-    """Raises ImageError where the header announces a picture too large or too small to be a photograph."""
+def check_size(header: Header) -> None:
+    """Raises ImageError if the picture is too large or too small for a photograph."""
     if header.width * header.height > MAX_MEGAPIXELS * 1e6:
         raise ImageError(f"{header.width}×{header.height} px is more than {MAX_MEGAPIXELS:.0f} megapixels")
     if min(header.width, header.height) < MIN_SIDE_PX:
         raise ImageError(f"{header.width}×{header.height} px: a side under {MIN_SIDE_PX} px shows no fundus")
 
 
-def several_pictures(what: str) -> ImageError:
-    """The refusal of a file with more than one picture."""
-    return ImageError(f"{what}: which of its pictures is meant is not known", todo="save the one meant as a file")
+def several_pictures(kind: str) -> ImageError:
+    """The error for a file with more than one picture."""
+    return ImageError(f"{kind}: which of its pictures is meant is not known", todo="save the one meant as a file")
 
 
 def truncated(kind: str) -> ImageError:
-    """The refusal of a file that ends early."""
-    return ImageError(f"truncated {kind} file", todo="copy the file anew from its source")
+    """The error for a file that ends early."""
+    return ImageError(f"truncated {kind} file", todo="copy the file again from its source")

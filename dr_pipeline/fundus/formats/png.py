@@ -1,4 +1,4 @@
-"""The header of a PNG file, and whether its chunks are all there and unharmed."""
+"""PNG files: their header, and whether all chunks are present and pass their checksums."""
 
 import struct
 import zlib
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_orientation
-from dr_pipeline.fundus.formats.header import Header, refuse_size, several_pictures, truncated
+from dr_pipeline.fundus.formats.header import Header, check_size, several_pictures, truncated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Colour type → (colour channels, alpha): PNG specification (third edition), table 12. A palette holds colours.
@@ -15,13 +15,13 @@ _COLOUR_TYPES = {0: (1, False), 2: (3, False), 3: (3, False), 4: (1, True), 6: (
 
 
 def read_png_header(data: bytes) -> Header:
-    """Reads IHDR, then walks every chunk to IEND; the checksums cover the compressed pixels too.
+    """Reads IHDR, then every chunk up to IEND; the checksums cover the compressed pixels too.
 
     Raises:
-        ImageError: The file ends early, a checksum differs, the first chunk is no IHDR, or it is animated.
+        ImageError: The file ends early, a checksum differs, the first chunk is not IHDR, or the picture is animated.
     """
     header = _read_ihdr(data)
-    refuse_size(header)  # before any work goes into the rest
+    check_size(header)  # before the rest is read
     for kind, body in _chunks(data):
         if kind == b"eXIf":
             header = replace(header, orientation=exif_orientation(bytes(body)))
@@ -44,16 +44,16 @@ def _read_ihdr(data: bytes) -> Header:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and body of each chunk up to IEND, its checksum verified."""
-    view, at, kind = memoryview(data), len(SIGNATURE), b""
+    """Yields kind and body of each chunk up to IEND; checksums are verified."""
+    view, position, kind = memoryview(data), len(SIGNATURE), b""
     while kind != b"IEND":
-        if len(data) < at + 12:
+        if len(data) < position + 12:
             raise truncated("PNG")
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 8 + length
         if len(data) < end + 4:
             raise truncated("PNG")
-        if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            raise ImageError(f"corrupt PNG file: checksum of chunk {kind!r} differs", todo="copy the file anew")
-        yield kind, view[at + 8 : end]
-        at = end + 4
+        if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise ImageError(f"corrupt PNG file: checksum of chunk {kind!r} differs", todo="copy the file again")
+        yield kind, view[position + 8 : end]
+        position = end + 4

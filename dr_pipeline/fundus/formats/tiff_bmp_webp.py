@@ -1,4 +1,4 @@
-"""Headers of the formats that fundus cameras write seldom: TIFF, BMP, WebP."""
+"""Headers of the formats that fundus cameras rarely write: TIFF, BMP, WebP."""
 
 import struct
 
@@ -9,7 +9,7 @@ from dr_pipeline.fundus.formats.header import Header, several_pictures, truncate
 # TIFF 6.0 tags.
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 256, 257, 258, 262
 _ORIENTATION, _SAMPLES, _SAMPLE_FORMAT = 274, 277, 339
-_TIFF_WANTED = frozenset({_SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _SAMPLE_FORMAT})
+_TIFF_TAGS = frozenset({_SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _SAMPLE_FORMAT})
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
 _TIFF_REDUCED_OR_MASK = 0b101  # NewSubfileType: a smaller copy (bit 0), or a transparency mask (bit 2)
 _TIFF_UNSIGNED = 1
@@ -23,15 +23,15 @@ def read_tiff_header(data: bytes) -> Header:
     """Reads the first directory; further full-size pages are refused, thumbnails are not.
 
     Raises:
-        ImageError: The file ends early, is BigTIFF, has several pages or endless directories, or its samples are no
-            unsigned integers.
+        ImageError: The file ends early, has several pages or endless directories, or its samples are not unsigned
+            integers.
     """
     order = "<" if data[:2] == b"II" else ">"
     pages: list[dict[int, int]] = []
     try:
-        (at,) = struct.unpack_from(f"{order}I", data, 4)
-        while at and len(pages) < _MAX_PAGES:
-            page, at = _read_directory(data, order, at)
+        (offset,) = struct.unpack_from(f"{order}I", data, 4)
+        while offset and len(pages) < _MAX_PAGES:
+            page, offset = _read_directory(data, order, offset)
             pages.append(page)
     except struct.error:
         raise truncated("TIFF") from None
@@ -54,30 +54,30 @@ def read_tiff_header(data: bytes) -> Header:
     )
 
 
-def _read_directory(data: bytes, order: str, at: int) -> tuple[dict[int, int], int]:
-    """The first value of each wanted tag, and where the next directory begins (0: none)."""
-    (entries,) = struct.unpack_from(f"{order}H", data, at)
+def _read_directory(data: bytes, order: str, offset: int) -> tuple[dict[int, int], int]:
+    """Returns the first value of each tag that is used, and the offset of the next directory (0: none)."""
+    (entries,) = struct.unpack_from(f"{order}H", data, offset)
     if entries > _MAX_ENTRIES:
-        raise ImageError(f"corrupt TIFF file: a directory of {entries} entries", todo="save the picture anew")
+        raise ImageError(f"corrupt TIFF file: a directory of {entries} entries", todo="save the picture again")
     values: dict[int, int] = {}
     for number in range(entries):
-        entry = at + 2 + 12 * number
+        entry = offset + 2 + 12 * number
         tag, kind, count = struct.unpack_from(f"{order}HHI", data, entry)
-        if tag in _TIFF_WANTED and kind in _TIFF_TYPES and count:
+        if tag in _TIFF_TAGS and kind in _TIFF_TYPES and count:
             item = f"{order}{_TIFF_TYPES[kind]}"
-            where = entry + 8
-            if count * struct.calcsize(item) > 4:  # then the entry holds an address
-                (where,) = struct.unpack_from(f"{order}I", data, where)
-            (values[tag],) = struct.unpack_from(item, data, where)
-    (following,) = struct.unpack_from(f"{order}I", data, at + 2 + 12 * entries)
-    return values, int(following)
+            value_offset = entry + 8
+            if count * struct.calcsize(item) > 4:  # then the entry holds an offset
+                (value_offset,) = struct.unpack_from(f"{order}I", data, value_offset)
+            (values[tag],) = struct.unpack_from(item, data, value_offset)
+    (next_offset,) = struct.unpack_from(f"{order}I", data, offset + 2 + 12 * entries)
+    return values, int(next_offset)
 
 
 def read_bmp_header(data: bytes) -> Header:
     """Reads a Windows bitmap's header; a fourth channel there is padding by convention, not alpha.
 
     Raises:
-        ImageError: The file is shorter than its header says.
+        ImageError: The file is shorter than its header states.
     """
     if len(data) < 30:
         raise truncated("BMP")
@@ -89,32 +89,32 @@ def read_bmp_header(data: bytes) -> Header:
 
 
 def read_webp_header(data: bytes) -> Header:
-    """Walks the RIFF chunks of a WebP file (RFC 9649).
+    """Reads the RIFF chunks of a WebP file (RFC 9649).
 
     Raises:
         ImageError: The file ends early, is animated, or holds no picture.
     """
     if len(data) < 20 or len(data) < 8 + struct.unpack_from("<I", data, 4)[0]:
         raise truncated("WebP")
-    at, alpha, orientation = 12, False, UPRIGHT
-    side: tuple[int, int] | None = None
-    while at + 8 <= len(data):
-        kind, (length,) = data[at : at + 4], struct.unpack_from("<I", data, at + 4)
-        body = data[at + 8 : at + 8 + length]
+    position, alpha, orientation = 12, False, UPRIGHT
+    sides: tuple[int, int] | None = None
+    while position + 8 <= len(data):
+        kind, (length,) = data[position : position + 4], struct.unpack_from("<I", data, position + 4)
+        body = data[position + 8 : position + 8 + length]
         if kind == b"VP8X" and len(body) >= 10:
             alpha = bool(body[0] & 0x10)
             if body[0] & 0x02:
                 raise several_pictures("animated WebP")
         elif kind == b"VP8 " and len(body) >= 10:
             width, height = struct.unpack_from("<HH", body, 6)
-            side = (width & 0x3FFF, height & 0x3FFF)
+            sides = (width & 0x3FFF, height & 0x3FFF)
         elif kind == b"VP8L" and len(body) >= 5:
             (packed,) = struct.unpack_from("<I", body, 1)
-            side = ((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1)
+            sides = ((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1)
             alpha = alpha or bool(packed >> 28 & 1)
         elif kind == b"EXIF":
             orientation = exif_orientation(body)
-        at += 8 + length + (length & 1)
-    if side is None:
+        position += 8 + length + (length & 1)
+    if sides is None:
         raise ImageError("corrupt WebP file: it holds no picture")
-    return Header("webp", side[0], side[1], 3, 8, alpha=alpha, orientation=orientation)
+    return Header("webp", sides[0], sides[1], 3, 8, alpha=alpha, orientation=orientation)

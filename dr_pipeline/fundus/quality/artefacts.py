@@ -1,9 +1,9 @@
-"""Light that does not come from the retina, or is kept from it: glare, haze, flare, lashes, shadows, blots.
+"""Detects light artefacts: glare, haze, flare, eyelashes, shadows, dirt on the lens.
 
-A retina is lit smoothly, and two of its colours say so whatever the disease. Red is hardly taken by blood, so vessels,
-haemorrhages and the macula are nearly absent from it; a lash, the lid's shadow or dirt on the lens darkens red as
-much as green. Blue over red is low all over a retina and in exudates, which are yellow; stray light is whitish and
-lifts it. The optic disc lifts it too, on 2 % of the area.
+A retina is lit smoothly, and two of its colours show this in health and disease. Blood hardly absorbs red, so vessels,
+haemorrhages and the macula are nearly absent from it; an eyelash, the lid's shadow or dirt on the lens darkens red as
+much as green. The ratio of blue to red is low all over a retina and in exudates, which are yellow; stray light is
+whitish and raises it. The optic disc raises it too, on 2 % of the area.
 """
 
 from functools import lru_cache
@@ -13,23 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DARK_OFFSET = 8.0
-# How far a cell may leave the smooth shading: log of red (a third of the light gone), blue over red.
+# Tolerated departure from smooth shading: log of red (a third of the light lost), blue over red.
 _LOST_LIGHT, _STRAY_LIGHT = 0.3, 0.1
-_CAP = 0.5  # of one cell's excess, so that area counts as well as depth
+_CAP = 0.5  # per cell, so that area counts as well as depth
 # Cauchy weights of robust regression, scale in the units of the map (Holland and Welsch, Commun. Stat. 1977).
 _LOST_SCALE, _STRAY_SCALE = 0.1, 0.03
-# The most that shading explains to either side of the map's middle: glare along half the rim would else be a lean.
+# Limit of the fitted shading to either side of its median; otherwise glare along half the rim would pass as a gradient.
 _LOST_SHADING, _STRAY_SHADING = 0.6, 0.1
 _REFITS = 3
 
 
-def excess(red: NDArray[np.float32], blue: NDArray[np.float32], counted: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How much light each cell lacks or has too much of, beyond what a retina's own shading explains.
+def artefact_light(
+    red: NDArray[np.float32], blue: NDArray[np.float32], counted: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Lost plus stray light of each cell, beyond what a retina's smooth shading explains.
 
     Args:
         red: (n, n) mean red level of each cell.
-        blue: (n, n) mean blue level.
-        counted: (n, n) cells to be judged.
+        blue: (n, n) mean blue level of each cell.
+        counted: (n, n) cells to assess.
 
     Returns:
         (n, n): 0 for most cells of a clean photograph, at most `_CAP` for each of the two; 0 where not counted.
@@ -38,31 +40,31 @@ def excess(red: NDArray[np.float32], blue: NDArray[np.float32], counted: NDArray
     lost = -_departure(np.log(lit), counted, _LOST_SCALE, _LOST_SHADING)
     stray = _departure(blue / lit, counted, _STRAY_SCALE, _STRAY_SHADING)
     total = np.clip(lost - _LOST_LIGHT, 0, _CAP) + np.clip(stray - _STRAY_LIGHT, 0, _CAP)
-    odd: NDArray[np.float32] = np.where(counted, total, 0).astype(np.float32)
-    return odd
+    light: NDArray[np.float32] = np.where(counted, total, 0).astype(np.float32)
+    return light
 
 
 def _departure(
-    cells: NDArray[np.float32], counted: NDArray[np.bool_], scale: float, most: float
+    cells: NDArray[np.float32], counted: NDArray[np.bool_], scale: float, max_shading: float
 ) -> NDArray[np.float64]:
-    """What is left of a map after its smooth shading: a lean and a vignette, fitted to the cells that agree."""
-    shapes, values = _shading(cells.shape[0]), cells.astype(np.float64)
-    judged, wanted = shapes[counted], values[counted]
-    left = wanted - float(np.median(wanted))
-    allowed = 3 * scale  # wide at first: the median knows nothing of the shading
-    fitted: NDArray[np.floating[Any]] = np.zeros(judged.shape[1])
+    """The residual after smooth shading: a gradient and a vignette, fitted robustly to the counted cells."""
+    shapes, values = _shading_shapes(cells.shape[0]), cells.astype(np.float64)
+    design, target = shapes[counted], values[counted]
+    residual = target - float(np.median(target))
+    width = 3 * scale  # wide at first, since the median ignores the shading
+    coefficients: NDArray[np.floating[Any]] = np.zeros(design.shape[1])
     for _ in range(_REFITS):
-        weighted = judged / (1 + (left / allowed) ** 2)[:, None]
-        fitted = np.linalg.solve(weighted.T @ judged + 1e-6 * np.eye(judged.shape[1]), weighted.T @ wanted)
-        left, allowed = wanted - (judged @ fitted), scale
-    shading = shapes @ fitted
-    middle = np.median(shading[counted])
-    departure: NDArray[np.float64] = values - np.clip(shading, middle - most, middle + most)
+        weighted = design / (1 + (residual / width) ** 2)[:, None]
+        coefficients = np.linalg.solve(weighted.T @ design + 1e-6 * np.eye(design.shape[1]), weighted.T @ target)
+        residual, width = target - (design @ coefficients), scale
+    shading = shapes @ coefficients
+    median = np.median(shading[counted])
+    departure: NDArray[np.float64] = values - np.clip(shading, median - max_shading, median + max_shading)
     return departure
 
 
 @lru_cache(maxsize=2)
-def _shading(cells: int) -> NDArray[np.float64]:
+def _shading_shapes(cells: int) -> NDArray[np.float64]:
     """(cells, cells, 4): the shapes 1, x, y and x² + y² on [-1, 1]²."""
     x = (np.arange(cells) + 0.5) / cells * 2 - 1
     across, down = np.meshgrid(x, x)

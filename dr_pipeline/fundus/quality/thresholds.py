@@ -1,9 +1,9 @@
-"""From which quality score on a photograph is graded: a threshold per site, under a cap on who is turned away.
+"""The quality score above which a photograph is graded: a threshold per site, under a cap on the rejection rate.
 
-One limit for all sites turns away a third of one clinic's patients and nobody at another: scores shift with camera and
-operator (fundus_image_toolbox, issue 20: 1,500 of 35,000 photographs were left at one fixed limit). And a gate
-that is too strict turns away the sickest eyes first (in EyeQ 54.5 % of grade 4). So the wished-for limit falls at each
-site until no more than a stated share of its photographs is rejected.
+One threshold for all sites rejects a third of one clinic's patients and nobody at another, because scores shift with
+camera and operator (fundus_image_toolbox, issue 20: one fixed limit left 1,500 of 35,000 photographs). A strict gate
+also rejects the sickest eyes first (in EyeQ 54.5 % of grade 4). The desired threshold is therefore lowered at each site
+until at most a stated fraction of its photographs is rejected.
 """
 
 import math
@@ -16,7 +16,7 @@ from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.schema import Status
 
 LOW_SCORE = "low_score"
-# Below this number of photographs a site's own share is noise: the threshold of all sites together is used.
+# With fewer photographs a site's rejection rate is noise; it uses the threshold of all sites together.
 MIN_SITE_PHOTOGRAPHS = 50
 _KEYS = ("default", "fitted_on", "max_rejected_share", "min_score", "sites")
 
@@ -26,9 +26,9 @@ class Gradability:
     """The thresholds, as they ship in the bundle.
 
     Attributes:
-        min_score: The wish: scores under it are ungradable, where the cap allows.
-        max_rejected_share: The cap, of all of a site's photographs.
-        default: Threshold where the site is not told or was not fitted.
+        min_score: The desired threshold, as far as the cap allows.
+        max_rejected_share: The cap, as a fraction of a site's photographs.
+        default: Threshold for an unknown site or one that was not fitted.
         sites: Threshold of each fitted site.
         fitted_on: Which photographs, with hashes.
     """
@@ -48,14 +48,14 @@ class Gradability:
         """The threshold of a site."""
         return self.sites.get(site, self.default)
 
-    def judge(self, status: Status, score: float, *, site: str) -> tuple[Status, str]:
-        """The status with the threshold applied, and the reason it adds (empty where it changes nothing)."""
+    def apply(self, status: Status, score: float, *, site: str) -> tuple[Status, str]:
+        """Applies a site's threshold: the resulting status, and the reason if it changed (else "")."""
         if status is Status.SCORED and score < self.threshold(site):
             return Status.UNGRADABLE, LOW_SCORE
         return status, ""
 
     def require_site(self, site: str) -> None:
-        """Checks a site that a user names; empty means not told.
+        """Validates a site that a user names; "" is the unknown site.
 
         Raises:
             DataError: No threshold was fitted for it.
@@ -69,7 +69,7 @@ class Gradability:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """The fields as JSON values."""
         return {
             "min_score": self.min_score,
             "max_rejected_share": self.max_rejected_share,
@@ -80,7 +80,7 @@ class Gradability:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Gradability":
-        """Reads what `to_dict` wrote.
+        """Reads the result of `to_dict`.
 
         Raises:
             BundleError: A key is missing, unknown or of the wrong kind, or a number out of its range.
@@ -100,47 +100,47 @@ class Gradability:
 
 
 def fit_gradability(
-    judged: Iterable[tuple[str, Status, float]],
+    assessed: Iterable[tuple[str, Status, float]],
     *,
     min_score: float,
     max_rejected_share: float,
     fitted_on: Mapping[str, str],
 ) -> Gradability:
-    """Fits the thresholds; grades are not looked at.
+    """Fits the thresholds, without using grades.
 
     Args:
-        judged: Site (empty: unknown), status and score of each photograph of the development part.
-        min_score: The wish.
-        max_rejected_share: The cap.
+        assessed: Site (empty: unknown), status and score of each photograph of the development part.
+        min_score: The desired threshold.
+        max_rejected_share: The cap, as a fraction of a site's photographs.
         fitted_on: Which photographs these are.
     """
-    everyone: list[tuple[Status, float]] = []
+    all_sites: list[tuple[Status, float]] = []
     by_site: defaultdict[str, list[tuple[Status, float]]] = defaultdict(list)
-    for site, status, score in judged:
-        everyone.append((status, score))
+    for site, status, score in assessed:
+        all_sites.append((status, score))
         if site:
             by_site[site].append((status, score))
     return Gradability(
         min_score=min_score,
         max_rejected_share=max_rejected_share,
-        default=capped_threshold(everyone, min_score, max_rejected_share),
+        default=capped_threshold(all_sites, min_score, max_rejected_share),
         sites={
-            site: capped_threshold(members, min_score, max_rejected_share)
-            for site, members in sorted(by_site.items())
-            if len(members) >= MIN_SITE_PHOTOGRAPHS
+            site: capped_threshold(photographs, min_score, max_rejected_share)
+            for site, photographs in sorted(by_site.items())
+            if len(photographs) >= MIN_SITE_PHOTOGRAPHS
         },
         fitted_on=fitted_on,
     )
 
 
-def capped_threshold(members: Iterable[tuple[Status, float]], min_score: float, max_rejected_share: float) -> float:
-    """The highest threshold up to `min_score` at which no more than the capped share of `members` is rejected.
+def capped_threshold(photographs: Iterable[tuple[Status, float]], min_score: float, max_rejected_share: float) -> float:
+    """The highest threshold up to `min_score` that rejects at most the capped fraction of the photographs.
 
-    Who has no picture, shows no fundus or is ungradable for a reason of its own is rejected at any threshold, and uses
-    up the cap first.
+    Photographs that fail, show no fundus or are ungradable for another reason are rejected at any threshold, and count
+    towards the cap first.
     """
-    known = list(members)
-    scores = sorted(score for status, score in known if status is Status.SCORED)
-    # 1e-9: 0.1 × 30 is a little under 3 in binary fractions.
-    allowed = max(0, math.floor(max_rejected_share * len(known) + 1e-9) - (len(known) - len(scores)))
+    photographs = list(photographs)
+    scores = sorted(score for status, score in photographs if status is Status.SCORED)
+    # 1e-9: 0.1 × 30 is slightly less than 3 in binary fractions.
+    allowed = max(0, math.floor(max_rejected_share * len(photographs) + 1e-9) - (len(photographs) - len(scores)))
     return min_score if allowed >= len(scores) else min(min_score, scores[allowed])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.decode import decode, read_header
-from dr_pipeline.fundus.dicom import dataset as dicom_dataset
+from dr_pipeline.fundus.dicom import elements as dicom_elements
 from dr_pipeline.fundus.dicom import gdcm_worker as dicom_gdcm
 from dr_pipeline.fundus.dicom.recognise import is_dicom, looks_like_dicom
 from dr_pipeline.fundus.formats.header import Header
@@ -85,11 +85,11 @@ def test_native_pixels_come_out_exactly(syntax, bits):
         decoded = decode(dicom(stored(PICTURE, bits), syntax=NATIVE[syntax], bits_stored=bits, planar=planar), 64)
         assert np.array_equal(decoded.pixels, PICTURE)
         assert (decoded.width, decoded.height, decoded.scale) == (240, 200, 1)
-        assert (decoded.grey, decoded.format) == (False, "dicom")
+        assert decoded.format == "dicom"
         assert decoded.pixels.flags.c_contiguous
-    grey = decode(dicom(stored(GREEN, bits), syntax=NATIVE[syntax], bits_stored=bits), 64)
-    assert grey.grey
-    assert np.array_equal(grey.pixels, GREY)
+    grey = dicom(stored(GREEN, bits), syntax=NATIVE[syntax], bits_stored=bits)
+    assert read_header(grey).channels == 1
+    assert np.array_equal(decode(grey, 64).pixels, GREY)
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
@@ -227,7 +227,6 @@ def test_monochrome1_is_inverted_and_monochrome2_is_not():
 def test_a_palette_gives_colour(bits):
     index, fields = with_palette(PICTURE, bits=bits)
     decoded = decode(dicom(index, photometric="PALETTE COLOR", **fields), 64)
-    assert not decoded.grey
     top = np.stack((index >> 5, index >> 2 & 7, index & 3), axis=-1).astype(float)
     assert np.abs(decoded.pixels - top * 255 / (7, 7, 3)).max() <= 1
     packed = compressed(dicom(index, photometric="PALETTE COLOR", **fields), made.RLE)
@@ -494,7 +493,7 @@ def test_a_sequence_of_endless_empty_items_is_refused_soon(tag):
 
 
 def test_without_pydicom_the_reason_says_so(monkeypatch):
-    monkeypatch.setattr(dicom_dataset, "_read", lambda *_: importlib.import_module("pydicom_that_is_absent"))
+    monkeypatch.setattr(dicom_elements, "_read", lambda *_: importlib.import_module("pydicom_that_is_absent"))
     with pytest.raises(ImageError, match="not installed"):
         decode(DICOM, 64)
 

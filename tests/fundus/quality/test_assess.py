@@ -15,7 +15,7 @@ from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath, Quality
 from dr_pipeline.fundus.quality.assess import ARTEFACT, BLURRED, DARK, LIMITS, OFF_CENTRE, OVEREXPOSED, assess
-from dr_pipeline.fundus.quality.measures import cut_into_cells
+from dr_pipeline.fundus.quality.measures import measure_cells
 from dr_pipeline.schema import Status
 from tests.factories.drawings import draw_fundus, encode
 
@@ -128,7 +128,7 @@ def test_exudates_are_no_defect():
         cv2.circle(
             picture, (round(500 + 300 * u), round(400 + 300 * v)), int(random.integers(6, 32)), (235, 205, 95), -1
         )
-    plain, sick = (cut_into_cells(PATH.process(encode(p, ".png")).canvas).measures() for p in (FUNDUS, picture))
+    plain, sick = (measure_cells(PATH.process(encode(p, ".png")).canvas).measures() for p in (FUNDUS, picture))
     assert plain
     assert sick
     assert sick.artefact < 0.01
@@ -154,7 +154,7 @@ def test_the_spread_tells_whether_one_quarter_differs():
     uneven = assess(odd, Disc(500, 400, 380, CIRCLE))
     assert uneven.spread > 5 * even.spread + 0.05
     # The definition, written out.
-    cells = cut_into_cells(odd)
+    cells = measure_cells(odd)
     assert cells
     left_out = [cells.measures(quadrant) for quadrant in range(4)]
     scores = [np.prod([LIMITS[k].factor(getattr(m, k)) for k in LIMITS]) for m in left_out]
@@ -165,7 +165,7 @@ def test_a_disc_cut_alike_above_and_below_is_centred_and_one_cut_at_the_side_is_
     above_and_below, side = FUNDUS.copy(), FUNDUS.copy()
     above_and_below[:120], above_and_below[-120:], side[:, :300] = 0, 0, 0
     level, pulled = (
-        cut_into_cells(to_canvas(p, Disc(500, 400, 380, CIRCLE), 256)).measures() for p in (above_and_below, side)
+        measure_cells(to_canvas(p, Disc(500, 400, 380, CIRCLE), 256)).measures() for p in (above_and_below, side)
     )
     assert level.off_centre < 0.02 < 0.08 < pulled.off_centre
     assert level.field < 0.9
@@ -258,9 +258,9 @@ def test_no_idrid_photograph_is_refused(idrid_dir):
 
 def test_every_limit_has_a_worst_and_a_good_end():
     for limit in LIMITS.values():
-        assert limit.share(limit.worst) == 0
-        assert limit.share(limit.good) == 1
-        assert limit.share((limit.worst + limit.good) / 2) == pytest.approx(0.5)
+        assert limit.fraction(limit.worst) == 0
+        assert limit.fraction(limit.good) == 1
+        assert limit.fraction((limit.worst + limit.good) / 2) == pytest.approx(0.5)
 
 
 def test_the_score_of_a_photograph_is_that_of_its_half_size_copy(idrid_dir):

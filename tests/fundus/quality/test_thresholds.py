@@ -46,10 +46,10 @@ def test_a_site_of_hazy_photographs_gets_its_own_threshold_and_a_small_one_that_
     few = [("C", SCORED, 0.05)] * (MIN_SITE_PHOTOGRAPHS - 1)
     fitted = fit_gradability([*clear, *hazy, *few], min_score=0.2, max_rejected_share=0.1, fitted_on={"split": "d"})
     assert fitted.sites == {"A": 0.2, "B": pytest.approx(0.01)}
-    assert fitted.judge(SCORED, 0.009, site="B") == (UNGRADABLE, LOW_SCORE)
-    assert fitted.judge(SCORED, 0.01, site="B") == (SCORED, "")
+    assert fitted.apply(SCORED, 0.009, site="B") == (UNGRADABLE, LOW_SCORE)
+    assert fitted.apply(SCORED, 0.01, site="B") == (SCORED, "")
     assert fitted.threshold("C") == fitted.threshold("") == fitted.default
-    assert fitted.judge(Status.NOT_FUNDUS, 0.0, site="A") == (Status.NOT_FUNDUS, "")
+    assert fitted.apply(Status.NOT_FUNDUS, 0.0, site="A") == (Status.NOT_FUNDUS, "")
 
 
 def test_the_order_of_photographs_does_not_matter() -> None:

@@ -1,4 +1,4 @@
-"""Reads a DICOM file's elements up to its pixels, with every length checked against the file's."""
+"""Reads a DICOM file's data elements up to its pixels; every length is checked against the file's."""
 
 import io
 import re
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.dicom.recognise import PREAMBLE_BYTES
-from dr_pipeline.fundus.formats.header import Header, refuse_size, truncated
+from dr_pipeline.fundus.formats.header import Header, check_size, truncated
 
 if TYPE_CHECKING:
     from dr_pipeline.fundus.dicom.quiet_pydicom import Dataset
@@ -22,7 +22,7 @@ NATIVE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG})
 
 FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
 UNDEFINED_LENGTH = 0xFFFFFFFF
-# What a header may inflate to before its picture's size is known; cameras write some kilobytes.
+# Limit on what a deflated header may inflate to before its picture's size is known; cameras write some kilobytes.
 _MAX_HEADER_BYTES = 64_000_000
 # An empty element, or an empty item of a sequence, takes 8 bytes of a file and microseconds to read, so that a few
 # megabytes could take minutes; cameras write some hundreds of elements, of up to three reads each.
@@ -34,12 +34,12 @@ class Elements:
     """A DICOM file up to its pixels.
 
     Attributes:
-        dataset: pydicom's; never to be printed or logged.
-        syntax: The transfer syntax's UID; "" where the file does not say and its encoding was told from its bytes.
+        dataset: pydicom's; must never be printed or logged, because it holds a patient's data.
+        syntax: The transfer syntax's UID; "" if the file does not state it and its encoding was inferred.
         implicit: Whether value representations are left out.
         little: Whether it is little-endian.
-        pixels_tag: Of the pixel element; 0 where there is none.
-        stream: The data set's bytes, inflated where they were deflated, positioned at the pixel element.
+        pixels_tag: Of the pixel element; 0 if there is none.
+        stream: The data set's bytes, inflated if necessary, positioned at the pixel element.
     """
 
     dataset: "Dataset"
@@ -51,15 +51,15 @@ class Elements:
 
 
 def read_elements(file: BinaryIO, size: int, *, tags: Collection[int] | None = None) -> Elements:
-    """Reads the file meta information and the data set, and stops at the pixels.
+    """Reads the file meta information and the data set up to the pixels.
 
     Args:
-        file: At its beginning; left open.
+        file: Positioned at its beginning; left open.
         size: Of the file, bytes.
-        tags: The elements wanted; None is all.
+        tags: The elements to read; None reads all.
 
     Raises:
-        ImageError: The file ends early, or its elements make no sense. The message quotes no value.
+        ImageError: The file ends early, or its elements are corrupt. The message quotes no value.
     """
     try:
         return _read(file, size, tags)
@@ -70,25 +70,29 @@ def read_elements(file: BinaryIO, size: int, *, tags: Collection[int] | None = N
             f"DICOM is read with {error.name}, which is not installed", todo="pip install pydicom"
         ) from None
     except Exception as error:
-        # pydicom raises what it meets: struct.error, EOFError, KeyError, RecursionError, … and quotes values.
-        raise ImageError(f"corrupt DICOM header ({type(error).__name__})", todo="copy the file anew") from None
+        # pydicom raises errors of many kinds (struct.error, EOFError, KeyError, RecursionError, …) that quote values.
+        raise ImageError(f"corrupt DICOM header ({type(error).__name__})", todo="copy the file again") from None
 
 
-def value(elements: "Dataset", keyword: str) -> Any:
-    """One element's value; None where it is absent, empty or cannot be read."""
+def value(dataset: "Dataset", keyword: str) -> Any:
+    """One element's value; None if it is absent or empty.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
     try:
-        found = elements.get(keyword)
+        element = dataset.get(keyword)
     except Exception:  # see read_elements
         raise ImageError(f"corrupt DICOM header: {keyword} cannot be read") from None
-    return None if found is None or found == "" else found
+    return None if element is None or element == "" else element
 
 
-def text(elements: "Dataset", keyword: str) -> str:
-    """One element as plain text: its first value, control characters and outer blanks dropped; "" where absent."""
-    found = value(elements, keyword)
-    if found is not None and not isinstance(found, str) and hasattr(found, "__getitem__"):
-        found = found[0] if len(found) else ""
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", "" if found is None else str(found)).strip()
+def text(dataset: "Dataset", keyword: str) -> str:
+    """One element's first value as plain text, without control characters and outer blanks; "" if absent."""
+    first = value(dataset, keyword)
+    if first is not None and not isinstance(first, str) and hasattr(first, "__getitem__"):
+        first = first[0] if len(first) else ""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", "" if first is None else str(first)).strip()
 
 
 def _read(file: BinaryIO, size: int, tags: Collection[int] | None) -> Elements:
@@ -102,27 +106,27 @@ def _read(file: BinaryIO, size: int, tags: Collection[int] | None) -> Elements:
         inflated = _inflate(file.read())
         stream, size = io.BytesIO(inflated), len(inflated)
     implicit, little = _encoding(syntax, stream)
-    seen_end, pixels_tag = stream.tell(), 0
+    last_end, pixels_tag = stream.tell(), 0
 
     def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
-        nonlocal seen_end, pixels_tag
+        nonlocal last_end, pixels_tag
         if tag in (FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS):
             pixels_tag = int(tag)
             return True
-        seen_end = stream.tell() + (0 if length == UNDEFINED_LENGTH else length)
-        if seen_end > size:
+        last_end = stream.tell() + (0 if length == UNDEFINED_LENGTH else length)
+        if last_end > size:
             raise truncated("DICOM")
         return False
 
-    wanted: Any = None if tags is None else list(tags)
-    dataset = read_dataset(_metered(stream), implicit, little, stop_when=at_pixels, specific_tags=wanted)
-    if not pixels_tag and stream.tell() < seen_end:
+    specific_tags: Any = None if tags is None else list(tags)
+    dataset = read_dataset(_metered(stream), implicit, little, stop_when=at_pixels, specific_tags=specific_tags)
+    if not pixels_tag and stream.tell() < last_end:
         raise truncated("DICOM")
     return Elements(dataset, syntax, implicit, little, pixels_tag, stream)
 
 
 class _Metered:
-    """A file, shared with whoever else holds it, that refuses a header of endless elements or items."""
+    """A view of an open file that refuses a header of endless elements or items."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.seek, self.tell = file.seek, file.tell
@@ -136,11 +140,11 @@ class _Metered:
 
 
 def _metered(file: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", _Metered(file))  # pydicom reads, seeks and tells, no more
+    return cast("BinaryIO", _Metered(file))  # pydicom calls read, seek and tell only
 
 
 def _encoding(syntax: str, stream: BinaryIO) -> tuple[bool, bool]:
-    """Implicit, and little-endian: as the syntax says, or from the first element where the file does not say."""
+    """(implicit, little-endian) by the transfer syntax; if it is absent, inferred from the first element."""
     if syntax:
         return syntax == IMPLICIT_LITTLE, syntax != EXPLICIT_BIG
     first = stream.read(6)
@@ -151,25 +155,25 @@ def _encoding(syntax: str, stream: BinaryIO) -> tuple[bool, bool]:
 def _inflate(packed: bytes) -> bytes:
     """Inflates a deflated data set (PS3.5, A.5), up to the largest photograph that is read.
 
-    A bomb of a thousandfold ratio stops at the header's allowance unless the header names a picture that needs more.
+    A decompression bomb stops at the header's limit, unless the header announces a picture that needs more.
     """
-    machine = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        head = machine.decompress(packed, _MAX_HEADER_BYTES)
-        if not machine.unconsumed_tail and not machine.eof:
+        head = inflater.decompress(packed, _MAX_HEADER_BYTES)
+        if not inflater.unconsumed_tail and not inflater.eof:
             raise truncated("DICOM")
-        if machine.eof:
+        if inflater.eof:
             return head
-        rest = machine.decompress(machine.unconsumed_tail, _announced_bytes(head))
+        rest = inflater.decompress(inflater.unconsumed_tail, _announced_bytes(head))
     except zlib.error:
-        raise ImageError("corrupt DICOM file: it does not inflate", todo="copy the file anew") from None
-    if not machine.eof:
+        raise ImageError("corrupt DICOM file: it does not inflate", todo="copy the file again") from None
+    if not inflater.eof:
         raise ImageError("deflated DICOM that holds more bytes than its picture needs")
     return head + rest
 
 
 def _announced_bytes(head: bytes) -> int:
-    """The bytes of pixels that an inflated header announces, refused where they are too many."""
+    """The number of bytes that the picture of an inflated header needs; ImageError if its sides are out of range."""
     from dr_pipeline.fundus.dicom.quiet_pydicom import read_dataset
 
     stream = _metered(io.BytesIO(head))
@@ -178,5 +182,5 @@ def _announced_bytes(head: bytes) -> int:
     if not all(isinstance(side, int) for side in sides):
         raise ImageError("corrupt DICOM header: it does not say how large its picture is")
     width, height, samples, bits = sides
-    refuse_size(Header("dicom", width, height, samples, bits, alpha=False, orientation=1))
+    check_size(Header("dicom", width, height, samples, bits, alpha=False, orientation=1))
     return int(width * height * samples * bits // 8) + _MAX_HEADER_BYTES

@@ -1,4 +1,4 @@
-"""What tells a fundus from other pictures by its colours: a retina is red before green before blue, and not plain."""
+"""Distinguishes a fundus from other pictures by colour: red exceeds green exceeds blue, and the picture varies."""
 
 from dataclasses import dataclass
 
@@ -11,25 +11,25 @@ from dr_pipeline.fundus.opencv import cv2
 NO_COLOUR, COLOUR_ORDER = "no_colour", "colour_order"
 NO_DISC, NOT_RED, FLAT = "no_disc", "not_red", "flat"
 
-# Mean red over mean green; in brackets: the least of 413 IDRiD photographs [1.54].
+# Mean red over mean green; in brackets: the minimum of 413 IDRiD photographs [1.54].
 _MIN_RED_OVER_GREEN = 1.08
-# Without a disc, colours must be a retina's almost everywhere [1.54, 0.92 of pixels].
-_MIN_RED_OVER_GREEN_NO_DISC, _MIN_ORDERED_SHARE_NO_DISC = 1.3, 0.9
+# Without a disc, almost all pixels must have a retina's colours [1.54, 0.92 of pixels].
+_MIN_RED_OVER_GREEN_NO_DISC, _MIN_ORDERED_FRACTION_NO_DISC = 1.3, 0.9
 _MIN_CHROMA = 4.0  # mean difference of a pixel's brightest and darkest channel; a grey JPEG has at most 2
 _MIN_VARIATION = 0.012  # deviation of green relative to its mean; a plain colour has none
-# Added to the mean where variation is measured relative to it, so that unlit noise is none.
+# Added to the mean where variation is measured relative to it, so that unlit noise does not count.
 _DARK_OFFSET = 8.0
 
 
 @dataclass(frozen=True)
 class Colours:
-    """What tells a fundus from other pictures: means of the seen pixels, 0 to 255.
+    """Colour statistics of the visible pixels; means are 0 to 255.
 
     Attributes:
         red: Mean level.
         green: Mean level.
         blue: Mean level.
-        ordered_share: Share of pixels whose red exceeds green and green is no less than blue.
+        ordered_fraction: Fraction of pixels whose red exceeds green and whose green is at least blue.
         chroma: Mean difference of a pixel's brightest and darkest channel.
         variation: Standard deviation of green relative to its mean.
     """
@@ -37,34 +37,34 @@ class Colours:
     red: float
     green: float
     blue: float
-    ordered_share: float
+    ordered_fraction: float
     chroma: float
     variation: float
 
 
-def measure_colours(small: NDArray[np.uint8], seen: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> Colours:
-    """Measures the colours of the seen pixels.
+def measure_colours(small: NDArray[np.uint8], visible: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> Colours:
+    """Measures the colours of the visible pixels.
 
     Args:
         small: (n, n, 3) RGB.
-        seen: (n, n), 255 where a pixel is judged and seen, at least once.
+        visible: (n, n), 255 where a pixel is assessed and visible; at least one.
         chroma: (n, n) difference of each pixel's brightest and darkest channel.
     """
     red, green, blue = cv2.split(small)
     ordered = cv2.bitwise_and(cv2.compare(red, green, cv2.CMP_GT), cv2.compare(green, blue, cv2.CMP_GE))
-    means, deviations = cv2.meanStdDev(small, mask=seen)
+    means, deviations = cv2.meanStdDev(small, mask=visible)
     return Colours(
         red=float(means[0, 0]),
         green=float(means[1, 0]),
         blue=float(means[2, 0]),
-        ordered_share=cv2.countNonZero(cv2.bitwise_and(ordered, seen)) / cv2.countNonZero(seen),
-        chroma=float(cv2.mean(chroma, mask=seen)[0]),
+        ordered_fraction=cv2.countNonZero(cv2.bitwise_and(ordered, visible)) / cv2.countNonZero(visible),
+        chroma=float(cv2.mean(chroma, mask=visible)[0]),
         variation=float(deviations[1, 0] / (means[1, 0] + _DARK_OFFSET)),
     )
 
 
 def colour_fault(colours: Colours) -> str:
-    """NO_COLOUR, COLOUR_ORDER (red and blue exchanged) or nothing."""
+    """NO_COLOUR, COLOUR_ORDER (red and blue exchanged) or ""."""
     if colours.chroma < _MIN_CHROMA:
         return NO_COLOUR
     if colours.blue > colours.green * _MIN_RED_OVER_GREEN and colours.green >= colours.red:
@@ -72,19 +72,19 @@ def colour_fault(colours: Colours) -> str:
     return ""
 
 
-def strangeness(colours: Colours, disc: Disc, colour: str) -> tuple[str, ...]:
-    """Why this is no fundus at all, or nothing. With a disc, doubt is in the photograph's favour.
+def not_fundus_reasons(colours: Colours, disc: Disc, colour: str) -> tuple[str, ...]:
+    """Reasons why the picture is not a fundus; empty if it may be one. With a fitted disc the limits are lenient.
 
     Args:
         colours: As measured.
-        disc: Its fit tells whether one was found.
-        colour: `colour_fault`'s answer.
+        disc: Its fit states whether a disc was found.
+        colour: The result of `colour_fault`.
     """
     if colours.variation < _MIN_VARIATION:
         return (FLAT,)
     if disc.fit == CIRCLE:
         return () if colour or colours.red >= _MIN_RED_OVER_GREEN * colours.green else (NOT_RED,)
     retina_red = colours.red >= _MIN_RED_OVER_GREEN_NO_DISC * colours.green
-    if retina_red and colours.ordered_share >= _MIN_ORDERED_SHARE_NO_DISC:
+    if retina_red and colours.ordered_fraction >= _MIN_ORDERED_FRACTION_NO_DISC:
         return ()
     return (NO_DISC, colour or NOT_RED)
