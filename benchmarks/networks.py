@@ -17,7 +17,7 @@ import yaml
 from torch import nn
 
 from dr_pipeline.bundle.session import OnnxModel
-from dr_pipeline.deployment.export import export_onnx
+from dr_pipeline.deployment.formats.onnx_graph import export_onnx
 from dr_pipeline.files import write_json
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.models.ensemble import Ensemble, mean_of

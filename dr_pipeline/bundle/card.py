@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dr_pipeline.bundle.metadata import is_figure, said
+from dr_pipeline.bundle.metadata import format_figure, is_figure
 
 
 def model_card(metadata: Mapping[str, Any]) -> str:
@@ -53,7 +53,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "| figure | value, confidence interval, photographs |",
         "|---|---|",
         *(
-            f"| {name} | {said(figure)} |"
+            f"| {name} | {format_figure(figure)} |"
             for name, figure in sorted(metadata["validation"].items())
             if is_figure(figure)
         ),

@@ -140,8 +140,8 @@ def is_figure(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("value") is not None and {"low", "high", "n"} <= set(value)
 
 
-def said(figure: Mapping[str, Any]) -> str:
-    """A figure with its interval and its number of photographs, in words."""
+def format_figure(figure: Mapping[str, Any]) -> str:
+    """A figure as text, with its interval and its number of photographs."""
     if not is_figure(figure):
         return "undefined"
     interval = "no interval" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"

@@ -1,1 +1,1 @@
-"""From a trained network to the one that ships: export, parity, latency, selection."""
+"""From trained networks to the deployed one: export, parity, latency, selection, packaging."""

@@ -1,4 +1,4 @@
-"""Fits how an ensemble's opinions are combined, on validation photographs."""
+"""Fits the weights of an ensemble's members, on validation photographs."""
 
 from typing import Any, Literal
 
@@ -20,47 +20,47 @@ _SHRINKAGE = 100.0
 _MAX_ROUNDS = 10_000
 
 
-def fit_combination(combine: Combine, opinions: NDArray[np.float32], grades: NDArray[np.int64]) -> Combination:
+def fit_ensemble(combine: Combine, member_log_probs: NDArray[np.float32], grades: NDArray[np.int64]) -> Combination:
     """The combination with the least log loss of its kind.
 
     Args:
         combine: `mean` has nothing to fit.
-        opinions: Log-probabilities, shape (N, K, 5).
+        member_log_probs: Shape (N, K, 5).
         grades: True grades, shape (N,).
     """
     if combine == "weighted":
-        return Weighted(_fit_weights(opinions, grades).tolist())
+        return Weighted(_fit_weights(member_log_probs, grades).tolist())
     if combine == "stacked":
-        return _fit_stacked(opinions, grades)
-    return mean_of(opinions.shape[1])
+        return _fit_stacked(member_log_probs, grades)
+    return mean_of(member_log_probs.shape[1])
 
 
-def combine_unseen(
-    combine: Combine, opinions: NDArray[np.float32], grades: NDArray[np.int64], parts: NDArray[np.int64]
+def cross_fit_ensemble(
+    combine: Combine, member_log_probs: NDArray[np.float32], grades: NDArray[np.int64], parts: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Log-probabilities (N, 5) of each photograph by a combination fitted on the other parts.
+    """Log-probabilities (N, 5) of each photograph by an ensemble fitted on the other parts.
 
     Args:
-        combine: As fit_combination.
-        opinions: As fit_combination.
-        grades: As fit_combination.
+        combine: See `fit_ensemble`.
+        member_log_probs: Shape (N, K, 5).
+        grades: True grades, shape (N,).
         parts: The part of each photograph, shape (N,); whole groups in one.
     """
     combined = np.zeros((len(grades), NUM_GRADES), dtype=np.float32)
     for part in np.unique(parts).tolist():
         held_out, rest = parts == part, parts != part
         rest = rest if rest.any() else held_out  # one group in all: nothing else to fit on
-        fitted = fit_combination(combine, opinions[rest], grades[rest])
-        combined[held_out] = fitted(torch.from_numpy(opinions[held_out])).numpy()
+        fitted = fit_ensemble(combine, member_log_probs[rest], grades[rest])
+        combined[held_out] = fitted(torch.from_numpy(member_log_probs[held_out])).numpy()
     return combined
 
 
-def _fit_weights(opinions: NDArray[np.float32], grades: NDArray[np.int64]) -> NDArray[np.float64]:
+def _fit_weights(member_log_probs: NDArray[np.float32], grades: NDArray[np.int64]) -> NDArray[np.float64]:
     """Expectation-maximisation of a mixture's shares (Dempster, Laird & Rubin 1977): the log loss falls each round.
 
     The log loss is convex in the weights, so that the rounds end at its minimum.
     """
-    likelihood = np.exp(opinions[np.arange(len(grades)), :, grades].astype(np.float64))
+    likelihood = np.exp(member_log_probs[np.arange(len(grades)), :, grades].astype(np.float64))
     likelihood = np.maximum(likelihood, np.exp(LOG_FLOOR))
     weights: NDArray[Any] = np.full(likelihood.shape[1], 1 / likelihood.shape[1])
     for _ in range(_MAX_ROUNDS):
@@ -72,11 +72,11 @@ def _fit_weights(opinions: NDArray[np.float32], grades: NDArray[np.int64]) -> ND
     return np.asarray(weights / weights.sum())
 
 
-def _fit_stacked(opinions: NDArray[np.float32], grades: NDArray[np.int64]) -> Stacked:
+def _fit_stacked(member_log_probs: NDArray[np.float32], grades: NDArray[np.int64]) -> Stacked:
     """Multinomial logistic regression on log-probabilities, shrunk towards their mean; convex, so with one minimum."""
-    features = torch.from_numpy(opinions).double().clamp_min(LOG_FLOOR).flatten(1)
+    features = torch.from_numpy(member_log_probs).double().clamp_min(LOG_FLOOR).flatten(1)
     true = torch.from_numpy(grades)
-    mean = torch.eye(NUM_GRADES, dtype=torch.float64).repeat(1, opinions.shape[1]) / opinions.shape[1]
+    mean = torch.eye(NUM_GRADES, dtype=torch.float64).repeat(1, member_log_probs.shape[1]) / member_log_probs.shape[1]
     departure = torch.zeros_like(mean, requires_grad=True)
     intercepts = torch.zeros(NUM_GRADES, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS(

@@ -1,10 +1,11 @@
-"""Whether the exported model decides as the trained one does, photograph by photograph."""
+"""Parity: whether the exported model decides as the trained one does, photograph by photograph."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_pipeline.bundle.decision import softmax
 from dr_pipeline.errors import GateError
 from dr_pipeline.schema import GRADES
 
@@ -24,16 +25,16 @@ class Parity:
     max_probability_difference: float
 
 
-def compare(reference: NDArray[np.float32], exported: NDArray[np.float32]) -> Parity:
+def compare_logits(reference: NDArray[np.float32], exported: NDArray[np.float32]) -> Parity:
     """Compares logits (N, 5) of the trained and of the exported model."""
-    before, after = _softmax(reference), _softmax(exported)
+    before, after = softmax(reference.astype(np.float64)), softmax(exported.astype(np.float64))
     levels = np.array(GRADES, dtype=np.float64)
     changed = (before.argmax(1) != after.argmax(1)) | (np.rint(before @ levels) != np.rint(after @ levels))
     return Parity(len(before), int(changed.sum()), float(np.abs(before - after).max(initial=0.0)))
 
 
-def require(parity: Parity, *, where: str) -> None:
-    """Raises GateError where the export would decide otherwise than the model that was trained."""
+def require_parity(parity: Parity, *, where: str) -> None:
+    """Raises GateError where the exported model would decide differently from the trained one."""
     if parity.changed_grades or not parity.max_probability_difference <= MAX_PROBABILITY_DIFFERENCE:
         raise GateError(
             f"the export changes {parity.changed_grades} of {parity.n} grades; probabilities differ by up to "
@@ -41,8 +42,3 @@ def require(parity: Parity, *, where: str) -> None:
             where=where,
             todo="do not ship it; report the versions of torch, onnxscript and onnxruntime in the export's JSON",
         )
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

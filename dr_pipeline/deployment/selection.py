@@ -1,11 +1,4 @@
-"""The one rule that chooses the network to deploy.
-
-Among candidates of the deployable families (`deployment.families`, default EfficientNet: Lite0, B0 or larger) whose
-end-to-end p95 is within the budget and whose referable sensitivity reaches the floor, take the highest lower 95 % bound
-of validation QWK; those whose paired interval against it includes zero are ties, and the fastest tie wins; a p95 within
-10 % of the fastest tie's, which another run may turn round, counts as equal, and of equals the highest lower bound
-wins. Other families are compared and shown, not deployed. Nothing fits → non-zero exit and the nearest misses.
-"""
+"""The rule that selects the candidate to deploy; its text is RULE, which reports/selection.json quotes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,16 +8,22 @@ from typing import Any
 from dr_pipeline.errors import GateError
 
 SCHEMA_VERSION = 1
-# How far a latency moves from run to run (nnU-Net publishes its benchmarks with 5–10 %): less tells no two apart.
+# How far a latency moves from run to run (nnU-Net publishes its benchmarks with 5–10 %); a smaller difference is none.
 _REPEATABILITY = 0.10
-# The rule, for whoever reads the choice.
-RULE = " ".join((__doc__ or "").split("\n\n", 1)[-1].split())
+RULE = (
+    "Among candidates of the deployable families (`deployment.families`, default EfficientNet: Lite0, B0 or larger) "
+    "whose end-to-end p95 is within the budget and whose referable sensitivity reaches the floor, take the highest "
+    "lower 95 % bound of validation QWK; those whose paired interval against it includes zero are ties, and the "
+    "fastest tie wins; a p95 within 10 % of the fastest tie's, which another run may turn round, counts as equal, and "
+    "of equals the highest lower bound wins. Other families are compared and shown, not deployed. Nothing fits → "
+    "non-zero exit and the nearest misses."
+)
 
 Figure = Mapping[str, Any]  # value, low, high, n; None where undefined
 
 
 class Verdict(StrEnum):
-    """What the rule says of a candidate."""
+    """The outcome of a candidate under the rule."""
 
     CHOSEN = "chosen"
     TIE = "tie, not taken"
@@ -33,16 +32,16 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """What the rule knows of a candidate: figures of the validation split, and its latency.
+class SelectionCandidate:
+    """What the rule reads of a candidate: figures of the validation split, and its latency.
 
     Attributes:
         name: The candidate.
-        family: Of its network.
+        family: The network's family.
         qwk: Quadratic weighted kappa, with its interval.
         referable_sensitivity: At the operating point, with its interval; the rule uses the value.
-        p95_ms: From file to grade.
-        machine: Fingerprint of the machine that took the time.
+        p95_ms: Time from file to grade, milliseconds.
+        machine: Fingerprint of the machine it was measured on.
     """
 
     name: str
@@ -55,20 +54,20 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a deployable candidate keeps; from params.yaml, `deployment`."""
+    """The limits of a deployable candidate; from params.yaml, `deployment`."""
 
     families: tuple[str, ...]
     latency_budget_ms: float
     referable_sensitivity_floor: float
 
     def to_dict(self) -> dict[str, Any]:
-        """For the report."""
+        """Plain values for the report."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One line of the comparison: the verdict, its reasons, and the QWK of the leader less this one's, if fit."""
+class ComparisonRow:
+    """One row of the comparison: the verdict, its reasons, and the leader's QWK minus this one's where deployable."""
 
     name: str
     verdict: Verdict
@@ -78,76 +77,76 @@ class Judged:
 
 @dataclass(frozen=True)
 class Selection:
-    """The choice, the candidate with the highest lower bound, and a line for every candidate in the order given."""
+    """The chosen candidate, the one with the highest lower bound, and a row per candidate in the order given."""
 
     chosen: str
     leader: str
-    lines: tuple[Judged, ...]
+    rows: tuple[ComparisonRow, ...]
 
 
-def select(entrants: Sequence[Entrant], limits: Limits, paired: Callable[[str, str], Figure]) -> Selection:
-    """Applies the rule above.
+def select(candidates: Sequence[SelectionCandidate], limits: Limits, paired: Callable[[str, str], Figure]) -> Selection:
+    """Applies RULE.
 
     Args:
-        entrants: All candidates.
-        limits: What a deployable one keeps.
-        paired: Difference of QWK, first less second candidate, on the same photographs, with its interval.
+        candidates: All candidates.
+        limits: The limits of a deployable one.
+        paired: Difference of QWK, first minus second candidate, on the same photographs, with its interval.
 
     Raises:
-        GateError: The latencies are of different machines, or no candidate is deployable.
+        GateError: The latencies were measured on different machines, or no candidate is deployable.
     """
-    _require_one_machine(entrants)
-    misses = {entrant.name: _misses(entrant, limits) for entrant in entrants}
-    fit = [entrant for entrant in entrants if not misses[entrant.name]]
+    _require_one_machine(candidates)
+    misses = {candidate.name: _misses(candidate, limits) for candidate in candidates}
+    fit = [candidate for candidate in candidates if not misses[candidate.name]]
     if not fit:
         raise _nothing_fits(misses)
-    leader = min(fit, key=lambda entrant: (-entrant.qwk["low"], entrant.p95_ms, entrant.name))
-    behind = {entrant.name: paired(leader.name, entrant.name) for entrant in fit if entrant is not leader}
-    ties = [entrant for entrant in fit if entrant is leader or not _is_behind(behind[entrant.name])]
-    fastest_ms = min(entrant.p95_ms for entrant in ties)
-    fast = [entrant for entrant in ties if entrant.p95_ms <= (1 + _REPEATABILITY) * fastest_ms]
-    chosen = min(fast, key=lambda entrant: (-entrant.qwk["low"], entrant.p95_ms, entrant.name))
+    leader = min(fit, key=lambda candidate: (-candidate.qwk["low"], candidate.p95_ms, candidate.name))
+    behind = {candidate.name: paired(leader.name, candidate.name) for candidate in fit if candidate is not leader}
+    ties = [candidate for candidate in fit if candidate is leader or not _is_behind(behind[candidate.name])]
+    fastest_ms = min(candidate.p95_ms for candidate in ties)
+    fast = [candidate for candidate in ties if candidate.p95_ms <= (1 + _REPEATABILITY) * fastest_ms]
+    chosen = min(fast, key=lambda candidate: (-candidate.qwk["low"], candidate.p95_ms, candidate.name))
 
-    def line(entrant: Entrant) -> Judged:
-        name = entrant.name
-        if name in behind or entrant is leader:
-            verdict = Verdict.CHOSEN if entrant is chosen else Verdict.TIE if entrant in ties else Verdict.BEHIND
+    def row(candidate: SelectionCandidate) -> ComparisonRow:
+        name = candidate.name
+        if name in behind or candidate is leader:
+            verdict = Verdict.CHOSEN if candidate is chosen else Verdict.TIE if candidate in ties else Verdict.BEHIND
         else:
             verdict = Verdict.UNFIT
-        return Judged(name, verdict, tuple(reason for reason, _ in misses[name]), behind.get(name))
+        return ComparisonRow(name, verdict, tuple(reason for reason, _ in misses[name]), behind.get(name))
 
-    return Selection(chosen.name, leader.name, tuple(line(entrant) for entrant in entrants))
+    return Selection(chosen.name, leader.name, tuple(row(candidate) for candidate in candidates))
 
 
 def _is_behind(difference: Figure) -> bool:
-    """Whether leader less candidate lies wholly above zero; an undefined interval tells nobody apart.
+    """Whether leader minus candidate lies wholly above zero; an undefined interval distinguishes nothing.
 
-    Wholly below zero is not behind either: on the same photographs such a candidate is the better one, and only its
-    own interval is wider than the leader's.
+    Wholly below zero is not behind: on the same photographs such a candidate is better, and only its own interval is
+    wider than the leader's.
     """
     return difference["low"] is not None and difference["low"] > 0
 
 
-def _require_one_machine(entrants: Sequence[Entrant]) -> None:
-    machines = {entrant.machine for entrant in entrants}
+def _require_one_machine(candidates: Sequence[SelectionCandidate]) -> None:
+    machines = {candidate.machine for candidate in candidates}
     if len(machines) > 1:
-        listed = ", ".join(f"{entrant.name} on {entrant.machine}" for entrant in entrants)
+        listed = ", ".join(f"{candidate.name} on {candidate.machine}" for candidate in candidates)
         raise GateError(
             f"latencies of different machines do not compare: {listed}", where="latency", todo="dvc repro latency"
         )
 
 
-def _misses(entrant: Entrant, limits: Limits) -> list[tuple[str, float]]:
-    """Why a candidate is not deployable, each with how far it misses as a share of the limit."""
+def _misses(candidate: SelectionCandidate, limits: Limits) -> list[tuple[str, float]]:
+    """Why a candidate is not deployable, each with the relative distance to the limit."""
     misses = []
-    if entrant.family not in limits.families:
-        misses.append((f"family {entrant.family} is not among {', '.join(limits.families)}", 1.0))
-    if not entrant.p95_ms <= limits.latency_budget_ms:
-        over = entrant.p95_ms / limits.latency_budget_ms - 1
-        misses.append((f"p95 {entrant.p95_ms:.1f} ms is over the budget of {limits.latency_budget_ms:g} ms", over))
-    if entrant.qwk["low"] is None:
+    if candidate.family not in limits.families:
+        misses.append((f"family {candidate.family} is not among {', '.join(limits.families)}", 1.0))
+    if not candidate.p95_ms <= limits.latency_budget_ms:
+        over = candidate.p95_ms / limits.latency_budget_ms - 1
+        misses.append((f"p95 {candidate.p95_ms:.1f} ms is over the budget of {limits.latency_budget_ms:g} ms", over))
+    if candidate.qwk["low"] is None:
         misses.append(("validation QWK has no interval", 1.0))
-    sensitivity, floor = entrant.referable_sensitivity["value"], limits.referable_sensitivity_floor
+    sensitivity, floor = candidate.referable_sensitivity["value"], limits.referable_sensitivity_floor
     if sensitivity is None:
         misses.append(("referable sensitivity is undefined: no referable photograph in the validation split", 1.0))
     elif not sensitivity >= floor:
@@ -156,7 +155,7 @@ def _misses(entrant: Entrant, limits: Limits) -> list[tuple[str, float]]:
 
 
 def _nothing_fits(misses: Mapping[str, Sequence[tuple[str, float]]]) -> GateError:
-    nearest = sorted(misses.items(), key=lambda item: (len(item[1]), sum(share for _, share in item[1]), item[0]))
+    nearest = sorted(misses.items(), key=lambda item: (len(item[1]), sum(distance for _, distance in item[1]), item[0]))
     listed = "\n".join(f"  {name}: {'; '.join(reason for reason, _ in reasons)}" for name, reasons in nearest)
     return GateError(
         f"no candidate may be deployed; the nearest misses first:\n{listed}",

@@ -1,4 +1,4 @@
-"""From the bytes of one file to its score: the one way, for a clinic's folder, the test split and the latency."""
+"""From the bytes of one file to its score: for a clinic's folder, the test split and the latency alike."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError, ImageError
-from dr_pipeline.files import sha256_bytes
+from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.pixel_path import PixelPath, model_input
 from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import Status
@@ -19,7 +19,7 @@ from dr_pipeline.schema import Status
 
 @dataclass(frozen=True)
 class Grading:
-    """What network and decision say of one photograph; the fields are those of `Decision.apply`."""
+    """The answer of network and decision for one photograph; the fields are those of `Decision.apply`."""
 
     grade: int
     probabilities: tuple[float, ...]
@@ -32,14 +32,14 @@ class Grading:
 
 @dataclass(frozen=True)
 class Score:
-    """What became of one file.
+    """The result of one file.
 
     Attributes:
         status: Exactly one.
         reason: Why the status is not `scored`, else empty.
-        sha256: Of the file's bytes.
-        pixel_sha256: Of the decoded pixels; empty where they cannot be decoded.
-        quality: In [0, 1]; None where there is no picture.
+        sha256: Hash of the file's bytes.
+        pixel_sha256: Hash of the decoded pixels; empty where they cannot be decoded.
+        quality: Quality score in [0, 1]; None where there is no image.
         grading: For `scored`; for `ungradable` too, so that an evaluation can count all photographs as well as the
             gradable ones, but a clinic's table does not show it. None otherwise.
     """
@@ -53,12 +53,12 @@ class Score:
 
 
 def failed(reason: str, sha256: str = "") -> Score:
-    """The score of a file that gives no picture."""
+    """The score of a file that cannot be decoded."""
     return Score(Status.FAILED, reason, sha256, "", None, None)
 
 
 def _no_lap(_step: str) -> None:
-    """Nobody takes the time."""
+    """Ignores the end of a step."""
 
 
 class Scorer:
@@ -70,7 +70,7 @@ class Scorer:
         pixel_path: From the bytes of a file to a canvas.
         decision: From logits to a grade.
         gradability: From a quality score to whether a grade is given.
-        site: Whose photographs these are; empty: not told, the threshold of all sites is used.
+        site: The site of the photographs; empty where unknown: the threshold over all sites is used.
         threads: Threads inside one operator of the network.
 
     Raises:
@@ -95,6 +95,29 @@ class Scorer:
             raise BundleError(f"the model takes {self._model.input_px} px, its description says {input_px} px")
         self.input_px, self.pixel_path, self.decision, self.bundle_id = input_px, pixel_path, decision, ""
         self.gradability, self._site = gradability, site
+
+    @classmethod
+    def from_export(cls, export: Path, validation: Path, gradability: Path, *, threads: int) -> "Scorer":
+        """Loads a candidate that is not packed yet.
+
+        Args:
+            export: Folder that `export` wrote.
+            validation: Folder that `validate` wrote.
+            gradability: Quality thresholds (JSON).
+            threads: Threads inside one operator of the network.
+
+        Raises:
+            DataError: A file is missing.
+        """
+        described = read_json(export / "export.json")
+        return cls(
+            export / "model.onnx",
+            input_px=described["input_px"],
+            pixel_path=PixelPath.from_dict(described["pixel_path"]),
+            decision=Decision.from_dict(read_json(validation / "decision.json")),
+            gradability=Gradability.from_dict(read_json(gradability)),
+            threads=threads,
+        )
 
     @classmethod
     def from_bundle(cls, bundle: Path, *, threads: int, site: str = "") -> "Scorer":

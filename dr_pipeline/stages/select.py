@@ -1,4 +1,4 @@
-"""Chooses the candidate to deploy, by one rule on validation figures and latency; the test split is not looked at."""
+"""Selects the candidate to deploy, by one rule on validation figures and latency; the test split is not used."""
 
 import argparse
 from pathlib import Path
@@ -19,14 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Reads the candidates' figures, applies the rule, writes the table."""
-    from dr_pipeline.bundle.metadata import said
-    from dr_pipeline.deployment import selection
-    from dr_pipeline.deployment.candidates import compare_paired, read_candidate, table
+    """Reads the candidates' figures, applies the rule, writes the table.
+
+    Raises:
+        GateError: No candidate is deployable, or their figures cannot be compared.
+        DataError: A file or an entry of it is missing.
+    """
+    from dr_pipeline.bundle.metadata import format_figure
+    from dr_pipeline.deployment.selection import Limits
+    from dr_pipeline.deployment.selection_inputs import read_candidate, select_candidate
     from dr_pipeline.files import write_json
     from dr_pipeline.params.evaluation import Deployment, Evaluation
     from dr_pipeline.params.params_file import load_names, load_section
-    from dr_pipeline.schema import RESEARCH_USE
     from dr_pipeline.tracking.run import tracked
 
     deployment = load_section(args.params, "deployment", Deployment)
@@ -41,42 +45,26 @@ def run(args: argparse.Namespace) -> Outcome:
         )
         for name in load_names(args.params, "candidates")
     }
-    limits = selection.Limits(
+    limits = Limits(
         families=deployment.families,
         latency_budget_ms=deployment.latency_budget_ms,
         referable_sensitivity_floor=deployment.referable_sensitivity_floor,
     )
-    with tracked("select") as run_:
-        selected = selection.select(
-            [candidate.entrant for candidate in candidates.values()],
+    with tracked("select") as tracker:
+        selection, document = select_candidate(
+            candidates,
             limits,
-            lambda first, second: compare_paired(
-                candidates[first],
-                candidates[second],
-                replicates=evaluation.bootstrap_replicates,
-                seed=evaluation.bootstrap_seed,
-                confidence=evaluation.confidence,
-            ),
+            replicates=evaluation.bootstrap_replicates,
+            seed=evaluation.bootstrap_seed,
+            confidence=evaluation.confidence,
         )
-        chosen = candidates[selected.chosen].entrant
-        write_json(
-            args.report,
-            {
-                "schema_version": selection.SCHEMA_VERSION,
-                "research_use": RESEARCH_USE,
-                "chosen": selected.chosen,
-                "leader": selected.leader,
-                "rule": selection.RULE,
-                "limits": limits.to_dict(),
-                "machine": chosen.machine,
-                "candidates": table(selected, candidates),
-            },
-        )
-        run_.params({"selection.chosen": selected.chosen, "selection.leader": selected.leader})
-    others = ", ".join(f"{line.name}: {line.verdict}" for line in selected.lines if line.name != selected.chosen)
+        write_json(args.report, document)
+        tracker.params({"selection.chosen": selection.chosen, "selection.leader": selection.leader})
+    chosen = candidates[selection.chosen].summary
+    others = ", ".join(f"{row.name}: {row.verdict}" for row in selection.rows if row.name != selection.chosen)
     return Outcome(
         wrote=(args.report,),
-        headline=f"chosen {selected.chosen}: validation QWK {said(chosen.qwk)}, p95 {chosen.p95_ms:.1f} ms"
+        headline=f"chosen {selection.chosen}: validation QWK {format_figure(chosen.qwk)}, p95 {chosen.p95_ms:.1f} ms"
         + (f"; {others}" if others else ""),
         next_command="dvc repro package",
     )

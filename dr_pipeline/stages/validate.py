@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     from dr_pipeline.bundle.session import OnnxModel
     from dr_pipeline.canvases.read import CanvasStore
-    from dr_pipeline.deployment.out_of_fold_logits import read_unseen
+    from dr_pipeline.deployment.out_of_fold_logits import read_out_of_fold_logits
     from dr_pipeline.evaluation.checks import require_same_data
     from dr_pipeline.evaluation.decision_fit import cross_fitted, fit_decision
     from dr_pipeline.evaluation.eye_level import eye_figures
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> Outcome:
         logits = canvas_logits(model.logits, store, image_ids, model.input_px)
         # a combination that was fitted on a photograph is neither judged nor calibrated by it, nor tabled
         is_fitted = export["ensemble"]["combine"] != "mean"
-        unseen = read_unseen(args.export / "unseen.csv", image_ids) if is_fitted else logits
+        unseen = read_out_of_fold_logits(args.export / "unseen.csv", image_ids) if is_fitted else logits
         provenance = {"split": Split.VALIDATION.value, "splits_sha256": splits_sha256, "fold": str(args.fold)}
         decision = fit_decision(unseen, grades, groups, wanted, seed=params.bootstrap_seed, provenance=provenance)
         locked = decision.apply(unseen)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dr_pipeline.deployment.ensemble_weights import Combine, combine_unseen, fit_combination
+from dr_pipeline.deployment.ensemble_weights import Combine, cross_fit_ensemble, fit_ensemble
 from dr_pipeline.models.ensemble import Combination, Weighted
 
 Drawn = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -29,14 +29,14 @@ def log_loss(log_probabilities: NDArray[np.float32], grades: NDArray[np.int64]) 
 
 
 def on_new(combine: Combine, seed: int, count: int, noise: tuple[float, ...], **scale: tuple[float, ...]) -> float:
-    fitted = fit_combination(combine, *draw(seed, count, noise, **scale))
+    fitted = fit_ensemble(combine, *draw(seed, count, noise, **scale))
     opinions, grades = draw(seed + 1000, 4000, noise, **scale)
     return log_loss(fitted(torch.from_numpy(opinions)).numpy(), grades)
 
 
 def test_weighting_takes_the_weight_from_a_bad_member() -> None:
     opinions, grades = draw(0, 300, (0.3, 0.3, 3.0))
-    fitted = fit_combination("weighted", opinions, grades)
+    fitted = fit_ensemble("weighted", opinions, grades)
     assert isinstance(fitted, Weighted)
     weights = fitted.facts()["weights"]
     assert sum(weights) == pytest.approx(1)
@@ -47,7 +47,7 @@ def test_weighting_takes_the_weight_from_a_bad_member() -> None:
 
 def test_no_other_weights_have_a_lower_log_loss() -> None:
     opinions, grades = draw(1, 200, (0.3, 0.6, 1.0))
-    fitted = fit_combination("weighted", opinions, grades)
+    fitted = fit_ensemble("weighted", opinions, grades)
 
     def loss(one: Combination) -> float:
         return log_loss(one(torch.from_numpy(opinions)).numpy(), grades)
@@ -72,15 +72,15 @@ def test_stacking_learns_a_bias_and_loses_nothing_where_there_is_none() -> None:
 def test_a_photographs_own_grade_does_not_reach_its_unseen_logits(combine: Combine, seed: int) -> None:
     opinions, grades = draw(seed, 40, (0.4, 0.8))
     parts = np.arange(40) // 2 % 5
-    before = combine_unseen(combine, opinions, grades, parts)
+    before = cross_fit_ensemble(combine, opinions, grades, parts)
     changed = grades.copy()
     changed[parts == 3] = (changed[parts == 3] + 1) % 5
-    after = combine_unseen(combine, opinions, changed, parts)
+    after = cross_fit_ensemble(combine, opinions, changed, parts)
     assert np.array_equal(before[parts == 3], after[parts == 3])
     assert not np.array_equal(before, after)
 
 
 def test_one_group_in_all_is_judged_by_itself() -> None:
     opinions, grades = draw(3, 10, (0.4, 0.8))
-    whole = fit_combination("weighted", opinions, grades)(torch.from_numpy(opinions)).numpy()
-    assert np.array_equal(combine_unseen("weighted", opinions, grades, np.zeros(10, dtype=np.int64)), whole)
+    whole = fit_ensemble("weighted", opinions, grades)(torch.from_numpy(opinions)).numpy()
+    assert np.array_equal(cross_fit_ensemble("weighted", opinions, grades, np.zeros(10, dtype=np.int64)), whole)

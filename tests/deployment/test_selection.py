@@ -12,7 +12,7 @@ import dr_pipeline
 from dr_pipeline import cli
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
-from dr_pipeline.deployment.selection import RULE, Entrant, Limits, Verdict, select
+from dr_pipeline.deployment.selection import RULE, Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
 from tests.factories.bundles import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, WEIGHTS, export_json, onnx_model
@@ -26,7 +26,7 @@ def _figure(low):
 
 
 def entrant(name, *, low=0.7, p95_ms=30.0, sensitivity=0.9, family="efficientnet", machine="m"):
-    return Entrant(name, family, _figure(low), FIGURE | {"value": sensitivity}, p95_ms, machine)
+    return SelectionCandidate(name, family, _figure(low), FIGURE | {"value": sensitivity}, p95_ms, machine)
 
 
 def paired(differences):
@@ -40,7 +40,7 @@ def paired(differences):
 
 
 def verdicts(selection):
-    return {line.name: line.verdict for line in selection.lines}
+    return {line.name: line.verdict for line in selection.rows}
 
 
 def test_the_highest_lower_bound_wins_where_the_others_are_behind():
@@ -92,7 +92,7 @@ def test_what_misses_a_limit_is_shown_but_neither_chosen_nor_leading(miss, reaso
     best = entrant("best", low=0.95, **miss)
     chosen = select([best, entrant("fit")], LIMITS, paired({}))
     assert chosen.chosen == chosen.leader == "fit"
-    line = chosen.lines[0]
+    line = chosen.rows[0]
     assert (line.name, line.verdict) == ("best", Verdict.UNFIT)
     assert reason in line.reasons[0]
     assert line.behind_leader is None
@@ -155,7 +155,7 @@ def test_properties_of_the_rule(entrants, data):
     assert leader.qwk["low"] == max(one.qwk["low"] for one in fit)
     assert chosen is leader or intervals[chosen.name][0] <= 0
     assert chosen.p95_ms <= 1.1 * leader.p95_ms
-    assert [line.name for line in selection.lines] == [one.name for one in entrants]
+    assert [line.name for line in selection.rows] == [one.name for one in entrants]
     assert list(verdicts(selection).values()).count(Verdict.CHOSEN) == 1
     assert select(entrants[::-1], LIMITS, paired(intervals)).chosen == selection.chosen  # order does not matter
 

@@ -17,9 +17,9 @@ from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.deployment.ensemble_members import read_members
-from dr_pipeline.deployment.latency import measure
-from dr_pipeline.deployment.out_of_fold_logits import read_unseen
-from dr_pipeline.deployment.selection import Entrant, Limits, Verdict, select
+from dr_pipeline.deployment.grading_latency import measure
+from dr_pipeline.deployment.out_of_fold_logits import read_out_of_fold_logits
+from dr_pipeline.deployment.selection import Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.evaluation.inference import canvas_logits
 from dr_pipeline.files import read_csv, read_json, sha256_file, write_json
@@ -90,7 +90,7 @@ def test_validation_of_a_fitted_ensemble_is_by_weights_fitted_on_others(
     report = validated(weighted)
     assert report["fitted"].startswith("combination, calibration")
     rows = read_csv(weighted / "validation" / "predictions.csv")
-    unseen = read_unseen(weighted / "export" / "unseen.csv", [row["image_id"] for row in rows])
+    unseen = read_out_of_fold_logits(weighted / "export" / "unseen.csv", [row["image_id"] for row in rows])
     tabled = np.array([[float(row[f"logit{grade}"]) for grade in range(5)] for row in rows])
     assert unseen.shape == tabled.shape == (20, 5)
     assert np.allclose(unseen, tabled, atol=1e-5)
@@ -98,7 +98,7 @@ def test_validation_of_a_fitted_ensemble_is_by_weights_fitted_on_others(
     shipped = canvas_logits(model.logits, store, [row["image_id"] for row in rows], model.input_px)
     assert not np.allclose(shipped, tabled, atol=1e-5)
     with pytest.raises(DataError, match="no logits of 'other'"):
-        read_unseen(weighted / "export" / "unseen.csv", ["other"])
+        read_out_of_fold_logits(weighted / "export" / "unseen.csv", ["other"])
 
 
 def test_an_ensemble_of_folds_is_validated_by_members_that_did_not_see_the_photographs(
@@ -139,14 +139,14 @@ def test_an_ensemble_over_the_budget_is_not_selected(single: Path, weighted: Pat
         median[name] = measure(grade, [tmp_path / "photograph"], warmup=5, count=41).p50_ms
     assert median["six"] > 2 * median["one"]
     entrants = [
-        Entrant(name, "efficientnet", FIGURE | {"low": low}, FIGURE, median[name], "m")
+        SelectionCandidate(name, "efficientnet", FIGURE | {"low": low}, FIGURE, median[name], "m")
         for name, low in (("one", 0.5), ("six", 0.9))
     ]
     limits = Limits(("efficientnet",), latency_budget_ms=1.5 * median["one"], referable_sensitivity_floor=0.5)
     chosen = select(entrants, limits, lambda _first, _second: FIGURE)
     assert chosen.chosen == "one"
-    assert chosen.lines[1].verdict == Verdict.UNFIT
-    assert "over the budget" in chosen.lines[1].reasons[0]
+    assert chosen.rows[1].verdict == Verdict.UNFIT
+    assert "over the budget" in chosen.rows[1].reasons[0]
 
 
 @pytest.mark.parametrize("name", ["single", "weighted"])
@@ -198,7 +198,7 @@ def pack(root: Path, out: Path) -> str:
     ("asked", "words"),
     [
         ({"folds": True}, "one fold is trained"),
-        ({"folds": True, "combine": "stacked"}, "no network has learnt from"),
+        ({"folds": True, "combine": "stacked"}, "no network was trained on"),
         ({"combine": "weighted"}, "one network and one view"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.deployment.ensemble_members import read_members
-from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE, Parity, compare, require
+from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE, Parity, compare_logits, require_parity
 from dr_pipeline.errors import GateError
 from tests.factories.trained_folds import ensemble, pixels
 
@@ -26,23 +26,23 @@ def test_pixels_in_logits_out_any_batch(single: Path) -> None:
     for batch in (1, 2, 5):
         with torch.inference_mode():
             reference = member.grader(torch.from_numpy(pixels(batch))).numpy()
-        parity = compare(reference, shipped.logits(pixels(batch)))
+        parity = compare_logits(reference, shipped.logits(pixels(batch)))
         assert parity.n == batch
-        require(parity, where="test")
+        require_parity(parity, where="test")
 
 
 def test_parity_counts_changed_grades() -> None:
     one = np.array([[5.0, 0, 0, 0, 0], [0, 0, 5.0, 0, 0]], dtype=np.float32)
     other = np.array([[5.0, 0, 0, 0, 0], [0, 0, 0, 5.0, 0]], dtype=np.float32)
-    assert compare(one, one) == Parity(2, 0, 0.0)
-    parity = compare(one, other)
+    assert compare_logits(one, one) == Parity(2, 0, 0.0)
+    parity = compare_logits(one, other)
     assert parity.changed_grades == 1
     with pytest.raises(GateError, match="1 of 2 grades"):
-        require(parity, where="model.onnx")
+        require_parity(parity, where="model.onnx")
 
 
 def test_a_drift_without_changed_grades_is_refused_too() -> None:
     with pytest.raises(GateError, match="probabilities differ"):
-        require(Parity(10, 0, 2 * MAX_PROBABILITY_DIFFERENCE), where="model.onnx")
+        require_parity(Parity(10, 0, 2 * MAX_PROBABILITY_DIFFERENCE), where="model.onnx")
     with pytest.raises(GateError):
-        require(Parity(10, 0, float("nan")), where="model.onnx")
+        require_parity(Parity(10, 0, float("nan")), where="model.onnx")

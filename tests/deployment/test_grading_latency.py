@@ -9,7 +9,7 @@ import pytest
 
 import dr_pipeline
 from dr_pipeline import cli, machine
-from dr_pipeline.deployment.latency import Latency, measure
+from dr_pipeline.deployment.grading_latency import Latency, measure
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
 from dr_pipeline.machine import describe_machine, require_same_machine

@@ -1,4 +1,4 @@
-"""Takes the time of one whole grading, from the file on disk to the grade, and of its steps."""
+"""Measures the time of one grading, from the file on disk to the grade, and of its steps."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from dr_pipeline.errors import DataError
+from dr_pipeline.schema import Status
+from dr_pipeline.scoring.scorer import Scorer
+
 Lap = Callable[[str], None]
 Grade = Callable[[Path, Lap], None]
 
@@ -16,8 +20,8 @@ Grade = Callable[[Path, Lap], None]
 @dataclass(frozen=True)
 class Latency:
     """Attributes:
-    n: Gradings timed, one photograph each (batch 1).
-    photographs: Different photographs among them.
+    n: Measured gradings, one photograph each (batch 1).
+    photographs: Distinct photographs among them.
     p50_ms: Of n whole gradings; percentiles are values that occurred, the higher one where they lie between two.
     p95_ms: As p50_ms.
     p99_ms: As p50_ms.
@@ -53,17 +57,34 @@ class _Stopwatch:
         self._last_ns = now_ns
 
 
+def candidate_latency(scorer: Scorer, photographs: Sequence[Path], *, warmup: int, count: int) -> Latency:
+    """Measures `Scorer.score` on files, batch 1: the calls that `dr-pipeline score` makes.
+
+    Raises:
+        DataError: A photograph cannot be read or is no fundus, so that its time would not be that of a grading.
+    """
+
+    def grade(path: Path, lap: Lap) -> None:
+        data = path.read_bytes()
+        lap("read")
+        score = scorer.score(data, lap=lap)
+        if score.status in (Status.FAILED, Status.NOT_FUNDUS):
+            raise DataError(f"a validation photograph is {score.status}: {score.reason}", where=str(path))
+
+    return measure(grade, photographs, warmup=warmup, count=count)
+
+
 def measure(grade: Grade, photographs: Sequence[Path], *, warmup: int, count: int) -> Latency:
-    """Grades photographs one after the other and takes the time.
+    """Grades photographs one after the other and measures each grading.
 
     The files are read from disk each time; after the warm-up the operating system may hold them in memory.
 
     Args:
         grade: Grades one file, and calls its second argument with a step's name when that step has ended; the last
             step must end with the work.
-        photographs: Files, not empty; begun again from the first where there are fewer than `count`.
-        warmup: Gradings before the first that counts.
-        count: Gradings that count.
+        photographs: Files, not empty; repeated from the first where there are fewer than `count`.
+        warmup: Gradings before the first measured one.
+        count: Measured gradings.
     """
     for path in islice(cycle(photographs), warmup):
         grade(path, _Stopwatch().lap)

@@ -1,4 +1,4 @@
-"""The trained network as ONNX: pixels in, logits and probabilities out, normalisation inside."""
+"""ONNX: pixels in, logits and probabilities out, normalisation inside the graph."""
 
 import logging
 import tempfile
@@ -8,6 +8,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.deployment.formats import Logits
 from dr_pipeline.files import atomic_write
 
 OPSET = 20  # onnxruntime 1.17 and newer, OpenVINO 2024 and newer read it
@@ -23,6 +25,20 @@ class _WithProbabilities(nn.Module):
         return logits, logits.softmax(dim=1)
 
 
+class OnnxGraph:
+    """The format of the bundle."""
+
+    suffix = ".onnx"
+
+    def write(self, network: nn.Module, *, input_px: int, path: Path) -> None:
+        """See `export_onnx`."""
+        export_onnx(network, input_px=input_px, path=path)
+
+    def load(self, path: Path, *, threads: int) -> Logits:
+        """Loads the graph into ONNX Runtime."""
+        return OnnxModel(path, threads=threads).logits
+
+
 def export_onnx(grader: nn.Module, *, input_px: int, path: Path) -> None:
     """Writes `grader` as one ONNX file.
 
@@ -32,7 +48,7 @@ def export_onnx(grader: nn.Module, *, input_px: int, path: Path) -> None:
         path: The file to write: input `image`, outputs `logits` and `probabilities`, float32 (N, 5).
     """
     model = _WithProbabilities(grader).eval().cpu()
-    # two photographs, since an example of one would fix the batch to one
+    # a batch of two: an example of one would fix the batch dimension to one
     example = torch.zeros(2, input_px, input_px, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
@@ -50,15 +66,15 @@ def export_onnx(grader: nn.Module, *, input_px: int, path: Path) -> None:
             verbose=False,
         )
         exported = onnx.load(written)
-    without_traces(exported)
+    remove_provenance(exported)
     with atomic_write(path) as stream:
         stream.write(exported.SerializeToString(deterministic=True))
 
 
-def without_traces(model: onnx.ModelProto) -> None:
-    """Takes out what the exporter notes of its own run: source lines with this machine's paths, module names.
+def remove_provenance(model: onnx.ModelProto) -> None:
+    """Removes what the exporter records of its own run: source lines with paths of this machine, module names.
 
-    A bundle must not tell where it was made, and equal weights must give equal files wherever they are exported.
+    A bundle must not reveal where it was built, and equal weights must give equal files on every machine.
     """
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
