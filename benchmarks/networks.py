@@ -24,7 +24,7 @@ from dr_pipeline.models.ensemble import Ensemble, mean_of
 from dr_pipeline.models.grader import Grader, create_grader, num_parameters
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.section import validate
-from dr_pipeline.recipes.catalogue import recipe_text
+from dr_pipeline.recipes.compose import recipe_text
 
 WARM_UP = 3
 

@@ -31,6 +31,7 @@ from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.intake.phantom.generate import PHOTOGRAPHS, write_phantom
 from dr_pipeline.machine import describe_machine, usable_cores
 from dr_pipeline.params.data_source import Phantom
+from dr_pipeline.recipes.compose import recipe_text
 from tests.factories import REPOSITORY
 
 STAGES = ("intake", "preprocess", "audit", "split")
@@ -103,7 +104,7 @@ def write_repository(space: Path, canvas_px: int, num_shards: int) -> None:
     shutil.copytree(REPOSITORY / "dr_pipeline", space / "dr_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     (space / "measured.py").write_text(MEASURED)
     (space / ".gitignore").write_text("/data\n/reports\n/measured\n/mlflow.db*\n/mlruns\n/mlartifacts\n")
-    params = yaml.safe_load((REPOSITORY / "dr_pipeline/recipes/folder.yaml").read_text(encoding="utf-8"))
+    params = yaml.safe_load(recipe_text("folder"))
     params["preprocess"] |= {"canvas_px": canvas_px, "num_shards": num_shards}
     (space / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

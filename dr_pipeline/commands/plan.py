@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.files import write_json, write_text
     from dr_pipeline.params.params_file import read_document
     from dr_pipeline.params.root import load_params
+    from dr_pipeline.params.yaml_text import with_values
     from dr_pipeline.planning.costs import Costs, Seconds
     from dr_pipeline.planning.fingerprint import read_fingerprint
     from dr_pipeline.planning.inputs import Asked, read_latency
     from dr_pipeline.planning.machine import this_machine
-    from dr_pipeline.planning.params_text import edited
     from dr_pipeline.planning.plan_report import plan_json, table
     from dr_pipeline.planning.proposal import propose
 
@@ -76,12 +76,7 @@ def run(args: argparse.Namespace) -> Outcome:
         seconds=seconds if args.measure or not machine.gpu else None,
     )
     proposal = propose(asked)
-    text = edited(
-        args.params.read_text(encoding="utf-8"),
-        proposal.document(present),
-        proposal.values,
-        proposal.candidates,
-    )
+    text = with_values(args.params.read_text(encoding="utf-8"), proposal.values, proposal.candidates)
     write_text(proposed, text)
     load_params(proposed)
     write_json(args.out / "plan.json", plan_json(asked, proposal, measured=args.measure))

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from dr_pipeline.params.yaml_text import on_one_line
 from dr_pipeline.planning.inputs import Asked
-from dr_pipeline.planning.params_text import on_one_line
 from dr_pipeline.planning.proposal import Proposal
 from dr_pipeline.planning.rules import Reason
 from dr_pipeline.schema import RESEARCH_USE

@@ -1,1 +1,16 @@
-"""Complete, commented parameter files, one per kind of data set."""
+"""The shipped recipes, by name; their values stand in the YAML files beside this one."""
+
+NAMES = (
+    "synthetic",
+    "idrid",
+    "aptos2019",
+    "eyepacs",
+    "ddr",
+    "deepdrid",
+    "messidor2_google",
+    "folder",
+    "datalist",
+)
+# Links in the data folder that a real recipe reads through.
+SOURCE_LINK = "source"
+WEIGHTS_LINK = "weights"

@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from dr_pipeline.files import read_csv, read_json
+from dr_pipeline.recipes.compose import recipe_text
 from dr_pipeline.stages import audit, intake, preprocess
-from tests.factories import REPOSITORY
 
 PAIRS = [("021", "391"), ("028", "327"), ("045", "333"), ("073", "375"), ("079", "279")]
 # Hard negatives: neighbours of the pairs, from the same camera and the same session.
@@ -32,7 +32,7 @@ def part_of_idrid(idrid_dir: Path, root: Path, numbers: set[str]) -> None:
 def test_the_five_identical_pairs_are_found_and_no_others(idrid_dir: Path, tmp_path: Path) -> None:
     root = tmp_path / "idrid"
     part_of_idrid(idrid_dir, root, {number for pair in PAIRS for number in pair} | set(OTHERS))
-    params = yaml.safe_load((REPOSITORY / "dr_pipeline" / "recipes" / "idrid.yaml").read_text(encoding="utf-8"))
+    params = yaml.safe_load(recipe_text("idrid"))
     params["preprocess"] = {"canvas_px": 128, "num_shards": 1, "arm": "none"}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params))

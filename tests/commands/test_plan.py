@@ -15,7 +15,7 @@ from dr_pipeline.params.root import load_params
 from dr_pipeline.planning.costs import measured_seconds
 from dr_pipeline.planning.inputs import read_latency
 from dr_pipeline.planning.networks import NETWORKS
-from dr_pipeline.recipes.catalogue import recipe_text
+from dr_pipeline.recipes.compose import recipe_text
 from tests.factories.planning_inputs import cost, write
 from tests.factories.planning_study import write_study
 

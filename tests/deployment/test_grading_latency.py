@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import dr_pipeline
 from dr_pipeline import cli, machine
 from dr_pipeline.deployment.grading_latency import Latency, measure
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
 from dr_pipeline.machine import describe_machine, require_same_machine
 from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, SPLITS_COLUMNS, SPLITS_VERSION
+from tests.factories import REPOSITORY
 from tests.factories.bundles import DECISION, GRADABILITY, export_json, onnx_model, photograph
 
-SYNTHETIC = Path(dr_pipeline.__file__).parent / "recipes" / "synthetic.yaml"
+SYNTHETIC = REPOSITORY / "params.yaml"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,16 +7,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dr_pipeline
 from dr_pipeline import cli
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.deployment.selection import RULE, Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
+from tests.factories import REPOSITORY
 from tests.factories.bundles import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, WEIGHTS, export_json, onnx_model
 
-SYNTHETIC = Path(dr_pipeline.__file__).parent / "recipes" / "synthetic.yaml"
+SYNTHETIC = REPOSITORY / "params.yaml"
 LIMITS = Limits(("efficientnet",), latency_budget_ms=50.0, referable_sensitivity_floor=0.8)
 
 

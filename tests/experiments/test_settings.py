@@ -9,6 +9,8 @@ from dr_pipeline.experiments.names import NAMES
 from dr_pipeline.experiments.settings import resolve
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS
 from dr_pipeline.params.params_file import read_document
+from dr_pipeline.recipes import NAMES as RECIPES
+from dr_pipeline.recipes.compose import recipe_text
 from tests.factories.experiments import REPOSITORY, made_experiment, settings_of
 
 PRETRAINED = {"candidate.weights": "file:weights.safetensors"}
@@ -19,12 +21,10 @@ def test_every_shipped_file_has_a_name_at_the_door() -> None:
     assert set(NAMES) == shipped
 
 
-@pytest.mark.parametrize(
-    "recipe", sorted((REPOSITORY / "dr_pipeline" / "recipes").glob("*.yaml")), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_experiment_fits_every_recipe(name: str, recipe: object) -> None:
-    document = read_document(recipe)  # type: ignore[arg-type]
+def test_every_experiment_fits_every_recipe(name: str, recipe: str) -> None:
+    document = yaml.safe_load(recipe_text(recipe))
     candidate = next(iter(document["candidates"]))
     document["candidates"][candidate]["weights"] = PRETRAINED["candidate.weights"]
     experiment = read_experiment(name)

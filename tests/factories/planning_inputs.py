@@ -13,7 +13,7 @@ from dr_pipeline.planning.fingerprint import Fingerprint
 from dr_pipeline.planning.inputs import Asked, MeasuredLatency
 from dr_pipeline.planning.machine import Machine
 from dr_pipeline.planning.networks import NETWORKS
-from dr_pipeline.recipes.catalogue import recipe_text
+from dr_pipeline.recipes.compose import recipe_text
 
 CPU = Machine(cores=2, memory_gib=16.0, gpu="", gpu_memory_gib=0.0, compiler=True)
 GPU = Machine(cores=16, memory_gib=128.0, gpu="Test GPU", gpu_memory_gib=24.0, compiler=False)

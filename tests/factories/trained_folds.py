@@ -10,7 +10,6 @@ import numpy as np
 import torch
 import yaml
 
-import dr_pipeline
 from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_csv, write_json
 from dr_pipeline.models.grader import family, grader_of, normalisation
 from dr_pipeline.models.weights.load import write_tensors
@@ -18,11 +17,12 @@ from dr_pipeline.params.candidate import EnsembleParams
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, GRADABILITY_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import export, validate
 from tests.factories.bundles import PIXEL_PATH, encode
+from tests.factories.repository import REPOSITORY
 
 MODEL = "test_efficientnet"  # timm's own for tests: 0.1 M parameters
 INPUT_PX = 32
 NUM_PATIENTS = 30
-SYNTHETIC = Path(dr_pipeline.__file__).parent / "recipes" / "synthetic.yaml"
+SYNTHETIC = REPOSITORY / "params.yaml"
 SINGLE: dict[str, Any] = {"seeds": 1, "folds": False, "combine": "mean", "views": ["identity"]}
 VIEWS = ["identity", "mirror", "rotate_90"]
 

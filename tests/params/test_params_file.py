@@ -16,6 +16,7 @@ from dr_pipeline.params.params_file import SECTIONS, load_folds, load_names, loa
 from dr_pipeline.params.root import Params, load_params
 from dr_pipeline.params.section import Section, section_of
 from dr_pipeline.params.training import Training
+from dr_pipeline.recipes.compose import recipe_text
 from tests.factories import REPOSITORY
 
 VERSION_0_1 = Path(__file__).with_name("params_0_1_0.yaml")
@@ -93,6 +94,12 @@ def test_a_file_of_version_0_1_gives_the_same_values(caplog: pytest.LogCaptureFi
         "preprocess.arm is now called preprocess.enhancement; please rename it",
         "split.straddling is now called split.on_group_conflict; please rename it",
     ]
+
+
+def test_the_recipe_has_the_values_that_it_had_in_version_0_1(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(recipe_text("idrid"), encoding="utf-8")
+    assert load_params(path) == load_params(VERSION_0_1)
 
 
 def test_a_key_under_both_names_is_an_error(tmp_path: Path, document: dict[str, Any]) -> None:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.models.grader import family
 from dr_pipeline.params.root import load_params
+from dr_pipeline.params.yaml_text import with_values
 from dr_pipeline.planning import rules
 from dr_pipeline.planning.inputs import Asked, MeasuredLatency
 from dr_pipeline.planning.machine import Machine
 from dr_pipeline.planning.memory import fit_memory
 from dr_pipeline.planning.networks import NETWORKS
-from dr_pipeline.planning.params_text import edited
 from dr_pipeline.planning.proposal import propose
-from dr_pipeline.recipes.catalogue import recipe_text
+from dr_pipeline.recipes.compose import recipe_text
 from tests.factories.planning_inputs import CPU, GPU, asked, cost, fingerprint, questions, write
 
 RARE = (25_000, 2_400, 5_200, 800, 700)
@@ -35,7 +35,7 @@ def test_a_proposal_is_a_valid_params_file_with_a_reason_for_each_value(tmp_path
             raise
         reject()  # no network keeps this latency
     document = proposal.document(question.present)
-    text = edited(recipe_text("synthetic"), document, proposal.values, proposal.candidates)
+    text = with_values(recipe_text("synthetic"), proposal.values, proposal.candidates)
     load_params(write(tmp_path / "params.yaml", text))
     for untouched in ("split", "folds", "dataset", "operating_point"):  # another split draws another test part
         assert document[untouched] == question.present[untouched]

@@ -13,7 +13,7 @@ from dr_pipeline.intake.join import WITHOUT_PARTS
 from dr_pipeline.intake.manifest import manifest_rows
 from dr_pipeline.intake.records import Intake, Record
 from dr_pipeline.intake.run_intake import intake_report
-from dr_pipeline.recipes import catalogue
+from dr_pipeline.recipes.compose import recipe_text
 from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Eye
 from tests.factories.layouts import dataset, ddr, deepdrid, eyepacs, messidor2, photographs, table, workbook
 
@@ -248,7 +248,8 @@ def small(root: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", ["eyepacs", "ddr", "deepdrid", "messidor2_google", "datalist"])
 def test_each_recipe_reads_its_layout_to_a_manifest(tmp_path: Path, name: str) -> None:
     root = small(tmp_path / "data", name)
-    recipe = Path(catalogue.__file__).parent / f"{name}.yaml"
+    recipe = tmp_path / "params.yaml"
+    recipe.write_text(recipe_text(name), encoding="utf-8")
     manifest, report = tmp_path / "manifest.csv", tmp_path / "intake.json"
     paths = [f"--params={recipe}", f"--root={root}", f"--manifest={manifest}", f"--report={report}"]
     assert main(["intake", *paths, f"--readings={tmp_path / 'readings.csv'}"]) == 0

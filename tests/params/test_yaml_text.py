@@ -1,4 +1,4 @@
-"""Editing params.yaml as text: the values are set, everything else stays, and what cannot be edited is written anew."""
+"""Editing params.yaml: the values are set, comments and layout stay."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr_pipeline.planning.params_text import edited, on_one_line
-from dr_pipeline.recipes.catalogue import NAMES, recipe_text
+from dr_pipeline.params.yaml_text import on_one_line, with_values
+from dr_pipeline.recipes import NAMES
+from dr_pipeline.recipes.compose import recipe_text
 
 CANDIDATES: dict[str, dict[str, Any]] = {
     "new": {"model": "m", "learning_rate": 5e-05, "network": {"channels": ["red"]}}
@@ -31,7 +32,7 @@ def proposed(text: str, values: dict[str, Any]) -> dict[str, Any]:
 def test_recipes_keep_every_other_line(name: str) -> None:
     text = recipe_text(name)
     document = proposed(text, VALUES)
-    result = edited(text, document, VALUES, CANDIDATES)
+    result = with_values(text, VALUES, CANDIDATES)
     assert yaml.safe_load(result) == document
     outside = text[: text.index("\ncandidates:")].splitlines() + text[text.index("\nfolds:") + 1 :].splitlines()
     changed = [line for line in outside if line not in result.splitlines()]
@@ -41,7 +42,7 @@ def test_recipes_keep_every_other_line(name: str) -> None:
 
 def test_a_comment_stays_in_its_column() -> None:
     text = "a:\n  b: 1        # why\ncandidates: {}\n"
-    assert edited(text, {"a": {"b": 22}, "candidates": {}}, {"a.b": 22}, {}).splitlines()[1] == "  b: 22       # why"
+    assert with_values(text, {"a.b": 22}, {}).splitlines()[1] == "  b: 22       # why"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_comment_stays_in_its_column() -> None:
 def test_any_layout_gives_the_right_values(text: str) -> None:
     values = {"split.num_folds": 3}
     document = proposed(text, values)
-    assert yaml.safe_load(edited(text, document, values, CANDIDATES)) == document
+    assert yaml.safe_load(with_values(text, values, CANDIDATES)) == document
 
 
 @given(

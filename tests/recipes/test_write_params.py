@@ -1,4 +1,4 @@
-"""Every shipped recipe is valid, and the command loses nothing of the user's."""
+"""`dr-pipeline recipe`: links and writes, and loses nothing of the user's."""
 
 import argparse
 import json
@@ -8,18 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from dr_pipeline.adapter_registry import SHIPPED, help_text
 from dr_pipeline.commands import recipe
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import sha256_bytes, sha256_file
-from dr_pipeline.params.root import load_params
-from dr_pipeline.recipes import catalogue
+from dr_pipeline.recipes import NAMES
+from dr_pipeline.recipes.compose import Recipe, recipe_text
 from dr_pipeline.stages.outcome import Outcome
 from tests.factories import REPOSITORY
 
-REAL = [name for name in catalogue.NAMES if name != "synthetic"]
-# Data sets whose authors divided them, and whose division published figures rest on.
-OFFICIAL = ["eyepacs", "ddr", "deepdrid"]
+REAL = [name for name in NAMES if name != "synthetic"]
 
 
 @pytest.fixture
@@ -47,65 +44,6 @@ def written(tmp_path: Path) -> dict[str, Any]:
     return document
 
 
-def test_names_are_the_shipped_files() -> None:
-    assert sorted(catalogue.NAMES) == sorted(path.stem for path in Path(catalogue.__file__).parent.glob("*.yaml"))
-
-
-def test_the_repository_holds_the_synthetic_recipe() -> None:
-    assert catalogue.recipe_text("synthetic") == (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("name", catalogue.NAMES)
-def test_every_recipe_passes_every_model(name: str) -> None:
-    load_params(Path(catalogue.__file__).parent / f"{name}.yaml")
-
-
-@pytest.mark.parametrize("name", catalogue.NAMES)
-def test_every_line_of_values_in_a_recipe_is_as_wide_as_an_editor(name: str) -> None:
-    assert max(map(len, catalogue.recipe_text(name).splitlines())) <= 120
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_a_real_recipe_reads_through_the_link_and_draws_no_phantom(name: str) -> None:
-    document = yaml.safe_load(catalogue.recipe_text(name))
-    assert document["dataset"]["adapter"] == name
-    assert document["dataset"]["root"] == "data/source"
-    assert document["phantom"] == {}
-    assert {candidate["weights"] for candidate in document["candidates"].values()} == {"timm"}
-
-
-def test_aptos2019_is_the_case_study_with_our_efficientnets_beside_it() -> None:
-    document = yaml.safe_load(catalogue.recipe_text("aptos2019"))
-    candidates = document["candidates"]
-    assert {candidate["epochs"] for candidate in candidates.values()} == {15}
-    assert {(c["model"], c["input_px"]) for c in candidates.values()} >= {
-        ("resnet50", 224),
-        ("efficientnet_b3", 300),
-        ("vit_base_patch16_224", 224),
-    }
-    assert {c["model"] for c in candidates.values()} >= {"tf_efficientnet_lite0", "efficientnet_b0"}
-    assert document["split"]["test_share"] == 0.1
-    assert document["training"]["balance"]["exponent"] > 0
-    assert document["deployment"]["families"] == ["efficientnet"]
-
-
-@pytest.mark.parametrize("name", OFFICIAL)
-def test_official_parts_are_kept_and_what_straddles_them_is_left_out(name: str) -> None:
-    split = yaml.safe_load(catalogue.recipe_text(name))["split"]
-    assert (split["test"], split["validation"], split["on_group_conflict"]) == ("official", "official", "leave_out")
-
-
-def test_every_adapter_with_grades_has_a_recipe() -> None:
-    assert set(SHIPPED) - set(catalogue.NAMES) == {"messidor2_abramoff"}
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_a_recipe_whose_layout_was_not_tried_says_so(name: str) -> None:
-    text = " ".join(catalogue.recipe_text(name).split("\ndataset:")[0].replace("\n#", " ").split())
-    line = next(line for line in help_text().splitlines() if line.split()[0:1] == [name])
-    assert ("not tried on the real download" in text) == ("not tried on the real download" in line)
-
-
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_recipe_links_the_root_and_keeps_its_comments(tmp_path: Path, clinic: Path, name: str) -> None:
     outcome = run(tmp_path, name, root=clinic)
@@ -120,7 +58,7 @@ def test_with_the_repositorys_own_folder_the_text_is_the_shipped_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run(tmp_path, "idrid", root=clinic, data=Path("data"))
-    assert (tmp_path / "params.yaml").read_text(encoding="utf-8") == catalogue.recipe_text("idrid")
+    assert (tmp_path / "params.yaml").read_text(encoding="utf-8") == recipe_text("idrid")
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -149,7 +87,7 @@ def test_weights_in_shards_are_hashed_with_their_index(tmp_path: Path, clinic: P
 def test_weights_from_a_folder_are_the_one_file_of_that_model(tmp_path: Path, clinic: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    with pytest.raises(DataError, match=r"tf_efficientnet_lite0\*\.safetensors is wanted in the folder, found none"):
+    with pytest.raises(DataError, match=r"tf_efficientnet_lite0\*\.safetensors, found none"):
         run(tmp_path, "idrid", root=clinic, weights=store)
     (store / "tf_efficientnet_lite0.x.safetensors").write_bytes(b"w")
     (store / "resnet50.safetensors").write_bytes(b"r")
@@ -221,78 +159,6 @@ def test_synthetic_needs_no_links(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ("  num_folds: 6", "  num_folds: 0", "split.num_folds: input should be greater"),
-        (
-            "    epochs: 10",
-            "    epochs: 10\n    epoch: 3",
-            "unknown key 'candidates.lite0.epoch' (did you mean 'epochs'?)",
-        ),
-        ("  lite0:", "  lite.0:", "candidates.lite.0: the name may have only a–z, 0–9 and _"),
-        ("folds: [0]", "folds: [0, 6]", "folds: 6 is not in 0 … 5"),
-        ("folds: [0]", "folds: [0, 0]", "names a fold twice"),
-        ("folds: [0]", "folds: first", "folds: input should be a list, found 'first'"),
-        ("  test: share", "  test: sites", "split.test_sites"),
-        ("  adapter: synthetic", "  adapter: datalist", "dataset.datalist: the adapter datalist needs"),
-        ("  min_score: 0.4", "  min_score: 2", "quality.min_score: "),
-        ("  identical: report", "  identical: ignore", "audit.identical: "),
-        ("    patients: 430", "    patients: 0", "phantom.default.patients: "),
-    ],
-)
-def test_check_document_names_each_fault(tmp_path: Path, old: str, new: str, told: str) -> None:
-    document = yaml.safe_load(catalogue.recipe_text("synthetic"))
-    document["split"]["num_folds"] = 6
-    document["candidates"] = {"lite0": {**document["candidates"]["lite0"], "epochs": 10}}
-    document["phantom"]["default"]["patients"] = 430
-    document["folds"] = [0]
-    text = yaml.safe_dump(document, default_flow_style=False).replace("folds:\n- 0\n", "folds: [0]\n")
-    # The dump sorts and indents by two: the edits fit it as they fit a hand-written file.
-    assert text.count(old) >= 1
-    path = tmp_path / "params.yaml"
-    path.write_text(text.replace(old, new, 1))
-    with pytest.raises(ParamsError) as caught:
-        load_params(path)
-    assert told in str(caught.value)
-
-
-@pytest.mark.parametrize(("validation", "known"), [("folds", 5), ("share", 0), ("official", 0)])
-def test_one_validation_part_has_one_fold(tmp_path: Path, validation: str, known: int) -> None:
-    document = yaml.safe_load(catalogue.recipe_text("synthetic"))
-    document["split"].update(validation=validation, num_folds=6)
-    path = tmp_path / "params.yaml"
-    document["folds"] = [known]
-    path.write_text(yaml.safe_dump(document))
-    load_params(path)
-    document["folds"] = [known + 1]
-    path.write_text(yaml.safe_dump(document))
-    with pytest.raises(ParamsError, match=f"folds: {known + 1} is not in 0"):
-        load_params(path)
-
-
-def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
-    document = yaml.safe_load(catalogue.recipe_text("synthetic"))
-    document["candidates"], document["phantom"], document["split"] = {}, [], 3
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(document))
-    with pytest.raises(ParamsError) as caught:
-        load_params(path)
-    message = str(caught.value)
-    assert "candidates: at least 1 needed" in message
-    assert "phantom: input should be a mapping of names, found []" in message
-    assert "split: " in message
-
-
-@pytest.mark.parametrize("name", catalogue.NAMES)
-def test_timm_knows_every_model(name: str) -> None:
-    import timm
-
-    for candidate in yaml.safe_load(catalogue.recipe_text(name))["candidates"].values():
-        assert timm.is_model(candidate["model"])
-        assert candidate["weights"] != "timm" or timm.is_model_pretrained(candidate["model"])
-
-
 def test_only_some_candidates_are_kept_with_their_comments(tmp_path: Path, clinic: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"w")
     run(tmp_path, "aptos2019", root=clinic, weights=tmp_path / "w.safetensors", only=["resnet50", "lite0"])
@@ -300,8 +166,10 @@ def test_only_some_candidates_are_kept_with_their_comments(tmp_path: Path, clini
     assert written(tmp_path)["candidates"]["lite0"]["weights"].startswith("file:")
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
     assert "# --weights tf_efficientnet_lite0" in text
-    shipped = catalogue.recipe_text("aptos2019")
+    shipped = recipe_text("aptos2019")
     assert text[text.index("\nfolds:") :] == shipped[shipped.index("\nfolds:") :]
-    assert catalogue.with_candidates(shipped, list(yaml.safe_load(shipped)["candidates"])) == shipped
+    every = Recipe("aptos2019")
+    every.select_candidates(list(yaml.safe_load(shipped)["candidates"]))
+    assert every.text() == shipped
     with pytest.raises(ParamsError, match="no candidate 'lite1'"):
         run(tmp_path, "aptos2019", root=clinic, only=["lite1"])

@@ -1,0 +1,126 @@
+"""The shipped recipes: base.yaml, complete and commented, and one overlay for each with what differs from it."""
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from ruamel.yaml.comments import CommentedMap
+
+from dr_pipeline.errors import ParamsError
+from dr_pipeline.params.yaml_text import dump, parse, set_value
+from dr_pipeline.recipes import NAMES, SOURCE_LINK
+
+_FOLDER = Path(__file__).parent
+_BASE = "base"
+# The candidate that takes --weights, in recipes whose candidates start from published weights.
+_WEIGHTS_CANDIDATE = "lite0"
+_SHIPPED_ROOT = f"data/{SOURCE_LINK}"
+_SHIPPED_WEIGHTS = "timm"
+_HEADER = re.compile(r"(?:#.*\n)*")
+_SHA256 = re.compile(r"(?<=\S)#[0-9a-f]{64}")
+_ADAPTER = re.compile(r"^  adapter: (\w+)", re.MULTILINE)
+
+
+class Recipe:
+    """A recipe, to be fitted to a user's folders and written as params.yaml."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        base, overlay = _read(_BASE), _read(name)
+        self._header = _header(overlay) + _header(base)
+        self._document = parse(_without_blank_lines(base))
+        _merge(self._document, parse(_without_blank_lines(overlay)))
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether the recipe reads photographs through the link `source`."""
+        return bool(self._document["dataset"]["root"] == _SHIPPED_ROOT)
+
+    @property
+    def weights_model(self) -> str | None:
+        """The timm model whose weights the recipe can take from the link `weights`; None where it takes none."""
+        candidate = self._document["candidates"].get(_WEIGHTS_CANDIDATE)
+        return str(candidate["model"]) if candidate and candidate["weights"] == _SHIPPED_WEIGHTS else None
+
+    def select_candidates(self, names: Collection[str]) -> None:
+        """Keeps these candidates only, in the recipe's order.
+
+        Raises:
+            ParamsError: The recipe has no candidate of that name.
+        """
+        candidates = self._document["candidates"]
+        for name in names:
+            if name not in candidates:
+                raise ParamsError(f"the recipe has no candidate {name!r}", todo=f"choose among {', '.join(candidates)}")
+        _keep(candidates, names)
+
+    def link(self, *, source: Path | None = None, weights: Path | None = None, sha256: str = "") -> None:
+        """Sets the data set's folder, and the weights of the candidate that takes them.
+
+        DVC does not see the file behind the link; the hash in params.yaml is what re-trains when the weights change.
+        """
+        if source is not None and self.reads_source:
+            set_value(self._document["dataset"], "root", source.as_posix())
+        if weights is not None and self.weights_model is not None:
+            value = f"file:{weights.as_posix()}" + (f"#{sha256}" if sha256 else "")
+            set_value(self._document["candidates"][_WEIGHTS_CANDIDATE], "weights", value)
+
+    def text(self) -> str:
+        """A complete, commented params.yaml."""
+        return self._header + re.sub(r"^(?=\w)", "\n", dump(self._document), flags=re.MULTILINE)
+
+
+def recipe_text(name: str) -> str:
+    """The params.yaml that a recipe gives as shipped."""
+    return Recipe(name).text()
+
+
+def is_unedited(text: str, *, source: Path, weights: Path) -> bool:
+    """Whether `text` is a shipped recipe, as it is or fitted to these links: then nothing is lost with it."""
+    adapter = _ADAPTER.search(text)
+    if adapter is None or adapter[1] not in NAMES:
+        return False
+    recipe, text = Recipe(adapter[1]), _SHA256.sub("", text)
+    if recipe.text() == text:
+        return True
+    recipe.link(source=source)
+    if recipe.text() == text:
+        return True
+    recipe.link(weights=weights)
+    return recipe.text() == text
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _header(text: str) -> str:
+    match = _HEADER.match(text)
+    return match[0] if match else ""
+
+
+def _without_blank_lines(text: str) -> str:
+    """What follows the header; blank lines are put back between sections when it is written."""
+    return re.sub(r"\n{2,}", "\n", text[len(_header(text)) :]).lstrip("\n")
+
+
+def _merge(base: CommentedMap, overlay: CommentedMap) -> None:
+    """Puts the overlay's values, and its comments where it has some, into the base.
+
+    A mapping with all keys of the base's replaces it, comments included. Of the candidates only those of the overlay
+    stay, where it names some.
+    """
+    for key, value in overlay.items():
+        if key == "candidates":
+            _keep(base[key], value)
+        if isinstance(value, CommentedMap) and (key == "candidates" or not set(base[key]) <= set(value)):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+        if key in overlay.ca.items:
+            base.ca.items[key] = overlay.ca.items[key]
+
+
+def _keep(candidates: CommentedMap, names: Collection[str]) -> None:
+    for name in [name for name in candidates if name not in names]:
+        del candidates[name]
