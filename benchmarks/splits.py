@@ -23,9 +23,9 @@ from dr_pipeline.files import write_json
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.splitting.groups import Group, Photograph
 from dr_pipeline.splitting.hash_draw import costs, settle
-from dr_pipeline.splitting.read import SplitRow
 from dr_pipeline.splitting.similarity_probe import probe
 from dr_pipeline.splitting.stratified import TEST, TRAIN, assign, part_shares
+from dr_pipeline.tables.splits import SplitRow
 
 GRADE_SHARES = (0.36, 0.14, 0.22, 0.14, 0.14)
 BARS = {2000: 0.98, 5000: 0.99}
@@ -151,9 +151,17 @@ def probe_time(test: int, development: int) -> dict[str, Any]:
     words = rng.integers(0, 2**63, (test + development, 4), dtype=np.int64)
     hashes = {f"{row:06}": words[row].tobytes().hex() for row in range(len(words))}
     rows = [
-        SplitRow(name, "", "", f"g{row // 2}", 0, "test", None)
+        SplitRow(image_id=name, group=f"g{row // 2}", grade=0, split="test", fold=None)
         if row < test
-        else SplitRow(name, "", "", f"g{row // 2}", 0, "development", row // 2 % 5)
+        else SplitRow(
+            image_id=name,
+            patient_id="",
+            duplicate_cluster="",
+            group=f"g{row // 2}",
+            grade=0,
+            split="development",
+            fold=row // 2 % 5,
+        )
         for row, name in enumerate(hashes)
     ]
     start = time.perf_counter()

@@ -13,7 +13,7 @@ from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.files import read_csv
 from dr_pipeline.machine import usable_cores
 from dr_pipeline.schema import GRADES
-from dr_pipeline.splitting.read import DEVELOPMENT, read_splits
+from dr_pipeline.tables.splits import DEVELOPMENT, read_splits
 
 AMORTISED_EPOCHS = (1, 5, 20)
 NUM_VALIDATION = 16

@@ -105,15 +105,15 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.experiments.settings import resolve
     from dr_pipeline.experiments.summary import summarise
     from dr_pipeline.experiments.tables import TABLE_COLUMNS, table_rows, write_out_of_fold
-    from dr_pipeline.files import atomic_write, read_csv, sha256_file, write_csv, write_json
+    from dr_pipeline.files import atomic_write, sha256_file, write_csv, write_json
     from dr_pipeline.machine import describe_machine
     from dr_pipeline.params.curation import SplitParams
     from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
     from dr_pipeline.params.params_file import load_section, read_document
     from dr_pipeline.reporting.plot_style import png
-    from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION
     from dr_pipeline.splitting.groups import bridges_of, group_photographs
-    from dr_pipeline.splitting.read import read_splits
+    from dr_pipeline.tables.manifest import read_manifest
+    from dr_pipeline.tables.splits import read_splits
 
     experiment = read_experiment(args.name)
     if args.arms:
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> Outcome:
     evaluation = load_section(args.params, "evaluation", Evaluation)
     wanted = load_section(args.params, "operating_point", OperatingPoint)
     split = load_section(args.params, "split", SplitParams)
-    audited = read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    audited = read_manifest(args.audited)
     store = CanvasStore(args.canvases)
     photographs = photographs_to_divide(audited, read_splits(args.development) if args.development else None)
     require_canvases(store, photographs)

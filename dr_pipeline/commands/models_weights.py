@@ -140,7 +140,7 @@ def features(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.canvases.read import CanvasStore
     from dr_pipeline.logs import progress
     from dr_pipeline.models.inspect.features import level_named, write_features
-    from dr_pipeline.splitting.read import read_splits
+    from dr_pipeline.tables.splits import read_splits
 
     store, rows = CanvasStore(args.canvases), read_splits(args.splits)
     grader, input_px, facts = _network(args, store)

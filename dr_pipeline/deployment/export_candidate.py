@@ -31,7 +31,7 @@ from dr_pipeline.models.grader import num_parameters
 from dr_pipeline.models.weights.load import write_tensors
 from dr_pipeline.params.candidate import EnsembleParams
 from dr_pipeline.schema import Split
-from dr_pipeline.splitting.read import SplitRow, part, read_splits
+from dr_pipeline.tables.splits import SplitRow, read_splits, select_split
 
 _BATCH = 16
 _VERSIONS = ("onnx", "onnxruntime", "onnxscript", "timm", "torch")
@@ -82,7 +82,9 @@ def export_candidate(models: Path, store: CanvasStore, splits: Path, out: Path, 
     facts = members.facts
     if store.pixel_path.to_dict() != facts["pixel_path"] or sha256_file(splits) != facts["splits_sha256"]:
         raise GateError("the model was trained on other canvases or splits", where=str(models), todo="dvc repro")
-    photographs = _Photographs(store, part(read_splits(splits), Split.VALIDATION, options.fold), facts["input_px"])
+    photographs = _Photographs(
+        store, select_split(read_splits(splits), Split.VALIDATION, options.fold), facts["input_px"]
+    )
     combination = _fit_combination(members, ensemble, photographs, out)
     graders = [member.grader for member in members.all]
     network = deployed(graders, ensemble.views, combination).eval()

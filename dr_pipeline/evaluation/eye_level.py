@@ -16,7 +16,7 @@ from dr_pipeline.evaluation.metrics import figures, taken
 from dr_pipeline.evaluation.rejection import is_rejected
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import Status
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 
 
 def speakers(

@@ -20,7 +20,7 @@ from dr_pipeline.metrics.bootstrap import paired_qwk_difference, qwk_estimate
 from dr_pipeline.metrics.cut_points import steady_cut_points
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import Status
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 
 _RESAMPLINGS = 200  # as those of the shipped cut points, evaluation/fitting.py
 _MAX_WEIGHT = 0.5  # the fellow eye never counts for more than the eye itself

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.files import write_csv
 from dr_pipeline.schema import GRADES
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 
 GRADED_VERSION = 1
 GRADED_COLUMNS = (

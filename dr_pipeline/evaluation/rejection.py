@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dr_pipeline.evaluation.gradability import Judged
 from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.schema import GRADES, Status
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 
 
 def is_rejected(statuses: Sequence[str]) -> NDArray[np.bool_]:

@@ -1,14 +1,15 @@
 """Nested folds: the outer fold judges, an inner part of the rest chooses the epoch and the cut points."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import sha256_json
 from dr_pipeline.schema import GRADES
 from dr_pipeline.splitting.groups import Group, Photograph, photographs_of
-from dr_pipeline.splitting.read import DEVELOPMENT, SplitRow
 from dr_pipeline.splitting.stratified import TRAIN, assign
+from dr_pipeline.tables.manifest import ManifestRow
+from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow
 
 _VALIDATION = "validation"
 _VALIDATION_SHARE = 0.2  # of what is not the outer fold
@@ -42,7 +43,7 @@ def division_digest(folds: Sequence[Nested]) -> str:
     return sha256_json([nested.digest for nested in folds])
 
 
-def photographs_to_divide(audited: Sequence[Mapping[str, str]], splits: Sequence[SplitRow] | None) -> list[Photograph]:
+def photographs_to_divide(audited: Sequence[ManifestRow], splits: Sequence[SplitRow] | None) -> list[Photograph]:
     """Every photograph with a grade that is not excluded; without the test part, where a split is given.
 
     Args:
@@ -121,20 +122,5 @@ def _nested(groups: Sequence[Group], outer: dict[str, str], fold: int, salt: str
 
 def _rows(groups: Iterable[Group], fold: int | None) -> tuple[SplitRow, ...]:
     """The photographs as rows of a split, sorted by image_id."""
-    rows = [
-        SplitRow(
-            image_id=photograph.image_id,
-            patient_id=photograph.patient_id,
-            duplicate_cluster=photograph.duplicate_cluster,
-            group=group.key,
-            grade=photograph.grade,
-            split=DEVELOPMENT,
-            fold=fold,
-            eye=photograph.eye,
-            site=photograph.site,
-            visit=photograph.visit,
-        )
-        for group in groups
-        for photograph in group.photographs
-    ]
+    rows = [row for group in groups for row in group.rows(DEVELOPMENT, fold)]
     return tuple(sorted(rows, key=lambda row: row.image_id))

@@ -11,7 +11,7 @@ from dr_pipeline.evaluation.decision_fit import fit_decision
 from dr_pipeline.experiments.nested_folds import Nested
 from dr_pipeline.experiments.results import FoldResult
 from dr_pipeline.params.evaluation import OperatingPoint
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv, read_json, write_csv, write_json
 from dr_pipeline.schema import GRADES
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 
 _VERSION = 1
 _LOGITS = "logits.csv"

@@ -16,7 +16,7 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv, read_json
 from dr_pipeline.planning.colours import Colours, colours, sample
 from dr_pipeline.schema import GRADES, MANIFEST_COLUMNS, MANIFEST_VERSION
-from dr_pipeline.splitting.read import DEVELOPMENT, SplitRow, read_splits
+from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow, read_splits
 
 _QUANTILES = (0.05, 0.5, 0.95)
 

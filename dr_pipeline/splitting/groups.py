@@ -1,29 +1,32 @@
 """Which photographs must stay together: those of one patient, and those of one cluster of duplicates."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dr_pipeline.components import components
+from dr_pipeline.schema import Eye, Split
+from dr_pipeline.tables.manifest import ManifestRow
+from dr_pipeline.tables.splits import SplitRow
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """What the split needs to know of one photograph; what is empty is unknown or none."""
+    """The columns of the manifest that a split depends on; empty: unknown or none."""
 
     image_id: str
     patient_id: str
     duplicate_cluster: str
     grade: int
-    eye: str = ""
+    eye: Eye = Eye.UNKNOWN
     visit: str = ""
     site: str = ""
-    official_split: str = ""
+    official_split: Split | None = None
     perceptual_hash: str = ""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Photographs that never straddle a split.
+    """Photographs that are never divided between parts.
 
     Attributes:
         key: The smallest name among its patients (or photographs of unknown patients). It does not depend on
@@ -38,6 +41,24 @@ class Group:
     def worst_grade(self) -> int:
         """The grade of the worse eye: what the split is stratified by."""
         return max(photograph.grade for photograph in self.photographs)
+
+    def rows(self, split: str, fold: int | None) -> list[SplitRow]:
+        """Its photographs as rows of a split."""
+        return [
+            SplitRow(
+                image_id=photograph.image_id,
+                patient_id=photograph.patient_id,
+                eye=photograph.eye,
+                visit=photograph.visit,
+                site=photograph.site,
+                duplicate_cluster=photograph.duplicate_cluster,
+                group=self.key,
+                grade=photograph.grade,
+                split=split,
+                fold=fold,
+            )
+            for photograph in self.photographs
+        ]
 
 
 def group_photographs(photographs: Iterable[Photograph], bridges: Iterable[tuple[str, str]] = ()) -> list[Group]:
@@ -62,30 +83,28 @@ def group_photographs(photographs: Iterable[Photograph], bridges: Iterable[tuple
     return sorted(groups, key=lambda group: group.key)
 
 
-def photographs_of(rows: Iterable[Mapping[str, str]]) -> list[Photograph]:
+def photographs_of(rows: Iterable[ManifestRow]) -> list[Photograph]:
     """The photographs that take part in a split: not excluded, and with a grade."""
     return [
         Photograph(
-            image_id=row["image_id"],
-            patient_id=row["patient_id"],
-            duplicate_cluster=row["duplicate_cluster"],
-            grade=int(row["grade"]),
-            eye=row["eye"],
-            visit=row["visit"],
-            site=row["site"],
-            official_split=row["official_split"],
-            perceptual_hash=row["perceptual_hash"],
+            image_id=row.image_id,
+            patient_id=row.patient_id,
+            duplicate_cluster=row.duplicate_cluster,
+            grade=row.grade,
+            eye=row.eye,
+            visit=row.visit,
+            site=row.site,
+            official_split=row.official_split,
+            perceptual_hash=row.perceptual_hash,
         )
         for row in rows
-        if row["excluded"] == "0" and row["grade"] != ""
+        if not row.excluded and row.grade is not None
     ]
 
 
-def bridges_of(rows: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
-    """Known patients and the duplicate clusters they have a picture of, used or not."""
-    return [
-        (row["patient_id"], row["duplicate_cluster"]) for row in rows if row["patient_id"] and row["duplicate_cluster"]
-    ]
+def bridges_of(rows: Iterable[ManifestRow]) -> list[tuple[str, str]]:
+    """Known patients and the duplicate clusters they have a photograph in, used or not."""
+    return [(row.patient_id, row.duplicate_cluster) for row in rows if row.patient_id and row.duplicate_cluster]
 
 
 def _owner(photograph: Photograph) -> str:

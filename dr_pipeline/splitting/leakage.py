@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dr_pipeline.errors import GateError
 from dr_pipeline.schema import GRADE_NAMES, Split
 from dr_pipeline.splitting.grade_balance import GradeTest
-from dr_pipeline.splitting.read import SplitRow
 from dr_pipeline.splitting.similarity_levels import FALSE_ALARM, SAME_PICTURE_BITS, Probe
+from dr_pipeline.tables.splits import SplitRow
 
 _KINDS = {"patient": "patient_id", "duplicate cluster": "duplicate_cluster", "group": "group"}
 _NAMED_AT_MOST = 5

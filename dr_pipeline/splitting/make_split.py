@@ -9,6 +9,7 @@ from dr_pipeline.schema import Split
 from dr_pipeline.splitting.groups import Group
 from dr_pipeline.splitting.predefined import LeftOut, require_official, require_sites, separate
 from dr_pipeline.splitting.stratified import TEST, TRAIN, assign, part_shares
+from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow
 
 _VALIDATION = "0"  # the one validation part, where there are no folds
 
@@ -127,3 +128,17 @@ def _development_shares(params: SplitParams, development: float) -> dict[str, fl
 
 def _photographs(groups: Sequence[Group]) -> int:
     return sum(len(group.photographs) for group in groups)
+
+
+def split_rows(groups: Sequence[Group], parts: Mapping[str, str]) -> list[SplitRow]:
+    """The rows of splits.csv, sorted by image_id.
+
+    Args:
+        groups: Those in a part.
+        parts: By group: "test", a fold as "0", "1", …, or "train" where it is in every training part.
+    """
+    rows: list[SplitRow] = []
+    for group in groups:
+        part = parts[group.key]
+        rows += group.rows(TEST if part == TEST else DEVELOPMENT, int(part) if part.isdecimal() else None)
+    return sorted(rows, key=lambda row: row.image_id)

@@ -8,8 +8,8 @@ from typing import Any
 from dr_pipeline.schema import GRADES, RESEARCH_USE, Split
 from dr_pipeline.splitting.grade_balance import GradeTest
 from dr_pipeline.splitting.predefined import LeftOut
-from dr_pipeline.splitting.read import SplitRow
 from dr_pipeline.splitting.similarity_levels import SAME_PICTURE_BITS, Probe
+from dr_pipeline.tables.splits import SplitRow
 
 _NOT_FOLDS = (Split.TEST, Split.TRAIN)
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from dr_pipeline.fundus.perceptual_hash import hash_words
 from dr_pipeline.schema import Split
 from dr_pipeline.splitting.nearest_neighbours import NONE, Hashed, nearest_in_parts, nearest_photograph
-from dr_pipeline.splitting.read import SplitRow
 from dr_pipeline.splitting.similarity_levels import (
     FALSE_ALARM,
     LEAST_PHOTOGRAPHS,
@@ -26,6 +25,7 @@ from dr_pipeline.splitting.similarity_levels import (
     Probe,
 )
 from dr_pipeline.splitting.tails import binomial_p
+from dr_pipeline.tables.splits import SplitRow
 
 # How near is "too near": these shares of the training photographs are as near to another group.
 LEVELS = (0.01, 0.001)

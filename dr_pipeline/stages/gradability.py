@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> Outcome:
         RESEARCH_USE,
         Status,
     )
-    from dr_pipeline.splitting.read import DEVELOPMENT, read_splits
+    from dr_pipeline.tables.splits import DEVELOPMENT, read_splits
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "quality", QualityParams)

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Split
     from dr_pipeline.scoring.scorer import Scorer
-    from dr_pipeline.splitting.read import part, read_splits
+    from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "latency", Latency)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> Outcome:
     fold = read_json(args.export / "export.json")["fold"]
     scorer = Scorer.from_export(args.export, args.validation, args.gradability, threads=params.threads)
     manifest = {row["image_id"]: row for row in read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION)}
-    rows = [manifest[row.image_id] for row in part(read_splits(args.splits), Split.VALIDATION, fold)]
+    rows = [manifest[row.image_id] for row in select_split(read_splits(args.splits), Split.VALIDATION, fold)]
     photographs = [args.root / row["path"] for row in rows]
     with tracked("latency", candidate=args.candidate, fold=fold) as tracker:
         latency = candidate_latency(scorer, photographs, warmup=params.warmup_photographs, count=params.num_photographs)

@@ -27,10 +27,9 @@ def run(args: argparse.Namespace) -> Outcome:
             training pictures.
         ParamsError: A site is unknown, or the shares leave nothing for training.
     """
-    from dr_pipeline.files import read_csv, write_csv, write_json
+    from dr_pipeline.files import write_json
     from dr_pipeline.params.curation import SplitParams
     from dr_pipeline.params.params_file import load_section
-    from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, SPLITS_COLUMNS
     from dr_pipeline.splitting.grade_balance import grade_test
     from dr_pipeline.splitting.groups import bridges_of, group_photographs, photographs_of
     from dr_pipeline.splitting.leakage import (
@@ -39,16 +38,16 @@ def run(args: argparse.Namespace) -> Outcome:
         require_no_leak,
         require_nothing_shared,
     )
-    from dr_pipeline.splitting.make_split import divide
-    from dr_pipeline.splitting.read import read_splits
+    from dr_pipeline.splitting.make_split import divide, split_rows
     from dr_pipeline.splitting.report import describe, headline, part_name, worst_grades
     from dr_pipeline.splitting.similarity_probe import probe
     from dr_pipeline.splitting.stratified import TEST, TRAIN, grades_by_part
-    from dr_pipeline.splitting.table import split_table
+    from dr_pipeline.tables.manifest import read_manifest
+    from dr_pipeline.tables.splits import read_splits, write_splits
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "split", SplitParams)
-    audited = read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    audited = read_manifest(args.audited)
     photographs = photographs_of(audited)
     if not photographs:
         raise DataError(
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> Outcome:
     require_every_grade(grades_by_part(division.groups, division.parts), folds, drawn=division.drawn)
 
     with tracked("split") as tracker:
-        write_csv(args.out, SPLITS_COLUMNS, split_table(division.groups, division.parts))
+        write_splits(args.out, split_rows(division.groups, division.parts))
         try:
             rows = read_splits(args.out)  # the proof is of what was written
             shared = require_nothing_shared(rows)

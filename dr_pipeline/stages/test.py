@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.scoring.scorer import Scorer
-    from dr_pipeline.splitting.read import DEVELOPMENT, part, read_splits
+    from dr_pipeline.tables.splits import DEVELOPMENT, read_splits, select_split
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "evaluation", Evaluation)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> Outcome:
         where=str(args.bundle),
     )
     all_rows = read_splits(args.splits)
-    rows = part(all_rows, Split.TEST, 0)
+    rows = select_split(all_rows, Split.TEST, 0)
     image_ids, groups = [row.image_id for row in rows], [row.group for row in rows]
     statuses = read_statuses(args.gradability, image_ids)
     development = Counter(row.grade for row in all_rows if row.split == DEVELOPMENT)

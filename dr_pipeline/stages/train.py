@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.training import Training
     from dr_pipeline.reporting.progress_plot import draw_progress
     from dr_pipeline.schema import Split
-    from dr_pipeline.splitting.read import part, read_splits
+    from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.guard import SWITCH
     from dr_pipeline.tracking.run import tracked
     from dr_pipeline.training.checkpoint import Checkpoint
@@ -138,8 +138,8 @@ def run(args: argparse.Namespace) -> Outcome:
                     candidate,
                     params,
                     store=store,
-                    training=part(rows, Split.TRAIN, args.fold),
-                    validation=part(rows, Split.VALIDATION, args.fold),
+                    training=select_split(rows, Split.TRAIN, args.fold),
+                    validation=select_split(rows, Split.VALIDATION, args.fold),
                     readings=readings,
                     seed=seed,
                     checkpoint=checkpoint,

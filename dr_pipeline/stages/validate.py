@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE, Split
-    from dr_pipeline.splitting.read import part, read_splits
+    from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "evaluation", Evaluation)
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> Outcome:
         },
         where=str(args.export / "export.json"),
     )
-    rows = part(read_splits(args.splits), Split.VALIDATION, args.fold)
+    rows = select_split(read_splits(args.splits), Split.VALIDATION, args.fold)
     statuses = read_statuses(args.gradability, [row.image_id for row in rows])
     model = OnnxModel(args.export / export["validation_model"], threads=1)
     grades = np.array([row.grade for row in rows], dtype=np.int64)

@@ -15,7 +15,7 @@ from dr_pipeline.models.grader import Grader, create_grader, num_parameters
 from dr_pipeline.models.weights.load import initialise
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 from dr_pipeline.training.batch_norm import adapt_batch_norm
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.checks import kept_when_stopped, memory_advice

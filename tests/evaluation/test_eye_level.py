@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.evaluation.eye_level import eye_figures, speakers
 from dr_pipeline.params.evaluation import Evaluation
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 from tests.factories.bundles import DECISION
 
 PARAMS = Evaluation(bootstrap_replicates=100, bootstrap_seed=0, confidence=0.95, two_eye_fusion=False)

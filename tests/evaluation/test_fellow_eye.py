@@ -14,7 +14,7 @@ from dr_pipeline.evaluation.fellow_eye import (
     validation_fusion,
 )
 from dr_pipeline.params.evaluation import Evaluation
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 
 PARAMS = Evaluation(bootstrap_replicates=100, bootstrap_seed=1, confidence=0.95, two_eye_fusion=True)
 
@@ -31,7 +31,17 @@ def draw(seed: int, patients: int, *, shared: bool) -> Pairs:
 
 
 def row(image_id: str, patient: str, eye: str, visit: str = "") -> SplitRow:
-    return SplitRow(image_id, patient, "", f"patient:{patient}", 0, "development", 0, eye=eye, visit=visit)
+    return SplitRow(
+        image_id=image_id,
+        patient_id=patient,
+        duplicate_cluster="",
+        group=f"patient:{patient}",
+        grade=0,
+        split="development",
+        fold=0,
+        eye=eye,
+        visit=visit,
+    )
 
 
 def test_an_eye_is_paired_with_its_fellow_of_the_same_visit() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.experiments.nested_folds import division_digest, nested_folds, photographs_to_divide
-from dr_pipeline.schema import MANIFEST_COLUMNS
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.manifest import ManifestRow
+from dr_pipeline.tables.splits import SplitRow
 from tests.factories.experiments import made_groups
 
 
@@ -59,10 +59,13 @@ def test_a_fold_that_cannot_be_learnt_for_is_refused() -> None:
 
 def test_the_test_part_stays_out_where_a_split_is_given() -> None:
     audited = [
-        dict.fromkeys(MANIFEST_COLUMNS, "") | {"image_id": name, "grade": "1", "excluded": excluded}
-        for name, excluded in (("a", "0"), ("b", "0"), ("c", "1"))
+        ManifestRow(image_id=name, path=name, grade=1, excluded=excluded)
+        for name, excluded in (("a", False), ("b", False), ("c", True))
     ]
-    splits = [SplitRow("a", "", "", "a", 1, "development", 0), SplitRow("b", "", "", "b", 1, "test", None)]
+    splits = [
+        SplitRow(image_id="a", group="a", grade=1, split="development", fold=0),
+        SplitRow(image_id="b", group="b", grade=1, split="test"),
+    ]
     assert [one.image_id for one in photographs_to_divide(audited, None)] == ["a", "b"]
     assert [one.image_id for one in photographs_to_divide(audited, splits)] == ["a"]
     with pytest.raises(DataError, match="no photograph is left"):

@@ -22,7 +22,7 @@ from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, MANIFEST_COLUMNS, READINGS_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 from tests.factories import REPOSITORY
 from tests.factories.bundles import encode
 

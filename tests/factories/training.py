@@ -15,7 +15,7 @@ from dr_pipeline.models.losses.loss import Head
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Training
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.data.augmentation import augmenter
 from dr_pipeline.training.data.dataset import GradedCanvases
@@ -48,7 +48,18 @@ class Store:
 
 
 def rows(ids: range) -> list[SplitRow]:
-    return [SplitRow(str(n), str(n), "", str(n), n % 5, "development", 0) for n in ids]
+    return [
+        SplitRow(
+            image_id=str(n),
+            patient_id=str(n),
+            duplicate_cluster="",
+            group=str(n),
+            grade=n % 5,
+            split="development",
+            fold=0,
+        )
+        for n in ids
+    ]
 
 
 def photographs(ids: Iterable[int], *, augmented: bool, soft: bool = False) -> GradedCanvases:

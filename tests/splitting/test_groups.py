@@ -1,11 +1,14 @@
 """Photographs that must stay together do, whatever their order."""
 
 import random
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dr_pipeline.schema import Eye, Split
 from dr_pipeline.splitting.groups import Photograph, bridges_of, group_photographs, photographs_of
+from dr_pipeline.tables.manifest import ManifestRow
 
 PHOTOGRAPHS = st.lists(
     st.tuples(st.sampled_from(["", *"abcdefgh"]), st.sampled_from(["", "", "", *"uvwxyz"]), st.integers(0, 4)),
@@ -49,25 +52,34 @@ def test_groups_are_closed_complete_and_independent_of_order(photographs: list[P
 
 
 def test_excluded_and_ungraded_take_no_part() -> None:
-    row = {"image_id": "a", "patient_id": "p", "duplicate_cluster": "", "grade": "2", "excluded": "0"}
-    row |= {"eye": "left", "visit": "", "site": "hill", "official_split": "train", "perceptual_hash": "00ff"}
-    rows = [row, row | {"image_id": "b", "excluded": "1"}, row | {"image_id": "c", "grade": ""}]
-    assert photographs_of(rows) == [Photograph("a", "p", "", 2, "left", "", "hill", "train", "00ff")]
+    row = ManifestRow(
+        image_id="a",
+        path="a.png",
+        patient_id="p",
+        grade=2,
+        eye=Eye.LEFT,
+        site="hill",
+        official_split=Split.TRAIN,
+        perceptual_hash="00ff",
+    )
+    rows = [row, replace(row, image_id="b", excluded=True), replace(row, image_id="c", grade=None)]
+    assert photographs_of(rows) == [Photograph("a", "p", "", 2, Eye.LEFT, "", "hill", Split.TRAIN, "00ff")]
 
 
 def test_a_picture_that_takes_no_part_still_joins_its_patients() -> None:
     """Its copy was excluded, or has no grade; the two patients may be one person all the same."""
-    row = dict.fromkeys(("eye", "visit", "site", "official_split", "perceptual_hash"), "")
     rows = [
-        row | {"image_id": name, "patient_id": patient, "duplicate_cluster": cluster, "grade": grade, "excluded": out}
-        for name, patient, cluster, grade, out in (
-            ("a", "p", "a", "1", "0"),
-            ("b", "q", "a", "1", "1"),
-            ("c", "q", "", "1", "0"),
-            ("d", "r", "a", "", "0"),
-            ("e", "r", "", "2", "0"),
-            ("f", "", "a", "", "0"),
-            ("g", "s", "", "2", "0"),
+        ManifestRow(
+            image_id=name, path=name, patient_id=patient, duplicate_cluster=cluster, grade=grade, excluded=excluded
+        )
+        for name, patient, cluster, grade, excluded in (
+            ("a", "p", "a", 1, False),
+            ("b", "q", "a", 1, True),
+            ("c", "q", "", 1, False),
+            ("d", "r", "a", None, False),
+            ("e", "r", "", 2, False),
+            ("f", "", "a", None, False),
+            ("g", "s", "", 2, False),
         )
     ]
     groups = group_photographs(photographs_of(rows), bridges_of(rows))

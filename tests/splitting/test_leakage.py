@@ -15,17 +15,19 @@ from dr_pipeline.splitting.leakage import (
     require_nothing_shared,
     shared_between_parts,
 )
-from dr_pipeline.splitting.read import SplitRow, part, read_splits
+from dr_pipeline.tables.splits import SplitRow, read_splits, select_split
 
 CLEAN = [
-    SplitRow("a", "p", "", "patient:p", 0, "test", None),
-    SplitRow("b", "p", "", "patient:p", 1, "test", None),
-    SplitRow("c", "", "k", "photograph:c", 2, "development", 0),
-    SplitRow("d", "", "k", "photograph:c", 2, "development", 0),
-    SplitRow("e", "q", "", "patient:q", 2, "development", 1),
+    SplitRow(image_id="a", patient_id="p", group="patient:p", grade=0, split="test"),
+    SplitRow(image_id="b", patient_id="p", group="patient:p", grade=1, split="test"),
+    SplitRow(image_id="c", duplicate_cluster="k", group="photograph:c", grade=2, split="development", fold=0),
+    SplitRow(image_id="d", duplicate_cluster="k", group="photograph:c", grade=2, split="development", fold=0),
+    SplitRow(
+        image_id="e", patient_id="q", duplicate_cluster="", group="patient:q", grade=2, split="development", fold=1
+    ),
 ]
 
-ALWAYS_TRAIN = SplitRow("t", "r", "", "patient:r", 2, "development", None)
+ALWAYS_TRAIN = SplitRow(image_id="t", patient_id="r", group="patient:r", grade=2, split="development", fold=None)
 
 
 def test_clean_split_shares_nothing() -> None:
@@ -35,12 +37,40 @@ def test_clean_split_shares_nothing() -> None:
 @pytest.mark.parametrize(
     ("row", "kind"),
     [
-        (SplitRow("f", "p", "", "x", 0, "development", 0), "patient"),
-        (SplitRow("f", "", "k", "x", 0, "test", None), "duplicate cluster"),
-        (SplitRow("f", "", "k", "x", 0, "development", 1), "duplicate cluster"),
-        (SplitRow("f", "z", "", "patient:q", 0, "development", 0), "group"),
-        (SplitRow("f", "", "k", "x", 0, "development", None), "duplicate cluster"),
-        (SplitRow("e", "", "", "x", 0, "test", None), "photograph"),
+        (
+            SplitRow(
+                image_id="f", patient_id="p", duplicate_cluster="", group="x", grade=0, split="development", fold=0
+            ),
+            "patient",
+        ),
+        (
+            SplitRow(image_id="f", duplicate_cluster="k", group="x", grade=0, split="test"),
+            "duplicate cluster",
+        ),
+        (
+            SplitRow(image_id="f", duplicate_cluster="k", group="x", grade=0, split="development", fold=1),
+            "duplicate cluster",
+        ),
+        (
+            SplitRow(
+                image_id="f",
+                patient_id="z",
+                duplicate_cluster="",
+                group="patient:q",
+                grade=0,
+                split="development",
+                fold=0,
+            ),
+            "group",
+        ),
+        (
+            SplitRow(image_id="f", duplicate_cluster="k", group="x", grade=0, split="development", fold=None),
+            "duplicate cluster",
+        ),
+        (
+            SplitRow(image_id="e", group="x", grade=0, split="test"),
+            "photograph",
+        ),
     ],
 )
 def test_planted_leak_is_found(row: SplitRow, kind: str) -> None:
@@ -71,14 +101,14 @@ def test_parts_that_differ_in_grade_stop() -> None:
 
 
 def test_parts_of_a_fold() -> None:
-    names = {split: [row.image_id for row in part(CLEAN, split, 0)] for split in Split}
+    names = {split: [row.image_id for row in select_split(CLEAN, split, 0)] for split in Split}
     assert names == {Split.TRAIN: ["e"], Split.VALIDATION: ["c", "d"], Split.TEST: ["a", "b"]}
-    assert [row.image_id for row in part([*CLEAN, ALWAYS_TRAIN], Split.TRAIN, 0)] == ["e", "t"]
+    assert [row.image_id for row in select_split([*CLEAN, ALWAYS_TRAIN], Split.TRAIN, 0)] == ["e", "t"]
     assert ALWAYS_TRAIN.part == "train"
     with pytest.raises(DataError, match="no fold 2"):
-        part(CLEAN, Split.TRAIN, 2)
+        select_split(CLEAN, Split.TRAIN, 2)
     with pytest.raises(DataError, match="test part is empty"):
-        part(CLEAN[2:], Split.TEST, 0)
+        select_split(CLEAN[2:], Split.TEST, 0)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +118,19 @@ def test_impossible_row_is_refused(tmp_path: Path, column: str, value: str) -> N
     row = dict.fromkeys(SPLITS_COLUMNS, "") | {"schema_version": "2", "image_id": "a", "group": "g", "eye": "left"}
     row |= {"grade": "1", "split": "development", "fold": "0", "site": "hill"}
     write_csv(tmp_path / "s.csv", SPLITS_COLUMNS, [row])
-    assert read_splits(tmp_path / "s.csv") == [SplitRow("a", "", "", "g", 1, "development", 0, "left", "hill")]
+    assert read_splits(tmp_path / "s.csv") == [
+        SplitRow(
+            image_id="a",
+            patient_id="",
+            duplicate_cluster="",
+            group="g",
+            grade=1,
+            split="development",
+            fold=0,
+            eye="left",
+            site="hill",
+        )
+    ]
     write_csv(tmp_path / "s.csv", SPLITS_COLUMNS, [row | {column: value}])
     with pytest.raises(DataError):
         read_splits(tmp_path / "s.csv")

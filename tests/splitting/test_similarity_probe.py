@@ -10,9 +10,9 @@ from dr_pipeline.splitting import similarity_probe as probe_module
 from dr_pipeline.splitting.grade_balance import grade_test
 from dr_pipeline.splitting.leakage import require_no_leak
 from dr_pipeline.splitting.nearest_neighbours import NONE, Hashed, nearest_in_parts
-from dr_pipeline.splitting.read import SplitRow
 from dr_pipeline.splitting.report import describe, headline, worst_grades
 from dr_pipeline.splitting.similarity_probe import probe
+from dr_pipeline.tables.splits import SplitRow
 
 
 def patients(count: int, seed: int) -> tuple[list[SplitRow], dict[str, str]]:
@@ -27,7 +27,17 @@ def patients(count: int, seed: int) -> tuple[list[SplitRow], dict[str, str]]:
             bits = np.where(rng.random(256) < 0.2, common, rng.integers(0, 2, 256))
             hashes[name] = np.packbits(bits.astype(np.uint8)).tobytes().hex()
             split = "test" if fold is None else "development"
-            rows.append(SplitRow(name, f"P{patient}", "", f"patient:P{patient}", 0, split, fold))
+            rows.append(
+                SplitRow(
+                    image_id=name,
+                    patient_id=f"P{patient}",
+                    duplicate_cluster="",
+                    group=f"patient:P{patient}",
+                    grade=0,
+                    split=split,
+                    fold=fold,
+                )
+            )
     return rows, hashes
 
 
@@ -95,7 +105,7 @@ def test_a_camera_of_the_part_held_out_is_no_leak() -> None:
         name = f"{number:04}"
         hashes[name] = np.packbits(bits).tobytes().hex()
         split, fold = ("test", None) if test else ("development", number % 2)
-        rows.append(SplitRow(name, name, "", name, 0, split, fold))
+        rows.append(SplitRow(image_id=name, patient_id=name, group=name, grade=0, split=split, fold=fold))
     given = probe(rows, hashes, "s", {"test"})
     assert given.parts["test"].given
     assert given.parts["test"].beyond_chance

@@ -11,8 +11,8 @@ import yaml
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import write_csv
 from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Split
-from dr_pipeline.splitting.read import part, read_splits
 from dr_pipeline.stages import split
+from dr_pipeline.tables.splits import read_splits, select_split
 from tests.factories import REPOSITORY
 
 
@@ -111,7 +111,7 @@ def test_other_ways_to_divide(
     rows = read_splits(args.out)
     assert tuple(report["parts"]) == ("fold 0", "test", "train")
     assert tuple(report["parts"][name]["photographs"] for name in ("test", "fold 0", "train")) == parts
-    assert tuple(len(part(rows, which, 0)) for which in (Split.TEST, Split.VALIDATION, Split.TRAIN)) == parts
+    assert tuple(len(select_split(rows, which, 0)) for which in (Split.TEST, Split.VALIDATION, Split.TRAIN)) == parts
     assert told in headline
 
 

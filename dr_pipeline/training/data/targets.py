@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import read_csv
 from dr_pipeline.schema import GRADES, NUM_GRADES, READINGS_COLUMNS, READINGS_VERSION
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 
 
 def read_readings(path: Path) -> dict[str, list[int]]:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_csv
 from dr_pipeline.schema import READINGS_COLUMNS, READINGS_VERSION
-from dr_pipeline.splitting.read import SplitRow
+from dr_pipeline.tables.splits import SplitRow
 from dr_pipeline.training.data.targets import read_readings, training_targets
 
 
 def row(image_id: str, grade: int) -> SplitRow:
-    return SplitRow(image_id, "", "", image_id, grade, "development", 1)
+    return SplitRow(image_id=image_id, group=image_id, grade=grade, split="development", fold=1)
 
 
 ROWS = [row("a", 2), row("b", 0)]
