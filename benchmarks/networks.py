@@ -20,7 +20,7 @@ from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.deployment.formats.onnx_graph import export_onnx
 from dr_pipeline.files import write_json
 from dr_pipeline.machine import describe_machine
-from dr_pipeline.models.ensemble import Ensemble, mean_of
+from dr_pipeline.models.ensemble import Ensemble, Weighted
 from dr_pipeline.models.grader import Grader, create_grader, num_parameters
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.section import validate
@@ -37,7 +37,7 @@ def grader_of(candidate: Candidate) -> Grader:
 
 def exported(grader: Grader, candidate: Candidate, path: Path) -> OnnxModel:
     views = candidate.ensemble.views
-    network: nn.Module = grader if views == ("identity",) else Ensemble([grader], views, mean_of(len(views)))
+    network: nn.Module = grader if views == ("identity",) else Ensemble([grader], views, Weighted.uniform(len(views)))
     export_onnx(network.eval(), input_px=candidate.input_px, path=path)
     return OnnxModel(path, threads=1)
 

@@ -33,13 +33,13 @@ def row(model: str, input_px: int, batch: int, precision: str, steps: int) -> di
     from lightning_fabric import Fabric
 
     from dr_pipeline.models.grader import create_grader
-    from dr_pipeline.models.inspect.complexity import measure
+    from dr_pipeline.models.inspect.complexity import measure_complexity
 
     def make() -> Any:
         return create_grader(model, input_px=input_px, drop_rate=0.0, drop_path_rate=0.0)
 
     with torch.device("meta"):
-        cost = measure(make(), torch.zeros(1, input_px, input_px, 3, dtype=torch.uint8))
+        cost = measure_complexity(make(), torch.zeros(1, input_px, input_px, 3, dtype=torch.uint8))
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)
     grader = make().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(grader.parameters(), lr=0.001, fused=True)

@@ -9,6 +9,7 @@ import argparse
 import time
 from pathlib import Path
 
+from dr_pipeline.commands.argument_types import positive_int
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--site", default="", metavar="NAME", help="use the quality threshold fitted for this site (default: of all)"
     )
     parser.add_argument(
-        "--threads", type=_at_least_one, metavar="N", help="files scored at the same time (default: the usable cores)"
+        "--threads", type=positive_int, metavar="N", help="files scored at the same time (default: the usable cores)"
     )
 
 
@@ -50,9 +51,3 @@ def run(args: argparse.Namespace) -> Outcome:
         f"bundle {scorer.bundle_id}; {per_s:.1f} files/s. {RESEARCH_USE}",
         next_command="",
     )
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text!r}")
-    return int(text)

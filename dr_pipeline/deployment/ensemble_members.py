@@ -7,8 +7,8 @@ from typing import Any
 
 from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.files import read_json
-from dr_pipeline.models.grader import Grader, grader_of
-from dr_pipeline.models.weights.load import load_exactly
+from dr_pipeline.models.grader import Grader, grader_from_spec
+from dr_pipeline.models.weights.trained_weights import load_strict
 from dr_pipeline.params.candidate import EnsembleParams
 
 # What model.json says of a training; members of one ensemble differ in nothing of it but the fold.
@@ -104,8 +104,8 @@ def _of_fold(models: Path, fold: int, num_seeds: int, expected: dict[str, Any]) 
     members = []
     try:
         for seed, name in zip(spec["seeds"], spec["members"], strict=True):
-            grader = grader_of(spec)
-            load_exactly(grader, folder / name)
+            grader = grader_from_spec(spec)
+            load_strict(grader, folder / name)
             members.append(Member(fold, seed, grader.eval()))
     except (KeyError, ValueError) as error:
         raise _incomplete(error, folder) from None

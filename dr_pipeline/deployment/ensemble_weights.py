@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from dr_pipeline.models.ensemble import LOG_FLOOR, Combination, Stacked, Weighted, mean_of
+from dr_pipeline.models.ensemble import LOG_FLOOR, Combination, Stacked, Weighted
 from dr_pipeline.schema import NUM_GRADES
 
 Combine = Literal["mean", "weighted", "stacked"]
@@ -32,7 +32,7 @@ def fit_ensemble(combine: Combine, member_log_probs: NDArray[np.float32], grades
         return Weighted(_fit_weights(member_log_probs, grades).tolist())
     if combine == "stacked":
         return _fit_stacked(member_log_probs, grades)
-    return mean_of(member_log_probs.shape[1])
+    return Weighted.uniform(member_log_probs.shape[1])
 
 
 def cross_fit_ensemble(

@@ -26,9 +26,9 @@ from dr_pipeline.evaluation.decision_fit import group_parts
 from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.logs import progress
-from dr_pipeline.models.ensemble import Combination, Ensemble, deployed, mean_of, member_tensors
+from dr_pipeline.models.ensemble import Combination, Ensemble, Weighted, deployed_network, ensemble_state_dict
 from dr_pipeline.models.grader import num_parameters
-from dr_pipeline.models.weights.load import write_tensors
+from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from dr_pipeline.params.candidate import EnsembleParams
 from dr_pipeline.schema import Split
 from dr_pipeline.tables.splits import SplitRow, read_splits, select_split
@@ -87,15 +87,15 @@ def export_candidate(models: Path, store: CanvasStore, splits: Path, out: Path, 
     )
     combination = _fit_combination(members, ensemble, photographs, out)
     graders = [member.grader for member in members.all]
-    network = deployed(graders, ensemble.views, combination).eval()
+    network = deployed_network(graders, ensemble.views, combination).eval()
     parities = {name: _write_verified(network, name, "model", photographs, out) for name in options.formats}
     validated = "model.onnx"
     if len(members.of_fold) < len(members.all):
         validated = "validation.onnx"
         own = [member.grader for member in members.of_fold]
-        of_fold = deployed(own, ensemble.views, mean_of(len(own) * len(ensemble.views))).eval()
+        of_fold = deployed_network(own, ensemble.views, Weighted.uniform(len(own) * len(ensemble.views))).eval()
         _write_verified(of_fold, "onnx", "validation", photographs, out)
-    write_tensors(member_tensors(graders), out / "weights.safetensors")
+    write_tensors(ensemble_state_dict(graders), out / "weights.safetensors")
     write_json(
         out / "export.json",
         {
@@ -133,12 +133,14 @@ class _Photographs:
 def _fit_combination(members: Members, ensemble: EnsembleParams, photographs: _Photographs, out: Path) -> Combination:
     """The ensemble's weights; where they are fitted, also writes the cross-fitted logits that `validate` reads."""
     graders = [member.grader for member in members.all]
-    mean = mean_of(len(graders) * len(ensemble.views))
+    mean = Weighted.uniform(len(graders) * len(ensemble.views))
     if ensemble.combine == "mean":
         return mean
     network = Ensemble(graders, ensemble.views, mean).eval()
     with torch.inference_mode():
-        batches = [network.opinions(torch.from_numpy(batch)).numpy() for batch in photographs.batches("ensemble")]
+        batches = [
+            network.member_log_probs(torch.from_numpy(batch)).numpy() for batch in photographs.batches("ensemble")
+        ]
     member_log_probs, rows = np.concatenate(batches), photographs.rows
     grades = np.array([row.grade for row in rows], dtype=np.int64)
     parts = group_parts([row.group for row in rows])
@@ -167,6 +169,6 @@ def _ensemble_facts(members: Members, ensemble: EnsembleParams, combination: Com
         "members": [{"fold": member.fold, "seed": member.seed} for member in members.all],
         "views": list(ensemble.views),
         "combine": ensemble.combine,
-        "fitted": {} if ensemble.combine == "mean" else combination.facts(),
+        "fitted": {} if ensemble.combine == "mean" else combination.to_dict(),
         "validated_by": members.validated_by,
     }

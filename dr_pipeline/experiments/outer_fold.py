@@ -17,7 +17,7 @@ from dr_pipeline.experiments.results import FoldResult, read_result, write_resul
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import sha256_file
 from dr_pipeline.logs import logger
-from dr_pipeline.models.ensemble import Ensemble, mean_of
+from dr_pipeline.models.ensemble import Ensemble, Weighted
 from dr_pipeline.models.grader import Grader
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.checks import memory_advice
@@ -141,7 +141,7 @@ def _combined(settings: Settings, graders: Sequence[Grader]) -> nn.Module:
     views = settings.candidate.ensemble.views
     if len(graders) == 1 and views == ("identity",):
         return graders[0]
-    return _Together(Ensemble(graders, views, mean_of(len(graders) * len(views))))
+    return _Together(Ensemble(graders, views, Weighted.uniform(len(graders) * len(views))))
 
 
 def _answers(

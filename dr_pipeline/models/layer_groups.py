@@ -1,4 +1,4 @@
-"""Layers by their depth: how fast each learns, from which epoch on, and which are computed twice to save memory."""
+"""Layers by depth: learning rates, gradual unfreezing, and gradient checkpointing."""
 
 import fnmatch
 from typing import Any
@@ -14,67 +14,67 @@ from dr_pipeline.models.grader import Grader
 from dr_pipeline.params.candidate import FineTuning
 
 
-def distances(grader: Grader) -> dict[str, int]:
-    """How many blocks each parameter lies from the classifier, which is 0; blocks are timm's own.
+def block_distances(grader: Grader) -> dict[str, int]:
+    """The distance of each parameter from the classifier, in timm's blocks; the classifier's is 0.
 
     Returns:
-        A parameter's name in `grader` → its distance.
+        Parameter name in `grader` → distance.
 
     Raises:
-        ParamsError: timm does not say what this network's blocks are.
+        ParamsError: timm does not define the blocks of this network.
     """
     backbone: Any = grader.backbone  # timm's own methods
     if not hasattr(backbone, "group_matcher"):
         raise ParamsError(
-            f"timm names no blocks of {type(backbone).__name__}",
+            f"timm does not define the blocks of {type(backbone).__name__}",
             todo="set fine_tuning: {layer_decay: 1.0, frozen_epochs: 0, thaw_epochs: 0}",
         )
     depths: dict[str, int] = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
     last = classifier_prefixes(backbone)
     body = sorted({depth for name, depth in depths.items() if not name.startswith(last)}, reverse=True)
-    # what timm groups with the classifier, such as a norm before it, learns with it
+    # what timm groups with the classifier, such as a norm before it, has its distance
     with_classifier = {depth for name, depth in depths.items() if name.startswith(last)}
     ranks = {depth: rank for rank, depth in enumerate((d for d in body if d not in with_classifier), start=1)}
-    found = {f"backbone.{name}": ranks.get(depth, 0) for name, depth in depths.items()}
-    return {name: found.get(name, 0) for name, _ in grader.named_parameters()}
+    of_backbone = {f"backbone.{name}": ranks.get(depth, 0) for name, depth in depths.items()}
+    return {name: of_backbone.get(name, 0) for name, _ in grader.named_parameters()}
 
 
 def parameter_groups(
     grader: Grader, *, learning_rate: float, weight_decay: float, layer_decay: float
 ) -> list[dict[str, Any]]:
-    """Parameter groups for AdamW: every parameter once, those frozen at present too.
+    """Parameter groups for AdamW: every parameter once, including those that are frozen at present.
 
-    No weight decay for biases, normalisation and what the network itself exempts, such as position embeddings and class
-    tokens, as in timm's training script. The learning rate falls by
-    `layer_decay` with each block away from the classifier (Bao et al. 2022, BEiT).
+    As in timm's training script, biases, normalisation and what the network itself exempts, such as position embeddings
+    and class tokens, have no weight decay. The learning rate is multiplied by `layer_decay` for each block between a
+    layer and the classifier (Bao et al. 2022, BEiT).
 
     Args:
         grader: The network.
         learning_rate: Of the classifier.
-        weight_decay: Of all other parameters, which are matrices and kernels.
-        layer_decay: 1.0 gives two groups, decayed and not decayed.
+        weight_decay: Of matrices and kernels.
+        layer_decay: 1.0 gives two groups, with and without weight decay.
 
     Raises:
-        ParamsError: The rate is to fall by blocks, and timm does not say what this network's blocks are.
+        ParamsError: `layer_decay` is not 1.0, and timm does not define the blocks of this network.
     """
-    away = distances(grader) if layer_decay != 1.0 else {}
+    distances = block_distances(grader) if layer_decay != 1.0 else {}
     exempt = _exempt_from_decay(grader)
     groups: dict[tuple[int, bool], list[Tensor]] = {}
     for name, parameter in grader.named_parameters():
-        plain = parameter.ndim <= 1 or name.endswith(".bias") or name in exempt
-        groups.setdefault((away.get(name, 0), plain), []).append(parameter)
+        is_exempt = parameter.ndim <= 1 or name.endswith(".bias") or name in exempt
+        groups.setdefault((distances.get(name, 0), is_exempt), []).append(parameter)
     return [
         {
             "params": parameters,
             "lr": learning_rate * layer_decay**distance,
-            "weight_decay": 0.0 if plain else weight_decay,
+            "weight_decay": 0.0 if is_exempt else weight_decay,
         }
-        for (distance, plain), parameters in sorted(groups.items(), key=lambda group: group[0])
+        for (distance, is_exempt), parameters in sorted(groups.items(), key=lambda group: group[0])
     ]
 
 
 def _exempt_from_decay(grader: Grader) -> set[str]:
-    """Names in `grader` of the parameters that timm's network says are not to decay, whatever their shape."""
+    """Names in `grader` of the parameters in timm's `no_weight_decay`."""
     backbone: Any = grader.backbone  # timm's own methods
     patterns = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
     return {
@@ -84,69 +84,69 @@ def _exempt_from_decay(grader: Grader) -> set[str]:
     }
 
 
-def thaw(grader: Grader, *, epoch: int, fine_tuning: FineTuning) -> None:
-    """Sets which blocks learn in an epoch: the classifier always, the others from the last to the first.
+def unfreeze_blocks(grader: Grader, *, epoch: int, fine_tuning: FineTuning) -> None:
+    """Sets which blocks are trained in an epoch: the classifier always, the others from the last to the first.
 
     Args:
-        grader: The network; changed in place.
+        grader: The network; `requires_grad` is changed in place.
         epoch: From 0.
-        fine_tuning: For `frozen_epochs` the classifier learns alone; in the k-th of the `thaw_epochs` after, the last
-            k / thaw_epochs of the blocks do, rounded up.
+        fine_tuning: For `frozen_epochs` only the classifier is trained; in the k-th of the following `thaw_epochs` the
+            last k / thaw_epochs of the blocks are, rounded up.
 
     Raises:
-        ParamsError: Blocks are to be frozen, and timm does not say what this network's blocks are.
+        ParamsError: Blocks are to be frozen, and timm does not define the blocks of this network.
     """
     if epoch >= fine_tuning.frozen_epochs + fine_tuning.thaw_epochs:
         grader.requires_grad_(requires_grad=True)
         return
-    away = distances(grader)
-    steps = max(epoch - fine_tuning.frozen_epochs + 1, 0)
-    num_blocks = max(away.values())
-    learning = -(-num_blocks * steps // fine_tuning.thaw_epochs) if steps else 0
+    distances = block_distances(grader)
+    step = max(epoch - fine_tuning.frozen_epochs + 1, 0)
+    num_blocks = max(distances.values())
+    num_trained = -(-num_blocks * step // fine_tuning.thaw_epochs) if step else 0
     for name, parameter in grader.named_parameters():
-        parameter.requires_grad_(away[name] <= learning)
+        parameter.requires_grad_(distances[name] <= num_trained)
 
 
-def freeze_statistics(grader: Grader) -> None:
-    """Keeps the running statistics of frozen batch normalisation as they are; to be called after each `.train()`."""
+def freeze_batch_norm_statistics(grader: Grader) -> None:
+    """Stops updating the running statistics of frozen batch normalisation. Call it after each `.train()`."""
     for layer in grader.modules():
         if isinstance(layer, _BatchNorm):
-            own = list(layer.parameters(recurse=False))
-            if own and not any(parameter.requires_grad for parameter in own):
+            parameters = list(layer.parameters(recurse=False))
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
                 layer.eval()
 
 
-def checkpoint_gradients(grader: Grader) -> None:
-    """Computes activations twice instead of keeping them; weights and running statistics come out the same.
+def enable_gradient_checkpointing(grader: Grader) -> None:
+    """Recomputes activations in the backward pass instead of storing them; the results are the same.
 
-    The second computation must not move the running statistics of batch normalisation again, so their momentum is 0
-    during the backward pass.
+    The momentum of batch normalisation is 0 during the backward pass, so that recomputing does not update the running
+    statistics twice.
 
     Raises:
-        ParamsError: timm's network cannot do it.
+        ParamsError: timm's network does not support it.
     """
     backbone: Any = grader.backbone  # timm's own methods
     try:
         backbone.set_grad_checkpointing(enable=True)
-    except (AssertionError, AttributeError, TypeError) as error:  # timm has no type of its own
+    except (AssertionError, AttributeError, TypeError) as error:  # timm has no exception type of its own
         raise ParamsError(
             f"{type(backbone).__name__} has no gradient checkpointing: {error or type(error).__name__}",
-            todo="set memory.gradient_checkpointing: false, and memory.accumulation for smaller parts of a batch",
+            todo="set memory.gradient_checkpointing: false, and memory.accumulation for smaller microbatches",
         ) from None
     for layer in backbone.modules():
         if isinstance(layer, _BatchNorm):
-            _count_once(layer)
+            _update_statistics_once(layer)
 
 
-def _count_once(layer: _BatchNorm) -> None:
+def _update_statistics_once(layer: _BatchNorm) -> None:
     momentum = layer.momentum
 
-    def before(_: nn.Module, __: tuple[Tensor, ...]) -> None:
+    def disable_in_backward(_: nn.Module, __: tuple[Tensor, ...]) -> None:
         if torch._C._current_graph_task_id() != -1:  # inside a backward pass
             layer.momentum = 0.0
 
-    def after(_: nn.Module, __: tuple[Tensor, ...], ___: Tensor) -> None:
+    def restore(_: nn.Module, __: tuple[Tensor, ...], ___: Tensor) -> None:
         layer.momentum = momentum
 
-    layer.register_forward_pre_hook(before)
-    layer.register_forward_hook(after, always_call=True)  # the second pass may stop inside a layer
+    layer.register_forward_pre_hook(disable_in_backward)
+    layer.register_forward_hook(restore, always_call=True)  # recomputing may stop inside a layer

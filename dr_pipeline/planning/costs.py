@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 
 from dr_pipeline.models.grader import create_grader
-from dr_pipeline.models.inspect.catalogue import model_card
 from dr_pipeline.models.inspect.complexity import Complexity
+from dr_pipeline.models.inspect.model_card import model_card
 from dr_pipeline.planning.machine import Machine
 
 # Enough for steady times, little enough for any machine's memory.

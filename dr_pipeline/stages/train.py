@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> Outcome:
 
     from dr_pipeline.canvases.read import CanvasStore
     from dr_pipeline.files import sha256_file, sha256_json, write_csv, write_json
-    from dr_pipeline.models.weights.load import unpinned, write_tensors
+    from dr_pipeline.models.weights.checkpoint_files import write_tensors
+    from dr_pipeline.models.weights.initialise import unpinned_sources
     from dr_pipeline.params.candidate import Candidate
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.params.training import Training
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace) -> Outcome:
         for number, seed in enumerate(seeds)
     ]
     if is_first_process():
-        for source in unpinned(candidate.weights, params.distillation.teacher):
+        for source in unpinned_sources(candidate.weights, params.distillation.teacher):
             sys.stderr.write(
                 f"{source} is not pinned: `dvc repro` does not see when it changes; "
                 "write its sha256, or a bundle's id, behind a # in params.yaml\n"

@@ -11,7 +11,7 @@ import torch
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.files import atomic_write
-from dr_pipeline.models.weights.load import write_tensors
+from dr_pipeline.models.weights.checkpoint_files import write_tensors
 
 _KEY_DIGITS = 8
 

@@ -11,8 +11,8 @@ from lightning_fabric.strategies import DDPStrategy
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.machine import usable_cores
 from dr_pipeline.models.grader import Grader
-from dr_pipeline.models.layer_groups import checkpoint_gradients
-from dr_pipeline.models.synchronise import synchronise_batch_norm
+from dr_pipeline.models.layer_groups import enable_gradient_checkpointing
+from dr_pipeline.models.norms import sync_batch_norm
 from dr_pipeline.params.candidate import Candidate, FineTuning
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
@@ -109,9 +109,9 @@ def prepared(fabric: Fabric, grader: Grader, candidate: Candidate) -> Grader:
     offers no such layer for, each has its own part's, and the first one's running statistics are kept.
     """
     if fabric.world_size > 1 and fabric.device.type == "cuda":
-        grader = synchronise_batch_norm(grader)
+        grader = sync_batch_norm(grader)
     if candidate.memory.gradient_checkpointing:  # afterwards: its hooks are on the layers that are trained
-        checkpoint_gradients(grader)
+        enable_gradient_checkpointing(grader)
     return grader.to(memory_format=torch.channels_last)
 
 

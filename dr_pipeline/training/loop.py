@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from dr_pipeline.errors import DataError
 from dr_pipeline.logs import progress
 from dr_pipeline.models.grader import Grader
-from dr_pipeline.models.layer_groups import freeze_statistics, parameter_groups, thaw
+from dr_pipeline.models.layer_groups import freeze_batch_norm_statistics, parameter_groups, unfreeze_blocks
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
 from dr_pipeline.training.checkpoint import Checkpoint
@@ -139,8 +139,8 @@ def fit(
         started, order.epoch = time.perf_counter(), epoch
         torch.manual_seed(derived_seed(seed, epoch, rank))
         model.train()
-        thaw(grader, epoch=epoch, fine_tuning=candidate.fine_tuning)
-        freeze_statistics(grader)
+        unfreeze_blocks(grader, epoch=epoch, fine_tuning=candidate.fine_tuning)
+        freeze_batch_norm_statistics(grader)
         losses: list[float] = []
         num_seen = 0
         bar = progress(loader, label=f"epoch {epoch + 1}/{candidate.epochs}", total=len(loader))

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from statistics import median
 from typing import Any
 
-from dr_pipeline.models.grader import family, normalisation
+from dr_pipeline.models.grader import model_family, normalisation
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
 from dr_pipeline.training.loop import Epoch
@@ -24,7 +24,7 @@ def model_facts(
     norm = normalisation(candidate.model, candidate.network.channels)
     return {
         "model": candidate.model,
-        "family": family(candidate.model),
+        "family": model_family(candidate.model),
         "parameters": members[0].num_parameters,
         "input_px": candidate.input_px,
         "mean": norm.mean,

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.machine import usable_cores
-from dr_pipeline.models.classifier_init import start_classifier
+from dr_pipeline.models.classifier import init_classifier
 from dr_pipeline.models.grader import Grader, create_grader, num_parameters
-from dr_pipeline.models.weights.load import initialise
+from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
 from dr_pipeline.tables.splits import SplitRow
@@ -95,8 +95,8 @@ def train_member(
     fabric = make_fabric(params.precision, candidate.fine_tuning)
     with memory_advice(fabric.device, candidate):
         grader = _untrained(candidate, params)
-        start_classifier(grader, [row.grade for row in training])
-        weights_source = initialise(grader, model=candidate.model, weights=candidate.weights)
+        init_classifier(grader.backbone, grader.head, [row.grade for row in training])
+        weights_source = initialise_weights(grader, model=candidate.model, weights=candidate.weights)
         learnt = GradedCanvases(
             store,
             [row.image_id for row in training],

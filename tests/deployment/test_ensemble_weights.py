@@ -38,7 +38,7 @@ def test_weighting_takes_the_weight_from_a_bad_member() -> None:
     opinions, grades = draw(0, 300, (0.3, 0.3, 3.0))
     fitted = fit_ensemble("weighted", opinions, grades)
     assert isinstance(fitted, Weighted)
-    weights = fitted.facts()["weights"]
+    weights = fitted.to_dict()["weights"]
     assert sum(weights) == pytest.approx(1)
     assert min(weights) >= 0
     assert weights[2] < 0.05

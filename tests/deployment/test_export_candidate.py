@@ -23,9 +23,9 @@ from dr_pipeline.deployment.selection import Limits, SelectionCandidate, Verdict
 from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.evaluation.inference import canvas_logits
 from dr_pipeline.files import read_csv, read_json, sha256_file, write_json
-from dr_pipeline.models.ensemble import Ensemble, mean_of
-from dr_pipeline.models.grader import grader_of
-from dr_pipeline.models.weights.load import initialise
+from dr_pipeline.models.ensemble import Ensemble, Weighted
+from dr_pipeline.models.grader import grader_from_spec
+from dr_pipeline.models.weights.initialise import initialise_weights
 from tests.factories.bundles import FIGURE, GRADABILITY, LATENCY, PIXEL_PATH
 from tests.factories.trained_folds import (
     MODEL,
@@ -66,7 +66,7 @@ def test_validation_reports_both_eyes(single: Path) -> None:
 def test_a_fitted_ensemble_is_one_graph_with_its_weights(weighted: Path) -> None:
     described = read_json(weighted / "export" / "export.json")
     single_parameters = sum(
-        tensor.numel() for tensor in grader_of(read_json(weighted / "models" / "0" / "model.json")).parameters()
+        tensor.numel() for tensor in grader_from_spec(read_json(weighted / "models" / "0" / "model.json")).parameters()
     )
     assert described["parameters"] == 2 * single_parameters
     assert described["parity"]["changed_grades"] == 0
@@ -75,7 +75,7 @@ def test_a_fitted_ensemble_is_one_graph_with_its_weights(weighted: Path) -> None
     assert sum(weights) == pytest.approx(1)
     members = read_members(weighted / "models", ensemble(seeds=2), fold=0, folds=(0,))
     graders = [member.grader for member in members.all]
-    opinions = Ensemble(graders, VIEWS, mean_of(6)).eval().opinions(torch.from_numpy(pixels())).exp()  # type: ignore[arg-type]
+    opinions = Ensemble(graders, VIEWS, Weighted.uniform(6)).eval().member_log_probs(torch.from_numpy(pixels())).exp()  # type: ignore[arg-type]
     expected = (opinions * torch.tensor(weights).view(1, -1, 1)).sum(1)
     shipped = OnnxModel(weighted / "export" / "model.onnx", threads=1).logits(pixels())
     assert np.allclose(np.exp(shipped), expected.detach().numpy(), atol=1e-4)
@@ -111,7 +111,7 @@ def test_an_ensemble_of_folds_is_validated_by_members_that_did_not_see_the_photo
     described = exported(tmp_path)
     assert described["ensemble"]["members"] == [{"fold": 0, "seed": 20}, {"fold": 1, "seed": 20}]
     assert "fold-0 members only" in described["ensemble"]["validated_by"]
-    own = grader_of(read_json(tmp_path / "models" / "0" / "model.json")).eval()
+    own = grader_from_spec(read_json(tmp_path / "models" / "0" / "model.json")).eval()
     own.load_state_dict(load_file(tmp_path / "models" / "0" / "member-0.safetensors"))
     with torch.inference_mode():
         expected = own(torch.from_numpy(pixels())).numpy()
@@ -157,15 +157,15 @@ def test_a_bundle_is_a_start_for_another_clinics_training(
     root = request.getfixturevalue(name)
     bundle_id = pack(root, tmp_path / "release")
     verify_weights(tmp_path / "release")
-    grader = grader_of(read_json(root / "models" / "0" / "model.json"))
-    said = initialise(grader, model=MODEL, weights=f"bundle:{tmp_path / 'release'}#{bundle_id}")
+    grader = grader_from_spec(read_json(root / "models" / "0" / "model.json"))
+    said = initialise_weights(grader, model=MODEL, weights=f"bundle:{tmp_path / 'release'}#{bundle_id}")
     assert bundle_id in said
     seeds = len(read_json(root / "models" / "0" / "model.json")["seeds"])
     trained = read_members(root / "models", ensemble(seeds=seeds), fold=0, folds=(0,)).all[0].grader
     with torch.inference_mode():
         assert torch.equal(grader.eval()(torch.from_numpy(pixels())), trained(torch.from_numpy(pixels())))
     with pytest.raises(ParamsError):
-        initialise(grader, model=MODEL, weights=f"bundle:{tmp_path / 'release'}#{'0' * 16}")
+        initialise_weights(grader, model=MODEL, weights=f"bundle:{tmp_path / 'release'}#{'0' * 16}")
 
 
 def pack(root: Path, out: Path) -> str:

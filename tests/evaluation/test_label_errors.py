@@ -169,7 +169,7 @@ def test_an_absent_grade_and_rows_left_aside_are_told(tmp_path: Path) -> None:
     empty = predictions(tmp_path / "1.csv", np.array([1]), np.zeros((1, 5)), first=9, p0="")
     headline = run("--predictions", table, empty, "--out", tmp_path / "out.csv").headline
     assert "1 rows without a label" in headline
-    assert "grade 4: no photograph bears it" in headline
+    assert "grade 4: no photograph has this label" in headline
     assert read_csv(tmp_path / "out.csv", SUSPICIOUS_COLUMNS) == []
 
 

@@ -11,8 +11,8 @@ import torch
 import yaml
 
 from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_csv, write_json
-from dr_pipeline.models.grader import family, grader_of, normalisation
-from dr_pipeline.models.weights.load import write_tensors
+from dr_pipeline.models.grader import grader_from_spec, model_family, normalisation
+from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from dr_pipeline.params.candidate import EnsembleParams
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, GRADABILITY_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import export, validate
@@ -79,7 +79,7 @@ def write_fold(root: Path, fold: int, *, num_seeds: int = 1, **changes: Any) -> 
         "candidate": "tiny",
         "fold": fold,
         "model": MODEL,
-        "family": family(MODEL),
+        "family": model_family(MODEL),
         "parameters": 0,
         "input_px": INPUT_PX,
         "network": {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"},
@@ -96,7 +96,7 @@ def write_fold(root: Path, fold: int, *, num_seeds: int = 1, **changes: Any) -> 
     } | changes
     for number, name in enumerate(spec["members"]):
         torch.manual_seed(100 * fold + number)
-        write_tensors(grader_of(spec).state_dict(), root / "models" / str(fold) / name)
+        write_tensors(grader_from_spec(spec).state_dict(), root / "models" / str(fold) / name)
     write_json(root / "models" / str(fold) / "model.json", spec)
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.models.channels import RGB, Planes, adapted_convolution, first_convolutions
-from dr_pipeline.models.grader import Grader, create_grader, grader_of, normalisation
-from dr_pipeline.models.weights.match import fit
+from dr_pipeline.models.channels import RGB, InputChannels, adapt_first_convolution, first_convolution_names
+from dr_pipeline.models.grader import Grader, create_grader, grader_from_spec, normalisation
+from dr_pipeline.models.weights.match_state_dict import match_state_dict
 from dr_pipeline.params.candidate import Channel, Network
 
 PLANES: tuple[Channel, ...] = ("red", "green", "blue", "local_contrast")
@@ -32,14 +32,14 @@ def photographs(seed: int = 1, px: int = 32) -> NDArray[np.uint8]:
 
 def test_planes_come_in_the_order_asked_for() -> None:
     pixels = torch.from_numpy(photographs()).permute(0, 3, 1, 2).float()
-    planes = Planes(("blue", "red"), input_px=32)(pixels)
+    planes = InputChannels(("blue", "red"), input_px=32)(pixels)
     assert torch.equal(planes, pixels[:, [2, 0]])
-    assert Planes(RGB, input_px=32)(pixels) is pixels
+    assert InputChannels(RGB, input_px=32)(pixels) is pixels
 
 
 def test_a_plane_named_twice_is_refused() -> None:
     with pytest.raises(ParamsError, match="twice"):
-        Planes(("green", "green"), input_px=32)
+        InputChannels(("green", "green"), input_px=32)
 
 
 def by_hand(canvas: NDArray[np.uint8], radius: int) -> NDArray[np.float64]:
@@ -59,7 +59,7 @@ def test_local_contrast_is_the_difference_to_the_mean_of_the_retina_around(seed:
     canvas = np.random.default_rng(seed).integers(100, 140, (side, side, 3), dtype=np.uint8)
     y, x = np.ogrid[:side, :side]
     canvas[(y - side / 2) ** 2 + (x - side / 2) ** 2 > (side / 2) ** 2] = 0
-    planes = Planes(("local_contrast",), input_px=side)
+    planes = InputChannels(("local_contrast",), input_px=side)
     made = planes(torch.from_numpy(canvas).permute(2, 0, 1)[None].float())
     np.testing.assert_allclose(made[0, 0].numpy(), by_hand(canvas, planes.radius), atol=2e-3)
 
@@ -67,7 +67,7 @@ def test_local_contrast_is_the_difference_to_the_mean_of_the_retina_around(seed:
 def test_local_contrast_of_an_even_retina_and_of_black_is_mid_grey() -> None:
     canvas = torch.zeros(1, 3, 64, 64)
     canvas[:, :, 16:48, 16:48] = 90.0
-    made = Planes(("local_contrast",), input_px=64)(canvas)
+    made = InputChannels(("local_contrast",), input_px=64)(canvas)
     torch.testing.assert_close(made, torch.full_like(made, 128.0), atol=1e-3, rtol=0)
 
 
@@ -78,7 +78,7 @@ def test_each_plane_has_its_own_normalisation() -> None:
 
 
 def loaded(target: Grader, source: Grader) -> Grader:
-    fitted = fit(source.backbone.state_dict(), target.backbone, where="source", channels=target.channels)
+    fitted = match_state_dict(source.backbone.state_dict(), target.backbone, where="source", channels=target.channels)
     assert not fitted.missing
     target.backbone.load_state_dict(fitted.tensors, strict=False)
     return target
@@ -86,7 +86,7 @@ def loaded(target: Grader, source: Grader) -> Grader:
 
 def features(of: Grader, pixels: Tensor) -> Tensor:
     with torch.inference_mode():
-        return of.backbone.forward_features(of.normalised(pixels))
+        return of.backbone.forward_features(of.normalise(pixels))
 
 
 # Lite0 has one mean for all planes, so the features are the same; with ImageNet's the photograph is taken by the
@@ -101,39 +101,39 @@ def test_a_grey_photograph_gives_one_plane_the_features_of_three(model: str, tol
 
 def test_planes_that_the_weights_know_keep_their_kernels_and_new_ones_take_the_mean() -> None:
     weight = torch.randn(4, 3, 3, 3)
-    made = adapted_convolution(weight, RGB, PLANES)
+    made = adapt_first_convolution(weight, RGB, PLANES)
     assert made.shape == (4, 4, 3, 3)
     torch.testing.assert_close(made[:, :3], weight * 3 / 4)
     torch.testing.assert_close(made[:, 3], weight.mean(dim=1) * 3 / 4)
-    torch.testing.assert_close(adapted_convolution(weight, RGB, ("blue", "green", "red")), weight.flip(1))
-    assert adapted_convolution(weight, RGB, RGB) is weight
+    torch.testing.assert_close(adapt_first_convolution(weight, RGB, ("blue", "green", "red")), weight.flip(1))
+    assert adapt_first_convolution(weight, RGB, RGB) is weight
 
 
 def test_blocks_of_space_to_depth_are_adapted_one_by_one() -> None:
     weight = torch.randn(2, 12, 1, 1)
-    made = adapted_convolution(weight, RGB, ("green",))
+    made = adapt_first_convolution(weight, RGB, ("green",))
     torch.testing.assert_close(made[:, 1], weight[:, 3:6].sum(dim=1))
-    with pytest.raises(ValueError, match="3 planes"):
-        adapted_convolution(torch.randn(2, 4, 1, 1), RGB, ("green",))
+    with pytest.raises(ValueError, match="3 channels"):
+        adapt_first_convolution(torch.randn(2, 4, 1, 1), RGB, ("green",))
 
 
 @given(st.permutations(PLANES), st.integers(1, 4))
 @settings(max_examples=20, deadline=None)
 def test_weights_go_through_more_planes_and_back(order: list[Channel], count: int) -> None:
     weight = torch.randn(2, 3, 1, 1)
-    wide = adapted_convolution(weight, RGB, order)
-    torch.testing.assert_close(adapted_convolution(wide, order, RGB), weight)
-    assert adapted_convolution(weight, RGB, order[:count]).shape[1] == count
+    wide = adapt_first_convolution(weight, RGB, order)
+    torch.testing.assert_close(adapt_first_convolution(wide, order, RGB), weight)
+    assert adapt_first_convolution(weight, RGB, order[:count]).shape[1] == count
 
 
 def test_exchanged_planes_are_told_in_a_note_and_own_weights_stay() -> None:
     source, target = grader("resnet10t", *RGB), grader("resnet10t", "green", "local_contrast", "blue")
-    (name,) = first_convolutions(target.backbone)
-    fitted = fit(source.backbone.state_dict(), target.backbone, where="source", channels=target.channels)
+    (name,) = first_convolution_names(target.backbone)
+    fitted = match_state_dict(source.backbone.state_dict(), target.backbone, where="source", channels=target.channels)
     assert "first convolution made for green, local_contrast, blue (1 tensors)" in fitted.notes
     assert torch.equal(fitted.tensors[name][:, 2], source.backbone.state_dict()[name][:, 2])
     one = grader("resnet10t", "green")
-    again = fit(one.backbone.state_dict(), one.backbone, where="source", channels=one.channels)
+    again = match_state_dict(one.backbone.state_dict(), one.backbone, where="source", channels=one.channels)
     assert torch.equal(again.tensors[name], one.backbone.state_dict()[name])
     assert not again.notes
 
@@ -141,7 +141,7 @@ def test_exchanged_planes_are_told_in_a_note_and_own_weights_stay() -> None:
 def test_another_number_of_planes_is_refused_without_a_word_on_which() -> None:
     five = create_grader("resnet10t", input_px=32, drop_rate=0.0, drop_path_rate=0.0, network=network(*PLANES))
     with pytest.raises(DataError, match=r"conv1\.0\.weight \(24, 4, 3, 3\) for \(24, 3, 3, 3\)"):
-        fit(five.backbone.state_dict(), grader("resnet10t", *RGB).backbone, where="source")
+        match_state_dict(five.backbone.state_dict(), grader("resnet10t", *RGB).backbone, where="source")
 
 
 def test_a_specification_gives_the_network_back() -> None:
@@ -151,12 +151,12 @@ def test_a_specification_gives_the_network_back() -> None:
         "network": {"channels": ["green", "local_contrast"], "norm": "group", "head": "mlp"},
         "loss": "corn",
     }
-    made = grader_of(spec)
+    made = grader_from_spec(spec)
     pixels = torch.from_numpy(photographs())
     assert made.outputs(pixels).shape == (2, 4)
     assert made(pixels).shape == (2, 5)
     assert made.channels == ("green", "local_contrast")
     with pytest.raises(DataError, match="network"):
-        grader_of({"model": "resnet10t", "input_px": 32})
+        grader_from_spec({"model": "resnet10t", "input_px": 32})
     with pytest.raises(DataError, match="channels"):
-        grader_of(spec | {"network": {"channels": ["infrared"], "norm": "own", "head": "linear"}})
+        grader_from_spec(spec | {"network": {"channels": ["infrared"], "norm": "own", "head": "linear"}})

@@ -7,15 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from dr_pipeline.models.ensemble import (
-    VIEWS,
-    Ensemble,
-    Stacked,
-    Weighted,
-    deployed,
-    mean_of,
-    member_tensors,
-)
+from dr_pipeline.models.ensemble import VIEWS, Ensemble, Stacked, Weighted, deployed_network, ensemble_state_dict
 
 
 class Corner(nn.Module):
@@ -51,7 +43,7 @@ def test_a_view_and_back_is_the_photograph() -> None:
 def test_the_mean_is_of_probabilities_over_networks_and_views() -> None:
     networks, images = [Corner(0), Corner(1)], photographs()
     views = ("identity", "mirror", "rotate_90")
-    combined = Ensemble(networks, views, mean_of(6))(images)
+    combined = Ensemble(networks, views, Weighted.uniform(6))(images)
     each = [network(VIEWS[view](images)).softmax(1) for network in networks for view in views]  # type: ignore[index]
     assert torch.allclose(combined.exp(), torch.stack(each).mean(0), atol=1e-6)
     assert torch.allclose(combined.exp().sum(1), torch.ones(3), atol=1e-6)
@@ -59,14 +51,14 @@ def test_the_mean_is_of_probabilities_over_networks_and_views() -> None:
 
 def test_opinions_stand_network_by_network() -> None:
     networks, images = [Corner(0), Corner(1)], photographs()
-    opinions = Ensemble(networks, ("identity", "rotate_180"), mean_of(4)).opinions(images)
+    opinions = Ensemble(networks, ("identity", "rotate_180"), Weighted.uniform(4)).member_log_probs(images)
     assert opinions.shape == (3, 4, 5)
     assert torch.allclose(opinions[:, 2], networks[1](images).log_softmax(1))
     assert torch.allclose(opinions[:, 1], networks[0](VIEWS["rotate_180"](images)).log_softmax(1))
 
 
 def test_all_four_turns_do_not_see_how_the_photograph_was_held() -> None:
-    turned = Ensemble([Corner()], ("identity", "rotate_90", "rotate_180", "rotate_270"), mean_of(4))
+    turned = Ensemble([Corner()], ("identity", "rotate_90", "rotate_180", "rotate_270"), Weighted.uniform(4))
     images = photographs()
     assert torch.allclose(turned(images), turned(VIEWS["rotate_90"](images)), atol=1e-6)
     assert not torch.allclose(Corner()(images), Corner()(VIEWS["rotate_90"](images)))
@@ -95,20 +87,20 @@ def test_stacking_is_finite_where_a_member_rules_a_grade_out() -> None:
 
 def test_one_network_without_turns_stays_itself() -> None:
     network = Corner()
-    assert deployed([network], ("identity",), mean_of(1)) is network
-    assert isinstance(deployed([network], ("mirror",), mean_of(1)), Ensemble)
-    assert isinstance(deployed([network, network], ("identity",), mean_of(2)), Ensemble)
+    assert deployed_network([network], ("identity",), Weighted.uniform(1)) is network
+    assert isinstance(deployed_network([network], ("mirror",), Weighted.uniform(1)), Ensemble)
+    assert isinstance(deployed_network([network, network], ("identity",), Weighted.uniform(2)), Ensemble)
 
 
 def test_tensors_of_one_network_have_its_own_names_and_of_several_a_number() -> None:
-    assert list(member_tensors([Corner()])) == ["weight"]
-    two = member_tensors([Corner(0), Corner(1)])
+    assert list(ensemble_state_dict([Corner()])) == ["weight"]
+    two = ensemble_state_dict([Corner(0), Corner(1)])
     assert list(two) == ["members.0.weight", "members.1.weight"]
     assert not torch.equal(*two.values())
 
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_facts_are_plain_values(count: int) -> None:
-    assert mean_of(count).facts() == {"weights": pytest.approx([1 / count] * count)}
-    facts = Stacked(torch.eye(5).repeat(1, count), torch.zeros(5)).facts()
+    assert Weighted.uniform(count).to_dict() == {"weights": pytest.approx([1 / count] * count)}
+    facts = Stacked(torch.eye(5).repeat(1, count), torch.zeros(5)).to_dict()
     assert np.array(facts["coefficients"]).shape == (5, 5 * count)

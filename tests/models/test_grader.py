@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.models.grader import Grader, create_grader, family, normalisation, num_parameters
-from dr_pipeline.models.timm_names import known_config
+from dr_pipeline.models.grader import Grader, create_grader, model_family, normalisation, num_parameters
+from dr_pipeline.models.timm_catalogue import timm_config
 
 
 def made(model: str, input_px: int) -> Grader:
@@ -31,7 +31,7 @@ def made(model: str, input_px: int) -> Grader:
     ],
 )
 def test_family(model: str, expected: str) -> None:
-    assert family(model) == expected
+    assert model_family(model) == expected
 
 
 def test_the_normalisation_is_the_models_own_and_in_the_graph() -> None:
@@ -62,7 +62,7 @@ def test_an_unknown_model_is_an_error_with_the_closest_names() -> None:
 
 @pytest.mark.parametrize("make", [lambda model: made(model, 32), normalisation])
 def test_an_unknown_tag_is_an_error_with_the_known_ones_closest_first(make: Callable[[str], object]) -> None:
-    with pytest.raises(ParamsError, match=r"knows no weights 'resnet50\.a1_in2k'") as error:
+    with pytest.raises(ParamsError, match=r"has no weights 'resnet50\.a1_in2k'") as error:
         make("resnet50.a1_in2k")
     assert error.value.todo.startswith("choose from: resnet50.a1_in1k, resnet50.")
     assert error.value.todo.endswith("; or resnet50 for timm's default")
@@ -70,13 +70,13 @@ def test_an_unknown_tag_is_an_error_with_the_known_ones_closest_first(make: Call
 
 def test_a_former_name_is_refused_with_the_present_one() -> None:
     """timm still makes its network, but no longer says what its weights expect."""
-    with pytest.raises(ParamsError, match=r"timm calls it vit_base_patch16_224\.augreg_in21k now"):
+    with pytest.raises(ParamsError, match=r"timm renamed it to vit_base_patch16_224\.augreg_in21k"):
         made("vit_base_patch16_224_in21k", 32)
 
 
 def test_a_tag_of_a_name_that_has_none_is_an_error() -> None:
     with pytest.raises(ParamsError, match=r"write davit_giant, which has no tags"):
-        known_config("davit_giant.in1k")
+        timm_config("davit_giant.in1k")
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_an_input_that_the_network_cannot_take_is_an_error(model: str, input_px:
     with pytest.raises(ParamsError) as error:
         made(model, input_px)
     assert error.value.what.startswith(said)
-    assert re.match(r"take the \d+ px that its weights expect", error.value.todo)
+    assert re.match(r"use the \d+ px that its weights expect", error.value.todo)
 
 
 @pytest.mark.parametrize(
-    ("model", "said"), [("qwen3_vit_88m_enc", "has no classifier"), ("mobilenetv5_300m_enc", "is no classifier")]
+    ("model", "said"), [("qwen3_vit_88m_enc", "has no classifier"), ("mobilenetv5_300m_enc", "is not a classifier")]
 )
 def test_an_encoder_is_no_grader(model: str, said: str) -> None:
     with pytest.raises(ParamsError, match=said):

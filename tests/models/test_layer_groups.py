@@ -11,7 +11,13 @@ from torch import nn
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.grader import Grader, Normalisation, create_grader
-from dr_pipeline.models.layer_groups import checkpoint_gradients, distances, freeze_statistics, parameter_groups, thaw
+from dr_pipeline.models.layer_groups import (
+    block_distances,
+    enable_gradient_checkpointing,
+    freeze_batch_norm_statistics,
+    parameter_groups,
+    unfreeze_blocks,
+)
 from dr_pipeline.params.candidate import FineTuning
 
 MODELS = (
@@ -39,7 +45,7 @@ def test_every_parameter_is_in_one_group_with_its_depths_rate(model: str, layer_
     groups = parameter_groups(made, learning_rate=0.1, weight_decay=0.05, layer_decay=layer_decay)
     placed = {id(p): group for group in groups for p in group["params"]}
     assert sum(len(group["params"]) for group in groups) == len(placed) == len(list(made.parameters()))
-    away = distances(made)
+    away = block_distances(made)
     decayed = {
         id(p)
         for group in param_groups_weight_decay(made.backbone, no_weight_decay_list=exempt(made))
@@ -79,7 +85,7 @@ def test_of_convolutional_networks_the_number_of_axes_decides_in_the_networks_or
     """Trainings go on from checkpoints whose optimiser knows parameters by their place."""
     made = GRADERS[model]
     groups = parameter_groups(made, learning_rate=0.1, weight_decay=0.05, layer_decay=layer_decay)
-    away = distances(made) if layer_decay != 1.0 else {}
+    away = block_distances(made) if layer_decay != 1.0 else {}
     keys = {id(p): (away.get(name, 0), p.ndim <= 1) for name, p in made.named_parameters()}
     wanted = [[p for p in made.parameters() if keys[id(p)] == key] for key in sorted(set(keys.values()))]
     assert [[id(p) for p in group["params"]] for group in groups] == [[id(p) for p in one] for one in wanted]
@@ -87,7 +93,7 @@ def test_of_convolutional_networks_the_number_of_axes_decides_in_the_networks_or
 
 @pytest.mark.parametrize("model", MODELS)
 def test_distances_rise_without_a_gap_from_the_classifier_to_the_stem(model: str) -> None:
-    away = distances(GRADERS[model])
+    away = block_distances(GRADERS[model])
     assert set(away.values()) == set(range(max(away.values()) + 1))
     classifier = [n for n in away if n.startswith(("backbone.classifier", "backbone.fc", "backbone.head.fc", "head."))]
     assert {away[name] for name in classifier} == {0}
@@ -105,17 +111,17 @@ def test_without_decay_there_are_two_groups_of_all_blocks() -> None:
 
 
 def learning(made: Grader) -> set[int]:
-    away = distances(made)
+    away = block_distances(made)
     return {away[name] for name, parameter in made.named_parameters() if parameter.requires_grad}
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_blocks_thaw_from_the_last_to_the_first(model: str) -> None:
     made, tuning = grader(model), FineTuning(layer_decay=1.0, frozen_epochs=2, thaw_epochs=3)
-    num_blocks = max(distances(made).values())
+    num_blocks = max(block_distances(made).values())
     seen = []
     for epoch in range(7):
-        thaw(made, epoch=epoch, fine_tuning=tuning)
+        unfreeze_blocks(made, epoch=epoch, fine_tuning=tuning)
         seen.append(learning(made))
     assert seen[0] == seen[1] == {0}
     for earlier, later in itertools.pairwise(seen[1:5]):
@@ -127,22 +133,22 @@ def test_blocks_thaw_from_the_last_to_the_first(model: str) -> None:
 def test_nothing_frozen_is_everything_learning() -> None:
     made = grader()
     made.requires_grad_(requires_grad=False)
-    thaw(made, epoch=0, fine_tuning=FineTuning(layer_decay=1.0, frozen_epochs=0, thaw_epochs=0))
+    unfreeze_blocks(made, epoch=0, fine_tuning=FineTuning(layer_decay=1.0, frozen_epochs=0, thaw_epochs=0))
     assert all(parameter.requires_grad for parameter in made.parameters())
 
 
 def test_frozen_statistics_do_not_move() -> None:
     made = create_grader("mobilenetv3_small_050", input_px=64, drop_rate=0.0, drop_path_rate=0.0)
-    thaw(made, epoch=0, fine_tuning=FineTuning(layer_decay=1.0, frozen_epochs=1, thaw_epochs=0))
+    unfreeze_blocks(made, epoch=0, fine_tuning=FineTuning(layer_decay=1.0, frozen_epochs=1, thaw_epochs=0))
     before = {name: value.clone() for name, value in made.named_buffers()}
     pixels = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
     made.train()
-    freeze_statistics(made)
+    freeze_batch_norm_statistics(made)
     made(pixels)
     assert all(torch.equal(value, before[name]) for name, value in made.named_buffers())
-    thaw(made, epoch=1, fine_tuning=FineTuning(layer_decay=1.0, frozen_epochs=1, thaw_epochs=0))
+    unfreeze_blocks(made, epoch=1, fine_tuning=FineTuning(layer_decay=1.0, frozen_epochs=1, thaw_epochs=0))
     made.train()
-    freeze_statistics(made)
+    freeze_batch_norm_statistics(made)
     made(pixels)
     assert not any(torch.equal(v, before[name]) for name, v in made.named_buffers() if name.endswith("running_mean"))
 
@@ -152,7 +158,7 @@ def test_activations_computed_twice_change_no_gradient_and_no_statistic(model: s
     pixels = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     made = [create_grader(model, input_px=64, drop_rate=0.0, drop_path_rate=0.0) for _ in range(2)]
     made[1].load_state_dict(made[0].state_dict())
-    checkpoint_gradients(made[1])
+    enable_gradient_checkpointing(made[1])
     for one in made:
         one.train()
         nn.functional.cross_entropy(one(pixels), torch.tensor([0, 1, 2, 3])).backward()
@@ -171,4 +177,4 @@ def test_what_timm_does_not_say_is_refused() -> None:
     assert len(parameter_groups(made, learning_rate=0.1, weight_decay=0.0, layer_decay=1.0)) == 2
     plain = Grader(nn.Identity(), nn.Identity(), ("green",), Normalisation((0.5,), (0.5,)), input_px=32)
     with pytest.raises(ParamsError, match="gradient checkpointing"):
-        checkpoint_gradients(plain)
+        enable_gradient_checkpointing(plain)

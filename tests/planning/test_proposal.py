@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import EnvironmentProblem
-from dr_pipeline.models.grader import family
+from dr_pipeline.models.grader import model_family
 from dr_pipeline.params.root import load_params
 from dr_pipeline.params.yaml_text import with_values
 from dr_pipeline.planning import rules
@@ -87,7 +87,7 @@ def test_the_time_budget_is_kept_or_the_proposal_says_so(question: Asked) -> Non
 
 
 def test_networks_know_their_own_family() -> None:
-    assert [network.family for network in NETWORKS] == [family(network.model) for network in NETWORKS]
+    assert [network.family for network in NETWORKS] == [model_family(network.model) for network in NETWORKS]
 
 
 def test_a_large_set_with_published_weights_gets_the_heavy_networks() -> None:

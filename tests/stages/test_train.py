@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from dr_pipeline.cli import main
 from dr_pipeline.files import add_to_tar, read_csv, read_json, sha256_file, write_csv, write_json
 from dr_pipeline.models.grader import create_grader
-from dr_pipeline.models.weights.load import load_exactly
+from dr_pipeline.models.weights.trained_weights import load_strict
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import train
 from dr_pipeline.training import loop
@@ -204,6 +204,6 @@ def test_two_processes_train_one_member_together_and_write_once(workplace: Path)
     assert figures["validation_qwk"] == max(float(row["validation_qwk"]) for row in history)
     assert sorted(path.name for path in Path("out").iterdir()) == ["member-0.safetensors", "model.json"]
     grader = create_grader("resnet10t", input_px=32, drop_rate=0.0, drop_path_rate=0.0)
-    load_exactly(grader, Path("out/member-0.safetensors"))
+    load_strict(grader, Path("out/member-0.safetensors"))
     assert all(value.isfinite().all() for value in grader.state_dict().values())
     assert [path.name for path in Path("scratch/lite0-0/member-0").iterdir()] == ["progress.png"]

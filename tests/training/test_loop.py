@@ -114,7 +114,7 @@ def gradients(folder: Path, monkeypatch: pytest.MonkeyPatch, accumulation: int, 
         seen.update({name: parameter.grad.clone() for name, parameter in model.named_parameters()})  # type: ignore[union-attr]
 
     monkeypatch.setattr(fabric, "clip_gradients", note)
-    monkeypatch.setattr("dr_pipeline.training.loop.freeze_statistics", torch.nn.Module.eval)
+    monkeypatch.setattr("dr_pipeline.training.loop.freeze_batch_norm_statistics", torch.nn.Module.eval)
     train(folder, fabric=fabric, candidate=candidate, params=params)
     return seen
 

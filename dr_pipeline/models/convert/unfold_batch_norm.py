@@ -1,4 +1,4 @@
-"""Batch normalisation that an exporter folded into the convolution before it, taken out again."""
+"""Restores batch normalisation that an exporter folded into the preceding convolution."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def unfolded(
+def unfold_batch_norm(
     tensors: Mapping[str, Tensor], backbone: nn.Module, *, input_px: int
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Named tensors with the batch normalisation that the network has and the file lacks.
+    """Adds the batch normalisation that the network has and the file lacks.
 
     Folding leaves kernel · γ/√(σ² + ε) and a bias. The same function is that kernel, followed by a normalisation with
     mean 0, σ² + ε = 1, γ = 1 and the bias as β (inverse of Jacob et al. 2018, arXiv:1712.05877, section 3.2).
@@ -21,41 +21,41 @@ def unfolded(
         input_px: Side of an input that it takes.
 
     Returns:
-        The tensors, and what there is to note. Where nothing was folded they are the same.
+        The tensors, unchanged if nothing was folded, and notes on the changes.
     """
     own = set(backbone.state_dict())
-    made = dict(tensors)
+    result = dict(tensors)
     count = 0
-    for convolution, (name, norm) in _pairs(backbone, input_px).items():
-        bias = f"{convolution}.bias"
-        if bias not in made or bias in own or f"{name}.running_var" in made:
+    for convolution, (name, norm) in _normalised_convolutions(backbone, input_px).items():
+        bias_name = f"{convolution}.bias"
+        if bias_name not in result or bias_name in own or f"{name}.running_var" in result:
             continue
-        shift = made.pop(bias)
-        ones = torch.ones_like(shift)
-        made |= {f"{name}.weight": ones, f"{name}.bias": shift, f"{name}.running_mean": torch.zeros_like(shift)}
-        made[f"{name}.running_var"] = ones - norm.eps
+        bias = result.pop(bias_name)
+        ones = torch.ones_like(bias)
+        result |= {f"{name}.weight": ones, f"{name}.bias": bias, f"{name}.running_mean": torch.zeros_like(bias)}
+        result[f"{name}.running_var"] = ones - norm.eps
         count += 1
-    return made, (f"{count} batch normalisations taken out of their convolutions",) if count else ()
+    return result, (f"{count} batch normalisations taken out of their convolutions",) if count else ()
 
 
-def _pairs(backbone: nn.Module, input_px: int) -> dict[str, tuple[str, _BatchNorm]]:
-    """Convolution → the batch normalisation that reads its output, found by running the network on nothing."""
+def _normalised_convolutions(backbone: nn.Module, input_px: int) -> dict[str, tuple[str, _BatchNorm]]:
+    """Convolution → the batch normalisation that reads its output, found by running the network on zeros."""
     names = {layer: name for name, layer in backbone.named_modules()}
-    made_by: dict[int, str] = {}
-    kept: list[Tensor] = []  # so that no address is given out twice
-    found: dict[str, tuple[str, _BatchNorm]] = {}
+    producers: dict[int, str] = {}
+    outputs: list[Tensor] = []  # kept alive, so that no id is reused
+    pairs: dict[str, tuple[str, _BatchNorm]] = {}
 
-    def note_output(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        kept.append(output)
-        made_by[id(output)] = names[layer]
+    def record_output(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs.append(output)
+        producers[id(output)] = names[layer]
 
-    def note_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if id(inputs[0]) in made_by and isinstance(layer, _BatchNorm):
-            found[made_by[id(inputs[0])]] = (names[layer], layer)
+    def record_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if id(inputs[0]) in producers and isinstance(layer, _BatchNorm):
+            pairs[producers[id(inputs[0])]] = (names[layer], layer)
 
     hooks = [
-        *(layer.register_forward_hook(note_output) for layer in names if isinstance(layer, nn.Conv2d)),
-        *(layer.register_forward_pre_hook(note_input) for layer in names if isinstance(layer, _BatchNorm)),
+        *(layer.register_forward_hook(record_output) for layer in names if isinstance(layer, nn.Conv2d)),
+        *(layer.register_forward_pre_hook(record_input) for layer in names if isinstance(layer, _BatchNorm)),
     ]
     was_training = backbone.training
     try:
@@ -65,4 +65,4 @@ def _pairs(backbone: nn.Module, input_px: int) -> dict[str, tuple[str, _BatchNor
         backbone.train(was_training)
         for hook in hooks:
             hook.remove()
-    return found
+    return pairs

@@ -1,23 +1,32 @@
-"""Two sets of weights, tensor by tensor."""
+"""Compares two sets of weights: tensor by tensor, and by their outputs on the same photographs."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dr_pipeline.errors import DataError
-from dr_pipeline.models.weights.match import PREFIXES
+from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.files import write_csv
+from dr_pipeline.fundus.canvas import model_input
+from dr_pipeline.models.inspect.model_sources import EMBEDDINGS, LOGITS, Images, ModelSource
+from dr_pipeline.models.weights.match_state_dict import strip_prefix
+from dr_pipeline.models.weights.trained_weights import require_pixel_path
 
-COLUMNS = ("tensor", "status", "shape_a", "shape_b", "max_abs", "relative", "cosine")
+_SEED = 0  # of the noise images
+_MAX_LISTED = 10
 
 
 class Status(StrEnum):
-    """How one tensor of A and B compare."""
+    """Result of comparing one tensor of A and B."""
 
-    EQUAL = "equal"  # bit by bit
+    EQUAL = "equal"  # bitwise
     DIFFERS = "differs"
     SHAPE = "other shape"
     ONLY_A = "only in A"
@@ -26,74 +35,213 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class TensorDifference:
-    """One tensor of A beside B's of the same name.
+    """One tensor of A and the tensor of the same name in B; a row of the table.
 
     Attributes:
-        tensor: Its name without wrappers' prefixes.
-        status: In a word.
-        shape_a: Empty where A has none.
-        shape_b: Empty where B has none.
-        max_abs: The largest difference of one number.
-        relative: Euclidean length of the difference, as a share of A's length; infinite where A is all zeros.
-        cosine: Of the angle between both; None where one is all zeros.
+        tensor: Its name without wrapper prefixes.
+        status: The result.
+        shape_a: Such as 8×3×3×3; empty if A lacks it.
+        shape_b: As well.
+        max_abs: Largest absolute difference of one number.
+        relative: Euclidean norm of the difference relative to A's; infinite if A is all zeros.
+        cosine: Cosine similarity; None if one is all zeros.
     """
 
     tensor: str
     status: Status
     shape_a: str
     shape_b: str
-    max_abs: float | None
-    relative: float | None
-    cosine: float | None
+    max_abs: float | None = None
+    relative: float | None = None
+    cosine: float | None = None
 
-    def row(self) -> dict[str, Any]:
-        """The table's row."""
-        return {column: getattr(self, column) for column in COLUMNS}
+    def __str__(self) -> str:
+        """For messages."""
+        size = "" if self.max_abs is None else f", at most {self.max_abs:.3g}, relative {self.relative:.3g}"
+        return f"{self.tensor}: {self.status}{size}"
 
 
-def differences(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> tuple[TensorDifference, ...]:
-    """Compares every tensor of both, in A's order and then B's.
+COLUMNS = tuple(field.name for field in fields(TensorDifference))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two model sources compared.
+
+    Attributes:
+        tensors: Empty if one side is a bare ONNX graph.
+        remarks: On members and mismatches, one line each.
+        outputs: One line; empty if they were not compared.
+    """
+
+    tensors: tuple[TensorDifference, ...]
+    remarks: tuple[str, ...]
+    outputs: str
+
+    def describe(self) -> str:
+        """Lines of text: remarks, counts by status, the ten largest differences of tensors, and the outputs."""
+        lines = list(self.remarks)
+        if self.tensors:
+            counts = Counter(row.status for row in self.tensors)
+            lines.append("tensors: " + ", ".join(f"{counts[status]} {status}" for status in Status if counts[status]))
+        changed = [row for row in self.tensors if row.status != Status.EQUAL]
+        changed.sort(key=lambda row: float("inf") if row.relative is None else row.relative, reverse=True)
+        lines += [f"  {row}" for row in changed[:_MAX_LISTED]]
+        if len(changed) > _MAX_LISTED:
+            lines.append(f"  and {len(changed) - _MAX_LISTED} more; --out FILE.csv lists all")
+        return "\n".join(filter(None, [*lines, self.outputs]))
+
+
+def compare_models(
+    a: ModelSource, b: ModelSource, *, store: CanvasStore | None = None, num_images: int = 8, out: Path | None = None
+) -> Comparison:
+    """Compares the tensors of two sources and, if both can be run, their outputs.
 
     Args:
-        a: Name → tensor; names may carry wrappers' prefixes.
+        a: One side.
+        b: The other.
+        store: Canvases to run both on; None for noise.
+        num_images: Number of images.
+        out: CSV table of the tensors to write, with COLUMNS.
+
+    Raises:
+        ParamsError: Nothing can be compared, or a source was trained on canvases of another pixel path.
+        DataError: A canvas cannot be read, or two tensors of one side have the same name.
+    """
+    if store is not None:
+        _require_training_canvases(store, a, b)
+    remarks = [
+        f"{name} has {side.num_members} networks: its first one's tensors; a bundle's graph computes their combination"
+        for name, side in (("A", a), ("B", b))
+        if side.num_members > 1
+    ]
+    remarks += [f"{name}: {side.mismatches}" for name, side in (("A", a), ("B", b)) if side.mismatches]
+    tensors = compare_tensors(a.tensors, b.tensors) if a.tensors and b.tensors else ()
+    if out is not None:
+        if not tensors:
+            raise ParamsError("a bare ONNX graph has no tensors by the network's names", todo="leave --out out")
+        write_csv(out, COLUMNS, [dict(zip(COLUMNS, astuple(row), strict=True)) for row in tensors])
+    outputs = ""
+    if a.forwards and b.forwards:
+        try:
+            outputs = compare_outputs(a, b, store=store, num_images=num_images)
+        except ParamsError as error:
+            if not tensors:
+                raise
+            outputs = f"outputs not compared: {error.what}; {error.todo}"
+    elif not tensors and not remarks:
+        raise ParamsError("nothing to compare", todo="give --model for a weights file beside an ONNX graph")
+    return Comparison(tensors, tuple(remarks), outputs)
+
+
+def compare_tensors(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> tuple[TensorDifference, ...]:
+    """Compares all tensors, in A's order, then those only in B.
+
+    Args:
+        a: Name → tensor; names may have wrapper prefixes.
         b: As well.
 
     Raises:
-        DataError: Two tensors of one side have one name without prefixes.
+        DataError: Two tensors of one side have the same name without prefixes.
     """
-    left, right = _plain(a, "A"), _plain(b, "B")
+    left, right = _strip_prefixes(a, "A"), _strip_prefixes(b, "B")
     return tuple(_difference(name, left.get(name), right.get(name)) for name in dict.fromkeys((*left, *right)))
 
 
-def _plain(tensors: Mapping[str, Tensor], side: str) -> dict[str, Tensor]:
-    plain: dict[str, Tensor] = {}
-    for stored, tensor in tensors.items():
-        name = stored
-        while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), ""):
-            name = name.removeprefix(prefix)
-        if name in plain:
-            raise DataError(f"two tensors of {side} are named {name!r} once wrappers' prefixes are taken off")
-        plain[name] = tensor
-    return plain
+def compare_outputs(a: ModelSource, b: ModelSource, *, store: CanvasStore | None, num_images: int) -> str:
+    """Runs both on the same images; returns the largest and the mean absolute difference in words.
+
+    Args:
+        a: One side.
+        b: The other.
+        store: Canvases to use; None for noise.
+        num_images: Number of images.
+
+    Raises:
+        ParamsError: They have no common output, or take inputs of different sizes.
+        DataError: A canvas cannot be read.
+    """
+    kind, input_px = common_output(a, b)
+    images = _images(store, num_images, input_px)
+    difference = output_difference(a, b, kind, images)
+    source = "canvases" if store else f"photographs of noise, seed {_SEED}"
+    return f"{kind} of {len(images)} {source}: at most {difference.max():.3g} apart, {difference.mean():.3g} on average"
+
+
+def common_output(a: ModelSource, b: ModelSource) -> tuple[str, int]:
+    """The output that both have, LOGITS or EMBEDDINGS, and the input side that both take.
+
+    Raises:
+        ParamsError: There is none.
+    """
+    common = [kind for kind in (LOGITS, EMBEDDINGS) if kind in a.forwards and kind in b.forwards]
+    if not common:
+        raise ParamsError(
+            f"A computes {', '.join(a.forwards) or 'nothing'}, B {', '.join(b.forwards) or 'nothing'}",
+            todo="give --model for weights files; compare a bundle's graph with what `train` wrote",
+        )
+    if a.input_px is None or a.input_px != b.input_px:
+        raise ParamsError(f"A takes {a.input_px} px, B {b.input_px} px", todo="give --px for weights files")
+    return common[0], a.input_px
+
+
+def output_difference(a: ModelSource, b: ModelSource, kind: str, images: Images) -> NDArray[np.float32]:
+    """|A - B| of one kind of output, (N, 5) or (N, D).
+
+    Raises:
+        ParamsError: The outputs have different shapes.
+    """
+    left, right = (side.forwards[kind](images) for side in (a, b))
+    if left.shape != right.shape:
+        raise ParamsError(
+            f"A's {kind} have shape {left.shape}, B's {right.shape}", todo="compare networks of the same architecture"
+        )
+    difference: NDArray[np.float32] = np.abs(left - right)
+    return difference
+
+
+def _require_training_canvases(store: CanvasStore, *sources: ModelSource) -> None:
+    """Raises ParamsError if a source is known to be trained on canvases of another pixel path."""
+    for source in sources:
+        if source.pixel_path is not None:
+            require_pixel_path(source.pixel_path, store.pixel_path, where=str(source.path))
+
+
+def _images(store: CanvasStore | None, count: int, input_px: int) -> Images:
+    if store is None:
+        return np.random.default_rng(_SEED).integers(0, 256, (count, input_px, input_px, 3), dtype=np.uint8)
+    ids = [image_id for image_id, row in store.rows.items() if row["shard"]][:count]
+    if not ids:
+        raise DataError("there are no canvases", where=str(store.root), todo="leave --canvases out to compare on noise")
+    return np.stack([model_input(store.read(image_id), input_px) for image_id in ids])
+
+
+def _strip_prefixes(tensors: Mapping[str, Tensor], side: str) -> dict[str, Tensor]:
+    stripped: dict[str, Tensor] = {}
+    for stored_name, tensor in tensors.items():
+        name = strip_prefix(stored_name, ())
+        if name in stripped:
+            raise DataError(f"two tensors of {side} are named {name!r} after removing wrapper prefixes")
+        stripped[name] = tensor
+    return stripped
 
 
 def _difference(name: str, a: Tensor | None, b: Tensor | None) -> TensorDifference:
     shape_a, shape_b = _shape(a), _shape(b)
     if a is None or b is None:
-        status = Status.ONLY_B if a is None else Status.ONLY_A
-        return TensorDifference(name, status, shape_a, shape_b, None, None, None)
+        return TensorDifference(name, Status.ONLY_B if a is None else Status.ONLY_A, shape_a, shape_b)
     if a.shape != b.shape:
-        return TensorDifference(name, Status.SHAPE, shape_a, shape_b, None, None, None)
+        return TensorDifference(name, Status.SHAPE, shape_a, shape_b)
     left, right = a.double().flatten(), b.double().flatten()
-    apart, lengths = (left - right).abs(), (float(left.norm()), float(right.norm()))
-    length, product = float(apart.norm()), lengths[0] * lengths[1]
+    difference, norms = (left - right).abs(), (float(left.norm()), float(right.norm()))
+    norm, product = float(difference.norm()), norms[0] * norms[1]
     return TensorDifference(
         name,
         Status.EQUAL if torch.equal(left, right) else Status.DIFFERS,
         shape_a,
         shape_b,
-        max_abs=float(apart.max()) if apart.numel() else 0.0,
-        relative=length / lengths[0] if lengths[0] else (float("inf") if length else 0.0),
+        max_abs=float(difference.max()) if difference.numel() else 0.0,
+        relative=norm / norms[0] if norms[0] else (float("inf") if norm else 0.0),
         cosine=float(left @ right) / product if product else None,
     )
 

@@ -1,4 +1,4 @@
-"""Position embeddings of one input size, resampled for another with timm's own functions."""
+"""Resamples position embeddings for another input size with timm's own functions."""
 
 import math
 from typing import cast
@@ -11,19 +11,20 @@ from torch import Tensor, nn
 _POSITIONAL = ("pos_emb", "rel_pos", "relative_position", "attention_biases")
 
 
-def resampled(name: str, tensor: Tensor, backbone: nn.Module) -> Tensor | None:
-    """A tensor of a checkpoint, resampled to the grid or window of a network.
+def resample_position_embedding(name: str, tensor: Tensor, backbone: nn.Module) -> Tensor | None:
+    """Resamples a tensor of a checkpoint to the grid or window of a network.
 
-    Knows absolute embeddings (`pos_embed`: ViT, DeiT, EVA, Hiera, hybrids; as NHWC: SAM, VOLO) and relative bias tables
-    (`relative_position_bias_table`: Swin, BEiT, MaxViT, GC ViT). The source's grid is taken as square, as in timm.
+    Supports absolute embeddings (`pos_embed`: ViT, DeiT, EVA, Hiera, hybrids; as NHWC: SAM, VOLO) and relative bias
+    tables (`relative_position_bias_table`: Swin, BEiT, MaxViT, GC ViT). The source's grid is assumed to be
+    square, as in timm.
 
     Args:
         name: The tensor's name in `backbone`.
         tensor: As stored, (1, tokens, channels), (1, height, width, channels) or (offsets, heads).
-        backbone: A timm network made for the input size wanted.
+        backbone: A timm network built for the new input size.
 
     Returns:
-        A tensor of the network's shape; None where this is no position embedding or no grid explains its shape.
+        A tensor of the network's shape; None if this is no position embedding or no grid explains its shape.
     """
     own = backbone.state_dict()[name]
     owner, _, leaf = name.rpartition(".")
@@ -36,7 +37,7 @@ def resampled(name: str, tensor: Tensor, backbone: nn.Module) -> Tensor | None:
     if own.ndim != 3:
         return None
     grid = _grid(backbone, own.shape[1])
-    # tokens that have no place on the grid (class, registers): what is left over in the network's own embedding
+    # tokens without a position on the grid (class, registers): the remainder of the network's own embedding
     prefix = own.shape[1] - math.prod(grid)
     if prefix < 0 or not _square(tensor.shape[1] - prefix):
         return None
@@ -44,12 +45,12 @@ def resampled(name: str, tensor: Tensor, backbone: nn.Module) -> Tensor | None:
 
 
 def is_positional(name: str) -> bool:
-    """Whether a tensor's name says that its shape follows the input's size, whether or not `resampled` knows it."""
+    """Whether, by its name, a tensor's shape depends on the input size, supported above or not."""
     return any(part in name for part in _POSITIONAL)
 
 
 def _grid(backbone: nn.Module, tokens: int) -> tuple[int, int]:
-    """Patches down and across: as the network says, or (Hiera) the side of the largest square of tokens."""
+    """Rows and columns of patches: as the network declares, or (Hiera) of the largest square of tokens."""
     declared = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
     return declared or (math.isqrt(tokens), math.isqrt(tokens))
 

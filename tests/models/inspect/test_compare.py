@@ -17,11 +17,11 @@ from dr_pipeline.commands import models as command
 from dr_pipeline.errors import BundleError, DataError, ParamsError
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import Grader
-from dr_pipeline.models.inspect.compare import Status, differences
-from dr_pipeline.models.weights.load import write_tensors
+from dr_pipeline.models.inspect.compare import Status, compare_tensors
+from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from tests.factories.networks import lively
-from tests.models.convert.test_convert import run
-from tests.models.weights.test_bundles import bundle
+from tests.models.convert.test_convert_weights import run
+from tests.models.weights.test_trained_weights import bundle
 
 MODEL = "mobilenetv3_small_050"
 
@@ -78,7 +78,7 @@ def test_a_partial_file_computes_what_it_computes_and_says_what_is_random(tmp_pa
 
 def test_missing_tensors_and_other_shapes_are_told() -> None:
     a = {"x": torch.ones(2), "y": torch.ones(3), "z": torch.ones(1)}
-    found = {row.tensor: row for row in differences(a, {"model.x": torch.ones(2), "y": torch.ones(4), "w": a["z"]})}
+    found = {row.tensor: row for row in compare_tensors(a, {"model.x": torch.ones(2), "y": torch.ones(4), "w": a["z"]})}
     assert {name: row.status for name, row in found.items()} == {
         "x": Status.EQUAL,
         "y": Status.SHAPE,
@@ -86,14 +86,14 @@ def test_missing_tensors_and_other_shapes_are_told() -> None:
         "w": Status.ONLY_B,
     }
     with pytest.raises(DataError, match="two tensors of A"):
-        differences({"x": a["x"], "module.x": a["x"]}, {})
+        compare_tensors({"x": a["x"], "module.x": a["x"]}, {})
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=5), st.floats(0.1, 3))
 @settings(max_examples=30, deadline=None)
 def test_a_scaled_tensor_has_cosine_one_and_its_factor_as_relative_difference(numbers: list[float], by: float) -> None:
     a = torch.tensor(numbers, dtype=torch.float64)
-    (row,) = differences({"w": a}, {"w": a * by})
+    (row,) = compare_tensors({"w": a}, {"w": a * by})
     assert row.max_abs == pytest.approx(abs(by - 1) * float(a.abs().max()))
     if float(a.norm()) > 1e-6:
         assert row.cosine == pytest.approx(1.0)
@@ -101,7 +101,7 @@ def test_a_scaled_tensor_has_cosine_one_and_its_factor_as_relative_difference(nu
 
 
 def test_a_tensor_of_zeros_has_no_angle() -> None:
-    (row,) = differences({"w": torch.zeros(2)}, {"w": torch.ones(2)})
+    (row,) = compare_tensors({"w": torch.zeros(2)}, {"w": torch.ones(2)})
     assert row.cosine is None
     assert row.relative == math.inf
 
@@ -146,13 +146,13 @@ def test_a_table_is_shown_where_nothing_can_be_run(tmp_path: Path, graph: Path) 
     folder = trained(tmp_path / "trained", lively())
     root = bundle(tmp_path / "bundle", lively(), graph=graph.read_bytes())
     words = ("compare", tmp_path / "a.safetensors")
-    assert "not run: A takes 224 px, B 64 px" in command.run(run(*words, folder, "--model", MODEL)).headline
+    assert "not compared: A takes 224 px, B 64 px" in command.run(run(*words, folder, "--model", MODEL)).headline
     said = command.run(run(*words, folder, "--model", MODEL, "--px", 64, "--photographs", 1)).headline
     assert "embeddings of 1 photographs" in said
     assert "at most 0 apart" in said
     said = command.run(run(*words, root, "--model", MODEL)).headline
     assert said.startswith("tensors: ")
-    assert "not run: A computes embeddings, B logits" in said
+    assert "outputs not compared: A computes embeddings, B logits" in said
     with pytest.raises(ParamsError, match="A computes embeddings, B logits"):
         command.run(run(*words, graph, "--model", MODEL))
 

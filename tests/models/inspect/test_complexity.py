@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dr_pipeline.models.inspect.complexity import Complexity, layer_macs, measure
+from dr_pipeline.models.inspect.complexity import Complexity, layer_macs, measure_complexity
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from dr_pipeline.models.inspect.complexity import Complexity, layer_macs, measur
 )
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_one_layer(layer: nn.Module, shape: tuple[int, ...], macs: int, activations: int, device: str) -> None:
-    cost = measure(layer.to(device), torch.zeros(shape, device=device))
+    cost = measure_complexity(layer.to(device), torch.zeros(shape, device=device))
     assert (cost.layer_macs, cost.activations) == (macs, activations)
     assert cost.total_macs == macs, "torch's own counter must agree"
     layer.to_empty(device="cpu")  # parametrize shares it between devices
@@ -30,7 +30,7 @@ def test_one_layer(layer: nn.Module, shape: tuple[int, ...], macs: int, activati
 
 def test_resnet_18_has_its_published_figures() -> None:
     with torch.device("meta"):
-        cost = measure(timm.create_model("resnet18"), torch.empty(1, 3, 224, 224))
+        cost = measure_complexity(timm.create_model("resnet18"), torch.empty(1, 3, 224, 224))
     # timm's results/benchmark-infer-*.csv: 11.69 M parameters, 1.82 GMACs, 2.48 M activations. Its counter adds
     # two operations of BatchNorm (fvcore) for every activation, and we do not: 1.814 + 2 × 0.00248 = 1.819.
     assert cost.parameters == 11_689_512
@@ -42,7 +42,7 @@ def test_resnet_18_has_its_published_figures() -> None:
 def test_products_inside_attention_are_in_the_total() -> None:
     """ViT: two products of tokens × tokens × width in each block, beside its layers."""
     with torch.device("meta"):
-        cost = measure(timm.create_model("vit_tiny_patch16_224"), torch.empty(1, 3, 224, 224))
+        cost = measure_complexity(timm.create_model("vit_tiny_patch16_224"), torch.empty(1, 3, 224, 224))
     tokens, width, blocks = 197, 192, 12
     assert cost.total_macs - cost.layer_macs == blocks * 2 * tokens * tokens * width
 
@@ -56,14 +56,14 @@ def test_a_layer_that_is_called_twice_counts_twice() -> None:
         def forward(self, values: Tensor) -> Tensor:
             return self.layer(self.layer(values))
 
-    cost = measure(Twice(), torch.zeros(1, 4))
+    cost = measure_complexity(Twice(), torch.zeros(1, 4))
     assert (cost.layer_macs, cost.parameters) == (32, 20)
 
 
 def test_what_the_backward_pass_needs() -> None:
     """Linear keeps its input, ReLU its output, the next Linear that same storage; parameters are not counted."""
     network = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 1))
-    assert measure(network, torch.zeros(1, 10)).saved_bytes == 4 * (10 + 20)
+    assert measure_complexity(network, torch.zeros(1, 10)).saved_bytes == 4 * (10 + 20)
 
 
 def test_memory_of_a_batch_follows_its_formula() -> None:
@@ -73,13 +73,13 @@ def test_memory_of_a_batch_follows_its_formula() -> None:
 
 def test_the_network_is_left_as_it_was() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1)).eval()
-    measure(network, torch.zeros(1, 3, 4, 4))
+    measure_complexity(network, torch.zeros(1, 3, 4, 4))
     assert not network.training
     assert not network[0]._forward_hooks
 
 
 def test_a_batch_is_refused_and_other_layers_too() -> None:
     with pytest.raises(ValueError, match="one example"):
-        measure(nn.Linear(2, 2), torch.zeros(2, 2))
+        measure_complexity(nn.Linear(2, 2), torch.zeros(2, 2))
     with pytest.raises(TypeError, match="ReLU"):
         layer_macs(nn.ReLU(), torch.zeros(1), torch.zeros(1))

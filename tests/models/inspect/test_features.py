@@ -15,13 +15,13 @@ from dr_pipeline.files import write_csv, write_json
 from dr_pipeline.fundus.canvas import model_input
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import create_grader
-from dr_pipeline.models.inspect.features import POOLED, embed, level_named, levels, write_features
-from dr_pipeline.models.weights.trained import read_trained
+from dr_pipeline.models.inspect.features import POOLED, embed, feature_levels, resolve_level, write_features
+from dr_pipeline.models.weights.trained_weights import read_trained
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION, SPLITS_COLUMNS, SPLITS_VERSION
 from tests.factories.networks import lively, photographs
-from tests.models.convert.test_convert import run
+from tests.models.convert.test_convert_weights import run
 from tests.models.inspect.test_compare import MODEL, trained
-from tests.models.weights.test_bundles import bundle
+from tests.models.weights.test_trained_weights import bundle
 
 CANVAS_PX = 64
 
@@ -52,13 +52,13 @@ def drawn(number: int) -> np.ndarray:
 @pytest.mark.parametrize("model", [MODEL, "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_atto"])
 def test_every_level_gives_one_row_for_each_photograph(model: str) -> None:
     grader = create_grader(model, input_px=64, drop_rate=0.0, drop_path_rate=0.0).eval()
-    known = levels(grader)
+    known = feature_levels(grader)
     widths = [stage["num_chs"] for stage in grader.backbone.feature_info]
     for level, width in list(zip(known, widths, strict=False))[:: max(len(widths) - 1, 1)]:
         assert embed(grader, photographs(), level=level).shape == (2, width)
     assert known[-1] == POOLED
-    assert level_named(grader, "0") == known[0]
-    assert level_named(grader, "-1") == known[-2]
+    assert resolve_level(grader, "0") == known[0]
+    assert resolve_level(grader, "-1") == known[-2]
 
 
 def test_pooled_is_what_the_classifier_sees() -> None:
@@ -73,7 +73,7 @@ def test_pooled_is_what_the_classifier_sees() -> None:
 @pytest.mark.parametrize("level", ["9", "-7", "blocks.9", ""])
 def test_an_unknown_level_is_refused_with_those_there_are(level: str) -> None:
     with pytest.raises(ParamsError, match=r"blocks\.0"):
-        level_named(lively(), level)
+        resolve_level(lively(), level)
 
 
 def test_features_of_a_trained_network_come_back_from_the_table(tmp_path: Path, canvases: Path) -> None:
@@ -93,13 +93,13 @@ def test_features_of_a_trained_network_come_back_from_the_table(tmp_path: Path, 
     image = torch.from_numpy(np.stack([model_input(drawn(number), 32) for number in range(5)]))
     wanted = embed(grader, image, level=POOLED).numpy()
     np.testing.assert_allclose(np.array(table["embedding"].to_pylist()), wanted, rtol=1e-3, atol=1e-5)
-    facts = json.loads(table.schema.metadata[b"dr_pipeline"])
-    assert facts["level"] == "pooled"
-    assert facts["research_use"] == "Research use only. Not a medical device."
-    assert str(tmp_path) not in json.dumps(facts)
+    metadata = json.loads(table.schema.metadata[b"dr_pipeline"])
+    assert metadata["level"] == "pooled"
+    assert metadata["research_use"] == "Research use only. Not a medical device."
+    assert str(tmp_path) not in json.dumps(metadata)
 
 
-def test_canvases_of_another_arm_are_refused(tmp_path: Path, canvases: Path, graph: Path) -> None:
+def test_canvases_of_another_enhancement_are_refused(tmp_path: Path, canvases: Path, graph: Path) -> None:
     for name in ("trained", "bundle"):
         (tmp_path / name).mkdir()
     folder = trained(tmp_path / "trained", lively())
@@ -135,5 +135,5 @@ def test_features_of_a_timm_model_and_a_level(tmp_path: Path, canvases: Path) ->
 
 def test_no_photograph_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="no photographs"):
-        write_features(tmp_path / "f.parquet", [], facts={})
+        write_features(tmp_path / "f.parquet", [], metadata={})
     assert not list(tmp_path.iterdir())

@@ -12,8 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256, read_tensors
-from dr_pipeline.models.weights.torch_files import SUB_DICTIONARIES
+from dr_pipeline.models.weights.checkpoint_files import (
+    STATE_DICT_KEYS,
+    checkpoint_files,
+    checkpoint_sha256,
+    read_tensors,
+)
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -45,12 +49,12 @@ def test_a_torch_file_is_read_in_both_layouts(tmp_path: Path, legacy: bool) -> N
 
 
 def test_averaged_weights_come_first_then_the_declared_order(tmp_path: Path) -> None:
-    checkpoint = {name: full(float(rank)) for rank, name in enumerate(SUB_DICTIONARIES)}
-    for rank, name in enumerate(SUB_DICTIONARIES):  # each in turn is the first that is left
+    checkpoint = {name: full(float(rank)) for rank, name in enumerate(STATE_DICT_KEYS)}
+    for rank, name in enumerate(STATE_DICT_KEYS):  # each in turn is the first that is left
         torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, **checkpoint}, tmp_path / "w.pth")
         assert read(tmp_path / "w.pth")["bias"][0] == rank
         del checkpoint[name]
-    assert [name for name in SUB_DICTIONARIES if "ema" in name] == list(SUB_DICTIONARIES[:4])
+    assert [name for name in STATE_DICT_KEYS if "ema" in name] == list(STATE_DICT_KEYS[:4])
 
 
 def test_an_empty_sub_dictionary_is_passed_over_and_nested_ones_are_entered(tmp_path: Path) -> None:
@@ -62,7 +66,7 @@ def test_a_dictionary_that_holds_itself_is_refused(tmp_path: Path) -> None:
     endless: dict[str, object] = {}
     endless["model"] = endless
     torch.save(endless, tmp_path / "w.pth")
-    with pytest.raises(DataError, match="something else than named tensors"):
+    with pytest.raises(DataError, match="other entries than named tensors"):
         read(tmp_path / "w.pth")
 
 

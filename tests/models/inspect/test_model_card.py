@@ -6,28 +6,29 @@ import timm
 from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.grader import create_grader, num_parameters
-from dr_pipeline.models.inspect.catalogue import NOT_STATED, expectations, latency_class, model_card, names
+from dr_pipeline.models.inspect.model_card import latency_class, model_card
+from dr_pipeline.models.timm_catalogue import NOT_STATED, list_models, pretrained_info
 
 
 def test_a_part_of_a_name_or_a_pattern_finds_models() -> None:
-    assert set(names("lite0", pretrained=False)) == {"efficientnet_lite0", "tf_efficientnet_lite0"}
-    assert names("tf_*lite0", pretrained=False) == ("tf_efficientnet_lite0",)
-    assert len(names("", pretrained=False)) == len(timm.list_models())
+    assert set(list_models("lite0", pretrained=False)) == {"efficientnet_lite0", "tf_efficientnet_lite0"}
+    assert list_models("tf_*lite0", pretrained=False) == ("tf_efficientnet_lite0",)
+    assert len(list_models("", pretrained=False)) == len(timm.list_models())
 
 
 def test_published_weights_are_listed_with_their_tags() -> None:
-    assert "tf_efficientnet_lite0.in1k" in names("lite0", pretrained=True)
-    assert all("." in name for name in names("resnet50", pretrained=True))
+    assert "tf_efficientnet_lite0.in1k" in list_models("lite0", pretrained=True)
+    assert all("." in name for name in list_models("resnet50", pretrained=True))
 
 
 @pytest.mark.parametrize("pretrained", [False, True])
 def test_a_pattern_without_a_match_says_the_closest(pretrained: bool) -> None:
     with pytest.raises(ParamsError, match=r"closest: .*efficientnet_lite"):
-        names("efficentnet_lite0", pretrained=pretrained)
+        list_models("efficentnet_lite0", pretrained=pretrained)
 
 
 def test_the_weights_say_what_they_expect() -> None:
-    expects = expectations("efficientnet_b3")
+    expects = pretrained_info("efficientnet_b3")
     config = timm.models.get_pretrained_cfg("efficientnet_b3")
     assert expects.weights == f"efficientnet_b3.{config.tag}"
     assert expects.mean == (0.485, 0.456, 0.406)
@@ -36,14 +37,14 @@ def test_the_weights_say_what_they_expect() -> None:
 
 
 def test_a_tag_picks_its_own_weights_and_several_classifiers_are_kept() -> None:
-    assert expectations("tf_efficientnet_b3.aa_in1k").weights == "tf_efficientnet_b3.aa_in1k"
-    assert expectations("deit_base_distilled_patch16_224").classifier == ("head", "head_dist")
+    assert pretrained_info("tf_efficientnet_b3.aa_in1k").weights == "tf_efficientnet_b3.aa_in1k"
+    assert pretrained_info("deit_base_distilled_patch16_224").classifier == ("head", "head_dist")
 
 
 def test_what_timm_does_not_say_is_said() -> None:
     silent = next(name for name in timm.list_pretrained() if timm.models.get_pretrained_cfg(name).license is None)
-    assert expectations(silent).licence == NOT_STATED
-    assert expectations("davit_giant").weights == ""
+    assert pretrained_info(silent).licence == NOT_STATED
+    assert pretrained_info("davit_giant").weights == ""
 
 
 def test_unknown_names_and_tags_say_the_closest() -> None:
@@ -54,7 +55,7 @@ def test_unknown_names_and_tags_say_the_closest() -> None:
 
 
 def test_an_encoder_without_a_classifier_has_no_card() -> None:
-    assert expectations("qwen3_vit_88m_enc").classifier == ()
+    assert pretrained_info("qwen3_vit_88m_enc").classifier == ()
     with pytest.raises(ParamsError, match="has no classifier"):
         model_card("qwen3_vit_88m_enc")
 

@@ -3,28 +3,33 @@
 import pytest
 import torch
 
-from dr_pipeline.models.classifier_init import start_classifier
-from dr_pipeline.models.grader import PLAIN, Grader, create_grader
+from dr_pipeline.models.classifier import init_classifier
+from dr_pipeline.models.grader import UNMODIFIED, Grader, create_grader
 from dr_pipeline.models.losses.coral import CoralHead
 from dr_pipeline.params.candidate import Network
 
 GRADES = [0] * 60 + [1] * 10 + [2] * 20 + [3] * 8 + [4] * 2
 MEAN = 0.82
 NETWORKS = [
-    ("efficientnet_lite0", PLAIN, 32),
-    ("efficientnet_lite0", PLAIN.model_copy(update={"head": "mlp"}), 32),
-    ("dla34", PLAIN, 64),  # the classifier is a convolution
-    ("crossvit_tiny_240", PLAIN, 240),  # two classifiers, averaged
-    ("convnext_atto", PLAIN, 32),  # a norm before the linear layer, both in one head
-    ("vit_tiny_patch16_224", PLAIN, 32),
+    ("efficientnet_lite0", UNMODIFIED, 32),
+    ("efficientnet_lite0", UNMODIFIED.model_copy(update={"head": "mlp"}), 32),
+    ("dla34", UNMODIFIED, 64),  # the classifier is a convolution
+    ("crossvit_tiny_240", UNMODIFIED, 240),  # two classifiers, averaged
+    ("convnext_atto", UNMODIFIED, 32),  # a norm before the linear layer, both in one head
+    ("vit_tiny_patch16_224", UNMODIFIED, 32),
 ]
 
 
 def started(
-    loss: str, model: str = "efficientnet_lite0", network: Network = PLAIN, px: int = 32, *, grades: list[int] = GRADES
+    loss: str,
+    model: str = "efficientnet_lite0",
+    network: Network = UNMODIFIED,
+    px: int = 32,
+    *,
+    grades: list[int] = GRADES,
 ) -> Grader:
     made = create_grader(model, input_px=px, drop_rate=0.0, drop_path_rate=0.0, network=network, loss=loss)
-    start_classifier(made, grades)
+    init_classifier(made.backbone, made.head, grades)
     return made.eval()
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.models.grader import Grader, create_grader
-from dr_pipeline.models.weights.load import initialise, write_tensors
-from dr_pipeline.models.weights.match import fit, listed
+from dr_pipeline.models.weights.checkpoint_files import write_tensors
+from dr_pipeline.models.weights.initialise import initialise_weights
+from dr_pipeline.models.weights.match_state_dict import first_names, match_state_dict
 
 MODEL = "test_resnet"  # timm's own small ones: 0.4 and 0.3 million parameters
 VIT = "test_vit"
@@ -30,7 +31,7 @@ def state(source: Grader) -> dict[str, Tensor]:
 
 def load(target: Grader, tensors: dict[str, Tensor], path: Path, model: str = MODEL) -> str:
     save_file(tensors, path)
-    return initialise(target, model=model, weights=f"file:{path}")
+    return initialise_weights(target, model=model, weights=f"file:{path}")
 
 
 def remarks(said: str) -> list[str]:
@@ -57,7 +58,7 @@ def test_wrappers_prefixes_are_taken_off_in_any_order(tmp_path: Path, prefix: st
 def test_a_graders_own_file_starts_another_training(tmp_path: Path) -> None:
     source, target = grader(), grader()
     write_tensors(source.state_dict(), tmp_path / "model.safetensors")
-    initialise(target, model=MODEL, weights=f"file:{tmp_path / 'model.safetensors'}")
+    initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'model.safetensors'}")
     assert same(source, target)
 
 
@@ -65,13 +66,13 @@ def test_one_name_twice_is_refused() -> None:
     source = grader()
     twice = {**state(source), "module.conv1.0.weight": torch.zeros(1)}
     with pytest.raises(DataError, match=r"two tensors are named 'conv1\.0\.weight'"):
-        fit(twice, source.backbone, where="w")
+        match_state_dict(twice, source.backbone, where="w")
 
 
 def test_averaged_weights_of_a_training_checkpoint_are_the_ones_loaded(tmp_path: Path) -> None:
     plain, averaged, target = grader(), grader(), grader()
     torch.save({"epoch": 9, "state_dict": state(plain), "state_dict_ema": state(averaged)}, tmp_path / "last.pth")
-    initialise(target, model=MODEL, weights=f"file:{tmp_path / 'last.pth'}")
+    initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'last.pth'}")
     assert same(averaged, target)
 
 
@@ -91,7 +92,7 @@ def test_quantised_codes_do_not_pass_for_weights(precision: torch.dtype) -> None
     source = grader()
     codes = {**state(source), "conv1.0.weight": source.backbone.conv1[0].weight.detach().to(precision)}
     with pytest.raises(DataError, match=r"conv1\.0\.weight.*quantised"):
-        fit(codes, source.backbone, where="w")
+        match_state_dict(codes, source.backbone, where="w")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -101,17 +102,17 @@ def test_what_is_not_finite_is_named(value: float, precision: torch.dtype) -> No
     broken = state(source)["layer1.0.bn1.running_var"].clone().to(precision)
     broken[3] = value
     with pytest.raises(DataError, match=r"layer1\.0\.bn1\.running_var.*NaN or infinity"):
-        fit({**state(source), "layer1.0.bn1.running_var": broken}, source.backbone, where="w")
+        match_state_dict({**state(source), "layer1.0.bn1.running_var": broken}, source.backbone, where="w")
 
 
 def test_a_number_beyond_float32_is_named() -> None:
     source = grader()
     huge = torch.full_like(source.backbone.conv1[0].weight, 1e300, dtype=torch.float64)
     with pytest.raises(DataError, match=r"conv1\.0\.weight.*as float32"):
-        fit({**state(source), "conv1.0.weight": huge}, source.backbone, where="w")
+        match_state_dict({**state(source), "conv1.0.weight": huge}, source.backbone, where="w")
 
 
-def test_a_partial_load_is_listed_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_partial_load_is_logged_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source, target = grader(), grader()
     own = target.backbone.conv1[0].weight.clone()
     tensors = state(source)
@@ -119,18 +120,17 @@ def test_a_partial_load_is_listed_and_said(tmp_path: Path, capsys: pytest.Captur
     said = load(target, {**tensors, "extra.weight": torch.ones(2)}, tmp_path / "w.safetensors")
     assert "1 tensors missing, 1 not expected" in said
     assert "of the network loaded" in said
-    err = capsys.readouterr().err
-    assert "1 tensors missing: conv1.0.weight" in err
-    assert "1 tensors not expected: extra.weight" in err
+    assert "1 tensors missing: conv1.0.weight" in caplog.text
+    assert "1 tensors not expected: extra.weight" in caplog.text
     assert torch.equal(target.backbone.conv1[0].weight, own)
     assert torch.equal(target.backbone.layer4[0].conv1.weight, source.backbone.layer4[0].conv1.weight)
 
 
-def test_counters_of_batch_normalisation_may_be_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_counters_of_batch_normalisation_may_be_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source, target = grader(), grader()
     older = {name: tensor for name, tensor in state(source).items() if not name.endswith("num_batches_tracked")}
     assert remarks(load(target, older, tmp_path / "w.safetensors")) == []
-    assert capsys.readouterr().err == ""
+    assert not caplog.messages
     assert same(source, target)
 
 
@@ -153,13 +153,13 @@ def test_a_deeper_sibling_is_not_taken_for_the_network() -> None:
     assert all(own[name].shape == tensor.shape for name, tensor in deeper.items())  # nothing else would tell
     deeper |= {name: torch.zeros(own[name].shape) for name in own if name not in deeper}
     with pytest.raises(DataError, match=r"100\.0% of the network and 5\d\.\d% of the file"):
-        fit(deeper, timm.create_model("resnet18", num_classes=3), where="w")
+        match_state_dict(deeper, timm.create_model("resnet18", num_classes=3), where="w")
 
 
 def test_another_shape_is_refused_however_small() -> None:
     source = grader()
     with pytest.raises(DataError, match=r"1 of another shape: bn1\.bias \(7,\) for (.|\n)*or the input_px"):
-        fit({**state(source), "bn1.bias": torch.zeros(7)}, source.backbone, where="w")
+        match_state_dict({**state(source), "bn1.bias": torch.zeros(7)}, source.backbone, where="w")
 
 
 def test_another_number_of_classes_is_left_out(tmp_path: Path) -> None:
@@ -187,16 +187,16 @@ def test_position_embeddings_are_resampled_by_timm(tmp_path: Path, input_px: int
 def test_an_embedding_that_no_square_grid_explains_is_refused() -> None:
     target = grader(VIT, 64)
     with pytest.raises(DataError, match="pos_embed"):
-        fit({**state(target), "pos_embed": torch.zeros(1, 13, 64)}, target.backbone, where="w")
+        match_state_dict({**state(target), "pos_embed": torch.zeros(1, 13, 64)}, target.backbone, where="w")
 
 
 def test_a_grid_that_the_network_does_not_declare_is_resampled() -> None:
     options = {"embed_dim": 16, "stages": (1, 1, 1, 1), "num_heads": 1, "num_classes": 5}
     source = timm.create_model("hiera_tiny_224", img_size=(64, 64), **options)
     target = timm.create_model("hiera_tiny_224", img_size=(128, 128), **options)
-    done = fit(source.state_dict(), target, where="w")
+    match = match_state_dict(source.state_dict(), target, where="w")
     assert torch.equal(
-        done.tensors["pos_embed"], resample_abs_pos_embed(source.pos_embed, [32, 32], num_prefix_tokens=0)
+        match.tensors["pos_embed"], resample_abs_pos_embed(source.pos_embed, [32, 32], num_prefix_tokens=0)
     )
 
 
@@ -204,19 +204,19 @@ def test_an_embedding_kept_as_a_picture_is_resampled() -> None:
     source, target = (VisionTransformerSAM(img_size=side, embed_dim=16, depth=1, num_heads=2) for side in (32, 64))
     target.pretrained_cfg = source.pretrained_cfg = {"classifier": "head.fc"}
     torch.nn.init.constant_(source.pos_embed, 0.5)
-    done = fit(source.state_dict(), target, where="w")
-    torch.testing.assert_close(done.tensors["pos_embed"], torch.full((1, 4, 4, 16), 0.5))
+    match = match_state_dict(source.state_dict(), target, where="w")
+    torch.testing.assert_close(match.tensors["pos_embed"], torch.full((1, 4, 4, 16), 0.5))
 
 
 def test_relative_bias_tables_follow_the_window() -> None:
     options = {"embed_dim": 24, "depths": (1, 1), "num_heads": (2, 2), "num_classes": 5}
     source = timm.create_model("swin_tiny_patch4_window7_224", img_size=56, window_size=7, **options)
     target = timm.create_model("swin_tiny_patch4_window7_224", img_size=64, window_size=8, **options)
-    done = fit(source.state_dict(), target, where="w")
-    target.load_state_dict(done.tensors, strict=False)
-    assert done.share_loaded == 1
-    assert done.missing == done.unexpected == ()
-    assert done.notes == ("position embeddings resampled (2 tensors)",)
+    match = match_state_dict(source.state_dict(), target, where="w")
+    target.load_state_dict(match.tensors, strict=False)
+    assert match.loaded_fraction == 1
+    assert match.missing == match.unexpected == ()
+    assert match.notes == ("position embeddings resampled (2 tensors)",)
     assert target(torch.zeros(1, 3, 64, 64)).isfinite().all()
 
 
@@ -247,12 +247,12 @@ def test_a_hybrids_bias_tables_are_resampled_for_another_input(tmp_path: Path, i
 def test_embeddings_that_timm_cannot_resample_are_refused_in_a_clear_sentence(model: str, tensor: str) -> None:
     source, target = grader(model, 64), grader(model, 96)
     with pytest.raises(DataError, match=f"another input size, .*cannot be resampled: .*{tensor}") as error:
-        fit(state(source), target.backbone, where="w")
+        match_state_dict(state(source), target.backbone, where="w")
     assert "another architecture" not in error.value.what
-    assert error.value.todo.startswith("set input_px to the size that they were made for")
+    assert error.value.todo.startswith("set input_px to the size that the weights were trained with")
 
 
 def test_ten_names_are_listed() -> None:
-    assert listed([]) == ""
-    assert listed("abcdefghij") == "a, b, c, d, e, f, g, h, i, j"
-    assert listed("abcdefghijkl").endswith("j and 2 more")
+    assert first_names([]) == ""
+    assert first_names("abcdefghij") == "a, b, c, d, e, f, g, h, i, j"
+    assert first_names("abcdefghijkl").endswith("j and 2 more")

@@ -11,7 +11,8 @@ from dr_pipeline.errors import BundleError, ParamsError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import Grader, create_grader
-from dr_pipeline.models.weights.load import initialise, write_tensors
+from dr_pipeline.models.weights.checkpoint_files import write_tensors
+from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.candidate import Channel, Network
 from dr_pipeline.schema import BUNDLE_VERSION
 from tests.factories.networks import lively
@@ -46,17 +47,17 @@ def fresh(*channels: Channel, loss: str = "cross_entropy") -> Grader:
 @pytest.mark.parametrize("prefix", ["", "members.0."])
 def test_a_bundles_network_is_taken_with_its_classifier(tmp_path: Path, prefix: str) -> None:
     source, target = lively(), fresh()
-    said = initialise(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source, prefix=prefix)}#{ID}")
+    said = initialise_weights(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source, prefix=prefix)}#{ID}")
     assert said == f"bundle {ID}, classifier included"
     for (name, wanted), found in zip(source.state_dict().items(), target.state_dict().values(), strict=True):
         assert torch.equal(wanted, found) or name.endswith("num_batches_tracked"), name
 
 
-def test_a_classifier_of_another_loss_is_made_anew(tmp_path: Path) -> None:
+def test_a_classifier_of_another_loss_is_reinitialised(tmp_path: Path) -> None:
     source, target = lively(), fresh(loss="corn")
     before = target.backbone.classifier.weight.clone()
-    said = initialise(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source)}")
-    assert said.endswith("classifier made anew")
+    said = initialise_weights(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source)}")
+    assert said.endswith("classifier reinitialised")
     assert torch.equal(target.backbone.classifier.weight, before)
     assert torch.equal(target.backbone.conv_stem.weight, source.backbone.conv_stem.weight)
 
@@ -65,7 +66,7 @@ def test_planes_are_matched_by_name(tmp_path: Path) -> None:
     three: tuple[Channel, ...] = ("blue", "green", "local_contrast")
     source = lively(network=Network(channels=three, norm="own", head="linear"))
     target = fresh("local_contrast", "blue", "green")
-    said = initialise(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source)}")
+    said = initialise_weights(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source)}")
     assert "first convolution made for local_contrast, blue, green" in said
     assert torch.equal(target.backbone.conv_stem.weight, source.backbone.conv_stem.weight[:, [2, 0, 1]])
 
@@ -73,13 +74,13 @@ def test_planes_are_matched_by_name(tmp_path: Path) -> None:
 def test_altered_or_missing_weights_and_another_id_are_refused(tmp_path: Path) -> None:
     root = bundle(tmp_path, lively())
     with pytest.raises(ParamsError, match=f"id is {ID}, expected beef"):
-        initialise(fresh(), model=MODEL, weights=f"bundle:{root}#beef")
+        initialise_weights(fresh(), model=MODEL, weights=f"bundle:{root}#beef")
     write_tensors(lively(seed=2).state_dict(), root / "weights.safetensors")
     with pytest.raises(BundleError, match="altered"):
-        initialise(fresh(), model=MODEL, weights=f"bundle:{root}")
+        initialise_weights(fresh(), model=MODEL, weights=f"bundle:{root}")
     (root / "weights.safetensors").unlink()
     with pytest.raises(BundleError, match="missing"):
-        initialise(fresh(), model=MODEL, weights=f"bundle:{root}")
+        initialise_weights(fresh(), model=MODEL, weights=f"bundle:{root}")
     for metadata, said in (
         ({"schema_version": BUNDLE_VERSION, "bundle_id": "x"}, "does not describe"),
         ({"schema_version": 1, "bundle_id": "x"}, "schema_version 1"),
@@ -87,9 +88,9 @@ def test_altered_or_missing_weights_and_another_id_are_refused(tmp_path: Path) -
     ):
         (root / "metadata.json").write_text(json.dumps(metadata))
         with pytest.raises(BundleError, match=said):
-            initialise(fresh(), model=MODEL, weights=f"bundle:{root}")
+            initialise_weights(fresh(), model=MODEL, weights=f"bundle:{root}")
     with pytest.raises(ParamsError, match="no bundle"):
-        initialise(fresh(), model=MODEL, weights=f"bundle:{tmp_path / 'nowhere'}")
+        initialise_weights(fresh(), model=MODEL, weights=f"bundle:{tmp_path / 'nowhere'}")
 
 
 # One architecture; timm's default tag was trained with ImageNet's statistics, the other with 0.5 for all.
@@ -100,7 +101,7 @@ def test_a_bundle_of_another_normalisation_is_refused_and_its_model_named(tmp_pa
     source, target = (create_grader(one, input_px=64, drop_rate=0.0, drop_path_rate=0.0) for one in (HALVES, DEFAULT))
     before = target.backbone.conv_stem.weight.clone()
     with pytest.raises(ParamsError) as error:
-        initialise(target, model=DEFAULT, weights=f"bundle:{bundle(tmp_path, source, model=HALVES)}")
+        initialise_weights(target, model=DEFAULT, weights=f"bundle:{bundle(tmp_path, source, model=HALVES)}")
     assert error.value.what == (
         f"the bundle's network {HALVES} was trained with mean 0.5/0.5/0.5, std 0.5/0.5/0.5; "
         f"{DEFAULT} takes mean 0.485/0.456/0.406, std 0.229/0.224/0.225"
@@ -112,7 +113,7 @@ def test_a_bundle_of_another_normalisation_is_refused_and_its_model_named(tmp_pa
 def test_another_tag_of_the_same_normalisation_is_taken(tmp_path: Path) -> None:
     tagged = "mobilenetv3_small_050.lamb_in1k"
     target = create_grader(tagged, input_px=64, drop_rate=0.0, drop_path_rate=0.0)
-    said = initialise(target, model=tagged, weights=f"bundle:{bundle(tmp_path, lively())}")
+    said = initialise_weights(target, model=tagged, weights=f"bundle:{bundle(tmp_path, lively())}")
     assert said.endswith("classifier included")
 
 
@@ -123,7 +124,7 @@ def test_a_hub_that_cannot_be_reached_says_what_else_there_is(monkeypatch: pytes
     target = fresh()
     monkeypatch.setattr("timm.create_model", refused)
     with pytest.raises(ParamsError, match=r"file:PATH.*bundle:PATH.*none.*HF_HOME.*HF_HUB_OFFLINE"):
-        initialise(target, model=MODEL, weights="timm")
+        initialise_weights(target, model=MODEL, weights="timm")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_the_hubs_cause_is_told_without_addresses_and_tokens(
     target = fresh()
     monkeypatch.setattr("timm.create_model", refused)
     with pytest.raises(ParamsError) as raised:
-        initialise(target, model=MODEL, weights="timm")
+        initialise_weights(target, model=MODEL, weights="timm")
     assert said in f"{raised.value.what};"
     for word in ("secret", "clinic", "x" * 161, "more"):
         assert word not in raised.value.what
@@ -166,6 +167,6 @@ def test_a_name_without_published_weights_is_told_before_the_hub_is_asked(monkey
     target = fresh()
     monkeypatch.setattr("timm.create_model", None)  # not called
     with pytest.raises(ParamsError, match="publishes no weights for 'coatnet_pico_rw_224'") as error:
-        initialise(target, model="coatnet_pico_rw_224", weights="timm")
+        initialise_weights(target, model="coatnet_pico_rw_224", weights="timm")
     assert "coatnet_nano_rw_224.sw_in1k" in error.value.todo
     assert "bundle:PATH" in error.value.todo

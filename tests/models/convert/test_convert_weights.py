@@ -15,13 +15,12 @@ from torch import Tensor
 
 from dr_pipeline.commands import models as command
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.models.convert.convert import convert
-from dr_pipeline.models.convert.dequantise import affine, dequantised
-from dr_pipeline.models.convert.kernel_layouts import LAYOUTS, turned
-from dr_pipeline.models.convert.name_map import Rule, read_name_map
-from dr_pipeline.models.convert.onnx_tensors import read_onnx
+from dr_pipeline.models.convert.convert_weights import convert_weights
+from dr_pipeline.models.convert.foreign_files import dequantise, dequantise_linear, read_onnx
+from dr_pipeline.models.convert.torch_layout import TO_TORCH, NameRule, read_name_map, to_torch_layout
 from dr_pipeline.models.grader import Grader, create_grader
-from dr_pipeline.models.weights.load import initialise, write_tensors
+from dr_pipeline.models.weights.checkpoint_files import write_tensors
+from dr_pipeline.models.weights.initialise import initialise_weights
 from tests.factories.networks import lively, photographs
 
 MODEL = "mobilenetv3_small_050"
@@ -39,7 +38,7 @@ def fresh(model: str = MODEL) -> Grader:
 
 def features(grader: Grader) -> Tensor:
     with torch.inference_mode():
-        return grader.backbone.forward_features(grader.normalised(photographs()))
+        return grader.backbone.forward_features(grader.normalise(photographs()))
 
 
 def tensorflow_of(grader: Grader) -> dict[str, Tensor]:
@@ -60,7 +59,7 @@ def test_an_exported_graph_goes_back_into_the_network(tmp_path: Path, graph: Pat
     outcome = command.run(run("convert", graph, "--model", MODEL, "--out", tmp_path / "w.safetensors"))
     assert "34 batch normalisations taken out of their convolutions" in outcome.headline
     assert "_bias" not in outcome.headline  # what was used under another name is not called unused
-    said = initialise(target, model=MODEL, weights=f"file:{tmp_path / 'w.safetensors'}")
+    said = initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'w.safetensors'}")
     assert "taken out of their convolutions" in said
     assert "converted from w.onnx, sha256 " in said
     assert str(tmp_path) not in said
@@ -70,15 +69,15 @@ def test_an_exported_graph_goes_back_into_the_network(tmp_path: Path, graph: Pat
 def test_weights_in_tensorflows_order_are_turned(tmp_path: Path) -> None:
     source, target = lively(), fresh()
     np.savez(tmp_path / "w.npz", **{name: tensor.numpy() for name, tensor in tensorflow_of(source).items()})
-    made = convert(tmp_path / "w.npz", model=MODEL, rules=square_kernels(source, tmp_path))
+    made = convert_weights(tmp_path / "w.npz", model=MODEL, rules=square_kernels(source, tmp_path))
     assert any("turned from HWCM" in note for note in made.notes)
     assert any("turned from HWIO" in note for note in made.notes)
     write_tensors(made.tensors, tmp_path / "w.safetensors", notes=made.notes)
-    initialise(target, model=MODEL, weights=f"file:{tmp_path / 'w.safetensors'}")
+    initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'w.safetensors'}")
     assert torch.equal(features(target), features(source))
 
 
-def square_kernels(source: Grader, folder: Path) -> tuple[Rule, ...]:
+def square_kernels(source: Grader, folder: Path) -> tuple[NameRule, ...]:
     """A name map that says HWIO of every kernel but the depthwise ones."""
     names = [name for name, t in source.backbone.state_dict().items() if t.ndim == 4 and "conv_dw" not in name]
     path = folder / "map.csv"
@@ -92,16 +91,16 @@ def test_names_are_mapped_and_slots_of_an_optimiser_left_out(tmp_path: Path) -> 
     save_file(tensors | {"net/step": torch.ones(3)}, tmp_path / "w.safetensors")
     rows = [f"{name},{name.removeprefix('net/').replace('/', '.')}" for name in tensors]
     (tmp_path / "map.csv").write_text("from,to\n" + "\n".join([*rows, "net/step,"]) + "\n")
-    made = convert(tmp_path / "w.safetensors", model="resnet10t", rules=read_name_map(tmp_path / "map.csv"))
+    made = convert_weights(tmp_path / "w.safetensors", model="resnet10t", rules=read_name_map(tmp_path / "map.csv"))
     assert "1 tensors left out by the map" in made.notes
     assert all(torch.equal(tensor, source.backbone.state_dict()[name]) for name, tensor in made.tensors.items())
     with pytest.raises(DataError, match="another architecture"):
-        convert(tmp_path / "w.safetensors", model="resnet10t", rules=())
+        convert_weights(tmp_path / "w.safetensors", model="resnet10t", rules=())
     for table, said in (("net/none,conv1.0.weight", "net/none"), ("net/step,conv9", "does not have: conv9")):
         (tmp_path / "map.csv").write_text(f"from,to\n{table}\n")
         rules = read_name_map(tmp_path / "map.csv")
         with pytest.raises(DataError, match=said):
-            convert(tmp_path / "w.safetensors", model="resnet10t", rules=rules)
+            convert_weights(tmp_path / "w.safetensors", model="resnet10t", rules=rules)
 
 
 def codes_of(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,10 +124,10 @@ def test_int8_weights_are_dequantised_with_a_note(tmp_path: Path) -> None:
             tensors[name] = tensor
     save_file(tensors, tmp_path / "int8.safetensors")
     with pytest.raises(DataError, match="models convert"):
-        initialise(target, model=MODEL, weights=f"file:{tmp_path / 'int8.safetensors'}")
+        initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'int8.safetensors'}")
     out = tmp_path / "w.safetensors"
     command.run(run("convert", tmp_path / "int8.safetensors", "--model", MODEL, "--out", out))
-    said = initialise(target, model=MODEL, weights=f"file:{out}")
+    said = initialise_weights(target, model=MODEL, weights=f"file:{out}")
     assert "53 tensors de-quantised from integers: rounding stays in them" in said
     weight, wanted = target.backbone.conv_stem.weight, source.backbone.conv_stem.weight
     assert ((weight - wanted).flatten(1).abs().amax(1) <= codes_of(wanted)[1] * 1.01).all()
@@ -139,7 +138,7 @@ def test_int8_weights_are_dequantised_with_a_note(tmp_path: Path) -> None:
 def test_dequantising_is_exact_to_half_a_step(seed: int, shape: tuple[int, ...]) -> None:
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     codes, scale, zero = codes_of(weight)
-    made, notes = dequantised({"w_quantized": codes, "w_scale": scale, "w_zero_point": zero})
+    made, notes = dequantise({"w_quantized": codes, "w_scale": scale, "w_zero_point": zero})
     assert set(made) == {"w"}
     assert len(notes) == 1
     # the zero point is rounded, and a code at the end of the range is clipped by as much
@@ -149,10 +148,12 @@ def test_dequantising_is_exact_to_half_a_step(seed: int, shape: tuple[int, ...])
 def test_a_scale_that_does_not_go_with_its_codes_is_refused() -> None:
     codes = torch.zeros(4, 3, dtype=torch.int8)
     with pytest.raises(DataError, match="one for each output channel"):
-        affine(codes, torch.ones(3), None, axis=0, name="w")
+        dequantise_linear(codes, torch.ones(3), None, axis=0, name="w")
     with pytest.raises(DataError, match="zero point"):
-        affine(codes, torch.ones(4), torch.zeros(3), axis=0, name="w")
-    assert torch.equal(affine(codes + 3, torch.tensor(2.0), torch.tensor(1), axis=0, name="w"), torch.full((4, 3), 4.0))
+        dequantise_linear(codes, torch.ones(4), torch.zeros(3), axis=0, name="w")
+    assert torch.equal(
+        dequantise_linear(codes + 3, torch.tensor(2.0), torch.tensor(1), axis=0, name="w"), torch.full((4, 3), 4.0)
+    )
 
 
 def test_a_graphs_own_dequantisation_is_done(tmp_path: Path) -> None:
@@ -184,21 +185,21 @@ def test_a_square_kernel_of_a_foreign_file_must_be_declared() -> None:
     tensors = {"a": torch.randn(2, 3), "b": torch.randn(4, 4)}
     wanted = {"a": torch.Size((3, 2)), "b": torch.Size((4, 4))}
     with pytest.raises(DataError, match=r"b \(4, 4\): none or IO"):
-        turned(tensors, wanted, {})
-    made, notes = turned(tensors, wanted, {"b": "IO"})
+        to_torch_layout(tensors, wanted, {})
+    made, notes = to_torch_layout(tensors, wanted, {"b": "IO"})
     assert torch.equal(made["b"], tensors["b"].T)
     assert notes == ("2 tensors turned from IO",)
-    made, notes = turned({"b": tensors["b"]}, wanted, {})  # nothing says that the file is foreign
+    made, notes = to_torch_layout({"b": tensors["b"]}, wanted, {})  # nothing says that the file is foreign
     assert torch.equal(made["b"], tensors["b"])
     assert not notes
     with pytest.raises(DataError, match="cannot be HWIO"):
-        turned(tensors, wanted, {"b": "HWIO"})
+        to_torch_layout(tensors, wanted, {"b": "HWIO"})
 
 
 def test_depthwise_channels_run_over_the_multiplier_first() -> None:
     kernel = torch.arange(2 * 3.0).reshape(1, 1, 2, 3)  # two channels, three outputs of each
-    assert LAYOUTS["HWCM"](kernel).flatten().tolist() == [0, 1, 2, 3, 4, 5]
-    assert LAYOUTS["HWCM"](kernel).shape == (6, 1, 1, 1)
+    assert TO_TORCH["HWCM"](kernel).flatten().tolist() == [0, 1, 2, 3, 4, 5]
+    assert TO_TORCH["HWCM"](kernel).shape == (6, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -220,13 +221,13 @@ def test_a_bad_name_map_is_refused(tmp_path: Path, table: str, said: str) -> Non
 def test_a_broken_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x08\xff text")
     with pytest.raises(DataError):
-        convert(tmp_path / name, model=MODEL, rules=())
+        convert_weights(tmp_path / name, model=MODEL, rules=())
 
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", a=np.array([{"code": 1}], dtype=object))
     with pytest.raises(DataError, match="npz"):
-        convert(tmp_path / "w.npz", model=MODEL, rules=())
+        convert_weights(tmp_path / "w.npz", model=MODEL, rules=())
 
 
 @pytest.mark.parametrize("kept", [0, 40])
@@ -234,7 +235,7 @@ def test_an_empty_or_cut_npz_is_refused(kept: int, tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", a=np.ones(100))
     (tmp_path / "w.npz").write_bytes((tmp_path / "w.npz").read_bytes()[:kept])
     with pytest.raises(DataError, match="npz"):
-        convert(tmp_path / "w.npz", model=MODEL, rules=())
+        convert_weights(tmp_path / "w.npz", model=MODEL, rules=())
 
 
 def test_a_network_with_a_tensor_missing_is_refused(tmp_path: Path) -> None:
@@ -242,6 +243,6 @@ def test_a_network_with_a_tensor_missing_is_refused(tmp_path: Path) -> None:
     del tensors["bn1.weight"]
     save_file(tensors, tmp_path / "w.safetensors")
     with pytest.raises(DataError, match=r"1 tensors of mobilenetv3_small_050 are missing: bn1\.weight"):
-        convert(tmp_path / "w.safetensors", model=MODEL, rules=())
+        convert_weights(tmp_path / "w.safetensors", model=MODEL, rules=())
     with pytest.raises(ParamsError, match=r"\.safetensors"):
         command.run(run("convert", tmp_path / "w.safetensors", "--model", MODEL, "--out", tmp_path / "w.pth"))

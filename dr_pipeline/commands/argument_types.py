@@ -1,0 +1,25 @@
+"""Types of command-line arguments that several commands share."""
+
+import argparse
+
+
+def positive_int(text: str) -> int:
+    """A whole number from 1.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not.
+    """
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text!r}")
+    return int(text)
+
+
+def input_side(text: str) -> int:
+    """The side of an input in pixels, with the bounds of `input_px` in params.yaml.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not.
+    """
+    if not text.isascii() or not text.isdigit() or not 32 <= int(text) <= 2048:
+        raise argparse.ArgumentTypeError(f"a whole number from 32 to 2048 is needed, not {text!r}")
+    return int(text)
