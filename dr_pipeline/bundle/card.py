@@ -1,4 +1,4 @@
-"""MODEL_CARD.md, drawn from metadata.json alone (Mitchell et al., "Model cards for model reporting", FAT* 2019)."""
+"""MODEL_CARD.md, written from metadata.json alone (Mitchell et al., "Model cards for model reporting", FAT* 2019)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from dr_pipeline.bundle.metadata import format_figure, is_figure
 
 
 def model_card(metadata: Mapping[str, Any]) -> str:
-    """The card as Markdown; it says nothing that metadata.json does not."""
+    """The card as Markdown; every statement comes from metadata.json."""
     model, decision, latency = metadata["model"], metadata["decision"], metadata["latency"]
     gradability = metadata["gradability"]
     lines = [
@@ -40,9 +40,9 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         f"whose expected grade lies within {decision['review_margin']:.3f} of a cut goes to a human reader.",
         "",
         f"Ungradable: a quality score under {gradability['default']:.3f}{_site_thresholds(gradability)}, or a fault "
-        f"that alone is enough. Fitted on: {_listed(gradability['fitted_on'])}. The wish was "
+        f"that alone is enough. Fitted on: {_listed(gradability['fitted_on'])}. Target: "
         f"{gradability['min_score']:g}, with at most {100 * gradability['max_rejected_share']:g} % of a site's "
-        "photographs turned away.",
+        "photographs rejected.",
         "",
         "## Validation",
         "",

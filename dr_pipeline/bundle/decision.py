@@ -16,7 +16,7 @@ _KEYS = ("temperature", "cut_points", "referable_threshold", "review_margin", "f
 
 @dataclass(frozen=True)
 class Decided:
-    """What is decided of N photographs; the first axis of every array is N."""
+    """The decisions for N photographs; the first axis of every array is N."""
 
     probabilities: NDArray[np.float64]  # (N, 5), calibrated
     expected_grade: NDArray[np.float64]  # (N,), mean grade under `probabilities`, 0 … 4
@@ -24,7 +24,7 @@ class Decided:
     referable_probability: NDArray[np.float64]  # (N,), of grade 2 or more
     referable: NDArray[np.bool_]  # (N,)
     vision_threatening: NDArray[np.bool_]  # (N,), grade 3 or more
-    needs_human: NDArray[np.bool_]  # (N,), too near to a cut point
+    needs_human: NDArray[np.bool_]  # (N,), too close to a cut point
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Decision:
     Attributes:
         temperature: Logits are divided by it before the softmax (Guo et al., ICML 2017).
         cut_points: On the expected grade, ascending; the grade is the number of cut points at or below it.
-        referable_threshold: Least probability of grade 2 or more that refers the patient.
-        review_margin: An expected grade nearer than this to a cut point asks for a human.
-        fitted_on: Where all this was fitted: split, splits_sha256, fold.
+        referable_threshold: Smallest probability of grade 2 or above that is referable.
+        review_margin: An expected grade closer than this to a cut point needs a human reader.
+        fitted_on: What this was fitted on: split, splits_sha256, fold.
     """
 
     temperature: float
@@ -55,7 +55,7 @@ class Decision:
             raise _unusable(f"referable_threshold must lie in 0 … 1, found {self.referable_threshold}")
 
     def apply(self, logits: NDArray[Any]) -> Decided:
-        """Decides N photographs, each on its own: the result of one does not depend on its batch.
+        """Decides N photographs independently: the result of one does not depend on its batch.
 
         Args:
             logits: The model's output, shape (N, 5).
@@ -126,4 +126,4 @@ def distance_to_cut(expected_grade: NDArray[np.float64], cut_points: NDArray[np.
 
 
 def _unusable(what: str) -> BundleError:
-    return BundleError(f"the decision is unusable: {what}", todo="make it anew with `dvc repro`")
+    return BundleError(f"the decision is unusable: {what}", todo="rebuild it with `dvc repro`")

@@ -1,6 +1,6 @@
-"""Golden inputs and outputs: a bundle replays them at load and scores only if they come out as at packaging.
+"""Golden inputs and outputs: a bundle replays them at load and scores only if the outputs are those of packaging.
 
-The inputs are drawn, not photographed: no patient's picture leaves with a bundle.
+The inputs are synthetic drawings: no patient's photograph leaves with a bundle.
 """
 
 import io
@@ -15,9 +15,9 @@ from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
 
 NUM_INPUTS = 4
-# Of a probability. ONNX Runtime's kernels differ between processors by about 1e-6; a wrong network by far more.
+# Of a probability. ONNX Runtime's kernels differ between processors by about 1e-6, a wrong network by far more.
 MAX_PROBABILITY_DIFFERENCE = 1e-4
-# Nearer to a cut point, rounding on another processor may turn a grade: there only the probabilities are compared.
+# Closer to a cut point, rounding on another processor may change a grade: only the probabilities are compared there.
 _CLEAR_OF_CUT_POINTS = 1e-2
 _MAX_SEEDS = 64
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: equal arrays give equal bytes
@@ -81,10 +81,10 @@ class Golden:
 
 
 def make_golden(model: OnnxModel, decision: Decision) -> Golden:
-    """Draws inputs and keeps the first that lie clear of the cut points; where too few do, the clearest.
+    """Draws inputs and keeps the first whose grades lie clear of the cut points; where too few do, the clearest.
 
-    A network that has learnt next to nothing grades every drawing alike, and that may be at a cut point: its bundle
-    must still be packed, so that a first trial run ends with figures that say so.
+    An untrained network gives every drawing the same grade, possibly at a cut point. Its bundle must still be packed,
+    so that a first trial run ends with figures.
     """
     drawn: list[tuple[float, NDArray[np.uint8]]] = []
     for seed in range(_MAX_SEEDS):

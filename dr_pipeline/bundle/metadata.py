@@ -1,4 +1,4 @@
-"""metadata.json: everything a bundle says of itself.
+"""metadata.json: the bundle's description of itself.
 
 A superset of MONAI's bundle metadata (docs.monai.io, "MONAI Bundle Specification"), so that tools which know that
 format find name, version, versions of libraries, intended use and `network_data_format` in their places.
@@ -30,7 +30,7 @@ _MODEL_FACTS = (
 )
 
 _RUNTIME = ("numpy", "onnxruntime", "opencv-python-headless", "pydicom", "python-gdcm")
-# Whose versions metadata.json states: what scoring needs, and what made the network.
+# Packages whose versions metadata.json states: those scoring needs, and those that made the network.
 PACKAGES = (*_RUNTIME, "monai", "torch")
 
 INTENDED_USE = (
@@ -72,13 +72,13 @@ def build_metadata(
     latency: Mapping[str, Any],
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Puts metadata.json together; it holds no time of day, so that equal input gives equal bytes.
+    """Builds metadata.json; it holds no time of day, so that equal input gives equal bytes.
 
     Args:
-        model_sha256: Of the bytes of model.onnx.
+        model_sha256: Hash of model.onnx.
         pixel_path: From the bytes of a file to a canvas.
         decision: From logits to a grade, with the hash of the split that it was fitted on.
-        gradability: From quality scores to who gets a grade, with the hash of the split that it was fitted on.
+        gradability: Quality thresholds, with the hash of the split that they were fitted on.
         export: export.json of the chosen candidate.
         validation: Its figures on the validation split, each with value, low, high and n.
         latency: Its latency, with threads and the machine.
@@ -136,7 +136,7 @@ def _ensemble(ensemble: Mapping[str, Any]) -> str:
 
 
 def is_figure(value: Any) -> bool:
-    """Whether an entry of a report is a figure that is defined: {"value", "low", "high", "n"}."""
+    """Whether an entry of a report is a defined figure: {"value", "low", "high", "n"}."""
     return isinstance(value, Mapping) and value.get("value") is not None and {"low", "high", "n"} <= set(value)
 
 
@@ -149,7 +149,7 @@ def format_figure(figure: Mapping[str, Any]) -> str:
 
 
 def _network_data_format(input_px: int) -> dict[str, Any]:
-    """MONAI's description of inputs and outputs; it assumes channels first, so our own key `layout` says otherwise."""
+    """MONAI's description of inputs and outputs; it assumes channels first; our key `layout` states the order."""
     output = {
         "type": "probabilities",
         "format": "classes",

@@ -1,13 +1,13 @@
-"""Reads a bundle and believes nothing of it until its hashes, its version and its self-test agree."""
+"""Reads a bundle; it is used only after its hashes, its version and its self-test are verified."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.bundle.bundle_files import CONTENT, COPY_AGAIN, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, parse_sums
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import Golden
-from dr_pipeline.bundle.layout import CONTENT, COPY_AGAIN, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, parse_sums
 from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
@@ -23,12 +23,12 @@ class Bundle:
 
     Attributes:
         root: Its folder.
-        bundle_id: 16 hexadecimal digits that stand for network, pixel path, decision and thresholds.
+        bundle_id: 16 hexadecimal digits over network, pixel path, decision and thresholds.
         metadata: metadata.json.
         pixel_path: From the bytes of a file to a canvas.
         decision: From logits to a grade.
-        gradability: From a quality score to whether a grade is given.
-        model: The running network, loaded from the very bytes that were hashed.
+        gradability: Quality thresholds.
+        model: The network, loaded from the bytes that were hashed.
         golden_difference: The largest difference of a probability in the self-test.
     """
 
@@ -45,8 +45,8 @@ class Bundle:
 def read_bundle(root: Path, *, threads: int) -> Bundle:
     """Reads, verifies and self-tests the bundle in the folder `root`.
 
-    The sums find damage and mix-ups. They are no signature: who can write the folder can also rewrite the sums.
-    weights.safetensors must be there but is not read, since scoring does not use it: see `verify_weights`.
+    The checksums detect damage and mix-ups. They are no signature: who can write the folder can also rewrite them.
+    weights.safetensors must exist but is not read, since scoring does not use it: see `verify_weights`.
 
     Args:
         root: The bundle's folder.
@@ -82,10 +82,10 @@ def verify_weights(root: Path) -> None:
         BundleError: It was altered, or cannot be read.
     """
     try:
-        found = sha256_file(root / WEIGHTS)
+        sha256 = sha256_file(root / WEIGHTS)
     except OSError as error:
         raise BundleError(f"cannot be read: {error.strerror}", where=str(root / WEIGHTS), todo=COPY_AGAIN) from None
-    if found != _sums(root)[WEIGHTS]:
+    if sha256 != _sums(root)[WEIGHTS]:
         raise _altered(WEIGHTS, root)
 
 
@@ -93,13 +93,13 @@ def _verified_content(root: Path) -> dict[str, bytes]:
     """The bytes of every file that scoring uses, each read once and equal to its line in SHA256SUMS."""
     if not root.is_dir():
         raise BundleError("there is no bundle", where=str(root), todo="name the folder that `dvc repro` made")
-    found = {entry.name for entry in root.iterdir()}
+    names = {entry.name for entry in root.iterdir()}
     for name in (SUMS, *CONTENT):
-        if name not in found:
-            if name != METADATA and METADATA in found:  # a bundle of an older version lacks what that had not
+        if name not in names:
+            if name != METADATA and METADATA in names:  # an older version has fewer files
                 _parse_metadata(_read(root / METADATA), where=str(root / METADATA))
             raise BundleError(f"{name} is missing from the bundle", where=str(root), todo=COPY_AGAIN)
-    for name in sorted(found - {SUMS, *CONTENT}):
+    for name in sorted(names - {SUMS, *CONTENT}):
         raise BundleError(
             f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
         )

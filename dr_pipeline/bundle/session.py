@@ -1,4 +1,4 @@
-"""Runs an exported network: uint8 RGB pictures in, logits out, on ONNX Runtime's CPU provider."""
+"""Runs an exported network on ONNX Runtime's CPU provider: uint8 RGB images in, logits out."""
 
 from pathlib import Path
 from typing import Any

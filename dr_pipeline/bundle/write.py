@@ -1,4 +1,4 @@
-"""Writes a bundle: a folder that is there whole, or not at all."""
+"""Writes a bundle as a whole folder, or not at all."""
 
 import shutil
 import tempfile
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.bundle.bundle_files import CARD, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, sums_text
 from dr_pipeline.bundle.card import model_card
 from dr_pipeline.bundle.golden import Golden
-from dr_pipeline.bundle.layout import CARD, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, sums_text
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import canonical_json
 
 
 def write_bundle(out: Path, *, model: bytes, weights: bytes, metadata: Mapping[str, Any], golden: Golden) -> None:
-    """Writes the six files into a neighbour of `out` and renames it; equal input gives equal bytes.
+    """Writes the six files into a temporary folder beside `out` and renames it; equal input gives equal bytes.
 
     An earlier bundle at `out` is replaced. Anything else at `out` is left alone.
 

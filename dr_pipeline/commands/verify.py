@@ -1,4 +1,4 @@
-"""Verifies a bundle: its hashes, its version and its self-test; says what it is."""
+"""Verifies a bundle: its hashes, its version and its self-test; prints what it is."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Reads the bundle, which verifies it."""
-    from dr_pipeline.bundle.layout import CONTENT
+    from dr_pipeline.bundle.bundle_files import CONTENT
     from dr_pipeline.bundle.metadata import format_figure
     from dr_pipeline.bundle.read import read_bundle, verify_weights
 

@@ -11,7 +11,7 @@ from dr_pipeline.models.grader import Grader, grader_from_spec
 from dr_pipeline.models.weights.trained_weights import load_strict
 from dr_pipeline.params.candidate import EnsembleParams
 
-# What model.json says of a training; members of one ensemble differ in nothing of it but the fold.
+# Facts of model.json that all members of one ensemble share; only the fold differs.
 _FACTS = (
     "candidate",
     "model",
@@ -42,9 +42,9 @@ class Members:
     """A candidate's networks.
 
     Attributes:
-        facts: What model.json says of the training, the same for all.
-        all: Those of the deployed graph; those of the deployed fold come first.
-        of_fold: Those of the deployed fold, which have not seen its validation photographs.
+        facts: The shared facts of model.json.
+        all: The members of the deployed graph; those of the deployed fold come first.
+        of_fold: Those of the deployed fold, which were not trained on its validation photographs.
     """
 
     facts: dict[str, Any]
@@ -53,7 +53,7 @@ class Members:
 
     @property
     def validated_by(self) -> str:
-        """Which networks grade the validation photographs, in words."""
+        """A text that names the networks which grade the validation photographs."""
         if len(self.all) == len(self.of_fold):
             return "the model as it ships"
         return (
@@ -63,7 +63,7 @@ class Members:
 
 
 def read_members(models: Path, ensemble: EnsembleParams, *, fold: int, folds: Sequence[int]) -> Members:
-    """Reads the networks of the deployed fold, or of all folds where `ensemble.folds` says so.
+    """Reads the networks of the deployed fold, or of all folds with `ensemble.folds`.
 
     Args:
         models: What `train` wrote for the candidate: a folder for each fold.
@@ -97,7 +97,7 @@ def read_members(models: Path, ensemble: EnsembleParams, *, fold: int, folds: Se
 def _of_fold(models: Path, fold: int, num_seeds: int, expected: dict[str, Any]) -> tuple[Member, ...]:
     folder = models / str(fold)
     spec = read_json(folder / "model.json")
-    # another fold's networks would be judged by photographs that they learnt from
+    # another fold's networks were trained on this fold's validation photographs
     differing = [key for key, value in (expected | {"fold": fold}).items() if spec.get(key) != value]
     if differing:
         raise GateError(f"trained with another {differing[0]}", where=str(folder), todo="dvc repro")

@@ -12,17 +12,17 @@ from dr_pipeline.files import CsvWriter
 from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import PREDICTIONS_COLUMNS, Status
+from dr_pipeline.scoring.prediction_rows import PredictionRows
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
-from dr_pipeline.scoring.table import RowMaker
 from dr_pipeline.scoring.walk import Entry, list_entries
 
-# Files in work or waiting for their row, per thread: enough that one slow file does not idle the others.
+# Files in progress or waiting for their row, per thread: one slow file must not idle the other threads.
 _WINDOW_PER_THREAD = 8
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a folder.
+    """The result of scoring a folder.
 
     Attributes:
         files: Files listed, which is also the number of rows.
@@ -38,15 +38,15 @@ class Summary:
 
 
 def partial_path(out: Path) -> Path:
-    """Where the rows stand until the last one is written."""
+    """Where the rows are until the last one is written."""
     return out.with_name(f"{out.name}.partial")
 
 
 def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Summary:
     """Scores every file under `source` and writes predictions.csv.
 
-    Rows are flushed one by one to `<out>.partial`, which is renamed to `out` after the last; an interrupted run leaves
-    the rows it has. The folder is listed first: a file that arrives later has no row, one that vanishes has a reason.
+    Rows are flushed one by one to `<out>.partial`, which is renamed to `out` after the last; an interrupted run keeps
+    its rows. The folder is listed first: a file that arrives later has no row, one that vanishes has a reason.
 
     Decoding, hashing and the network release Python's global lock, so threads share the cores without copying the
     network or the photographs; each thread takes one whole file (see benchmarks/scoring.py).
@@ -64,7 +64,7 @@ def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Su
     own = frozenset(path.resolve() for path in (out, partial))
     left_out = tuple(path for path in (out, partial) if path.exists() and source.resolve() in path.resolve().parents)
     entries = list_entries(source, leave_out=own)
-    rows, by_status, duplicates = RowMaker(scorer.bundle_id), Counter[Status](), 0
+    rows, by_status, duplicates = PredictionRows(scorer.bundle_id), Counter[Status](), 0
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8", newline="") as stream:
@@ -103,15 +103,15 @@ def _in_order(entries: Iterable[Entry], scorer: Scorer, threads: int) -> Iterato
 
 
 def score_entry(entry: Entry, scorer: Scorer) -> Score:
-    """Scores one file of a folder; whatever is wrong with it becomes a reason, and the next file is scored."""
-    return failed(entry.problem) if entry.problem else score_whatever(lambda: read_image_file(entry.path), scorer)
+    """Scores one file of a folder; any fault becomes a reason, and the next file is scored."""
+    return failed(entry.problem) if entry.problem else score_bytes(lambda: read_image_file(entry.path), scorer)
 
 
-def score_whatever(read: Callable[[], bytes], scorer: Scorer) -> Score:
-    """Scores what `read` gives; an exception becomes a reason."""
+def score_bytes(read: Callable[[], bytes], scorer: Scorer) -> Score:
+    """Scores the bytes that `read` returns; an exception becomes a reason."""
     try:
         return scorer.score(read())
     except ImageError as error:
         return failed(error.what)
-    except Exception as error:  # a night's run over a clinic's folder must not end at one file; the row says it
+    except Exception as error:  # one file must not end a night's run over a clinic's folder; its row has the reason
         return failed(f"internal error, please report it: {type(error).__name__}: {error}")

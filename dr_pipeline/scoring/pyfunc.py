@@ -1,7 +1,6 @@
 """A bundle as MLflow loads it (`mlflow.pyfunc.load_model`): a table of photographs in, a table of scores out.
 
-MLflow calls `_load_pyfunc` by its name. Neither MLflow nor pandas is imported here: they call, and the table's own
-class makes the answer.
+MLflow calls `_load_pyfunc` by name. Neither MLflow nor pandas is imported: the answer has the class of the input.
 """
 
 import os
@@ -11,7 +10,7 @@ from typing import Any
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.schema import PHOTOGRAPH_COLUMNS
-from dr_pipeline.scoring.folder import score_whatever
+from dr_pipeline.scoring.folder import score_bytes
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
 
 
@@ -26,7 +25,7 @@ class PyfuncGrader:
         self._scorer = scorer
 
     def predict(self, table: Any, params: dict[str, Any] | None = None) -> Any:
-        """Scores each row's photograph; a row without a usable picture says why.
+        """Scores each row's photograph; a row without a usable image has a reason.
 
         Args:
             table: A pandas.DataFrame with a column `image` (a file's bytes) or `path` (a file to read).
@@ -48,9 +47,9 @@ class PyfuncGrader:
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         path, data = row.get("path"), row.get("image")
         if isinstance(data, bytes):
-            score = score_whatever(lambda: data, self._scorer)
+            score = score_bytes(lambda: data, self._scorer)
         elif isinstance(path, str):
-            score = score_whatever(lambda: read_image_file(Path(path)), self._scorer)
+            score = score_bytes(lambda: read_image_file(Path(path)), self._scorer)
         else:
             score = failed("neither `image` nor `path` is given")
         return self._cells(score, path if isinstance(path, str) else "")
@@ -63,7 +62,7 @@ class PyfuncGrader:
             "reason": score.reason,
             "quality": score.quality,
             "bundle_id": self._scorer.bundle_id,
-            "needs_human": 1.0,  # what is not graded is for a person, as in predictions.csv
+            "needs_human": 1.0,  # an image without a grade needs a person, as in predictions.csv
         }
         grading = score.grading
         if grading is not None and score.status == "scored":

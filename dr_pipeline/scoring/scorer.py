@@ -92,7 +92,7 @@ class Scorer:
         gradability.require_site(site)
         self._model = model if isinstance(model, OnnxModel) else OnnxModel(model, threads=threads)
         if self._model.input_px != input_px:
-            raise BundleError(f"the model takes {self._model.input_px} px, its description says {input_px} px")
+            raise BundleError(f"the model takes {self._model.input_px} px, its description states {input_px} px")
         self.input_px, self.pixel_path, self.decision, self.bundle_id = input_px, pixel_path, decision, ""
         self.gradability, self._site = gradability, site
 

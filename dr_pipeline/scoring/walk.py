@@ -1,4 +1,4 @@
-"""Lists a clinic's folder: every file once, in one order, whatever its name and whatever is wrong with it."""
+"""Lists a clinic's folder: every file once, in natural order, whatever its name or fault."""
 
 import os
 import re
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from dr_pipeline.errors import DataError
 
-# Folders inside folders: no clinic's are deeper, and Python's own stack would end at about a thousand.
+# Folders inside folders: no clinic's are deeper, and Python's recursion limit is about a thousand.
 _MAX_DEPTH = 200
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing in the folder that gets one row.
+    """One entry of the folder, which gets one row.
 
     Attributes:
         path: Where it is.
         relative: The same, relative to the scored folder, with forward slashes; bytes that are not UTF-8 as surrogates.
-        problem: Why it cannot be read, known already while listing; else empty.
+        problem: Why it cannot be read, where listing finds that out; else empty.
     """
 
     path: Path
@@ -32,11 +32,11 @@ def list_entries(source: Path, *, leave_out: frozenset[Path] = frozenset()) -> l
     """Lists every file under `source`, or `source` itself if it is a file; numbers in names sort as numbers.
 
     Links are followed. A link that leads back into a folder above it, a folder that cannot be opened or lies too deep,
-    a broken link, a socket and the like are entries with a problem: nothing is skipped in silence.
+    a broken link, a socket and the like are entries with a problem: nothing is skipped silently.
 
     Args:
         source: A folder, or one file.
-        leave_out: Resolved paths that get no entry (the table that is being written).
+        leave_out: Resolved paths without an entry (the table being written).
 
     Raises:
         DataError: There is nothing at `source`, or no file in it.
@@ -89,6 +89,6 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """img2 before img10; the name itself decides between names that are equal so."""
+    """Sorts img2 before img10; the name itself breaks ties."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts)], name

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dr_pipeline.bundle.layout import METADATA
+from dr_pipeline.bundle.bundle_files import METADATA
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.files import read_json
 

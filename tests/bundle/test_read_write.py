@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dr_pipeline.bundle.bundle_files import CARD, CONTENT, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, sums_text
 from dr_pipeline.bundle.golden import Golden, draw_disc, make_golden
-from dr_pipeline.bundle.layout import CARD, CONTENT, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, sums_text
 from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.read import read_bundle, verify_weights
 from dr_pipeline.bundle.session import OnnxModel

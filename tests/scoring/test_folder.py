@@ -14,9 +14,9 @@ from dr_pipeline.files import read_csv
 from dr_pipeline.schema import PREDICTIONS_COLUMNS, PREDICTIONS_VERSION, RESEARCH_USE, Status
 from dr_pipeline.scoring import walk
 from dr_pipeline.scoring.folder import partial_path, score_folder
+from dr_pipeline.scoring.prediction_rows import PredictionRows
 from dr_pipeline.scoring.pyfunc import PyfuncGrader
 from dr_pipeline.scoring.scorer import Grading, Score, Scorer, failed
-from dr_pipeline.scoring.table import RowMaker
 from dr_pipeline.scoring.walk import Entry, list_entries
 from tests.factories.bundles import encode, make_bundle, photograph
 
@@ -202,7 +202,7 @@ def test_an_unforeseen_error_is_a_row_and_the_next_file_is_scored(zoo, scorer, t
 
 
 def test_an_interrupted_run_keeps_its_rows_and_writes_no_table(zoo, scorer, tmp_path, monkeypatch):
-    class Interrupted(RowMaker):
+    class Interrupted(PredictionRows):
         made = 0
 
         def row(self, entry, score):
@@ -211,7 +211,7 @@ def test_an_interrupted_run_keeps_its_rows_and_writes_no_table(zoo, scorer, tmp_
             Interrupted.made += 1
             return super().row(entry, score)
 
-    monkeypatch.setattr("dr_pipeline.scoring.folder.RowMaker", Interrupted)
+    monkeypatch.setattr("dr_pipeline.scoring.folder.PredictionRows", Interrupted)
     out = tmp_path / "p.csv"
     with pytest.raises(KeyboardInterrupt):
         score_folder(zoo, scorer, out, threads=2)
@@ -224,13 +224,13 @@ def test_the_table_is_whole_or_absent(zoo, scorer, tmp_path, monkeypatch):
     out = tmp_path / "p.csv"
     out.write_text("earlier")
     seen = []
-    real = RowMaker.row
+    real = PredictionRows.row
 
     def row(self, entry, score):
         seen.append(out.read_text())
         return real(self, entry, score)
 
-    monkeypatch.setattr(RowMaker, "row", row)
+    monkeypatch.setattr(PredictionRows, "row", row)
     score_folder(zoo, scorer, out, threads=1)
     assert set(seen) == {"earlier"}
     assert out.read_text().startswith("schema_version")
@@ -248,14 +248,14 @@ def test_only_a_few_files_are_in_work_at_a_time(tmp_path, scorer, monkeypatch):
         started.append(entry)
         return failed("no")
 
-    class Watching(RowMaker):
+    class Watching(PredictionRows):
         def row(self, entry, score):
             ahead.append(len(started) - len(written))
             written.append(entry)
             return super().row(entry, score)
 
     monkeypatch.setattr("dr_pipeline.scoring.folder.score_entry", score_entry)
-    monkeypatch.setattr("dr_pipeline.scoring.folder.RowMaker", Watching)
+    monkeypatch.setattr("dr_pipeline.scoring.folder.PredictionRows", Watching)
     score_folder(folder, scorer, tmp_path / "p.csv", threads=2)
     assert len(written) == 60
     assert max(ahead) <= 16
@@ -301,7 +301,7 @@ SCORED = Score(
 
 @given(st.lists(st.binary(min_size=1, max_size=30), unique=True, max_size=40))
 def test_ids_are_unique_whatever_the_names(raw_names):
-    maker = RowMaker("b")
+    maker = PredictionRows("b")
     names = [os.fsdecode(name) for name in raw_names]
     ids = [maker.row(Entry(Path(name), name), failed("x"))["image_id"] for name in names]
     assert len(set(ids)) == len(names)
@@ -312,14 +312,14 @@ def test_ids_are_unique_whatever_the_names(raw_names):
 @pytest.mark.parametrize("status", [Status.UNGRADABLE, Status.NOT_FUNDUS, Status.FAILED])
 def test_only_a_scored_row_shows_a_grade(status):
     score = Score(status, "why", "s" * 64, "ab" * 32, 0.1, SCORED.grading)
-    row = RowMaker("b").row(Entry(Path("x"), "x"), score)
+    row = PredictionRows("b").row(Entry(Path("x"), "x"), score)
     assert set(row) == set(PREDICTIONS_COLUMNS)
     assert [row[column] for column in ("grade", "p0", "expected_grade", "referable", "vision_threatening")] == [""] * 5
     assert row["needs_human"] == 1
 
 
 def test_a_scored_row_has_every_column():
-    row = RowMaker("b").row(Entry(Path("x"), "x"), SCORED)
+    row = PredictionRows("b").row(Entry(Path("x"), "x"), SCORED)
     assert set(row) == set(PREDICTIONS_COLUMNS)
     assert row["grade"] == 2
     assert row["referable"] == 1
@@ -352,7 +352,7 @@ def test_the_command_says_where_the_rows_of_an_interrupted_run_are(zoo, bundle, 
     def interrupt(self, entry, score):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(RowMaker, "row", interrupt)
+    monkeypatch.setattr(PredictionRows, "row", interrupt)
     assert cli.main(["score", str(zoo), "--bundle", str(bundle), "--out", str(tmp_path / "p.csv")]) == 130
     assert "p.csv.partial" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The files of a bundle, and the one spelling of its SHA256SUMS."""
+"""The files of a bundle, and the canonical form of its SHA256SUMS."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ GOLDEN = "golden.npz"
 WEIGHTS = "weights.safetensors"  # of training, for fine-tuning; scoring does not read it
 CARD = "MODEL_CARD.md"
 SUMS = "SHA256SUMS"
-# Every file that SHA256SUMS lists, in its order: no other file belongs into a bundle.
+# Every file that SHA256SUMS lists, in this order; a bundle has no other file.
 CONTENT = (CARD, GOLDEN, METADATA, MODEL, WEIGHTS)
 
 COPY_AGAIN = "copy the bundle again from its source, or remake it with `dvc repro package`"

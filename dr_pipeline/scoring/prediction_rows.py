@@ -1,4 +1,4 @@
-"""One file's score as one row of predictions.csv."""
+"""Rows of predictions.csv, one per scored file."""
 
 import re
 from typing import Any
@@ -11,8 +11,8 @@ from dr_pipeline.scoring.walk import Entry
 _ID_LENGTH = 120
 
 
-class RowMaker:
-    """Makes rows in input order, and remembers what a later row must know of the earlier ones.
+class PredictionRows:
+    """Builds rows in input order; keeps the ids and pixel hashes of earlier rows.
 
     Args:
         bundle_id: Written into every row.
