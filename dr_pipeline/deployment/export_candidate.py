@@ -19,7 +19,6 @@ from dr_pipeline.deployment.ensemble_members import Members, read_members
 from dr_pipeline.deployment.ensemble_weights import cross_fit_ensemble, fit_ensemble
 from dr_pipeline.deployment.formats import export_format
 from dr_pipeline.deployment.formats.onnx_graph import OPSET
-from dr_pipeline.deployment.out_of_fold_logits import write_out_of_fold_logits
 from dr_pipeline.deployment.parity import Parity, compare_logits, require_parity
 from dr_pipeline.errors import GateError
 from dr_pipeline.evaluation.decision_fit import group_parts
@@ -31,6 +30,7 @@ from dr_pipeline.models.grader import num_parameters
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from dr_pipeline.params.candidate import EnsembleParams
 from dr_pipeline.schema import Split
+from dr_pipeline.tables.out_of_fold import LogitsRow, write_out_of_fold_logits
 from dr_pipeline.tables.splits import SplitRow, read_splits, select_split
 
 _BATCH = 16
@@ -145,7 +145,11 @@ def _fit_combination(members: Members, ensemble: EnsembleParams, photographs: _P
     grades = np.array([row.grade for row in rows], dtype=np.int64)
     parts = group_parts([row.group for row in rows])
     cross_fitted = cross_fit_ensemble(ensemble.combine, member_log_probs, grades, parts)
-    write_out_of_fold_logits(out / "unseen.csv", [row.image_id for row in rows], cross_fitted)
+    table = [
+        LogitsRow(image_id=row.image_id, logits=tuple(logits))
+        for row, logits in zip(rows, cross_fitted.tolist(), strict=True)
+    ]
+    write_out_of_fold_logits(out / "unseen.csv", table)
     return fit_ensemble(ensemble.combine, member_log_probs, grades)
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from dr_pipeline.deployment.selection import RULE, SCHEMA_VERSION, Limits, Selection, SelectionCandidate, select
 from dr_pipeline.errors import DataError, GateError
-from dr_pipeline.files import read_csv, read_json
+from dr_pipeline.files import read_json
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference
 from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tables.graded import read_graded
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,7 @@ def read_candidate(name: str, *, export: Path, predictions: Path, validation: Pa
         DataError: A file or an entry of it is missing.
     """
     described = read_json(export)
-    rows = sorted(
-        read_csv(predictions, ("image_id", "group", "grade", "predicted")), key=lambda row: str(row["image_id"])
-    )
+    rows = sorted(read_graded(predictions), key=lambda row: row.image_id)
     try:
         figures = read_json(validation)["validation"][name]
         times = read_json(latency)["latency"][name]
@@ -70,10 +69,10 @@ def read_candidate(name: str, *, export: Path, predictions: Path, validation: Pa
         export=described,
         latency=times,
         two_eye_fusion=figures.get("two_eye_fusion"),
-        image_ids=tuple(row["image_id"] for row in rows),
-        groups=tuple(row["group"] for row in rows),
-        true=np.array([int(row["grade"]) for row in rows], dtype=np.int64),
-        predicted=np.array([int(row["predicted"]) for row in rows], dtype=np.int64),
+        image_ids=tuple(row.image_id for row in rows),
+        groups=tuple(row.group for row in rows),
+        true=np.array([row.grade for row in rows], dtype=np.int64),
+        predicted=np.array([row.predicted for row in rows], dtype=np.int64),
     )
 
 

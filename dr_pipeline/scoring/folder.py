@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 
 from dr_pipeline.errors import DataError, ImageError
-from dr_pipeline.files import CsvWriter
 from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.logs import progress
-from dr_pipeline.schema import PREDICTIONS_COLUMNS, Status
+from dr_pipeline.schema import Status
 from dr_pipeline.scoring.prediction_rows import PredictionRows
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
 from dr_pipeline.scoring.walk import Entry, list_entries
+from dr_pipeline.tables.predictions import PREDICTIONS
 
 # Files in progress or waiting for their row, per thread: one slow file must not idle the other threads.
 _WINDOW_PER_THREAD = 8
@@ -68,15 +68,14 @@ def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Su
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8", newline="") as stream:
-            writer = CsvWriter(stream, PREDICTIONS_COLUMNS)
-            writer.header()
+            write = PREDICTIONS.writer(stream)
             scores = _in_order(entries, scorer, threads)
             for entry, score in progress(scores, label="scoring", total=len(entries)):
                 row = rows.row(entry, score)
-                writer.row(row)
+                write(row)
                 stream.flush()
                 by_status[score.status] += 1
-                duplicates += bool(row["duplicate_of"])
+                duplicates += bool(row.duplicate_of)
         if by_status.total() != len(entries):
             raise DataError(f"{len(entries)} files, but {by_status.total()} rows", where=str(partial))
         partial.replace(out)

@@ -1,12 +1,13 @@
 """Rows of predictions.csv, one per scored file."""
 
 import re
-from typing import Any
+from dataclasses import asdict
 
 from dr_pipeline.files import printable, sha256_bytes, spreadsheet_safe
-from dr_pipeline.schema import PREDICTIONS_VERSION, Status
+from dr_pipeline.schema import Status
 from dr_pipeline.scoring.scorer import Score
 from dr_pipeline.scoring.walk import Entry
+from dr_pipeline.tables.predictions import PredictionRow
 
 _ID_LENGTH = 120
 
@@ -23,29 +24,26 @@ class PredictionRows:
         self._ids: set[str] = set()
         self._first_with_pixels: dict[bytes, str] = {}
 
-    def row(self, entry: Entry, score: Score) -> dict[str, Any]:
-        """One row of `schema.PREDICTIONS_COLUMNS`.
+    def row(self, entry: Entry, score: Score) -> PredictionRow:
+        """One row of predictions.csv.
 
-        Grade and probabilities stand only in a row with status `scored`; any other row asks for a human. Cells that a
+        Grade and probabilities stand only in a row with status `scored`; any other row needs a human. Cells that a
         spreadsheet would run as a formula get an apostrophe in front; bytes of a name that are not UTF-8 are written as
         a backslash, x and two hexadecimal digits.
         """
         image_id = self._unique_id(entry.relative)
-        cells: dict[str, Any] = {
-            "schema_version": PREDICTIONS_VERSION,
-            "image_id": image_id,
-            "path": spreadsheet_safe(printable(entry.relative)),
-            "sha256": score.sha256,
-            "status": score.status.value,
-            "reason": spreadsheet_safe(" ".join(printable(score.reason).split())),
-            "duplicate_of": self._duplicate_of(image_id, score.pixel_sha256),
-            "patient_id": "",
-            "eye": "",
-            "needs_human": 1,
-            "quality": "" if score.quality is None else f"{score.quality:.4f}",
-            "bundle_id": self._bundle_id,
-        }
-        return cells | _grading_cells(score)
+        grading = score.grading if score.status is Status.SCORED else None
+        return PredictionRow(
+            image_id=image_id,
+            path=spreadsheet_safe(printable(entry.relative)),
+            sha256=score.sha256,
+            status=score.status,
+            reason=spreadsheet_safe(" ".join(printable(score.reason).split())),
+            duplicate_of=self._duplicate_of(image_id, score.pixel_sha256),
+            quality=score.quality,
+            bundle_id=self._bundle_id,
+            **(asdict(grading) if grading else {}),  # the fields have the columns' names
+        )
 
     def _unique_id(self, relative: str) -> str:
         """Letters, digits, dot, dash and underscore of the path without its ending; a hash where two paths agree."""
@@ -63,19 +61,3 @@ class PredictionRows:
             return ""
         first = self._first_with_pixels.setdefault(bytes.fromhex(pixel_sha256), image_id)
         return "" if first == image_id else first
-
-
-def _grading_cells(score: Score) -> dict[str, Any]:
-    if score.status is not Status.SCORED or score.grading is None:
-        empty = ("grade", "p0", "p1", "p2", "p3", "p4", "expected_grade", "referable", "referable_probability")
-        return dict.fromkeys((*empty, "vision_threatening"), "")
-    grading = score.grading
-    return {
-        "grade": grading.grade,
-        **{f"p{grade}": f"{probability:.6f}" for grade, probability in enumerate(grading.probabilities)},
-        "expected_grade": f"{grading.expected_grade:.4f}",
-        "referable": int(grading.referable),
-        "referable_probability": f"{grading.referable_probability:.6f}",
-        "vision_threatening": int(grading.vision_threatening),
-        "needs_human": int(grading.needs_human),
-    }

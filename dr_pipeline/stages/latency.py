@@ -35,12 +35,13 @@ def run(args: argparse.Namespace) -> Outcome:
     from statistics import median
 
     from dr_pipeline.deployment.grading_latency import candidate_latency
-    from dr_pipeline.files import read_csv, read_json, write_json
+    from dr_pipeline.files import read_json, write_json
     from dr_pipeline.machine import require_same_machine
     from dr_pipeline.params.evaluation import Latency
     from dr_pipeline.params.params_file import load_section
-    from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Split
+    from dr_pipeline.schema import Split
     from dr_pipeline.scoring.scorer import Scorer
+    from dr_pipeline.tables.manifest import read_manifest
     from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.run import tracked
 
@@ -48,15 +49,15 @@ def run(args: argparse.Namespace) -> Outcome:
     machine = require_same_machine(args.machine)
     fold = read_json(args.export / "export.json")["fold"]
     scorer = Scorer.from_export(args.export, args.validation, args.gradability, threads=params.threads)
-    manifest = {row["image_id"]: row for row in read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION)}
+    manifest = {row.image_id: row for row in read_manifest(args.audited)}
     rows = [manifest[row.image_id] for row in select_split(read_splits(args.splits), Split.VALIDATION, fold)]
-    photographs = [args.root / row["path"] for row in rows]
+    photographs = [args.root / row.path for row in rows]
     with tracked("latency", candidate=args.candidate, fold=fold) as tracker:
         latency = candidate_latency(scorer, photographs, warmup=params.warmup_photographs, count=params.num_photographs)
         figures = latency.to_dict() | {
             "threads": params.threads,
             "machine": machine["fingerprint"],
-            "median_megapixels": round(median(int(r["width"]) * int(r["height"]) / 1e6 for r in rows), 3),
+            "median_megapixels": round(median((row.width or 0) * (row.height or 0) / 1e6 for row in rows), 3),
         }
         write_json(args.report, {"latency": {args.candidate: figures}})
         tracker.metrics({f"latency.{key}": figures[key] for key in ("p50_ms", "p95_ms", "p99_ms")})

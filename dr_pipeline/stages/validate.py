@@ -32,7 +32,6 @@ def run(args: argparse.Namespace) -> Outcome:
 
     from dr_pipeline.bundle.session import OnnxModel
     from dr_pipeline.canvases.read import CanvasStore
-    from dr_pipeline.deployment.out_of_fold_logits import read_out_of_fold_logits
     from dr_pipeline.evaluation.checks import require_same_data
     from dr_pipeline.evaluation.decision_fit import cross_fitted, fit_decision
     from dr_pipeline.evaluation.eye_level import eye_figures
@@ -45,6 +44,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE, Split
+    from dr_pipeline.tables.out_of_fold import aligned_logits, read_out_of_fold_logits
     from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.run import tracked
 
@@ -78,7 +78,12 @@ def run(args: argparse.Namespace) -> Outcome:
         logits = canvas_logits(model.logits, store, image_ids, model.input_px)
         # a combination that was fitted on a photograph is neither judged nor calibrated by it, nor tabled
         is_fitted = export["ensemble"]["combine"] != "mean"
-        unseen = read_out_of_fold_logits(args.export / "unseen.csv", image_ids) if is_fitted else logits
+        if is_fitted:
+            table = args.export / "unseen.csv"
+            fitted_on_others = aligned_logits(read_out_of_fold_logits(table), image_ids, where=str(table))
+            unseen = np.array(fitted_on_others, dtype=np.float32)
+        else:
+            unseen = logits
         provenance = {"split": Split.VALIDATION.value, "splits_sha256": splits_sha256, "fold": str(args.fold)}
         decision = fit_decision(unseen, grades, groups, wanted, seed=params.bootstrap_seed, provenance=provenance)
         locked = decision.apply(unseen)

@@ -1,8 +1,10 @@
 """Tables of logits and probabilities by networks that were not trained on the photographs."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from dr_pipeline.errors import DataError
 from dr_pipeline.tables.table import Cell, Fixed6, GradeCell, Table, per_grade
 
 LOGITS_VERSION = 1
@@ -46,6 +48,19 @@ class OutOfFoldRow:
 OUT_OF_FOLD_LOGITS = Table(LogitsRow, version=LOGITS_VERSION)
 read_out_of_fold_logits = OUT_OF_FOLD_LOGITS.read
 write_out_of_fold_logits = OUT_OF_FOLD_LOGITS.write
+
+
+def aligned_logits(rows: Iterable[LogitsRow], image_ids: Sequence[str], *, where: str) -> list[tuple[float, ...]]:
+    """The five logits of each photograph, in the order of `image_ids`.
+
+    Raises:
+        DataError: A photograph has no row.
+    """
+    by_id = {row.image_id: row.logits for row in rows}
+    if missing := [image_id for image_id in image_ids if image_id not in by_id]:
+        raise DataError(f"no logits of {missing[0]!r}", where=where, todo="run `dvc repro`")
+    return [by_id[image_id] for image_id in image_ids]
+
 
 FOLD_LOGITS = Table(FoldLogitsRow, version=FOLD_LOGITS_VERSION, todo="remove the folder; the fold is trained again")
 read_fold_logits = FOLD_LOGITS.read

@@ -6,7 +6,8 @@ from typing import Any
 
 import dr_pipeline
 from dr_pipeline.files import read_json
-from dr_pipeline.schema import PHOTOGRAPH_COLUMNS, RESEARCH_USE
+from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tables.predictions import PHOTOGRAPH_COLUMNS
 from dr_pipeline.tracking.guard import guarded, switched_on
 from dr_pipeline.tracking.layout import Layout
 from dr_pipeline.tracking.session import pipeline_session

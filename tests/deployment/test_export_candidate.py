@@ -18,7 +18,6 @@ from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.deployment.ensemble_members import read_members
 from dr_pipeline.deployment.grading_latency import measure
-from dr_pipeline.deployment.out_of_fold_logits import read_out_of_fold_logits
 from dr_pipeline.deployment.selection import Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.evaluation.inference import canvas_logits
@@ -26,6 +25,7 @@ from dr_pipeline.files import read_csv, read_json, sha256_file, write_json
 from dr_pipeline.models.ensemble import Ensemble, Weighted
 from dr_pipeline.models.grader import grader_from_spec
 from dr_pipeline.models.weights.initialise import initialise_weights
+from dr_pipeline.tables.out_of_fold import aligned_logits, read_out_of_fold_logits
 from tests.factories.bundles import FIGURE, GRADABILITY, LATENCY, PIXEL_PATH
 from tests.factories.trained_folds import (
     MODEL,
@@ -90,7 +90,8 @@ def test_validation_of_a_fitted_ensemble_is_by_weights_fitted_on_others(
     report = validated(weighted)
     assert report["fitted"].startswith("combination, calibration")
     rows = read_csv(weighted / "validation" / "predictions.csv")
-    unseen = read_out_of_fold_logits(weighted / "export" / "unseen.csv", [row["image_id"] for row in rows])
+    table = read_out_of_fold_logits(weighted / "export" / "unseen.csv")
+    unseen = np.array(aligned_logits(table, [row["image_id"] for row in rows], where="unseen.csv"))
     tabled = np.array([[float(row[f"logit{grade}"]) for grade in range(5)] for row in rows])
     assert unseen.shape == tabled.shape == (20, 5)
     assert np.allclose(unseen, tabled, atol=1e-5)
@@ -98,7 +99,7 @@ def test_validation_of_a_fitted_ensemble_is_by_weights_fitted_on_others(
     shipped = canvas_logits(model.logits, store, [row["image_id"] for row in rows], model.input_px)
     assert not np.allclose(shipped, tabled, atol=1e-5)
     with pytest.raises(DataError, match="no logits of 'other'"):
-        read_out_of_fold_logits(weighted / "export" / "unseen.csv", ["other"])
+        aligned_logits(table, ["other"], where="unseen.csv")
 
 
 def test_an_ensemble_of_folds_is_validated_by_members_that_did_not_see_the_photographs(

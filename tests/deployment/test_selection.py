@@ -12,7 +12,9 @@ from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.deployment.selection import RULE, Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import GateError
-from dr_pipeline.files import write_csv, write_json
+from dr_pipeline.files import write_json
+from dr_pipeline.schema import Status
+from dr_pipeline.tables.graded import GradedRow, write_graded
 from tests.factories import REPOSITORY
 from tests.factories.bundles import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, WEIGHTS, export_json, onnx_model
 
@@ -164,6 +166,24 @@ def test_the_rule_is_the_designs_sentence():
     assert RULE.endswith("Nothing fits → non-zero exit and the nearest misses.")
 
 
+def graded_row(image_id: str, group: str, grade: int, predicted: int) -> GradedRow:
+    return GradedRow(
+        image_id=image_id,
+        patient_id="",
+        group=group,
+        grade=grade,
+        logits=(0.0,) * 5,
+        probabilities=(0.2,) * 5,
+        expected_grade=2.0,
+        predicted=predicted,
+        predicted_locked=predicted,
+        referable=predicted >= 2,
+        referable_probability=0.6,
+        needs_human=False,
+        status=Status.SCORED,
+    )
+
+
 @pytest.fixture
 def stage(tmp_path):
     """Two candidates' files: `small` is as good as `big` on nearly all photographs, and faster."""
@@ -172,10 +192,8 @@ def stage(tmp_path):
     grades = {"big": true, "small": np.where(np.arange(80) % 20 == 0, (true + 1).clip(max=4), true)}
     model = onnx_model()
     for name, predicted in grades.items():
-        rows = [
-            {"image_id": f"i{i}", "group": f"g{i // 2}", "grade": true[i], "predicted": predicted[i]} for i in range(80)
-        ]
-        write_csv(tmp_path / "validation" / name / "predictions.csv", ("image_id", "group", "grade", "predicted"), rows)
+        rows = [graded_row(f"i{i}", f"g{i // 2}", int(true[i]), int(predicted[i])) for i in range(80)]
+        write_graded(tmp_path / "validation" / name / "predictions.csv", rows)
         write_json(tmp_path / "validation" / name / "decision.json", DECISION.to_dict())
         (tmp_path / "exports" / name).mkdir(parents=True)
         (tmp_path / "exports" / name / "model.onnx").write_bytes(model)

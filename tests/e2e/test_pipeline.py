@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dr_pipeline.code_version import module_hashes
 from dr_pipeline.reporting.report_inputs import read_sources
-from dr_pipeline.schema import PREDICTIONS_COLUMNS
 from dr_pipeline.stages import STAGES
+from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.e2e.conftest import Workspace, ran
 
 SMALLS = {"train@small-0", "export@small", "validate@small", "latency@small"}
@@ -153,7 +153,7 @@ def test_a_folder_with_rubbish_is_scored_without_losing_a_file(workspace: Worksp
         "dr-pipeline", "score", str(tmp_path / "clinic"), "--bundle", "data/release", "--out", str(out)
     )
     rows = listed(out)
-    assert tuple(rows[0]) == PREDICTIONS_COLUMNS
+    assert tuple(rows[0]) == PREDICTIONS.columns
     assert len(rows) == 10
     assert sum(row["status"] == "failed" for row in rows) == 4
     assert all(row["reason"] for row in rows if row["status"] == "failed")

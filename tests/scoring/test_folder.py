@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from dr_pipeline import cli
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv
-from dr_pipeline.schema import PREDICTIONS_COLUMNS, PREDICTIONS_VERSION, RESEARCH_USE, Status
+from dr_pipeline.schema import RESEARCH_USE, Status
 from dr_pipeline.scoring import walk
 from dr_pipeline.scoring.folder import partial_path, score_folder
 from dr_pipeline.scoring.prediction_rows import PredictionRows
 from dr_pipeline.scoring.pyfunc import PyfuncGrader
 from dr_pipeline.scoring.scorer import Grading, Score, Scorer, failed
 from dr_pipeline.scoring.walk import Entry, list_entries
+from dr_pipeline.tables.predictions import PREDICTIONS, VERSION
 from tests.factories.bundles import encode, make_bundle, photograph
 
 FORMULA_NAMES = ("=cmd()", "+1", "-2", "@x", "\ttab")
@@ -61,7 +62,7 @@ def zoo(tmp_path):
 
 
 def _rows(out: Path):
-    return read_csv(out, PREDICTIONS_COLUMNS, version=PREDICTIONS_VERSION)
+    return read_csv(out, version=VERSION)
 
 
 def _score(folder, scorer, out, threads=2):
@@ -303,7 +304,7 @@ SCORED = Score(
 def test_ids_are_unique_whatever_the_names(raw_names):
     maker = PredictionRows("b")
     names = [os.fsdecode(name) for name in raw_names]
-    ids = [maker.row(Entry(Path(name), name), failed("x"))["image_id"] for name in names]
+    ids = [maker.row(Entry(Path(name), name), failed("x")).image_id for name in names]
     assert len(set(ids)) == len(names)
     assert all(ids)
     assert not any(image_id.startswith(("=", "+", "-", "@", "\t", "\r")) or "\n" in image_id for image_id in ids)
@@ -312,18 +313,18 @@ def test_ids_are_unique_whatever_the_names(raw_names):
 @pytest.mark.parametrize("status", [Status.UNGRADABLE, Status.NOT_FUNDUS, Status.FAILED])
 def test_only_a_scored_row_shows_a_grade(status):
     score = Score(status, "why", "s" * 64, "ab" * 32, 0.1, SCORED.grading)
-    row = PredictionRows("b").row(Entry(Path("x"), "x"), score)
-    assert set(row) == set(PREDICTIONS_COLUMNS)
+    row = PREDICTIONS.cells(PredictionRows("b").row(Entry(Path("x"), "x"), score))
+    assert tuple(row) == PREDICTIONS.columns
     assert [row[column] for column in ("grade", "p0", "expected_grade", "referable", "vision_threatening")] == [""] * 5
-    assert row["needs_human"] == 1
+    assert row["needs_human"] == "1"
 
 
 def test_a_scored_row_has_every_column():
-    row = PredictionRows("b").row(Entry(Path("x"), "x"), SCORED)
-    assert set(row) == set(PREDICTIONS_COLUMNS)
-    assert row["grade"] == 2
-    assert row["referable"] == 1
-    assert row["needs_human"] == 0
+    row = PREDICTIONS.cells(PredictionRows("b").row(Entry(Path("x"), "x"), SCORED))
+    assert tuple(row) == PREDICTIONS.columns
+    assert row["grade"] == "2"
+    assert row["referable"] == "1"
+    assert row["needs_human"] == "0"
     assert float(row["p2"]) == pytest.approx(0.6)
 
 
