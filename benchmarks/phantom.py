@@ -5,7 +5,7 @@
 
 Four figures, each a quadratic-weighted kappa with a patient-clustered 95 % interval: the bundle on the test eyes; on
 the same eyes with the lesions left out; on a cohort of another seed; and a logistic regression on 16×16 colour
-thumbnails and the pictures' geometry, trained on the development eyes.
+thumbnails and the images' geometry, trained on the development eyes.
 """
 
 import argparse
@@ -58,9 +58,9 @@ def shortcuts(phantom: Path, rows: Sequence[Label]) -> NDArray[np.float64]:
     """Features without lesions: colours at 16×16, width, height, aspect."""
     features = []
     for row in rows:
-        picture = cv2.imread(str(phantom / "photographs" / row["image"]))
-        height, width = picture.shape[:2]
-        small = cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA)
+        image = cv2.imread(str(phantom / "photographs" / row["image"]))
+        height, width = image.shape[:2]
+        small = cv2.resize(image, (16, 16), interpolation=cv2.INTER_AREA)
         features.append(np.concatenate([small.ravel() / 255, [width, height, width / height]]))
     return np.array(features)
 

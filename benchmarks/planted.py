@@ -17,7 +17,7 @@ from dr_pipeline.intake.phantom.jpeg_files import EXACT_COPIES, NEAR_COPIES, cop
 from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
 
 JPEG_QUALITY = 92
-# The orientation by which a stored picture is turned back, by the one it is stored with: 6 and 8 undo each other.
+# EXIF orientation → the orientation that undoes it: 6 and 8 undo each other.
 _INVERSE = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 _TURNS = (2, 3, 4, 5, 6, 7, 8)
 

@@ -87,6 +87,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         summary, _, rest = (module.__doc__ or "").partition("\n")
         sub = verbs.add_parser(name, help=summary, description=f"{summary}\n{rest}", formatter_class=_formatter)
         module.add_arguments(sub)
+        if name == verb and hasattr(module, "help_epilog"):
+            sub.epilog = module.help_epilog()
         sub.set_defaults(run=module.run)
     return parser
 

@@ -112,7 +112,7 @@ def check_labels(rows: Sequence[LabelText], *, where: str, ungradable: str = "")
     num_ungradable = sum(row.grade == ungradable for row in rows) if ungradable else 0
     if num_ungradable:
         rows = [replace(row, grade="") if row.grade == ungradable else row for row in rows]
-    # By number: the other cells may hold a person's name, which no message repeats.
+    # By number: the other cells may contain a person's name, which no message repeats.
     nameless = (f"{number}" for number, row in enumerate(rows, 1) if not row.key)
     _refuse(where, "no name of a photograph, counted below the header without blank rows", nameless)
     _refuse(

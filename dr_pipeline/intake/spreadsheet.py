@@ -14,6 +14,7 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
 
 _MAX_BYTES = 32 << 20  # of all members together, decompressed
+_EXACT = 1e15  # Excel keeps 15 digits; a larger number stays as it is
 
 
 def read_xlsx(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
@@ -80,7 +81,7 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return str(int(value))
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
     if isinstance(value, date | datetime | time):
         return value.isoformat()

@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, required=True, metavar="PATH", help="JSON to write: counts, orphans, warnings"
     )
-    parser.epilog = f"{help_text()}\n{_READERS}"
+
+
+def help_epilog() -> str:
+    """The installed adapters and how several graders are read; only this verb's own help looks them up."""
+    return f"{help_text()}\n{_READERS}"
 
 
 def run(args: argparse.Namespace) -> Outcome:

@@ -132,8 +132,8 @@ def _photograph(seed: int, megapixels: float, without_lesions: bool, photographs
         (photographs / f"{job.copy.image_id}.jpg").write_bytes(copied)
     if job.non_fundus:
         rng = generator(seed, Stream.NON_FUNDUS, job.case.patient_index, job.case.eye_index)
-        picture = draw_non_fundus(rng, job.non_fundus.kind, rendered.frame.width_px, rendered.frame.height_px)
-        (photographs / f"{job.non_fundus.image_id}.jpg").write_bytes(encode(picture, quality))
+        pixels = draw_non_fundus(rng, job.non_fundus.kind, rendered.frame.width_px, rendered.frame.height_px)
+        (photographs / f"{job.non_fundus.image_id}.jpg").write_bytes(encode(pixels, quality))
     return _photograph_entry(job.case, rendered)
 
 

@@ -20,32 +20,32 @@ CROPPED_FRACTION = 0.03
 BRIGHTENED_BY = 1.08
 TURNED_ORIENTATION = 6  # camera held on its side
 
-# EXIF orientation (CIPA DC-008, tag 0x0112) → the rotation that stores an upright picture so.
+# EXIF orientation (CIPA DC-008, tag 0x0112) → the rotation by which an upright image is stored.
 STORED_ROTATIONS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_COUNTERCLOCKWISE, 8: cv2.ROTATE_90_CLOCKWISE}
 _START_OF_IMAGE = b"\xff\xd8"
 
 
 def encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
-    """Compresses an RGB picture (height, width, 3)."""
+    """Compresses an RGB image (height, width, 3)."""
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     written, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not written:
-        raise RuntimeError(f"cv2 could not encode a picture of shape {rgb.shape}")
+        raise RuntimeError(f"cv2 could not encode a image of shape {rgb.shape}")
     return data.tobytes()
 
 
 def encode_turned(rgb: NDArray[np.uint8], quality: int, orientation: int) -> bytes:
-    """Stores an upright picture rotated, with the EXIF orientation that makes a viewer turn it back."""
+    """Stores an upright image rotated, with the EXIF orientation that makes a viewer turn it back."""
     return with_orientation(encode(cv2.rotate(rgb, STORED_ROTATIONS[orientation]), quality), orientation)
 
 
 def with_orientation(jpeg: bytes, orientation: int) -> bytes:
-    """The same stored picture with an EXIF orientation, 1 to 8."""
+    """The same stored image with an EXIF orientation, 1 to 8."""
     return _with_segment(jpeg, 0xE1, _exif(orientation))
 
 
 def with_comment(jpeg: bytes, text: str) -> bytes:
-    """The same picture, pixel for pixel, in a file with other bytes."""
+    """The same image, pixel for pixel, in a file with other bytes."""
     return _with_segment(jpeg, 0xFE, text.encode())
 
 
@@ -55,7 +55,7 @@ def copy_file(kind: str, original: bytes, rgb: NDArray[np.uint8], quality: int) 
     Args:
         kind: One of `EXACT_COPIES` or `NEAR_COPIES`.
         original: The original's file.
-        rgb: The original's picture (height, width, 3).
+        rgb: The original's image (height, width, 3).
         quality: The original's JPEG quality.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where lesions lie, and their outlines: round dots, ragged blots, boats, and fronds of new vessels."""
+"""Positions and outlines of lesions: round dots, ragged blots, boats, and fronds of new vessels."""
 
 import numpy as np
 from numpy.typing import NDArray

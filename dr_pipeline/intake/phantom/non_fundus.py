@@ -27,9 +27,9 @@ def draw_non_fundus(rng: np.random.Generator, kind: str, width: int, height: int
         width: px.
         height: px.
     """
-    picture = _DRAWERS[kind](rng, width, height)
+    image = _DRAWERS[kind](rng, width, height)
     noise = rng.normal(0, _NOISE, (height, width, 1))
-    return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
 
 
 def _document(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
@@ -49,26 +49,26 @@ def _document(rng: np.random.Generator, width: int, height: int) -> NDArray[np.f
 
 def _face(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
     """A head before a wall: skin, hair, eyes, mouth."""
-    picture = _gradient(rng, width, height) * 0.5 + rng.uniform(40, 120)
+    image = _gradient(rng, width, height) * 0.5 + rng.uniform(40, 120)
     skin = np.array([225.0, 172.0, 140.0]) * rng.uniform(0.45, 1.05)
     centre, unit = (width // 2, int(height * 0.52)), int(height * rng.uniform(0.26, 0.36))
     hair = tuple(rng.uniform(15, 90) * np.array([1.0, 0.8, 0.6]))
-    cv2.ellipse(picture, (centre[0], centre[1] - unit // 4), (unit, int(1.25 * unit)), 0, 0, 360, hair, -1)
-    cv2.ellipse(picture, centre, (int(0.82 * unit), int(1.12 * unit)), 0, 0, 360, tuple(skin), -1)
+    cv2.ellipse(image, (centre[0], centre[1] - unit // 4), (unit, int(1.25 * unit)), 0, 0, 360, hair, -1)
+    cv2.ellipse(image, centre, (int(0.82 * unit), int(1.12 * unit)), 0, 0, 360, tuple(skin), -1)
     for side in (-1, 1):
         eye = (centre[0] + side * int(0.34 * unit), centre[1] - int(0.2 * unit))
-        cv2.ellipse(picture, eye, (unit // 6, unit // 10), 0, 0, 360, (235.0, 235.0, 235.0), -1)
-        cv2.circle(picture, eye, max(1, unit // 12), _colour(rng, 20, 110), -1)
+        cv2.ellipse(image, eye, (unit // 6, unit // 10), 0, 0, 360, (235.0, 235.0, 235.0), -1)
+        cv2.circle(image, eye, max(1, unit // 12), _colour(rng, 20, 110), -1)
     mouth = (centre[0], centre[1] + int(0.5 * unit))
-    cv2.ellipse(picture, mouth, (unit // 3, unit // 10), 0, 0, 360, tuple(skin * np.array([0.8, 0.45, 0.45])), -1)
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(0.6, height / 400)), np.float32)
+    cv2.ellipse(image, mouth, (unit // 3, unit // 10), 0, 0, 360, tuple(skin * np.array([0.8, 0.45, 0.45])), -1)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), max(0.6, height / 400)), np.float32)
 
 
 def _landscape(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
     """Sky, ranges of hills, a meadow."""
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     zenith, horizon = np.array([70.0, 120.0, 200.0]), np.array([190.0, 210.0, 235.0])
-    picture = np.repeat((zenith + (horizon - zenith) * down) * rng.uniform(0.8, 1.05), width, axis=1).astype(np.float32)
+    image = np.repeat((zenith + (horizon - zenith) * down) * rng.uniform(0.8, 1.05), width, axis=1).astype(np.float32)
     xs = np.arange(width)
     for nearness in (0.35, 0.55, 0.78):
         bumps = sum(
@@ -77,9 +77,9 @@ def _landscape(rng: np.random.Generator, width: int, height: int) -> NDArray[np.
         ridge = np.rint(height * (nearness + 0.06 * np.asarray(bumps))).astype(np.int32)
         outline = np.column_stack([np.r_[xs, width, -1], np.r_[ridge, height, height]]).astype(np.int32)
         green = np.array([60.0, 120.0, 55.0]) * (1.5 - nearness) * rng.uniform(0.8, 1.1)
-        cv2.fillPoly(picture, [outline], tuple(green))
+        cv2.fillPoly(image, [outline], tuple(green))
     leaves = smooth_noise(rng, height, width, max(2.0, width / 150))[..., None]
-    return np.asarray(picture + 8 * leaves, np.float32)
+    return np.asarray(image + 8 * leaves, np.float32)
 
 
 def _gradient(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
@@ -104,16 +104,16 @@ def _oct(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float3
 def _outer_eye(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
     """Lids, white and iris, lit from the front."""
     skin, white = np.array([220.0, 165.0, 135.0]) * rng.uniform(0.5, 1.0), np.array([225.0, 210.0, 200.0])
-    picture = np.full((height, width, 3), skin, np.float32)
-    picture += 10 * smooth_noise(rng, height, width, height / 10)[..., None]
+    image = np.full((height, width, 3), skin, np.float32)
+    image += 10 * smooth_noise(rng, height, width, height / 10)[..., None]
     centre = (int(width * rng.uniform(0.45, 0.55)), int(height * rng.uniform(0.45, 0.55)))
     opening = (int(0.42 * width), int(height * rng.uniform(0.24, 0.36)))
-    cv2.ellipse(picture, centre, opening, rng.uniform(-8, 8), 0, 360, tuple(white * rng.uniform(0.75, 1.0)), -1)
+    cv2.ellipse(image, centre, opening, rng.uniform(-8, 8), 0, 360, tuple(white * rng.uniform(0.75, 1.0)), -1)
     iris = int(opening[1] * rng.uniform(0.8, 0.95))
-    cv2.circle(picture, centre, iris, _colour(rng, 30, 130), -1, cv2.LINE_AA)
-    cv2.circle(picture, centre, int(iris * rng.uniform(0.3, 0.7)), (12.0, 10.0, 10.0), -1, cv2.LINE_AA)
-    cv2.circle(picture, (centre[0] + iris // 4, centre[1] - iris // 4), max(2, iris // 10), (250.0, 250.0, 250.0), -1)
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(0.6, height / 300)), np.float32)
+    cv2.circle(image, centre, iris, _colour(rng, 30, 130), -1, cv2.LINE_AA)
+    cv2.circle(image, centre, int(iris * rng.uniform(0.3, 0.7)), (12.0, 10.0, 10.0), -1, cv2.LINE_AA)
+    cv2.circle(image, (centre[0] + iris // 4, centre[1] - iris // 4), max(2, iris // 10), (250.0, 250.0, 250.0), -1)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), max(0.6, height / 300)), np.float32)
 
 
 def _colour(rng: np.random.Generator, low: float, high: float) -> tuple[float, ...]:

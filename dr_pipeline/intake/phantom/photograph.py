@@ -94,11 +94,11 @@ class _Exposure:
 def expose(rng: np.random.Generator, retina: Plane, camera: Camera, frame: Frame, *, ungradable: bool) -> ByteImage:
     """Turns reflected light (height, width, 3) into the camera's image, RGB uint8."""
     exposure = _draw_exposure(rng, camera, frame, ungradable=ungradable)
-    picture = _blur(cv2.convertScaleAbs(retina, alpha=255 / _WHITE), exposure.blur_px)
-    picture = cv2.LUT(picture, _tone(camera, exposure))
+    image = _blur(cv2.convertScaleAbs(retina, alpha=255 / _WHITE), exposure.blur_px)
+    image = cv2.LUT(image, _tone(camera, exposure))
     field = _field(camera, frame)
-    picture = cv2.multiply(picture, cv2.merge([field, field, field]), scale=1 / 255)
-    return np.asarray(cv2.add(picture, _noise(rng, camera, frame), dtype=cv2.CV_8U), np.uint8)
+    image = cv2.multiply(image, cv2.merge([field, field, field]), scale=1 / 255)
+    return np.asarray(cv2.add(image, _noise(rng, camera, frame), dtype=cv2.CV_8U), np.uint8)
 
 
 def _draw_exposure(rng: np.random.Generator, camera: Camera, frame: Frame, *, ungradable: bool) -> _Exposure:
@@ -118,11 +118,11 @@ def _draw_exposure(rng: np.random.Generator, camera: Camera, frame: Frame, *, un
     return _Exposure(0.10 * strength * frame.px_per_dd, 0.95, 0.65 + 0.12 * strength)
 
 
-def _blur(picture: ByteImage, sigma_px: float) -> ByteImage:
+def _blur(image: ByteImage, sigma_px: float) -> ByteImage:
     if sigma_px < _BLUR_AT_FULL_SIZE_PX:
-        return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(sigma_px, 0.3)), np.uint8)
-    height, width = picture.shape[:2]
-    small = cv2.resize(picture, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), max(sigma_px, 0.3)), np.uint8)
+    height, width = image.shape[:2]
+    small = cv2.resize(image, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma_px / 4)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
