@@ -1,6 +1,5 @@
 """Data sets with planted faults and known ground truth: the phantom, and ones made from real photographs."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.files import read_json, sha256_bytes, write_csv
+from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.formats.exif import apply_orientation
-from dr_pipeline.intake.phantom.generate import GROUND_TRUTH, LABELS, LABELS_COLUMNS, PHOTOGRAPHS
+from dr_pipeline.intake.phantom.generate import GROUND_TRUTH, LABELS, PHANTOM_LABELS, PHOTOGRAPHS, PhantomLabel
 from dr_pipeline.intake.phantom.jpeg_files import EXACT_COPIES, NEAR_COPIES, copy_file, encode, with_orientation
 from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
+from dr_pipeline.schema import Eye
 
 JPEG_QUALITY = 92
 # EXIF orientation → the orientation that undoes it: 6 and 8 undo each other.
@@ -62,8 +62,7 @@ class Planted:
 
 def read_labels(root: Path) -> dict[str, tuple[str, str]]:
     """(patient, grade) by image id."""
-    with (root / LABELS).open(encoding="utf-8", newline="") as stream:
-        return {Path(row["image"]).stem: (row["patient"], row["grade"]) for row in csv.DictReader(stream)}
+    return {Path(row.image).stem: (row.patient, str(row.grade)) for row in PHANTOM_LABELS.read(root / LABELS)}
 
 
 def phantom_truth(root: Path) -> Planted:
@@ -140,7 +139,7 @@ def plant_in_photographs(
         data = encode(draw_non_fundus(rng, kind, width, height), JPEG_QUALITY)
         add(name, data, None, f"patient{number:04d}", number % 5)
         planted.non_fundus[name] = kind
-    write_csv(out / LABELS, LABELS_COLUMNS, _label_rows(planted))
+    PHANTOM_LABELS.write(out / LABELS, _labels(planted))
     return planted
 
 
@@ -171,7 +170,7 @@ def _reduced(path: Path, long_side_px: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)[..., ::-1])
 
 
-def _label_rows(planted: Planted) -> Iterator[dict[str, str]]:
+def _labels(planted: Planted) -> Iterator[PhantomLabel]:
     for name, (patient, grade) in sorted(planted.labels.items()):
-        row = {"image": f"{name}.jpg", "patient": patient, "grade": grade}
-        yield {"eye": "", "camera": "one", "site": "one", **row}
+        image = f"{name}.jpg"
+        yield PhantomLabel(image=image, patient=patient, eye=Eye.UNKNOWN, grade=int(grade), camera="one", site="one")

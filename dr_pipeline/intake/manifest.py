@@ -14,13 +14,15 @@ from dr_pipeline.files import sha256_file
 from dr_pipeline.intake.photographs import check_ids
 from dr_pipeline.intake.records import Intake, Record, shortlist
 from dr_pipeline.logs import progress
-from dr_pipeline.schema import GRADES, MANIFEST_VERSION, READINGS_VERSION, Eye, Split
+from dr_pipeline.schema import GRADES, Eye, Split
+from dr_pipeline.tables.manifest import ManifestRow
+from dr_pipeline.tables.readings import ReadingRow
 
 # Hashing releases the interpreter lock and often waits for a disk; more threads only queue for it.
 _MAX_THREADS = 8
 _ALLOWED: dict[str, frozenset[Any]] = {
     "grade": frozenset({None, *GRADES}),
-    "referable": frozenset({None, 0, 1}),
+    "referable": frozenset({None, False, True}),
     "eye": frozenset(Eye),
     "official_split": frozenset({"", *Split}),
 }
@@ -35,7 +37,7 @@ class Unreadable:
     reason: str
 
 
-def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[dict[str, Any]], tuple[Unreadable, ...]]:
+def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[ManifestRow], tuple[Unreadable, ...]]:
     """The manifest, sorted by image id, with the sha256 of each file's bytes.
 
     Args:
@@ -61,19 +63,7 @@ def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[dict
     _check_values(records, source)
     digests = _digests(root, [record.path for record in records])
     rows = [
-        {
-            "schema_version": MANIFEST_VERSION,
-            **{column: value for column, value in vars(record).items() if column != "readings"},
-            "sha256": "" if isinstance(digest, OSError) else digest,
-            "pixel_sha256": "",
-            "perceptual_hash": "",
-            "width": "",
-            "height": "",
-            "source": source,
-            "duplicate_cluster": "",
-            "excluded": 0,
-            "exclusion_reason": "",
-        }
+        _row(record, source=source, sha256="" if isinstance(digest, OSError) else digest)
         for record, digest in zip(records, digests, strict=True)
     ]
     unreadable = tuple(
@@ -84,13 +74,33 @@ def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[dict
     return rows, unreadable
 
 
-def reading_rows(intake: Intake) -> list[dict[str, Any]]:
+def reading_rows(intake: Intake) -> list[ReadingRow]:
     """The graders' grades of photographs that several read, sorted by image id and grader."""
     return [
-        {"schema_version": READINGS_VERSION, "image_id": record.image_id, "grader": grader, "grade": grade}
+        ReadingRow(image_id=record.image_id, grader=reading.grader, grade=reading.grade)
         for record in sorted(intake.records, key=lambda record: record.image_id)
-        for grader, grade in record.readings
+        for reading in record.readings
     ]
+
+
+def _row(record: Record, *, source: str, sha256: str) -> ManifestRow:
+    return ManifestRow(
+        image_id=record.image_id,
+        path=record.path,
+        sha256=sha256,
+        patient_id=record.patient_id,
+        eye=record.eye,
+        visit=record.visit,
+        field=record.field,
+        grade=record.grade,
+        referable=record.referable,
+        grader=record.grader,
+        site=record.site,
+        camera=record.camera,
+        pixel_spacing_mm=record.pixel_spacing_mm,
+        official_split=Split(record.official_split) if record.official_split else None,
+        source=source,
+    )
 
 
 def _check_values(records: Iterable[Record], source: str) -> None:

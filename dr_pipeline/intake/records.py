@@ -27,7 +27,7 @@ class Record:
         grade: ICDR grade 0–4; None where the data set gives none.
         patient_id: Empty where unknown.
         field: Which view of the eye, where a set has several.
-        referable: 0 or 1 where the reference standard gives only this and no grade; else None.
+        referable: Where the reference standard gives only this and no grade; else None.
         pixel_spacing_mm: On the retina, as written in the file; empty where unknown.
         official_split: train, validation or test as published by the data set's authors; empty where not published.
         readings: The graders' grades where there are at least two; `grade` is their median.
@@ -43,7 +43,7 @@ class Record:
     grader: str = ""
     site: str = ""
     camera: str = ""
-    referable: int | None = None
+    referable: bool | None = None
     pixel_spacing_mm: str = ""
     official_split: str = ""
     readings: tuple[Reading, ...] = ()

@@ -14,6 +14,8 @@ from dr_pipeline.intake.manifest import Unreadable, manifest_rows, reading_rows
 from dr_pipeline.intake.records import Intake, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE, Split
+from dr_pipeline.tables.manifest import ManifestRow
+from dr_pipeline.tables.readings import ReadingRow
 
 INTAKE_REPORT_VERSION = 1
 
@@ -22,8 +24,8 @@ INTAKE_REPORT_VERSION = 1
 class IntakeResult:
     """What the stage `intake` writes: rows of manifest.csv and readings.csv, and intake.json."""
 
-    manifest: list[dict[str, Any]]
-    readings: list[dict[str, Any]]
+    manifest: list[ManifestRow]
+    readings: list[ReadingRow]
     report: dict[str, Any]
 
     @property
@@ -89,7 +91,7 @@ def intake_report(intake: Intake, adapter: Registration, *, unreadable: Sequence
         "photographs": len(intake.records),
         "grades": {str(grade): grades[grade] for grade in GRADES},
         "ungraded": ungraded,
-        "referable": {str(value): referable[value] for value in (0, 1)},
+        "referable": {"0": referable[False], "1": referable[True]},
         "readings": _readings(intake),
         "official_split": {part.value: official[part] for part in Split},
         "patient_ids": {"known": without_patient == 0, "photographs_without": without_patient},

@@ -39,15 +39,16 @@ def run(args: argparse.Namespace) -> Outcome:
         ParamsError: The section `dataset` is wrong.
         EnvironmentProblem: The adapter of another distribution cannot be used.
     """
-    from dr_pipeline.files import write_csv, write_json
+    from dr_pipeline.files import write_json
     from dr_pipeline.intake.run_intake import run_intake
     from dr_pipeline.params.data_source import Dataset
     from dr_pipeline.params.params_file import load_section
-    from dr_pipeline.schema import MANIFEST_COLUMNS, READINGS_COLUMNS
+    from dr_pipeline.tables.manifest import write_manifest
+    from dr_pipeline.tables.readings import write_readings
 
     result = run_intake(args.root, load_section(args.params, "dataset", Dataset))
-    write_csv(args.manifest, MANIFEST_COLUMNS, result.manifest)
-    write_csv(args.readings, READINGS_COLUMNS, result.readings)
+    write_manifest(args.manifest, result.manifest)
+    write_readings(args.readings, result.readings)
     write_json(args.report, result.report)
     return Outcome(
         wrote=(args.manifest, args.readings, args.report),

@@ -15,19 +15,20 @@ import yaml
 from dr_pipeline.adapter_registry import find
 from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_csv, read_json, sha256_bytes
+from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.intake.adapters.clinic_folder import PROVENANCE
 from dr_pipeline.intake.manifest import manifest_rows
 from dr_pipeline.intake.records import Intake, Record
 from dr_pipeline.intake.run_intake import intake_report
-from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, RESEARCH_USE, Eye
+from dr_pipeline.schema import RESEARCH_USE, Eye
 from dr_pipeline.stages import intake
+from dr_pipeline.tables.manifest import MANIFEST, ManifestRow, read_manifest
 from tests.factories import REPOSITORY
 from tests.factories.dicom import PATIENT, SECRETS, dicom
 from tests.factories.layouts import aptos, photograph
 
 
-def run(root: Path, out: Path, adapter: str = "aptos2019") -> tuple[list[dict[str, str]], dict]:
+def run(root: Path, out: Path, adapter: str = "aptos2019") -> tuple[list[ManifestRow], dict]:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params["dataset"]["adapter"] = adapter
     out.mkdir(exist_ok=True)
@@ -41,18 +42,17 @@ def run(root: Path, out: Path, adapter: str = "aptos2019") -> tuple[list[dict[st
             report=out / "intake.json",
         )
     )
-    rows = read_csv(out / "manifest.csv", MANIFEST_COLUMNS, version=MANIFEST_VERSION)
-    return rows, read_json(out / "intake.json")
+    return read_manifest(out / "manifest.csv"), read_json(out / "intake.json")
 
 
 def test_one_row_per_photograph_sorted_with_the_hash_of_its_bytes(tmp_path: Path) -> None:
     root = aptos(tmp_path / "data", ["b,4", "a10,0", "a9,1", "gone,2"], ["a9.png", "a10.png", "b.png", "new.png"])
     rows, report = run(root, tmp_path / "out")
-    assert [row["image_id"] for row in rows] == ["a10", "a9", "b"]
-    assert tuple(rows[0]) == MANIFEST_COLUMNS
+    assert [row.image_id for row in rows] == ["a10", "a9", "b"]
+    assert (tmp_path / "out" / "manifest.csv").read_text().splitlines()[0] == ",".join(MANIFEST.columns)
     for row in rows:
-        assert row["sha256"] == sha256_bytes((root / row["path"]).read_bytes())
-        assert (row["source"], row["excluded"], row["pixel_sha256"], row["patient_id"]) == ("aptos2019", "0", "", "")
+        assert row.sha256 == sha256_bytes((root / row.path).read_bytes())
+        assert (row.source, row.excluded, row.pixel_sha256, row.patient_id) == ("aptos2019", False, "", "")
     assert report["grades"] == {"0": 1, "1": 1, "2": 0, "3": 0, "4": 1}
     assert report["orphans"] == {"rows": ["gone"], "files": ["train_images/new.png"]}
     assert report["patient_ids"] == {"known": False, "photographs_without": 3}
@@ -93,11 +93,11 @@ def test_photographs_that_cannot_be_read_keep_their_rows(tmp_path: Path) -> None
     os.mkfifo(root / "train_images" / "c.png")
     (root / "train_images" / "d.png").symlink_to(root / "train_images" / "d.png")
     rows, report = run(root, tmp_path / "out")
-    assert [(row["image_id"], bool(row["sha256"]), row["grade"]) for row in rows] == [
-        ("a", True, "0"),
-        ("b", False, "1"),
-        ("c", False, "2"),
-        ("d", False, "3"),
+    assert [(row.image_id, bool(row.sha256), row.grade) for row in rows] == [
+        ("a", True, 0),
+        ("b", False, 1),
+        ("c", False, 2),
+        ("d", False, 3),
     ]
     reasons = {entry["image_id"]: (entry["path"], entry["reason"]) for entry in report["unreadable"]}
     assert reasons == {
@@ -113,18 +113,17 @@ def test_a_photograph_without_the_right_to_read_keeps_its_row(tmp_path: Path) ->
     root = aptos(tmp_path / "data", ["a,0", "b,1"], ["a.png", "b.png"])
     (root / "train_images" / "b.png").chmod(0)
     rows, report = run(root, tmp_path / "out")
-    assert [bool(row["sha256"]) for row in rows] == [True, False]
+    assert [bool(row.sha256) for row in rows] == [True, False]
     assert report["unreadable"][0]["reason"] == os.strerror(errno.EACCES)
 
 
 def test_the_new_columns_are_written_and_their_values_checked(tmp_path: Path) -> None:
     path = photograph(tmp_path / "a.png")
-    record = Record("a", path.name, 3, eye=Eye.LEFT, referable=1, pixel_spacing_mm="0.01", official_split="test")
+    record = Record("a", path.name, 3, eye=Eye.LEFT, referable=True, pixel_spacing_mm="0.01", official_split="test")
     rows, unreadable = manifest_rows(Intake((record,), PROVENANCE), tmp_path, source="folder")
-    assert set(rows[0]) == set(MANIFEST_COLUMNS)
     assert unreadable == ()
-    values = [rows[0][name] for name in ("referable", "pixel_spacing_mm", "official_split", "perceptual_hash")]
-    assert values == [1, "0.01", "test", ""]
+    (row,) = rows
+    assert (row.referable, row.pixel_spacing_mm, row.official_split, row.perceptual_hash) == (True, "0.01", "test", "")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +165,7 @@ def test_names_that_a_spreadsheet_or_a_shell_would_stumble_over_survive(tmp_path
         (tmp_path / "data" / "3").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / "3" / name).write_bytes(name.encode())
     rows, _ = run(tmp_path / "data", tmp_path / "out", "folder")
-    assert {row["path"] for row in rows} == {f"3/{name}" for name in names}
+    assert {row.path for row in rows} == {f"3/{name}" for name in names}
 
 
 def test_a_dicom_header_fills_what_the_folder_leaves_open_and_no_identity_comes_out(
@@ -177,10 +176,10 @@ def test_a_dicom_header_fills_what_the_folder_leaves_open_and_no_identity_comes_
     header = dicom(pixels, ImageLaterality="L", Manufacturer="Maker", ManufacturerModelName="X1", **PATIENT)
     (tmp_path / "data" / "2" / "IM0001").write_bytes(header)
     rows, report = run(tmp_path / "data", tmp_path / "out", "folder")
-    row = next(row for row in rows if row["path"] == "2/IM0001")
-    assert (row["eye"], row["camera"], row["grade"]) == ("left", "Maker X1", "2")
-    assert re.fullmatch("dicom-[0-9a-f]{16}", row["patient_id"])
-    assert [entry["image_id"] for entry in report["identity"]] == [row["image_id"]]
+    row = next(row for row in rows if row.path == "2/IM0001")
+    assert (row.eye, row.camera, row.grade) == ("left", "Maker X1", 2)
+    assert re.fullmatch("dicom-[0-9a-f]{16}", row.patient_id)
+    assert [entry["image_id"] for entry in report["identity"]] == [row.image_id]
     assert "PatientName" in report["identity"][0]["fields"]
     written = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "out").iterdir())
     printed = capsys.readouterr()

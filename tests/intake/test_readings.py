@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from dr_pipeline.cli import main
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_csv, read_json
+from dr_pipeline.files import read_json
 from dr_pipeline.intake.adapters import read_dataset
 from dr_pipeline.intake.readings import median_grade
 from dr_pipeline.intake.records import Intake
-from dr_pipeline.schema import READINGS_COLUMNS, READINGS_VERSION
+from dr_pipeline.tables.manifest import read_manifest
+from dr_pipeline.tables.readings import read_readings
 from tests.factories import REPOSITORY
 from tests.factories.layouts import dataset, photographs, table
 
@@ -111,13 +112,13 @@ def test_the_stage_writes_readings_and_counts_them(tmp_path: Path, capsys: pytes
     expected = [f"--params={tmp_path / 'params.yaml'}", f"--root={root}", f"--report={out / 'intake.json'}"]
     assert main(["intake", *words, *expected]) == 0
     assert "2 read by several graders, 1 of them unanimously" in capsys.readouterr().out
-    rows = read_csv(files["readings"], READINGS_COLUMNS, version=READINGS_VERSION)
-    ids = {row["path"]: row["image_id"] for row in read_csv(files["manifest"])}
-    assert [(row["image_id"], row["grader"], row["grade"]) for row in rows] == [
-        (ids["a.png"], "x", "1"), (ids["a.png"], "y", "0"), (ids["b.png"], "x", "2"), (ids["b.png"], "y", "2")
+    rows = read_readings(files["readings"])
+    ids = {row.path: row.image_id for row in read_manifest(files["manifest"])}
+    assert [(row.image_id, row.grader, row.grade) for row in rows] == [
+        (ids["a.png"], "x", 1), (ids["a.png"], "y", 0), (ids["b.png"], "x", 2), (ids["b.png"], "y", 2)
     ]  # fmt: skip
-    assert {row["path"]: row["grade"] for row in read_csv(files["manifest"])} == {
-        "a.png": "1", "b.png": "2", "c.png": "0"
+    assert {row.path: row.grade for row in read_manifest(files["manifest"])} == {
+        "a.png": 1, "b.png": 2, "c.png": 0
     }  # fmt: skip
     assert read_json(out / "intake.json")["readings"] == {"photographs": 2, "readings": 4, "unanimous": 1}
 

@@ -96,5 +96,6 @@ def _label(image_id: str, grade: str, *, split: Split, site: str = "") -> LabelT
 
 
 def _sites(table: Path) -> Mapping[str, str]:
-    cells = read_cells(table, ("image_id", "Source")) if table.exists() else []
-    return {row[0]: row[1] for row in cells}
+    if not table.exists():
+        return {}
+    return {image_id: site for image_id, site in read_cells(table, ("image_id", "Source"))}  # noqa: C416 - for mypy

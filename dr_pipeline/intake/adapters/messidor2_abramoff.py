@@ -74,14 +74,14 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
     )
 
 
-def _examinations(table: Path) -> Mapping[str, int]:
+def _examinations(table: Path) -> Mapping[str, bool]:
     rows = read_cells(table, ("examid", "rDR"))
     wrong = [f"{examination}: {referable!r}" for examination, referable in rows if referable not in {"0", "1"}]
     if wrong:
         raise DataError(
             f"an rDR other than 0 and 1: {shortlist(wrong)}", where=str(table), todo="download the table again"
         )
-    by_examination = {examination.upper(): int(referable) for examination, referable in rows}
+    by_examination = {examination.upper(): referable == "1" for examination, referable in rows}
     if len(by_examination) < len(rows):
         raise DataError("an examination occurs twice", where=str(table), todo="download the table again")
     return by_examination

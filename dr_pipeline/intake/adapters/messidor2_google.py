@@ -100,9 +100,10 @@ def _read_examinations(table: Path) -> dict[str, tuple[str, Eye]]:
         raise DataError(f"the list of examinations cannot be read: {error}", where=printable(table)) from None
     delimiter = ";" if ";" in text.partition("\n")[0] else ","
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=delimiter)]
-    if not rows or [cell.casefold() for cell in rows[0][:2]] != _EXAMINATIONS_HEADER:
+    header = rows[0] if rows else []
+    if [cell.casefold() for cell in header[:2]] != _EXAMINATIONS_HEADER:
         raise DataError(
-            f"the header of the list of examinations is {rows[0] if rows else 'missing'}, expected left;right",
+            f"the header of the list of examinations is {header or 'missing'}, expected left;right",
             where=str(table),
             todo="use messidor-2.csv as ADCIS distributes it",
         )

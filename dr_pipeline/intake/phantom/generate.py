@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import write_csv, write_json
+from dr_pipeline.files import write_json
 from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.cohort import EyeCase, Stream, draw_cohort, generator
 from dr_pipeline.intake.phantom.faults import Copy, FaultPlan, NonFundus, plan_faults
@@ -24,15 +24,31 @@ from dr_pipeline.intake.phantom.non_fundus import draw_non_fundus
 from dr_pipeline.intake.phantom.photograph import Rendered, render
 from dr_pipeline.logs import progress
 from dr_pipeline.params.data_source import Phantom
+from dr_pipeline.schema import Eye
+from dr_pipeline.tables.table import GradeCell, Table
 
 PHOTOGRAPHS = "photographs"
 LABELS = "labels.csv"
 GROUND_TRUTH = "ground_truth.json"
-LABELS_COLUMNS = ("image", "patient", "eye", "grade", "camera", "site")
 GROUND_TRUTH_VERSION = 1
 # Keys of the ground truth that depend on the file's pixels; a copy shows the same eye, so it shares the others.
 GEOMETRY = ("width", "height", "retina", "optic_disc", "fovea", "px_per_disc_diameter")
 _CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhantomLabel:
+    """One row of labels.csv."""
+
+    image: str
+    patient: str
+    eye: Eye
+    grade: GradeCell
+    camera: str
+    site: str
+
+
+PHANTOM_LABELS = Table(PhantomLabel, version=None, todo="generate the phantom again")
 
 
 @dataclass(frozen=True)
@@ -82,7 +98,7 @@ def write_phantom(params: Phantom, out: Path, *, without_lesions: bool = False, 
                 entries[job.copy.image_id] = {key: value for key, value in entry.items() if key not in GEOMETRY}
             if job.non_fundus:
                 entries[job.non_fundus.image_id] = _non_fundus_entry(job.non_fundus)
-        write_csv(folder / LABELS, LABELS_COLUMNS, _label_rows(jobs))
+        PHANTOM_LABELS.write(folder / LABELS, _labels(jobs))
         truth = {
             "schema_version": GROUND_TRUTH_VERSION,
             "without_lesions": without_lesions,
@@ -137,18 +153,25 @@ def _photograph(seed: int, megapixels: float, without_lesions: bool, photographs
     return _photograph_entry(job.case, rendered)
 
 
-def _label_rows(jobs: list[_Job]) -> Iterator[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _labels(jobs: list[_Job]) -> list[PhantomLabel]:
+    labels = []
     for job in jobs:
         case = job.case
-        shared = {"eye": str(case.eye), "camera": case.camera, "site": case.site}
-        rows.append({"image": f"{case.image_id}.jpg", "patient": case.patient_id, "grade": case.grade, **shared})
-        rows.extend(
-            {"image": f"{added.image_id}.jpg", "patient": added.patient_id, "grade": added.grade, **shared}
+        label = PhantomLabel(
+            image=f"{case.image_id}.jpg",
+            patient=case.patient_id,
+            eye=case.eye,
+            grade=case.grade,
+            camera=case.camera,
+            site=case.site,
+        )
+        labels.append(label)
+        labels += [
+            replace(label, image=f"{added.image_id}.jpg", patient=added.patient_id, grade=added.grade)
             for added in (job.copy, job.non_fundus)
             if added
-        )
-    yield from sorted(rows, key=lambda row: row["image"])
+        ]
+    return sorted(labels, key=lambda label: label.image)
 
 
 def _photograph_entry(case: EyeCase, rendered: Rendered) -> dict[str, Any]:

@@ -7,14 +7,15 @@ import pytest
 from dr_pipeline.adapter_registry import find
 from dr_pipeline.cli import main
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_csv, read_json
+from dr_pipeline.files import read_json
 from dr_pipeline.intake.adapters import read_dataset
 from dr_pipeline.intake.join import WITHOUT_PARTS
 from dr_pipeline.intake.manifest import manifest_rows
 from dr_pipeline.intake.records import Intake, Record
 from dr_pipeline.intake.run_intake import intake_report
 from dr_pipeline.recipes.compose import recipe_text
-from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Eye
+from dr_pipeline.schema import Eye
+from dr_pipeline.tables.manifest import read_manifest
 from tests.factories.layouts import dataset, ddr, deepdrid, eyepacs, messidor2, photographs, table, workbook
 
 
@@ -142,7 +143,7 @@ def test_messidor2_abramoff_is_referable_by_examination_and_has_no_grades(tmp_pa
     assert intake.orphan_rows == ("IM0003",)
     assert set(intake.orphan_files) == {"Messidor-2/IM000101.jpg", "Messidor-2/notes.jpg"}
     rows, unreadable = manifest_rows(intake, tmp_path, source="messidor2_abramoff")
-    assert [(row["grade"], row["referable"]) for row in rows] == [(None, 1), (None, 1), (None, 0)]
+    assert [(row.grade, row.referable) for row in rows] == [(None, 1), (None, 1), (None, 0)]
     report = intake_report(intake, find("messidor2_abramoff"), unreadable=unreadable)
     assert report["referable"] == {"0": 1, "1": 2}
     assert "not for training" in " ".join(report["warnings"])
@@ -253,7 +254,7 @@ def test_each_recipe_reads_its_layout_to_a_manifest(tmp_path: Path, name: str) -
     manifest, report = tmp_path / "manifest.csv", tmp_path / "intake.json"
     paths = [f"--params={recipe}", f"--root={root}", f"--manifest={manifest}", f"--report={report}"]
     assert main(["intake", *paths, f"--readings={tmp_path / 'readings.csv'}"]) == 0
-    rows = read_csv(manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
+    rows = read_manifest(manifest)
     assert len(rows) == read_json(report)["photographs"] > 0
-    assert {row["source"] for row in rows} == {name}
+    assert {row.source for row in rows} == {name}
     assert sum(read_json(report)["official_split"].values()) == (0 if name == "messidor2_google" else len(rows))

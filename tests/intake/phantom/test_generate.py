@@ -11,7 +11,7 @@ import pytest
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.intake.phantom.cameras import CAMERAS
-from dr_pipeline.intake.phantom.generate import LABELS_COLUMNS, write_phantom
+from dr_pipeline.intake.phantom.generate import PHANTOM_LABELS, write_phantom
 from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
 from dr_pipeline.params.data_source import Phantom, PlantedFaults
 
@@ -72,7 +72,7 @@ def test_the_folder_holds_photographs_labels_truth_and_nothing_else(
     files = {p.name for p in (phantom / "photographs").iterdir()}
     assert files == set(labels) == {f"{image_id}.jpg" for image_id in truth["photographs"]}
     assert len(files) == 2 * PARAMS.patients + NUM_ADDED
-    assert all(tuple(row) == LABELS_COLUMNS for row in labels.values())
+    assert all(tuple(row) == PHANTOM_LABELS.columns for row in labels.values())
     assert list(phantom.parent.iterdir()) == [phantom]  # no temporary folder left
 
 
