@@ -27,7 +27,7 @@ from dr_pipeline.audit.identical import hashes_to_compare, identical_groups
 from dr_pipeline.audit.image_similarity import correlation, features
 from dr_pipeline.audit.inputs import gather
 from dr_pipeline.audit.near_duplicates import MIN_CORRELATION, RADIUS
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.files import read_csv, read_json, write_json
 from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, turn_hashes, turn_square
 from dr_pipeline.intake.adapters import idrid
@@ -35,6 +35,7 @@ from dr_pipeline.machine import describe_machine
 from dr_pipeline.params.data_source import Dataset, PlantedFaults
 from dr_pipeline.params.section import validate
 from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Findings about one picture in several files, and about single files.
@@ -168,7 +169,8 @@ def precision(planted: Planted, run: Run) -> dict[str, dict[str, int]]:
 
 def against_brute_force(run: Run) -> dict[str, int | bool]:
     """The near pairs reported beside those of a comparison of every pair, in every turn."""
-    evidence = gather(run.manifest, run.store.rows, run.intake)
+    index = {image_id: CANVAS_INDEX.cells(row) for image_id, row in run.store.rows.items()}
+    evidence = gather(run.manifest, index, run.intake)
     hashes = hashes_to_compare(evidence, identical_groups(evidence))
     names = sorted(hashes)
     words, kept, compared = hash_words([hashes[name] for name in names]), {}, 0

@@ -8,11 +8,11 @@ from typing import Any
 
 from benchmarks import training_ours, training_timm
 from benchmarks.training_machine import spread
-from dr_pipeline.canvases.build import write_store
-from dr_pipeline.canvases.read import CanvasStore
-from dr_pipeline.files import read_csv
+from dr_pipeline.canvases.build import build_store
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.machine import usable_cores
 from dr_pipeline.schema import GRADES
+from dr_pipeline.tables.manifest import ManifestRow, read_manifest
 from dr_pipeline.tables.splits import DEVELOPMENT, read_splits
 
 AMORTISED_EPOCHS = (1, 5, 20)
@@ -92,10 +92,10 @@ def mean_rate(figures: dict[str, Any]) -> float:
     return len(rates) / sum(1 / rate for rate in rates)
 
 
-def canvases_made_per_s(manifest: list[dict[str, str]], root: Path, out: Path, like: CanvasStore) -> float:
+def canvases_rendered_per_s(manifest: list[ManifestRow], root: Path, out: Path, like: CanvasStore) -> float:
     """Photographs per second of `preprocess` on all cores, into an empty folder."""
     start = time.perf_counter()
-    write_store(manifest, root, out, like.pixel_path, num_shards=8, workers=usable_cores())
+    build_store(manifest, root, out, like.pixel_path, num_shards=8, workers=usable_cores())
     return len(manifest) / (time.perf_counter() - start)
 
 
@@ -143,10 +143,10 @@ def compare(
     }
     if photographs is None:
         return result
-    manifest = [row for row in read_csv(data / "manifest.csv") if row["image_id"] in parts["train"]]
-    paths = {row["image_id"]: photographs / row["path"] for row in manifest}
+    manifest = [row for row in read_manifest(data / "manifest.csv") if row.image_id in parts["train"]]
+    paths = {row.image_id: photographs / row.path for row in manifest}
     training_timm.folder_of_originals(scratch / "originals", paths, parts)
-    made = [canvases_made_per_s(manifest, photographs, scratch / f"made-{n}", store) for n in range(rounds)]
+    made = [canvases_rendered_per_s(manifest, photographs, scratch / f"made-{n}", store) for n in range(rounds)]
     originals = beside_timm(script, scratch / "originals", scratch, job, rounds=rounds, workers=workers, cached=False)
     ours, theirs = originals["ours_images_per_s"]["values"], originals["timm_images_per_s"]["values"]
     del originals["times_timm"]  # without the making of the canvases it would say too much

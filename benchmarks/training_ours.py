@@ -107,7 +107,7 @@ def keep_batches() -> None:
 
 def train(job: Job, scratch: Path) -> dict[str, Any]:
     """Trains; the rate of each epoch after the first, peak memory, how busy the GPU was."""
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.tables.splits import read_splits
     from dr_pipeline.training.checkpoint import Checkpoint
     from dr_pipeline.training.trainer import train_member

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.training_machine import BusyGpu
-from dr_pipeline.canvases.read import CanvasStore
 from dr_pipeline.canvases.render import encode_png
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.machine import usable_cores
 

@@ -1,100 +1,106 @@
-"""Makes the store of canvases from photographs: shard by shard, keeping those that would come out the same.
+"""Builds the store of canvases shard by shard, and reuses the shards that would come out the same.
 
-So one more photograph makes one shard again, a removed one too, a change of the code all; interrupted work goes on
-at the next shard. What is written is byte for byte what a run from nothing writes, for any number of workers.
+An added or removed photograph re-renders one shard; a change of the code re-renders all; an interrupted run continues
+at the next shard. The result is byte for byte that of a run from scratch, for any number of workers.
 
-A DVC matrix over shards would give increments as well, but DVC runs stages one after another, each with a start
-of its own and a pass over the whole data set as its dependency: 64 shards would be made by 64 programs on one core.
+A DVC matrix over shards would be incremental as well. But DVC runs stages one after another, each with its own start
+and with the whole data set as its dependency: 64 shards would be rendered by 64 programs on one core.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from dr_pipeline.canvases.read import INDEX, PIXEL_PATH, shard_name
 from dr_pipeline.canvases.render import Source
-from dr_pipeline.canvases.shards import Row, Shard, kept_rows, plan_shards, write_shard
-from dr_pipeline.canvases.workers import make_all
-from dr_pipeline.files import write_csv, write_json
+from dr_pipeline.canvases.shards import ShardPlan, plan_shards, reusable_rows, write_shard
+from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, shard_name
+from dr_pipeline.canvases.workers import render_all
+from dr_pipeline.errors import DataError
+from dr_pipeline.files import write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.logs import progress
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS
+from dr_pipeline.tables.canvas_index import CanvasRow, write_canvas_index
+from dr_pipeline.tables.manifest import ManifestRow
 
 
 @dataclass(frozen=True)
-class Written:
-    """What `write_store` did.
+class StoreSummary:
+    """The result of `build_store`.
 
     Attributes:
         rows: The index's rows, by image_id.
-        made: Names of the shards that were made.
-        kept: Names of the shards that stayed as they were.
+        rendered: Names of the shards that were written.
+        reused: Names of the shards that were kept.
     """
 
-    rows: list[Row]
-    made: tuple[str, ...]
-    kept: tuple[str, ...]
+    rows: list[CanvasRow]
+    rendered: tuple[str, ...]
+    reused: tuple[str, ...]
 
 
-def write_store(
-    manifest: Iterable[Mapping[str, str]],
+def build_store(
+    photographs: Iterable[ManifestRow],
     root: Path,
     out: Path,
     pixel_path: PixelPath,
     *,
     num_shards: int,
     workers: int,
-) -> Written:
-    """Preprocesses every row of a manifest.
+) -> StoreSummary:
+    """Preprocesses every photograph of a manifest.
 
     Args:
-        manifest: Rows with at least image_id, path and sha256.
-        root: The folder that the paths are relative to.
-        out: The folder to write: shards, pixel_path.json and, last, index.csv: without it there is no store.
-        pixel_path: How.
-        num_shards: How many tar files at most; a shard that no photograph falls in has none.
-        workers: Processes; the output does not depend on it.
+        photographs: The manifest's rows; consumed at once, only id, path and hash are kept.
+        root: The folder that the manifest's paths are relative to.
+        out: The folder to write: shards, pixel_path.json and, last, index.csv. Without it the store is incomplete.
+        pixel_path: Applied to each photograph.
+        num_shards: Maximum number of tar files; an empty shard has none.
+        workers: Number of processes; the output does not depend on it.
 
     Raises:
-        DataError: A worker died; the message names the files it may have died on.
+        DataError: There are no photographs or no such folder; or a worker died, and the message names the files that
+            it may have died on.
     """
-    sources = (
-        Source(row["image_id"], root, row["path"], row["sha256"], shard_name(row["image_id"], num_shards))
-        for row in manifest
-    )
+    sources = [
+        Source(row.image_id, root, row.path, row.sha256, shard_name(row.image_id, num_shards)) for row in photographs
+    ]
+    if not sources:
+        raise DataError("no photographs", where=str(root), todo="check `dataset.root` in params.yaml")
+    if not root.is_dir():
+        raise DataError("there is no such folder", where=str(root), todo="check `dataset.root` in params.yaml")
     shards = plan_shards(sources, pixel_path)
     out.mkdir(parents=True, exist_ok=True)
     (out / INDEX).unlink(missing_ok=True)
     _remove_stale(out, shards)
-    kept = {shard.name: rows for shard in shards if (rows := kept_rows(out, shard)) is not None}
-    to_make = [shard for shard in shards if shard.name not in kept]
-    rows = [row for inside in kept.values() for row in inside]
-    rows += _make_shards(out, to_make, pixel_path, workers)
-    rows.sort(key=lambda row: row["image_id"])
+    reused = {shard.name: rows for shard in shards if (rows := reusable_rows(out, shard)) is not None}
+    to_render = [shard for shard in shards if shard.name not in reused]
+    rows = [row for shard_rows in reused.values() for row in shard_rows]
+    rows += _render_shards(out, to_render, pixel_path, workers)
+    rows.sort(key=lambda row: row.image_id)
     write_json(out / PIXEL_PATH, pixel_path.to_dict() | {"fingerprint": pixel_path.fingerprint})
-    write_csv(out / INDEX, CANVAS_INDEX_COLUMNS, rows)
-    return Written(rows, tuple(shard.name for shard in to_make), tuple(kept))
+    write_canvas_index(out / INDEX, rows)
+    return StoreSummary(rows, tuple(shard.name for shard in to_render), tuple(reused))
 
 
-def _make_shards(out: Path, shards: list[Shard], pixel_path: PixelPath, workers: int) -> Iterator[Row]:
+def _render_shards(out: Path, shards: list[ShardPlan], pixel_path: PixelPath, workers: int) -> Iterator[CanvasRow]:
     sources = [source for shard in shards for source in shard.members]
     processes = max(1, min(workers, len(sources)))
-    made = progress(make_all(sources, pixel_path, processes), label="preprocess", total=len(sources))
-    by_shard = groupby(zip(sources, made, strict=True), key=lambda pair: pair[0].shard)
-    for shard, (_, members) in zip(shards, by_shard, strict=True):
-        yield from write_shard(out, shard, (one for _, one in members))
+    images = progress(render_all(sources, pixel_path, processes), label="preprocess", total=len(sources))
+    by_shard = groupby(zip(sources, images, strict=True), key=lambda pair: pair[0].shard)
+    for shard, (_, pairs) in zip(shards, by_shard, strict=True):
+        yield from write_shard(out, shard, (image for _, image in pairs))
 
 
-def _remove_stale(out: Path, shards: list[Shard]) -> None:
-    """Removes shards that nothing falls in any more, and what an interrupted run left half written."""
-    wanted = {shard.name for shard in shards}
+def _remove_stale(out: Path, shards: list[ShardPlan]) -> None:
+    """Removes shards that are empty now, and partial files of an interrupted run."""
+    names = {shard.name for shard in shards}
     for tar in out.glob("shard-*.tar"):
-        if tar.name not in wanted:
+        if tar.name not in names:
             tar.unlink()
-    for facts in out.glob("shard-*.json"):
-        if facts.with_suffix(".tar").name not in wanted:
-            facts.unlink()
+    for record in out.glob("shard-*.json"):
+        if record.with_suffix(".tar").name not in names:
+            record.unlink()
     for name in ("shard-*", INDEX, PIXEL_PATH):
         for part in out.glob(f".{name}.*.part"):
             part.unlink()

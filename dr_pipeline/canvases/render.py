@@ -1,4 +1,4 @@
-"""Makes one photograph's part of the store: its row of the index and its canvas as a lossless PNG."""
+"""Renders one photograph's part of the store: its row of the index, and its canvas as a lossless PNG."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,11 @@ from dr_pipeline.files import sha256_bytes
 from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import Photograph, PixelPath
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION, Status
+from dr_pipeline.schema import Status
+from dr_pipeline.tables.canvas_index import CanvasRow
 
-# Lossless and quick: of all filters and strategies "up" with run lengths is the fastest that is also among the
-# smallest (512 px canvas: 5.9 ms, 256 kB; OpenCV's default level 1: 11.5 ms, 290 kB).
+# Of all filters and strategies "up" with run lengths is the fastest that is also among the smallest (512 px canvas:
+# 5.9 ms, 256 kB; OpenCV's default level 1: 11.5 ms, 290 kB).
 _PNG = (
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
@@ -32,9 +33,9 @@ class Source:
     Attributes:
         image_id: Its id.
         root: The folder that `name` is relative to.
-        name: Its file, as the manifest says it.
-        sha256: Of the file's bytes, taken by intake; empty where intake could not read it.
-        shard: The tar file that its canvas goes to.
+        name: Its file, as in the manifest.
+        sha256: Of the file's bytes at intake; empty if intake could not read it.
+        shard: The tar file for its canvas.
     """
 
     image_id: str
@@ -50,46 +51,46 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of one photograph.
+class RenderedImage:
+    """The result for one photograph.
 
     Attributes:
         row: Its row of the index.
-        png: Its canvas; empty where there is none.
-        unread: Why the bytes that intake saw could not be read; empty where they could.
+        png: Its canvas; empty if there is none.
+        read_error: Why the file could not be read as it was at intake; empty if it could.
     """
 
-    row: dict[str, str]
-    png: bytes
-    unread: str = ""
+    row: CanvasRow
+    png: bytes = b""
+    read_error: str = ""
 
 
-def make(source: Source, pixel_path: PixelPath) -> Made:
-    """Takes one photograph through the pixel path; a file that gives no picture gives a row with the reason.
+def render_photograph(source: Source, pixel_path: PixelPath) -> RenderedImage:
+    """Applies the pixel path to one photograph; a file that yields no picture gives a row with the reason.
 
     Raises:
-        DataError: Something else went wrong; the message names the file.
+        DataError: An unexpected error occurred; the message names the file.
     """
     try:
         data = read_source(source)
     except ImageError as error:
-        return Made(_row(source, Status.FAILED, reason=error.what), b"", unread=error.what)
+        return RenderedImage(_failed_row(source, error), read_error=error.what)
     try:
         photograph = pixel_path.process(data)
     except ImageError as error:
-        return Made(_row(source, Status.FAILED, reason=error.what), b"")
+        return RenderedImage(_failed_row(source, error))
     except DrPipelineError:
         raise
     except Exception as error:
         raise DataError(f"preprocess failed: {error!r}", where=str(source.path)) from error
-    return Made(_photograph_row(source, photograph), encode_png(photograph.canvas))
+    return RenderedImage(_row(source, photograph), encode_png(photograph.canvas))
 
 
 def read_source(source: Source) -> bytes:
-    """Reads the bytes that intake saw.
+    """Reads a photograph's bytes, which must be those of intake.
 
     Raises:
-        ImageError: The file cannot be read, or holds other bytes than at intake.
+        ImageError: The file cannot be read, or its bytes differ from those at intake.
     """
     data = read_image_file(source.path)
     if not source.sha256:
@@ -105,31 +106,29 @@ def encode_png(canvas: NDArray[np.uint8]) -> bytes:
     return bytes(png)
 
 
-def _photograph_row(source: Source, photograph: Photograph) -> dict[str, str]:
+def _row(source: Source, photograph: Photograph) -> CanvasRow:
     quality, disc = photograph.quality, photograph.disc
     reasons = ";".join(quality.reasons)
-    return _row(
-        source,
-        quality.status,
+    return CanvasRow(
+        image_id=source.image_id,
         shard=source.shard,
+        status=quality.status,
         reason="" if quality.status is Status.SCORED else reasons,
         format=photograph.format,
         pixel_sha256=photograph.pixel_sha256,
         perceptual_hash=photograph.perceptual_hash,
-        width=str(photograph.width),
-        height=str(photograph.height),
-        disc_x=f"{disc.x:.2f}",
-        disc_y=f"{disc.y:.2f}",
-        disc_radius=f"{disc.radius:.2f}",
+        width=photograph.width,
+        height=photograph.height,
+        disc_x=disc.x,
+        disc_y=disc.y,
+        disc_radius=disc.radius,
         disc_fit=disc.fit,
-        annotation=str(int(photograph.annotation)),
-        quality=f"{quality.score:.4f}",
-        quality_spread=f"{quality.spread:.4f}",
+        annotation=photograph.annotation,
+        quality=quality.score,
+        quality_spread=quality.spread,
         quality_reasons=reasons,
     )
 
 
-def _row(source: Source, status: Status, **cells: str) -> dict[str, str]:
-    row = dict.fromkeys(CANVAS_INDEX_COLUMNS, "")
-    row.update(schema_version=str(CANVAS_INDEX_VERSION), image_id=source.image_id, status=status.value, **cells)
-    return row
+def _failed_row(source: Source, error: ImageError) -> CanvasRow:
+    return CanvasRow(image_id=source.image_id, status=Status.FAILED, reason=error.what)

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> Outcome:
         EnvironmentProblem: The memory or the disk is full, or it was started as one of several processes.
         GateError: A training's loss is no longer finite.
     """
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.evaluation.metrics import say
     from dr_pipeline.experiments.canvases import require_canvases
     from dr_pipeline.experiments.definition import dotted_values, only, read_experiment

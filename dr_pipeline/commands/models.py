@@ -99,7 +99,7 @@ def _convert(args: argparse.Namespace) -> Outcome:
 
 
 def _compare(args: argparse.Namespace) -> Outcome:
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.models.inspect.compare import compare_models
     from dr_pipeline.models.inspect.model_sources import open_model_source
 
@@ -110,7 +110,7 @@ def _compare(args: argparse.Namespace) -> Outcome:
 
 
 def _features(args: argparse.Namespace) -> Outcome:
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.models.inspect.features import (
         extract_features,
         pretrained_network,

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.deployment.ensemble_members import Members, read_members
 from dr_pipeline.deployment.ensemble_weights import cross_fit_ensemble, fit_ensemble
 from dr_pipeline.deployment.formats import export_format

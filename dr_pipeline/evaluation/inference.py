@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import NUM_GRADES

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.fundus.enhancement import NO_ENHANCEMENT, enhance
 from dr_pipeline.splitting.groups import Photograph
@@ -56,7 +56,7 @@ def require_canvases(store: CanvasStore, photographs: list[Photograph]) -> None:
     Raises:
         DataError: Names them.
     """
-    without = [one.image_id for one in photographs if not store.rows.get(one.image_id, {}).get("shard")]
+    without = [one.image_id for one in photographs if not (row := store.rows.get(one.image_id)) or not row.shard]
     if without:
         raise DataError(
             f"{len(without)} photograph(s) with a grade have no canvas: {listed(without)}",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.experiments.cache_key import result_key
 from dr_pipeline.experiments.nested_folds import Nested
 from dr_pipeline.experiments.results import FoldResult, read_result, write_result

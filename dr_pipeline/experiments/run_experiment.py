@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.experiments.cache_key import result_code_sha256
 from dr_pipeline.experiments.canvases import canvases_of

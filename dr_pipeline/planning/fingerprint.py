@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv, read_json
 from dr_pipeline.planning.colours import Colours, colours, sample
 from dr_pipeline.schema import GRADES, MANIFEST_COLUMNS, MANIFEST_VERSION
 from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow, read_splits
+
+Row = TypeVar("Row")
 
 _QUANTILES = (0.05, 0.5, 0.95)
 
@@ -89,15 +91,15 @@ def read_fingerprint(*, audited: Path, splits: Path, canvases: Path, gradability
         patients=len({row.patient_id for row in rows} - {""}),
         sites=_counts(row.site for row in rows),
         cameras=_counts(row["camera"] for row in known),
-        megapixels=_quantiles([int(row["width"]) * int(row["height"]) / 1e6 for row in index], 3),
-        disc_px=_quantiles([2 * float(row["disc_radius"]) for row in index], 1),
+        megapixels=_quantiles([(row.width or 0) * (row.height or 0) / 1e6 for row in index], 3),
+        disc_px=_quantiles([2 * (row.disc_radius or 0) for row in index], 1),
         canvas_px=store.pixel_path.canvas_px,
         ungradable_share=_ungradable(gradability),
         colours=colours(store, sample([row.image_id for row in rows])),
     )
 
 
-def _of(rows: Sequence[SplitRow], table: Mapping[str, dict[str, str]], path: Path) -> list[dict[str, str]]:
+def _of(rows: Sequence[SplitRow], table: Mapping[str, Row], path: Path) -> list[Row]:
     missing = [row.image_id for row in rows if row.image_id not in table]
     if missing:
         raise DataError(

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
 from dr_pipeline.reporting import plots as pictures
 from dr_pipeline.reporting.contact_sheet import contact_sheet

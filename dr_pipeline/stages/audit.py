@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.audit.inputs import gather, referable_of
     from dr_pipeline.audit.report import audit_report, audited_rows
     from dr_pipeline.audit.run_audit import look
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.errors import GateError
     from dr_pipeline.files import read_csv, read_json, write_csv, write_json, write_text
     from dr_pipeline.params.curation import Audit
@@ -39,13 +39,15 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.reporting.audit_page import render
     from dr_pipeline.reporting.thumbnails import Thumbnails
     from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION
+    from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 
     params = load_section(args.params, "audit", Audit)
     manifest = read_csv(args.manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
     store = CanvasStore(args.canvases)
     intake = read_json(args.intake)
 
-    evidence = gather(manifest, store.rows, intake)
+    index = {image_id: CANVAS_INDEX.cells(row) for image_id, row in store.rows.items()}
+    evidence = gather(manifest, index, intake)
     audited = look(evidence, params, store.read)
     report = audit_report(evidence, audited, params, intake)
     write_json(args.report, report)

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from dataclasses import asdict
 
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.deployment.export_candidate import ExportOptions, export_candidate
     from dr_pipeline.params.candidate import EnsembleParams
     from dr_pipeline.params.params_file import load_folds, load_section

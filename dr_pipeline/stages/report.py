@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         DataError: A file is missing or not as its stage writes it.
     """
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.files import atomic_write, write_text
     from dr_pipeline.reporting.format_estimate import quoted
     from dr_pipeline.reporting.plot_style import png, svg

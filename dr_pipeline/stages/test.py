@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> Outcome:
     import numpy as np
 
     from dr_pipeline.bundle.bundle_files import METADATA
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.evaluation.baselines import baselines
     from dr_pipeline.evaluation.checks import record_opening, require_fitted_on_validation, require_same_data
     from dr_pipeline.evaluation.eye_level import eye_figures

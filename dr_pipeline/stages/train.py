@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> Outcome:
             next_command=f"dvc repro export@{args.candidate}",
         )
 
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.files import sha256_file, sha256_json, write_csv, write_json
     from dr_pipeline.models.weights.checkpoint_files import write_tensors
     from dr_pipeline.models.weights.initialise import unpinned_sources

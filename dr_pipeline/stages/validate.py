@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> Outcome:
     import numpy as np
 
     from dr_pipeline.bundle.session import OnnxModel
-    from dr_pipeline.canvases.read import CanvasStore
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.evaluation.checks import require_same_data
     from dr_pipeline.evaluation.decision_fit import cross_fitted, fit_decision
     from dr_pipeline.evaluation.eye_level import eye_figures

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from monai.utils import set_determinism
 from torch import Tensor
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.machine import usable_cores
 from dr_pipeline.models.classifier import init_classifier
 from dr_pipeline.models.grader import Grader, create_grader, num_parameters

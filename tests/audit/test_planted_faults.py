@@ -56,8 +56,8 @@ def test_turned_photographs_are_upright_on_their_canvases(faulty: tuple[Planted,
     assert len(planted.turned) == PER_KIND
     for name in planted.turned:
         row, entry = run.store.rows[name], truth[name]
-        assert (row["width"], row["height"]) == (str(entry["width"]), str(entry["height"]))
-        centre, radius = (float(row["disc_x"]), float(row["disc_y"])), float(row["disc_radius"])
+        assert (row.width, row.height) == (entry["width"], entry["height"])
+        centre, radius = (row.disc_x, row.disc_y), row.disc_radius
         # The optic disc, the brightest part of a retina, lies where the truth has it and not where a turn would put it.
         u, v = ((entry["optic_disc"][axis] - at) / radius for axis, at in zip("xy", centre, strict=True))
         green = cv2.GaussianBlur(run.store.read(name)[..., 1], (0, 0), 2)

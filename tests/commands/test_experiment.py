@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.commands import experiment as command
 from dr_pipeline.errors import DataError, EnvironmentProblem, ParamsError
 from dr_pipeline.experiments import mlflow_view as tracked

@@ -15,7 +15,7 @@ from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
 from dr_pipeline.bundle.read import read_bundle, verify_weights
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.deployment.ensemble_members import read_members
 from dr_pipeline.deployment.grading_latency import measure
 from dr_pipeline.deployment.selection import Limits, SelectionCandidate, Verdict, select

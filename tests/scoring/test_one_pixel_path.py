@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dr_pipeline.canvases.build import write_store
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.build import build_store
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.files import sha256_file
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.scoring.scorer import Scorer
+from dr_pipeline.tables.manifest import ManifestRow
 from tests.factories.bundles import make_bundle, photograph
 
 
@@ -19,16 +20,16 @@ def require_identical(photographs: list[Path], tmp_path: Path, monkeypatch: pyte
     plain = Scorer.logits
     monkeypatch.setattr(Scorer, "logits", lambda self, inputs: fed.append(inputs) or plain(self, inputs))
     manifest = [
-        {"image_id": f"p{number}", "path": path.name, "sha256": sha256_file(path)}
+        ManifestRow(image_id=f"p{number}", path=path.name, sha256=sha256_file(path))
         for number, path in enumerate(photographs)
     ]
-    write_store(manifest, photographs[0].parent, tmp_path / "store", scorer.pixel_path, num_shards=2, workers=1)
+    build_store(manifest, photographs[0].parent, tmp_path / "store", scorer.pixel_path, num_shards=2, workers=1)
     store = CanvasStore(tmp_path / "store")
     for number, path in enumerate(photographs):
         score = scorer.score(path.read_bytes())
         from_shard = model_input(store.read(f"p{number}"), scorer.input_px)
         assert fed[-1].tobytes() == from_shard.tobytes(), path.name
-        assert score.pixel_sha256 == store.rows[f"p{number}"]["pixel_sha256"]
+        assert score.pixel_sha256 == store.rows[f"p{number}"].pixel_sha256
     assert len(fed) == len(photographs)
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from dr_pipeline.canvases.read import INDEX, PIXEL_PATH, member_name
+from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, member_name
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import add_to_tar, read_csv, read_json, write_csv, write_json
 from dr_pipeline.fundus.opencv import cv2

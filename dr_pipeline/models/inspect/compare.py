@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_csv
 from dr_pipeline.fundus.canvas import model_input
@@ -210,7 +210,7 @@ def _require_training_canvases(store: CanvasStore, *sources: ModelSource) -> Non
 def _images(store: CanvasStore | None, count: int, input_px: int) -> Images:
     if store is None:
         return np.random.default_rng(_SEED).integers(0, 256, (count, input_px, input_px, 3), dtype=np.uint8)
-    ids = [image_id for image_id, row in store.rows.items() if row["shard"]][:count]
+    ids = [image_id for image_id, row in store.rows.items() if row.shard][:count]
     if not ids:
         raise DataError("there are no canvases", where=str(store.root), todo="leave --canvases out to compare on noise")
     return np.stack([model_input(store.read(image_id), input_px) for image_id in ids])

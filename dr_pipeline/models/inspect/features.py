@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.files import atomic_write
 from dr_pipeline.fundus.canvas import model_input

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dr_pipeline.bundle.read import Bundle, read_bundle
-from dr_pipeline.canvases.read import CanvasStore
+from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.logs import progress

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from dr_pipeline.canvases.read import INDEX, PIXEL_PATH, CanvasStore
+from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, CanvasStore
 from dr_pipeline.commands import models as command
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_csv, write_json
@@ -32,7 +32,9 @@ def canvases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids = [f"i{number}" for number in range(5)]
     root = tmp_path / "canvases"
     write_json(root / PIXEL_PATH, PixelPath(CANVAS_PX).to_dict())
-    index = [dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"image_id": one, "shard": "s.tar"} for one in ids]
+    index = [
+        dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"image_id": one, "shard": "s.tar", "status": "scored"} for one in ids
+    ]
     write_csv(root / INDEX, CANVAS_INDEX_COLUMNS, [row | {"schema_version": CANVAS_INDEX_VERSION} for row in index])
     splits = [
         dict.fromkeys(SPLITS_COLUMNS, "")
