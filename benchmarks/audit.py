@@ -23,19 +23,19 @@ import numpy as np
 import yaml
 
 from benchmarks.planted import Planted, phantom_truth, plant_in_photographs
-from dr_pipeline.audit.identical import hashes_to_compare, identical_groups
+from dr_pipeline.audit.duplicates import hashes_to_compare, identical_groups
 from dr_pipeline.audit.image_similarity import correlation, features
-from dr_pipeline.audit.inputs import gather
+from dr_pipeline.audit.inputs import join_inputs
 from dr_pipeline.audit.near_duplicates import MIN_CORRELATION, RADIUS
 from dr_pipeline.canvases.store import CanvasStore
-from dr_pipeline.files import read_csv, read_json, write_json
+from dr_pipeline.files import read_json, write_json
 from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, turn_hashes, turn_square
 from dr_pipeline.intake.adapters import idrid
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.params.data_source import Dataset, PlantedFaults
 from dr_pipeline.params.section import validate
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.tables.canvas_index import CANVAS_INDEX
+from dr_pipeline.tables.manifest import ManifestRow, read_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Findings about one picture in several files, and about single files.
@@ -70,7 +70,7 @@ class Run:
 
     data: Path
     report: dict[str, Any]
-    manifest: list[dict[str, str]]
+    manifest: list[ManifestRow]
     intake: dict[str, Any]
     store: CanvasStore
     cost: dict[str, dict[str, float]]
@@ -107,7 +107,7 @@ def run_stages(work: Path, *, phantom: Mapping[str, Any] | None, canvas_px: int)
     if not phantom:
         del stages["phantom"]
     cost = {stage: measured(stage, "--params", params, *arguments) for stage, arguments in stages.items()}
-    return Run(data, read_json(report), read_csv(manifest), read_json(intake), CanvasStore(canvases), cost)
+    return Run(data, read_json(report), read_manifest(manifest), read_json(intake), CanvasStore(canvases), cost)
 
 
 def measured(stage: str, *arguments: object) -> dict[str, float]:
@@ -169,9 +169,8 @@ def precision(planted: Planted, run: Run) -> dict[str, dict[str, int]]:
 
 def against_brute_force(run: Run) -> dict[str, int | bool]:
     """The near pairs reported beside those of a comparison of every pair, in every turn."""
-    index = {image_id: CANVAS_INDEX.cells(row) for image_id, row in run.store.rows.items()}
-    evidence = gather(run.manifest, index, run.intake)
-    hashes = hashes_to_compare(evidence, identical_groups(evidence))
+    inputs = join_inputs(run.manifest, run.store.rows, run.intake)
+    hashes = hashes_to_compare(inputs, identical_groups(inputs))
     names = sorted(hashes)
     words, kept, compared = hash_words([hashes[name] for name in names]), {}, 0
     for turn in range(NUM_TURNS):
@@ -182,9 +181,9 @@ def against_brute_force(run: Run) -> dict[str, int | bool]:
             for other in row + 1 + np.flatnonzero(distance <= RADIUS):
                 pair = (names[row], names[int(other)])
                 one, two = (features(run.store.read(name)) for name in pair)
-                likeness = correlation(turn_square(one, turn), two, MIN_CORRELATION)
-                if likeness >= MIN_CORRELATION:
-                    kept[pair] = likeness
+                similarity = correlation(turn_square(one, turn), two, MIN_CORRELATION)
+                if similarity >= MIN_CORRELATION:
+                    kept[pair] = similarity
     reported = {tuple(group) for group in findings(run)["near_duplicates"]}
     return {
         "hashes": len(names),

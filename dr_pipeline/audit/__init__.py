@@ -1,1 +1,1 @@
-"""The audit: what is wrong with a data set before anything is learnt from it, as findings that params act on."""
+"""The audit of a data set before any training: findings, and what params.yaml decides about them."""

@@ -1,8 +1,9 @@
-"""What params.yaml says to do with the findings: which photographs are left out and why, and what stops the build."""
+"""The actions that params.yaml sets for findings: which photographs are excluded and why, and what stops the build."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from dr_pipeline.audit.duplicates import Duplicates
 from dr_pipeline.audit.findings import (
     COLOURS,
     CONTRADICTIONS,
@@ -15,16 +16,17 @@ from dr_pipeline.audit.findings import (
     UNREADABLE,
     Finding,
 )
-from dr_pipeline.audit.identical import SamePictures
-from dr_pipeline.audit.inputs import Evidence
+from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.components import components
+from dr_pipeline.errors import GateError
 from dr_pipeline.params.curation import Audit
+from dr_pipeline.tables.manifest import ManifestRow
 
 _MAX_NAMED = 3
 
 
 def action_of(kind: str, params: Audit) -> str:
-    """What is done with a kind of finding: report, exclude or stop."""
+    """The action for a kind of finding: report, exclude or stop."""
     return str(getattr(params, kind))
 
 
@@ -34,39 +36,68 @@ def counts_of(findings: Iterable[Finding]) -> dict[str, int]:
     return {kind: counts[kind] for kind in KINDS}
 
 
-def stopping(counts: Mapping[str, int], params: Audit) -> dict[str, int]:
-    """The kinds that were found and that params says to stop at, with their numbers."""
-    return {kind: count for kind, count in counts.items() if count and action_of(kind, params) == "stop"}
+def require_no_stop(counts: Mapping[str, int], params: Audit, *, where: str) -> None:
+    """Stops the build where a kind was found whose action is `stop`.
+
+    Raises:
+        GateError: Such a kind was found.
+    """
+    stops = {kind: count for kind, count in counts.items() if count and action_of(kind, params) == "stop"}
+    if stops:
+        raise GateError(
+            f"the audit stops the build: {summary(stops)}",
+            where=where,
+            todo="correct the data set, or set " + ", ".join(f"audit.{kind}" for kind in stops) + " in params.yaml",
+        )
+
+
+def require_labels(rows: Sequence[ManifestRow], *, where: str) -> None:
+    """Refuses an audited manifest without a labelled photograph to train on.
+
+    Raises:
+        GateError: There is none.
+    """
+    if not any(row.is_referable is not None and not row.excluded for row in rows):
+        raise GateError(
+            f"no photograph with a label is left of {len(rows)}",
+            where=where,
+            todo="see the report for why each was excluded",
+        )
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """The kinds found with their counts, such as `2 near-duplicates, 1 orphans`; empty where there is none."""
+    return ", ".join(f"{count} {kind.replace('_', '-')}" for kind, count in counts.items() if count)
 
 
 def exclusions(
-    findings: Sequence[Finding], pictures: SamePictures, evidence: Evidence, params: Audit
+    findings: Sequence[Finding], duplicates: Duplicates, inputs: AuditInputs, params: Audit
 ) -> dict[str, str]:
-    """Which photographs take no part in training and figures, and why.
+    """Which photographs are excluded from training and figures, and why.
 
-    Of duplicates one stays: the first that nothing else leaves out and that has a grade. Of contradicting ones and of
-    those under several patients none stays: nobody knows which label is right.
+    Of duplicates one is kept: the first that has a grade and is not excluded for another reason. Of contradicting
+    labels and of photographs under several patients none is kept, since it is unknown which label is right.
 
     Returns:
         Reasons by image id, in the order of the ids.
     """
-    chosen = [finding for finding in findings if action_of(finding.kind, params) == "exclude"]
+    excluding = [finding for finding in findings if action_of(finding.kind, params) == "exclude"]
     reasons: defaultdict[str, list[str]] = defaultdict(list)
-    for finding in chosen:
+    for finding in excluding:
         for image_id, reason in _single(finding):
             reasons[image_id].append(reason)
-    # Before the duplicates: the one that stays must not be left out for another reason.
-    order = sorted(evidence.rows, key=lambda image_id: (image_id in reasons, not evidence.rows[image_id]["grade"]))
+    # Before the duplicates: the one that is kept must not be excluded for another reason.
+    order = sorted(inputs.rows, key=lambda image_id: (image_id in reasons, inputs.rows[image_id].grade is None))
     rank = {image_id: place for place, image_id in enumerate(order)}
-    for finding in chosen:
+    for finding in excluding:
         if finding.kind in (CONTRADICTIONS, CROSS_PATIENT):
             for image_id, reason in _together(finding):
                 reasons[image_id].append(reason)
     if action_of(IDENTICAL, params) == "exclude":
-        for image_id, kept in _of_identical(pictures, rank):
+        for image_id, kept in _of_identical(duplicates, rank):
             reasons[image_id].append(f"identical to {kept}")
     if action_of(NEAR_DUPLICATES, params) == "exclude":
-        for image_id, kept in _of_near(pictures, rank):
+        for image_id, kept in _of_near(duplicates, rank):
             reasons[image_id].append(f"near duplicate of {kept}")
     return {image_id: "; ".join(reasons[image_id]) for image_id in sorted(reasons)}
 
@@ -84,7 +115,7 @@ def _single(finding: Finding) -> Iterator[tuple[str, str]]:
 
 
 def _together(finding: Finding) -> Iterator[tuple[str, str]]:
-    """Image id and reason of every photograph of a contradiction or of a picture under several patients."""
+    """Image id and reason of every photograph of a contradiction or of duplicates under several patients."""
     fault = "with another grade" if finding.kind == CONTRADICTIONS else "of another patient"
     if len(finding.image_ids) == 1:
         yield finding.image_ids[0], "its grade contradicts its column `referable`"
@@ -95,25 +126,21 @@ def _together(finding: Finding) -> Iterator[tuple[str, str]]:
         yield image_id, f"one picture with {', '.join(others)}{f' and {more} more' if more else ''} {fault}"
 
 
-def _of_identical(pictures: SamePictures, rank: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Every photograph of a group of identical ones that goes, with the one that stays."""
-    found = []
-    for group in pictures.identical:
+def _of_identical(duplicates: Duplicates, rank: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Every excluded photograph of a group of identical ones, with the one that is kept."""
+    for group in duplicates.identical:
         kept = min(group, key=lambda image_id: rank[image_id])
-        found += [(image_id, kept) for image_id in group if image_id != kept]
-    return found
+        yield from ((image_id, kept) for image_id in group if image_id != kept)
 
 
-def _of_near(pictures: SamePictures, rank: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Every photograph of a chain of near duplicates that goes, with the one that stays.
+def _of_near(duplicates: Duplicates, rank: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Every excluded photograph of a chain of near duplicates, with the one that is kept.
 
-    Photographs identical to the one that stays are another kind's business, and stay.
+    Photographs identical to the kept one belong to the kind `identical` and are kept here.
     """
-    group_of = {image_id: group for group in pictures.identical for image_id in group}
-    found = []
-    for chain in components((pair.first, pair.second) for pair in pictures.near):
+    group_of = {image_id: group for group in duplicates.identical for image_id in group}
+    for chain in components((pair.first, pair.second) for pair in duplicates.near):
         members = sorted({member for image_id in chain for member in group_of.get(image_id, (image_id,))})
         kept = min(members, key=lambda image_id: rank[image_id])
-        stay = group_of.get(kept, (kept,))
-        found += [(image_id, kept) for image_id in members if image_id not in stay]
-    return found
+        same = group_of.get(kept, (kept,))
+        yield from ((image_id, kept) for image_id in members if image_id not in same)

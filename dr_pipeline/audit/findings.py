@@ -1,20 +1,22 @@
-"""The findings about single photographs, pairs and clusters, each kind under its name in `audit` of params.yaml."""
+"""The kinds of findings, named as in `audit` of params.yaml, and how they are derived from tables and duplicates."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dr_pipeline.audit.identical import Cluster, SamePictures
-from dr_pipeline.audit.inputs import Evidence, Row
+from dr_pipeline.audit.duplicates import Cluster, Duplicates
+from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.fundus.quality.assess import COLOUR_ORDER
-from dr_pipeline.schema import REFERABLE_FROM, Status
+from dr_pipeline.schema import GRADE_NAMES, GRADES, REFERABLE_FROM, Status
+from dr_pipeline.tables.manifest import ManifestRow
 
 IDENTICAL, NEAR_DUPLICATES = "identical", "near_duplicates"
 CONTRADICTIONS, CROSS_PATIENT = "contradictions", "cross_patient"
 ORPHANS, UNREADABLE, NOT_FUNDUS = "orphans", "unreadable", "not_fundus"
 COLOURS, IDENTITY = "colour_order", "identity"
 GRADES_MISSING, SHORTCUTS = "grades", "shortcuts"
-# In the order in which they are told.
+# In the order of the report.
 KINDS = (
     IDENTICAL,
     NEAR_DUPLICATES,
@@ -32,12 +34,12 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or that must be known.
+    """One fault, or one fact that a user must know.
 
     Attributes:
         kind: One of `KINDS`.
-        image_ids: The photographs it is about, sorted; empty where it is about none or about the whole data set.
-        detail: What there is to say of it, as JSON holds it.
+        image_ids: Its photographs, sorted; empty where it concerns none or the whole data set.
+        detail: Its figures, as in the report.
     """
 
     kind: str
@@ -49,19 +51,19 @@ class Finding:
         return {"kind": self.kind, "image_ids": list(self.image_ids), **self.detail, "action": action}
 
 
-def photograph_findings(evidence: Evidence, pictures: SamePictures) -> list[Finding]:
-    """All kinds but grades and shortcuts, which are about the data set as a whole; in the order of `KINDS`."""
+def photograph_findings(inputs: AuditInputs, duplicates: Duplicates) -> list[Finding]:
+    """All kinds but grades and shortcuts, which concern the data set as a whole; in the order of `KINDS`."""
     return [
-        *(Finding(IDENTICAL, group, {}) for group in pictures.identical),
-        *(_near(pair.first, pair.second, pair.distance, pair.correlation, pair.turn) for pair in pictures.near),
-        *_contradictions(evidence, pictures.clusters),
-        *_cross_patient(evidence, pictures.clusters),
-        *(Finding(ORPHANS, (), {"row": name}) for name in evidence.orphan_rows),
-        *(Finding(ORPHANS, (), {"file": name}) for name in evidence.orphan_files),
-        *_without_picture(evidence, UNREADABLE, Status.FAILED),
-        *_without_picture(evidence, NOT_FUNDUS, Status.NOT_FUNDUS),
-        *_colour_order(evidence),
-        *_identity(evidence),
+        *(Finding(IDENTICAL, group, {}) for group in duplicates.identical),
+        *(_near(pair.first, pair.second, pair.distance, pair.correlation, pair.turn) for pair in duplicates.near),
+        *_contradictions(inputs, duplicates.clusters),
+        *_cross_patient(inputs, duplicates.clusters),
+        *(Finding(ORPHANS, (), {"row": name}) for name in inputs.orphan_rows),
+        *(Finding(ORPHANS, (), {"file": name}) for name in inputs.orphan_files),
+        *_undecoded(inputs, UNREADABLE, Status.FAILED),
+        *_undecoded(inputs, NOT_FUNDUS, Status.NOT_FUNDUS),
+        *_colour_order(inputs),
+        *_identity(inputs),
     ]
 
 
@@ -70,62 +72,109 @@ def _near(first: str, second: str, distance: int, correlation: float, turn: int)
     return Finding(NEAR_DUPLICATES, (first, second), detail)
 
 
-def _contradictions(evidence: Evidence, clusters: Iterable[Cluster]) -> Iterator[Finding]:
-    """Labels that cannot all be right: of one photograph, or of the photographs that are one picture.
+def _contradictions(inputs: AuditInputs, clusters: Iterable[Cluster]) -> Iterator[Finding]:
+    """Labels that cannot all be right: of one photograph, or of duplicates.
 
-    A blank frame twice is no finding about labels or patients; photographs without a label contradict nobody.
+    Repeated blank frames and photographs without a label are not contradictions.
     """
     alone = (
         (image_id,)
-        for image_id, row in evidence.rows.items()
-        if row["grade"] and row["referable"] and evidence.shows_fundus(image_id)
+        for image_id, row in inputs.rows.items()
+        if row.grade is not None and row.referable is not None and inputs.shows_fundus(image_id)
     )
-    together = (cluster.image_ids for cluster in clusters if evidence.shows_fundus(cluster.image_ids[0]))
+    together = (cluster.image_ids for cluster in clusters if inputs.shows_fundus(cluster.image_ids[0]))
     for image_ids in [*together, *alone]:
-        rows = [evidence.rows[image_id] for image_id in image_ids]
-        grades = {row["grade"] for row in rows} - {""}
-        verdicts = {verdict for row in rows for verdict in _verdicts(row)}
-        if len(grades) > 1 or len(verdicts) > 1:
-            detail: dict[str, Any] = {"grades": {row["image_id"]: int(row["grade"]) for row in rows if row["grade"]}}
-            if any(row["referable"] for row in rows):
-                detail["referable"] = {row["image_id"]: int(row["referable"]) for row in rows if row["referable"]}
+        rows = [inputs.rows[image_id] for image_id in image_ids]
+        grades = {row.image_id: row.grade for row in rows if row.grade is not None}
+        referable = {row.image_id: int(row.referable) for row in rows if row.referable is not None}
+        labels = {label for row in rows for label in _referable_labels(row)}
+        if len(set(grades.values())) > 1 or len(labels) > 1:
+            detail: dict[str, Any] = {"grades": grades} | ({"referable": referable} if referable else {})
             yield Finding(CONTRADICTIONS, image_ids, detail)
 
 
-def _verdicts(row: Row) -> Iterator[bool]:
-    """Whether the grade says referable disease, and whether the column of that name does, where there is one."""
-    if row["grade"]:
-        yield int(row["grade"]) >= REFERABLE_FROM
-    if row["referable"]:
-        yield row["referable"] == "1"
+def _referable_labels(row: ManifestRow) -> Iterator[bool]:
+    """Referable disease by the grade and by the column `referable`, where each is present."""
+    if row.grade is not None:
+        yield row.grade >= REFERABLE_FROM
+    if row.referable is not None:
+        yield row.referable
 
 
-def _cross_patient(evidence: Evidence, clusters: Iterable[Cluster]) -> Iterator[Finding]:
+def _cross_patient(inputs: AuditInputs, clusters: Iterable[Cluster]) -> Iterator[Finding]:
     for cluster in clusters:
-        # Their number: the report belongs in git, patients' names do not.
-        patients = len({evidence.rows[image_id]["patient_id"] for image_id in cluster.image_ids} - {""})
-        if patients > 1 and evidence.shows_fundus(cluster.name):
+        # Their number only: the report belongs in git, patients' ids do not.
+        patients = len({inputs.rows[image_id].patient_id for image_id in cluster.image_ids} - {""})
+        if patients > 1 and inputs.shows_fundus(cluster.name):
             yield Finding(CROSS_PATIENT, cluster.image_ids, {"patients": patients})
 
 
-def _without_picture(evidence: Evidence, kind: str, status: Status) -> Iterator[Finding]:
-    for image_id, row in evidence.rows.items():
-        if evidence.status(image_id) == status:
-            reason = evidence.index[image_id]["reason"] or evidence.unreadable.get(image_id, "")
-            detail = {"path": row["path"], "status": str(status), "reason": reason}
+def _undecoded(inputs: AuditInputs, kind: str, status: Status) -> Iterator[Finding]:
+    for image_id, row in inputs.rows.items():
+        if inputs.status(image_id) == status:
+            reason = inputs.index[image_id].reason or inputs.unreadable.get(image_id, "")
+            detail = {"path": row.path, "status": str(status), "reason": reason}
             yield Finding(kind, (image_id,), detail)
 
 
-def _colour_order(evidence: Evidence) -> Iterator[Finding]:
-    for image_id, row in evidence.rows.items():
-        reasons = evidence.index[image_id]["quality_reasons"].split(";")
-        if COLOUR_ORDER in reasons and evidence.shows_fundus(image_id):
-            yield Finding(COLOURS, (image_id,), {"path": row["path"]})
+def _colour_order(inputs: AuditInputs) -> Iterator[Finding]:
+    for image_id, row in inputs.rows.items():
+        reasons = inputs.index[image_id].quality_reasons.split(";")
+        if COLOUR_ORDER in reasons and inputs.shows_fundus(image_id):
+            yield Finding(COLOURS, (image_id,), {"path": row.path})
 
 
-def _identity(evidence: Evidence) -> Iterator[Finding]:
-    for image_id, row in evidence.rows.items():
-        fields, burnt_in = evidence.identity.get(image_id, ()), evidence.index[image_id]["annotation"] == "1"
-        if fields or burnt_in:
-            detail = {"path": row["path"], "fields": list(fields), "text_beside_the_disc": burnt_in}
+def _identity(inputs: AuditInputs) -> Iterator[Finding]:
+    for image_id, row in inputs.rows.items():
+        fields, has_text = inputs.identity.get(image_id, ()), bool(inputs.index[image_id].annotation)
+        if fields or has_text:
+            detail = {"path": row.path, "fields": list(fields), "text_beside_the_disc": has_text}
             yield Finding(IDENTITY, (image_id,), detail)
+
+
+@dataclass(frozen=True)
+class GradeCounts:
+    """Photographs by grade.
+
+    Attributes:
+        total: Of all photographs, by grade.
+        used: Of those that are not left out.
+        ungraded: Photographs without a grade.
+    """
+
+    total: tuple[int, ...]
+    used: tuple[int, ...]
+    ungraded: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `grades` of reports/audit.json."""
+        return {
+            "counts": {str(grade): self.total[grade] for grade in GRADES},
+            "used": {str(grade): self.used[grade] for grade in GRADES},
+            "absent": [grade for grade in GRADES if not self.total[grade]],
+            "ungraded": self.ungraded,
+        }
+
+
+def count_grades(inputs: AuditInputs, excluded: Container[str]) -> GradeCounts:
+    """Counts all photographs, and those that are not left out."""
+    total = Counter(row.grade for row in inputs.rows.values())
+    used = Counter(row.grade for image_id, row in inputs.rows.items() if image_id not in excluded)
+    return GradeCounts(
+        total=tuple(total[grade] for grade in GRADES),
+        used=tuple(used[grade] for grade in GRADES),
+        ungraded=total[None],
+    )
+
+
+def grade_findings(counts: GradeCounts, min_photographs: int) -> list[Finding]:
+    """One finding per grade of which fewer than `min_photographs` are used."""
+    return [
+        Finding(
+            GRADES_MISSING,
+            (),
+            {"grade": grade, "name": GRADE_NAMES[grade], "photographs": counts.total[grade], "used": used},
+        )
+        for grade, used in zip(GRADES, counts.used, strict=True)
+        if used < min_photographs
+    ]

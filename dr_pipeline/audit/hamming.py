@@ -47,20 +47,20 @@ def pairs_within(words: NDArray[np.uint64], radius: int, queries: NDArray[np.uin
         return
     order = _balanced_order(words)
     table = _reordered(words, order)
-    asked = table if queries is None else _reordered(queries, order)
+    query_table = table if queries is None else _reordered(queries, order)
     reach = _chunk_radii(words.shape[1] * 64 // _CHUNK_BITS, radius)
-    keys, asked_keys = table.view(np.uint16), asked.view(np.uint16)
+    keys, query_keys = table.view(np.uint16), query_table.view(np.uint16)
     for chunk in range(keys.shape[1]):
-        for rows, others in _candidates(keys[:, chunk], asked_keys[:, chunk], reach[chunk]):
-            rows, others, distance = _within(asked, table, rows, others, radius)
-            # Given by the first chunk that finds it, so that nothing need be kept to know what was given.
-            new = ~_found_before(asked_keys[rows], keys[others], reach[:chunk])
+        for rows, others in _candidates(keys[:, chunk], query_keys[:, chunk], reach[chunk]):
+            rows, others, distance = _within(query_table, table, rows, others, radius)
+            # Each pair is yielded by the first chunk that finds it, so that no set of earlier pairs is needed.
+            new = ~_found_before(query_keys[rows], keys[others], reach[:chunk])
             if new.any():
                 yield Pairs(rows[new], others[new], distance[new])
 
 
 def _balanced_order(words: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """The bits, dealt out so that each chunk gets its share of those that tell little (nearly all 0 or all 1)."""
+    """The bits, distributed so that each chunk gets as many uninformative ones (nearly all 0 or all 1)."""
     bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=1)
     imbalance = np.abs(bits.mean(axis=0) - 0.5)
     num_chunks = bits.shape[1] // _CHUNK_BITS
@@ -73,22 +73,22 @@ def _reordered(words: NDArray[np.uint64], order: NDArray[np.intp]) -> NDArray[np
 
 
 def _chunk_radii(num_chunks: int, radius: int) -> NDArray[np.int64]:
-    """How many bits of each chunk may differ; −1 where a chunk need not be asked."""
+    """How many bits of each chunk may differ; −1 where a chunk need not be searched."""
     whole, rest = divmod(radius, num_chunks)
     return np.where(np.arange(num_chunks) <= rest, whole, whole - 1)
 
 
 def _candidates(
-    keys: NDArray[np.uint16], asked: NDArray[np.uint16], reach: int
+    keys: NDArray[np.uint16], queries: NDArray[np.uint16], reach: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Rows first < second whose chunks differ by at most `reach` bits, in blocks."""
     by_key = np.argsort(keys, kind="stable")
     starts = np.searchsorted(keys[by_key], np.arange((1 << _CHUNK_BITS) + 1))
-    # Asked in the order of their keys, neighbours in the list meet neighbours in memory.
-    rows = np.argsort(asked, kind="stable")
+    # In the order of their keys, neighbouring queries read neighbouring memory.
+    rows = np.argsort(queries, kind="stable")
     for differing in range(reach + 1):
         for bits in combinations(range(_CHUNK_BITS), differing):
-            targets = asked[rows] ^ np.uint16(sum(1 << bit for bit in bits))
+            targets = queries[rows] ^ np.uint16(sum(1 << bit for bit in bits))
             begin = starts[targets]
             count = starts[targets.astype(np.int64) + 1] - begin
             yield from _expanded(rows, begin, count, by_key)
@@ -113,23 +113,24 @@ def _expanded(
 
 
 def _within(
-    asked: NDArray[np.uint64],
+    queries: NDArray[np.uint64],
     table: NDArray[np.uint64],
     rows: NDArray[np.int64],
     others: NDArray[np.int64],
     radius: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The candidates within the radius, and their distances; most fall at the first words already."""
+    """The candidates within the radius, and their distances; most candidates are rejected by the first words."""
     distance = np.zeros(len(rows), np.int64)
     for word in range(table.shape[1]):
-        distance = distance + np.bitwise_count(asked[rows, word] ^ table[others, word])
+        distance = distance + np.bitwise_count(queries[rows, word] ^ table[others, word])
         near = distance <= radius
         rows, others, distance = rows[near], others[near], distance[near]
     return rows, others, distance
 
 
-def _found_before(asked: NDArray[np.uint16], others: NDArray[np.uint16], reach: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _found_before(
+    queries: NDArray[np.uint16], others: NDArray[np.uint16], reach: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Whether an earlier chunk finds each pair; `reach` is that of the earlier chunks."""
-    differing = np.bitwise_count(asked[:, : len(reach)] ^ others[:, : len(reach)]).astype(np.int64)
-    found: NDArray[np.bool_] = (differing <= reach).any(axis=1)
-    return found
+    differing = np.bitwise_count(queries[:, : len(reach)] ^ others[:, : len(reach)]).astype(np.int64)
+    return np.asarray((differing <= reach).any(axis=1))

@@ -1,4 +1,4 @@
-"""How alike two canvases are once they are laid over each other: 1 for one picture, whatever its file went through."""
+"""Similarity of two registered canvases: about 1 for copies of one photograph, however the file was processed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,15 @@ _SIDE_PX = 128
 # The finer the window, the less two photographs of one eye resemble each other, and the less an arm (Ben Graham, CLAHE)
 # changes: benchmarks/near_duplicates.py. Finer still, JPEG's noise would make copies differ.
 _WINDOW_PX = 4.0
-# A cropped copy's disc is fitted anew, so it may lie and measure otherwise by some percent of the side.
+# A cropped copy's disc is fitted again; its position and size may differ by some percent of the side.
 _SCALES = (1.0, 0.99, 1.01, 0.98, 1.02, 0.97, 1.03)
 _SHIFT_PX = 4
-# Of the square: with less in common, nothing can be said.
-_MIN_COMMON_SHARE = 0.1
+# Fraction of the square; with less in common the correlation is not meaningful.
+_MIN_COMMON_FRACTION = 0.1
 
 
 def features(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What of a canvas is compared: (128, 128), vessels and lesions without brightness, contrast and colour.
+    """The features compared: (128, 128), vessels and lesions without brightness, contrast and colour.
 
     Args:
         canvas: (canvas_px, canvas_px, 3) RGB; an arm may have been applied.
@@ -27,15 +27,15 @@ def features(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def correlation(one: NDArray[np.float32], other: NDArray[np.float32], enough: float) -> float:
-    """The correlation of two canvases' features where both are seen, at the shift and size that suit best.
+    """The correlation of two canvases' features where both are seen, at the best shift and scale.
 
     Args:
         one: (128, 128), see `features`.
         other: (128, 128).
-        enough: The search ends at the first size with this correlation.
+        enough: The search ends at the first scale with this correlation.
 
     Returns:
-        −1 to 1; 0 where too little is seen in both.
+        −1 to 1; 0 where too little is visible in both.
     """
     best = 0.0
     for scale in _SCALES:
@@ -60,8 +60,8 @@ def _at_best_shift(one: NDArray[np.float32], other: NDArray[np.float32]) -> floa
     row, column = np.unravel_index(int(matches.argmax()), matches.shape)
     outer = one[row : row + inner.shape[0], column : column + inner.shape[1]]
     common = (outer != 0) & (inner != 0)
-    if np.count_nonzero(common) < _MIN_COMMON_SHARE * _SIDE_PX**2:
+    if np.count_nonzero(common) < _MIN_COMMON_FRACTION * _SIDE_PX**2:
         return 0.0
-    # Local contrasts have the mean 0 by their making.
+    # Local contrasts have mean 0 by construction.
     x, y = outer[common].astype(np.float64), inner[common].astype(np.float64)
     return float(x @ y / np.sqrt((x @ x) * (y @ y)))

@@ -1,4 +1,4 @@
-"""What the audit's page shows of each kind of finding, in words and pictures."""
+"""The sections of the audit's page: each kind of finding with text and thumbnails."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from dr_pipeline.audit.findings import (
     UNREADABLE,
     Finding,
 )
-from dr_pipeline.audit.inputs import Evidence
+from dr_pipeline.audit.inputs import AuditInputs
 
 MAX_FINDINGS = 60
 _MAX_TILES = 8
 
-# Heading and what the kind means, in the order of the page.
-_WORDS = {
+# Heading and meaning of each kind.
+_TITLES = {
     IDENTICAL: ("Identical photographs", "Equal decoded pixels under several names, whatever the files' bytes."),
     NEAR_DUPLICATES: (
         "Near duplicates",
-        "Alike by perceptual hash, and proved on the canvases: recompressed, resized, cropped or brightened copies.",
+        "Similar by perceptual hash, verified on the canvases: recompressed, resized, cropped or brightened copies.",
     ),
     CONTRADICTIONS: ("Contradicting labels", "One picture, several labels: at most one of them is right."),
     CROSS_PATIENT: (
@@ -37,14 +37,14 @@ _WORDS = {
         "A photograph filed under another patient, or a copy.",
     ),
     ORPHANS: ("Orphans", "Rows of the label table without a photograph, and photographs without a row."),
-    UNREADABLE: ("Files that cannot be read", "No picture could be decoded from these."),
-    NOT_FUNDUS: ("Not a fundus", "Pictures of something else, or of nothing."),
+    UNREADABLE: ("Files that cannot be read", "No image could be decoded from these."),
+    NOT_FUNDUS: ("Not a fundus", "Images of something else, or blank."),
     COLOURS: ("Colour order", "Red and blue seem to be exchanged: a retina is red before green before blue."),
     IDENTITY: (
-        "May tell who the person is",
-        "Header fields that hold an identity (their names only), or text burnt in beside the disc.",
+        "May identify the person",
+        "Header fields that hold an identity (their names only), or burned-in text beside the disc.",
     ),
-    GRADES_MISSING: ("Grades with too few photographs", "What is hardly there can neither be learnt nor measured."),
+    GRADES_MISSING: ("Grades with too few photographs", "Too few photographs to train on or to measure."),
     SHORTCUTS: (
         "Shortcuts",
         "Site, camera or geometry alone predict referable disease; a network may learn them instead of the retina.",
@@ -54,7 +54,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Tile:
-    """One photograph: its picture as JPEG (none where it gave no canvas) and what is known of it."""
+    """One photograph: its thumbnail as JPEG (empty without a canvas) and its labels."""
 
     image_id: str
     path: str
@@ -66,7 +66,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Item:
-    """One finding: what is said of it, the photographs drawn, and how many more it has."""
+    """One finding: its text, the photographs shown, and how many more it has."""
 
     text: str
     tiles: tuple[Tile, ...]
@@ -82,7 +82,7 @@ class Section:
         title: Heading.
         meaning: One sentence.
         count: Number of findings.
-        items: Those drawn.
+        items: Those shown.
     """
 
     kind: str
@@ -92,32 +92,36 @@ class Section:
     items: tuple[Item, ...]
 
 
-def sections(findings: Sequence[Finding], evidence: Evidence, jpeg: Callable[[str], bytes]) -> list[Section]:
-    """Every kind, also those without a finding; at most 60 findings of each are drawn."""
-    found = []
-    for kind in KINDS:
-        of_kind = [finding for finding in findings if finding.kind == kind]
-        items = tuple(_item(finding, evidence, jpeg) for finding in of_kind[:MAX_FINDINGS])
-        found.append(Section(kind, *_WORDS[kind], len(of_kind), items))
-    return found
+def sections(findings: Sequence[Finding], inputs: AuditInputs, jpeg: Callable[[str], bytes]) -> list[Section]:
+    """Every kind, also those without a finding; at most 60 findings of each are shown."""
+    by_kind = {kind: [finding for finding in findings if finding.kind == kind] for kind in KINDS}
+    return [
+        Section(
+            kind,
+            *_TITLES[kind],
+            len(of_kind),
+            tuple(_item(finding, inputs, jpeg) for finding in of_kind[:MAX_FINDINGS]),
+        )
+        for kind, of_kind in by_kind.items()
+    ]
 
 
-def _item(finding: Finding, evidence: Evidence, jpeg: Callable[[str], bytes]) -> Item:
+def _item(finding: Finding, inputs: AuditInputs, jpeg: Callable[[str], bytes]) -> Item:
     drawn = finding.image_ids[:_MAX_TILES]
-    tiles = tuple(_tile(image_id, evidence, jpeg) for image_id in drawn)
+    tiles = tuple(_tile(image_id, inputs, jpeg) for image_id in drawn)
     return Item(sentence(finding), tiles, len(finding.image_ids) - len(drawn))
 
 
-def _tile(image_id: str, evidence: Evidence, jpeg: Callable[[str], bytes]) -> Tile:
-    row = evidence.rows[image_id]
-    label = f"grade {row['grade']}" if row["grade"] else "no grade"
-    if row["referable"]:
-        label += ", referable" if row["referable"] == "1" else ", not referable"
-    return Tile(image_id, row["path"], label, row["patient_id"], row["site"], jpeg(image_id))
+def _tile(image_id: str, inputs: AuditInputs, jpeg: Callable[[str], bytes]) -> Tile:
+    row = inputs.rows[image_id]
+    label = "no grade" if row.grade is None else f"grade {row.grade}"
+    if row.referable is not None:
+        label += ", referable" if row.referable else ", not referable"
+    return Tile(image_id, row.path, label, row.patient_id, row.site, jpeg(image_id))
 
 
 def sentence(finding: Finding) -> str:
-    """What a finding says beyond its photographs."""
+    """A finding's text."""
     detail = finding.detail
     match finding.kind:
         case "identical":

@@ -1,11 +1,11 @@
-"""Small pictures of canvases for the page."""
+"""Thumbnails of canvases for the audit's page."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.audit.inputs import Evidence
+from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.opencv import cv2
 
@@ -14,33 +14,33 @@ _JPEG_QUALITY = 80
 
 
 class Thumbnails:
-    """Makes each picture when it is asked for, and keeps it as JPEG: memory follows what is drawn, not the data set.
+    """Encodes each thumbnail on demand and caches it as JPEG: memory depends on the page, not on the data set.
 
     Args:
-        evidence: Tells which photographs have a canvas.
-        read_canvas: Gives a canvas by image id: (canvas_px, canvas_px, 3) RGB.
+        inputs: The tables, which state whether a photograph has a canvas.
+        read_canvas: Returns a canvas by image id: (canvas_px, canvas_px, 3) RGB.
     """
 
-    def __init__(self, evidence: Evidence, read_canvas: Callable[[str], NDArray[np.uint8]]) -> None:
-        self._evidence = evidence
+    def __init__(self, inputs: AuditInputs, read_canvas: Callable[[str], NDArray[np.uint8]]) -> None:
+        self._inputs = inputs
         self._read_canvas = read_canvas
-        self._made: dict[str, bytes] = {}
+        self._encoded: dict[str, bytes] = {}
 
     def jpeg(self, image_id: str) -> bytes:
-        """The picture as JPEG; no bytes where the photograph gave no canvas.
+        """The thumbnail as JPEG; no bytes where the photograph has no canvas.
 
         Raises:
             DataError: The canvas is damaged, or cannot be encoded.
         """
-        if not self._evidence.index[image_id]["shard"]:
+        if not self._inputs.index[image_id].shard:
             return b""
-        if image_id not in self._made:
-            self._made[image_id] = encode_jpeg(self._read_canvas(image_id))
-        return self._made[image_id]
+        if image_id not in self._encoded:
+            self._encoded[image_id] = encode_jpeg(self._read_canvas(image_id))
+        return self._encoded[image_id]
 
 
 def encode_jpeg(canvas: NDArray[np.uint8]) -> bytes:
-    """A canvas, shrunk to 128 px, as JPEG.
+    """A canvas, resized to 128 px, as JPEG.
 
     Raises:
         DataError: It cannot be encoded.

@@ -1,4 +1,4 @@
-"""Looks for duplicates, contradictions, shortcuts and what cannot be used; reports, excludes or stops."""
+"""Audits the photographs for duplicates, contradictions, shortcuts and unusable files; reports, excludes or stops."""
 
 import argparse
 from pathlib import Path
@@ -20,61 +20,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Finds, writes the report and the page, then stops or writes the audited table.
+    """Audits, writes the report and the page, then stops or writes the audited table.
 
     Raises:
-        GateError: A kind of fault was found that params.yaml says to stop at, or no labelled photograph is left.
-        DataError: A table or a canvas is missing or damaged, or the two tables are not about the same photographs.
-        ParamsError: The section `audit` is wrong.
+        GateError: A kind of fault was found whose action is `stop`, or no labelled photograph is left.
+        DataError: A table or a canvas is missing or damaged, or the two tables do not have the same photographs.
+        ParamsError: The section `audit` is invalid.
     """
-    from dr_pipeline.audit.actions import stopping
-    from dr_pipeline.audit.inputs import gather, referable_of
-    from dr_pipeline.audit.report import audit_report, audited_rows
-    from dr_pipeline.audit.run_audit import look
+    from dr_pipeline.audit.actions import require_labels, require_no_stop, summary
+    from dr_pipeline.audit.inputs import join_inputs
+    from dr_pipeline.audit.run_audit import audit_report, audited_rows, run_audit
     from dr_pipeline.canvases.store import CanvasStore
-    from dr_pipeline.errors import GateError
-    from dr_pipeline.files import read_csv, read_json, write_csv, write_json, write_text
+    from dr_pipeline.files import read_json, write_json, write_text
     from dr_pipeline.params.curation import Audit
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.reporting.audit_page import render
     from dr_pipeline.reporting.thumbnails import Thumbnails
-    from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION
-    from dr_pipeline.tables.canvas_index import CANVAS_INDEX
+    from dr_pipeline.tables.manifest import read_manifest, write_manifest
 
     params = load_section(args.params, "audit", Audit)
-    manifest = read_csv(args.manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
-    store = CanvasStore(args.canvases)
-    intake = read_json(args.intake)
-
-    index = {image_id: CANVAS_INDEX.cells(row) for image_id, row in store.rows.items()}
-    evidence = gather(manifest, index, intake)
-    audited = look(evidence, params, store.read)
-    report = audit_report(evidence, audited, params, intake)
+    store, intake = CanvasStore(args.canvases), read_json(args.intake)
+    inputs = join_inputs(read_manifest(args.manifest), store.rows, intake)
+    result = run_audit(inputs, params, store.read)
+    report, rows = audit_report(inputs, result, params, intake), audited_rows(inputs, result)
     write_json(args.report, report)
-    thumbnails = Thumbnails(evidence, store.read)
-    write_text(args.page, render(report, audited, evidence, thumbnails.jpeg, adapter=intake["adapter"]))
-    counts = report["counts"]
-    if stops := stopping(counts, params):
-        raise GateError(
-            f"the audit stops the build: {_told(stops)}",
-            where=f"{args.report}; to look at: {args.page}",
-            todo="mend the data set, or set " + ", ".join(f"audit.{kind}" for kind in stops) + " in params.yaml",
-        )
-    rows = audited_rows(evidence, audited)
-    if not any(referable_of(row) is not None and not row["excluded"] for row in rows):
-        raise GateError(
-            f"no photograph with a label is left of {len(rows)}",
-            where=str(args.report),
-            todo="the report lists why each was left out",
-        )
-    write_csv(args.out, MANIFEST_COLUMNS, rows)
-    found = {kind: count for kind, count in counts.items() if count}
+    write_text(
+        args.page, render(report, result, inputs, Thumbnails(inputs, store.read).jpeg, adapter=intake["adapter"])
+    )
+    require_no_stop(report["counts"], params, where=f"{args.report}; photographs: {args.page}")
+    require_labels(rows, where=str(args.report))
+    write_manifest(args.out, rows)
     return Outcome(
         wrote=(args.out, args.report, args.page),
-        headline=f"{len(rows)} photographs, {len(audited.excluded)} left out; findings: {_told(found) or 'none'}",
+        headline=f"{len(rows)} photographs, {len(result.excluded)} excluded; "
+        f"findings: {summary(report['counts']) or 'none'}",
         next_command="dvc repro split",
     )
-
-
-def _told(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {kind.replace('_', '-')}" for kind, count in counts.items())

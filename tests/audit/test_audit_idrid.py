@@ -5,9 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from dr_pipeline.files import read_csv, read_json
+from dr_pipeline.files import read_json
 from dr_pipeline.recipes.compose import recipe_text
 from dr_pipeline.stages import audit, intake, preprocess
+from dr_pipeline.tables.manifest import read_manifest
 
 PAIRS = [("021", "391"), ("028", "327"), ("045", "333"), ("073", "375"), ("079", "279")]
 # Hard negatives: neighbours of the pairs, from the same camera and the same session.
@@ -65,8 +66,8 @@ def test_the_five_identical_pairs_are_found_and_no_others(idrid_dir: Path, tmp_p
         {"IDRiD_021": 1, "IDRiD_391": 2},
         {"IDRiD_028": 4, "IDRiD_327": 3},
     ]
-    rows = read_csv(tmp_path / "audited.csv")
+    rows = read_manifest(tmp_path / "audited.csv")
     assert len(rows) == len(PAIRS) * 2 + len(OTHERS)
-    assert [row["image_id"] for row in rows if row["excluded"] == "1"] == [
+    assert [row.image_id for row in rows if row.excluded] == [
         "IDRiD_021", "IDRiD_028", "IDRiD_327", "IDRiD_391",
     ]  # fmt: skip

@@ -2,14 +2,21 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dr_pipeline.audit.inputs import Evidence, gather
-from dr_pipeline.audit.shortcut_model import predictors_of
+from dr_pipeline.audit.inputs import AuditInputs, join_inputs
 from dr_pipeline.audit.shortcut_table import shortcut_table
-from dr_pipeline.audit.shortcuts import Shortcut, measure_shortcuts, one_grade_findings, shortcut_findings
+from dr_pipeline.audit.shortcuts import (
+    Shortcut,
+    measure_shortcuts,
+    one_grade_findings,
+    predictors_of,
+    shortcut_findings,
+)
+from dr_pipeline.tables.manifest import ManifestRow
 from tests.factories.audit_tables import index_row, intake, manifest_row
 
 LIMIT = 0.65
@@ -21,8 +28,8 @@ def cohort(
     seed: int,
     share_by_camera: Mapping[str, float],
     radius_of: Mapping[bool, float] | None = None,
-) -> Evidence:
-    """Patients with one to three alike photographs, each on one camera; disease by the camera's share."""
+) -> AuditInputs:
+    """Patients with one to three similar photographs, each on one camera; prevalence by camera."""
     rng = np.random.default_rng(seed)
     manifest, index = [], {}
     for patient in range(patients):
@@ -34,34 +41,34 @@ def cohort(
             grade = str(rng.integers(2, 5) if sick else rng.integers(0, 2))
             manifest.append(manifest_row(name, grade=grade, patient_id=f"p{patient}", camera=camera))
             index[name] = index_row(name, disc_radius=f"{radius:.2f}")
-    return gather(manifest, index, intake())
+    return join_inputs(manifest, index, intake())
 
 
-def measured(evidence: Evidence) -> dict[str, Shortcut]:
-    found = measure_shortcuts(shortcut_table(evidence, {}, ()))
+def measured(inputs: AuditInputs) -> dict[str, Shortcut]:
+    found = measure_shortcuts(shortcut_table(inputs, {}, ()))
     assert [shortcut.predictor for shortcut in found] == [
         "site", "camera", "format_and_size", "disc_radius", "eye", "all",
     ]  # fmt: skip
     return {shortcut.predictor: shortcut for shortcut in found}
 
 
-def test_a_camera_that_stands_in_the_sick_ward_is_found() -> None:
+def test_a_camera_that_predicts_disease_is_found() -> None:
     shortcuts = measured(cohort(patients=300, seed=1, share_by_camera={"ward": 0.9, "street": 0.2, "fair": 0.3}))
     assert shortcuts["camera"].auc.value > 0.75
     assert shortcuts["camera"].auc.low > LIMIT
     assert shortcuts["camera"].auc.low < shortcuts["camera"].auc.value < shortcuts["camera"].auc.high
     found = shortcut_findings(shortcuts.values(), LIMIT)
     assert [finding.detail["predictor"] for finding in found] == ["camera", "all"]
-    assert shortcuts["site"].to_dict()["auc"]["value"] is None  # one value cannot tell anything
+    assert shortcuts["site"].to_dict()["auc"]["value"] is None  # one value predicts nothing
 
 
-def test_framing_that_tells_the_disease_is_found() -> None:
-    evidence = cohort(patients=200, seed=2, share_by_camera={"one": 0.5}, radius_of={True: 22.0, False: 20.0})
-    found = shortcut_findings(measured(evidence).values(), LIMIT)
+def test_framing_that_predicts_disease_is_found() -> None:
+    inputs = cohort(patients=200, seed=2, share_by_camera={"one": 0.5}, radius_of={True: 22.0, False: 20.0})
+    found = shortcut_findings(measured(inputs).values(), LIMIT)
     assert [finding.detail["predictor"] for finding in found] == ["disc_radius", "all"]
 
 
-def test_chance_is_no_finding_and_its_area_lies_within_the_null() -> None:
+def test_chance_is_no_finding_and_its_area_is_within_the_null() -> None:
     """Twenty cameras for sixty patients, independent of disease: in-sample means would reach an area over 0.8."""
     exceeded = 0
     for seed in range(12):
@@ -72,31 +79,31 @@ def test_chance_is_no_finding_and_its_area_lies_within_the_null() -> None:
     assert exceeded <= 2
 
 
-def test_a_patients_own_photographs_never_predict_each_other() -> None:
-    """A site of its own for each patient tells everything in sample and nothing out of fold."""
-    evidence = cohort(patients=120, seed=3, share_by_camera={"one": 0.5})
-    rows = [{**row, "site": row["patient_id"]} for row in evidence.rows.values()]
-    shortcuts = measured(gather(rows, evidence.index, intake()))
+def test_a_patients_photographs_never_predict_each_other() -> None:
+    """One site per patient predicts perfectly in sample and not at all out of fold."""
+    inputs = cohort(patients=120, seed=3, share_by_camera={"one": 0.5})
+    rows = [replace(row, site=row.patient_id) for row in inputs.rows.values()]
+    shortcuts = measured(join_inputs(rows, inputs.index, intake()))
     assert shortcuts["site"].auc.value == pytest.approx(0.5)
 
 
 def test_folds_hold_whole_patients_and_their_duplicates_and_do_not_move() -> None:
-    evidence = cohort(patients=60, seed=4, share_by_camera={"a": 0.5, "b": 0.5})
+    inputs = cohort(patients=60, seed=4, share_by_camera={"a": 0.5, "b": 0.5})
     clusters = {"0000_0": "0000_0", "0007_0": "0000_0"}
-    table = shortcut_table(evidence, clusters, ())
+    table = shortcut_table(inputs, clusters, ())
     block = dict(zip(table.image_ids, table.blocks, strict=True))
     assert block["0000_0"] == block["0007_0"]
     assert len(table.block_names) == 59
     camera = predictors_of(table)["camera"]
     fold = dict(zip(table.image_ids, camera.cells // camera.totals.shape[1], strict=True))
     assert {len({fold[name] for name in block if block[name] == one}) for one in set(table.blocks)} == {1}
-    fewer = shortcut_table(evidence, clusters, {name for name in block if name.startswith("001")})
+    fewer = shortcut_table(inputs, clusters, {name for name in block if name.startswith("001")})
     camera = predictors_of(fewer)["camera"]
     again = dict(zip(fewer.image_ids, camera.cells // camera.totals.shape[1], strict=True))
     assert all(fold[name] == again[name] for name in again)
 
 
-def test_too_few_of_a_kind_are_not_judged() -> None:
+def test_too_few_of_a_kind_are_not_measured() -> None:
     shortcuts = measured(cohort(patients=300, seed=5, share_by_camera={"ward": 0.0, "street": 0.02}))
     assert all(math.isnan(shortcut.auc.value) for shortcut in shortcuts.values())
     assert "fewer than 20" in shortcuts["camera"].to_dict()["auc"]["note"]
@@ -104,18 +111,18 @@ def test_too_few_of_a_kind_are_not_judged() -> None:
 
 
 def test_results_do_not_depend_on_the_order_of_rows() -> None:
-    evidence = cohort(patients=80, seed=6, share_by_camera={"a": 0.7, "b": 0.3})
-    turned = gather(list(reversed(evidence.rows.values())), evidence.index, intake())
-    assert measured(evidence)["all"] == measured(turned)["all"]
+    inputs = cohort(patients=80, seed=6, share_by_camera={"a": 0.7, "b": 0.3})
+    turned = join_inputs(list(reversed(inputs.rows.values())), inputs.index, intake())
+    assert measured(inputs)["all"] == measured(turned)["all"]
 
 
 def test_a_camera_with_one_grade_only_is_found_from_twenty_photographs() -> None:
-    def rows(camera: str, count: int, grade: str) -> list[dict[str, str]]:
+    def rows(camera: str, count: int, grade: str) -> list[ManifestRow]:
         return [manifest_row(f"{camera}{n}", grade=grade, camera=camera) for n in range(count)]
 
     manifest = [*rows("ward", 20, "4"), *rows("few", 19, "0"), *rows("both", 30, "0"), *rows("", 40, "1")]
-    manifest[-41]["grade"] = "2"
-    evidence = gather(manifest, {row["image_id"]: index_row(row["image_id"]) for row in manifest}, intake())
-    found = one_grade_findings(evidence, list(evidence.rows))
+    manifest[-41] = replace(manifest[-41], grade=2)
+    inputs = join_inputs(manifest, {row.image_id: index_row(row.image_id) for row in manifest}, intake())
+    found = one_grade_findings(inputs, list(inputs.rows))
     assert [finding.detail for finding in found] == [{"predictor": "camera", "value": "ward", "grade": 4, "n": 20}]
-    assert not one_grade_findings(evidence, [name for name in evidence.rows if name.startswith("ward")])
+    assert not one_grade_findings(inputs, [name for name in inputs.rows if name.startswith("ward")])

@@ -1,12 +1,13 @@
-"""Evidence made of a few lines, for the audit's tests."""
+"""AuditInputs made of a few lines, for the audit's tests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dr_pipeline.audit.inputs import Evidence, gather
+from dr_pipeline.audit.inputs import AuditInputs, join_inputs
 from dr_pipeline.params.curation import Audit
 from dr_pipeline.params.section import validate
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION, MANIFEST_COLUMNS, MANIFEST_VERSION
+from dr_pipeline.tables.canvas_index import CANVAS_INDEX, CanvasRow
+from dr_pipeline.tables.manifest import MANIFEST, ManifestRow
 
 REPORT_ALL: dict[str, Any] = {
     "identical": "report",
@@ -57,14 +58,14 @@ def intake(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def manifest_row(image_id: str, **cells: str) -> dict[str, str]:
-    given = {"schema_version": str(MANIFEST_VERSION), "image_id": image_id, "path": f"{image_id}.jpg", "excluded": "0"}
-    return dict.fromkeys(MANIFEST_COLUMNS, "") | given | cells
+def manifest_row(image_id: str, **cells: str) -> ManifestRow:
+    given = {"schema_version": "2", "image_id": image_id, "path": f"{image_id}.jpg", "excluded": "0"}
+    return MANIFEST.parse(dict.fromkeys(MANIFEST.columns, "") | given | cells, where="test")
 
 
-def index_row(image_id: str, **cells: str) -> dict[str, str]:
+def index_row(image_id: str, **cells: str) -> CanvasRow:
     given = {
-        "schema_version": str(CANVAS_INDEX_VERSION),
+        "schema_version": "2",
         "image_id": image_id,
         "status": "scored",
         "format": "jpeg",
@@ -73,27 +74,28 @@ def index_row(image_id: str, **cells: str) -> dict[str, str]:
         "disc_radius": "20.00",
         "annotation": "0",
     }
-    return dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | given | cells
+    return CANVAS_INDEX.parse(dict.fromkeys(CANVAS_INDEX.columns, "") | given | cells, where="test")
 
 
-def tables(photographs: Sequence[Photograph]) -> tuple[list[dict[str, str]], dict[str, dict[str, str]]]:
-    """Manifest and index."""
-    manifest = [manifest_row(name, grade=grade, patient_id=patient) for name, _, grade, patient, _ in photographs]
-    index = {
-        name: index_row(name, pixel_sha256=pixels, status=status, reason="" if status == "scored" else "a reason")
-        for name, pixels, _, _, status in photographs
-    }
+def tables(
+    photographs: Sequence[Photograph], more: Mapping[str, Mapping[str, str]] | None = None
+) -> tuple[list[ManifestRow], dict[str, CanvasRow]]:
+    """Manifest and index; `more` sets further cells, of the index or else the manifest, by image id."""
+    manifest, index = [], {}
+    for name, pixels, grade, patient, status in photographs:
+        cells = (more or {}).get(name, {})
+        shown = {column: cell for column, cell in cells.items() if column in CANVAS_INDEX.columns}
+        stated = {column: cell for column, cell in cells.items() if column not in CANVAS_INDEX.columns}
+        reason = "" if status == "scored" else "a reason"
+        manifest.append(manifest_row(name, **{"grade": grade, "patient_id": patient} | stated))
+        index[name] = index_row(name, **{"pixel_sha256": pixels, "status": status, "reason": reason} | shown)
     return manifest, index
 
 
-def evidence_of(
+def inputs_of(
     *photographs: Photograph,
     report: Mapping[str, Any] | None = None,
     more: Mapping[str, Mapping[str, str]] | None = None,
-) -> Evidence:
-    """Evidence of photographs; `more` sets further cells, of the index or else the manifest, by image id."""
-    manifest, index = tables(photographs)
-    for row in manifest:
-        for column, cell in (more or {}).get(row["image_id"], {}).items():
-            (index[row["image_id"]] if column in CANVAS_INDEX_COLUMNS else row)[column] = cell
-    return gather(manifest, index, intake() if report is None else report)
+) -> AuditInputs:
+    """Inputs of a few photographs."""
+    return join_inputs(*tables(photographs, more), intake() if report is None else report)

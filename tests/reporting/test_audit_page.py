@@ -1,4 +1,4 @@
-"""The audit's page: self-contained, whole, and inert whatever files and patients are called."""
+"""The audit's page: self-contained, complete, and inert whatever the names of files and patients."""
 
 import base64
 import re
@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from dr_pipeline.audit.actions import exclusions
-from dr_pipeline.audit.findings import Finding, photograph_findings
-from dr_pipeline.audit.grade_counts import count_grades, grade_findings
-from dr_pipeline.audit.identical import identical_groups, same_pictures
-from dr_pipeline.audit.inputs import Evidence
+from dr_pipeline.audit.duplicates import identical_groups, join_duplicates
+from dr_pipeline.audit.findings import Finding, count_grades, grade_findings, photograph_findings
+from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.audit.near_duplicates import NearDuplicate
-from dr_pipeline.audit.report import Audited, audit_report
+from dr_pipeline.audit.run_audit import AuditResult, audit_report
 from dr_pipeline.audit.shortcut_table import shortcut_table
 from dr_pipeline.audit.shortcuts import measure_shortcuts
 from dr_pipeline.fundus.opencv import cv2
@@ -21,29 +20,29 @@ from dr_pipeline.reporting.audit_items import MAX_FINDINGS, sentence
 from dr_pipeline.reporting.audit_page import render
 from dr_pipeline.reporting.thumbnails import SIDE_PX, Thumbnails, encode_jpeg
 from dr_pipeline.schema import RESEARCH_USE
-from tests.factories.audit_tables import PLANTED, evidence_of, intake, params
+from tests.factories.audit_tables import PLANTED, inputs_of, intake, params
 from tests.factories.html_tags import Tags
 
 JPEG = encode_jpeg(np.full((256, 256, 3), 90, dtype=np.uint8))
 HOSTILE = "<script>alert(1)</script>"
 
 
-def page_of(evidence: Evidence, *near: NearDuplicate, more: tuple[Finding, ...] = (), **said: Any) -> str:
-    pictures = same_pictures(identical_groups(evidence), near)
-    found = photograph_findings(evidence, pictures)
-    excluded = exclusions(found, pictures, evidence, params())
-    grades = count_grades(evidence, excluded)
-    shortcuts = measure_shortcuts(shortcut_table(evidence, pictures.cluster_names(), excluded))
-    audited = Audited([*found, *grade_findings(grades, 1), *more], pictures, shortcuts, grades, excluded)
-    report = audit_report(evidence, audited, params(), intake(**said))
-    return render(report, audited, evidence, lambda image_id: b"" if image_id == "e" else JPEG, adapter="folder")
+def page_of(inputs: AuditInputs, *near: NearDuplicate, more: tuple[Finding, ...] = (), **changed: Any) -> str:
+    duplicates = join_duplicates(identical_groups(inputs), near)
+    findings = photograph_findings(inputs, duplicates)
+    excluded = exclusions(findings, duplicates, inputs, params())
+    grades = count_grades(inputs, excluded)
+    shortcuts = measure_shortcuts(shortcut_table(inputs, duplicates.cluster_names(), excluded))
+    result = AuditResult([*findings, *grade_findings(grades, 1), *more], duplicates, shortcuts, grades, excluded)
+    report = audit_report(inputs, result, params(), intake(**changed))
+    return render(report, result, inputs, lambda image_id: b"" if image_id == "e" else JPEG, adapter="folder")
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
     report = intake(orphans={"rows": ["gone"], "files": []})
-    evidence = evidence_of(*PLANTED, report=report)
-    return page_of(evidence, NearDuplicate("a", "g", 11, 0.9712, 5), warnings=["a warning of the intake"])
+    inputs = inputs_of(*PLANTED, report=report)
+    return page_of(inputs, NearDuplicate("a", "g", 11, 0.9712, 5), warnings=["a warning of the intake"])
 
 
 def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
@@ -55,7 +54,7 @@ def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
     assert not re.search(r"@import|url\(|https?:", page)
 
 
-def test_pairs_stand_side_by_side_with_what_is_known_of_them(page: str) -> None:
+def test_pairs_are_shown_side_by_side_with_their_labels(page: str) -> None:
     # 9 identical, 2 near, 2 + 2 contradicting, 2 + 2 cross-patient, 2 no fundus; the unreadable one has no picture
     assert Tags(page).images == 9 + 2 + 4 + 4 + 2
     assert "no picture" in page
@@ -87,7 +86,7 @@ def test_hostile_names_are_inert() -> None:
         "patient_id": '"><img src=x onerror=alert(1)>',
         "site": "=cmd|' /C calc'!A0",
     }
-    evidence = evidence_of(
+    inputs = inputs_of(
         *PLANTED,
         report=intake(
             orphans={"rows": [HOSTILE], "files": ["javascript:alert(1)"]},
@@ -96,7 +95,7 @@ def test_hostile_names_are_inert() -> None:
         more={name: names | {"reason": HOSTILE} for name, *_ in PLANTED},
     )
     one_grade = Finding("shortcuts", (), {"predictor": "camera", "value": HOSTILE, "grade": 1, "n": 30})
-    page = page_of(evidence, more=(one_grade,), warnings=[HOSTILE])
+    page = page_of(inputs, more=(one_grade,), warnings=[HOSTILE])
     tags = Tags(page)
     assert tags.scripts == 0
     assert not any(load.startswith("javascript") or load == "x" for load in tags.loads)
@@ -106,33 +105,33 @@ def test_hostile_names_are_inert() -> None:
 
 def test_at_most_sixty_findings_of_a_kind_are_drawn_and_the_rest_counted() -> None:
     photographs = [(f"{n:04d}{twin}", str(n), "1", f"p{n}", "scored") for n in range(100) for twin in "ab"]
-    page = page_of(evidence_of(*photographs))
+    page = page_of(inputs_of(*photographs))
     assert Tags(page).images == 2 * MAX_FINDINGS
     assert "The first 60 of 100 are shown; reports/audit.json lists them all." in page
 
 
 def test_of_a_large_group_eight_are_drawn() -> None:
-    page = page_of(evidence_of(*((f"{n:04d}", "A", "1", "p", "scored") for n in range(50))))
+    page = page_of(inputs_of(*((f"{n:04d}", "A", "1", "p", "scored") for n in range(50))))
     assert Tags(page).images == 8
     assert "and 42 more" in page
 
 
 def test_a_clean_data_set_has_a_page_too() -> None:
-    page = page_of(evidence_of(*((f"{n}", str(n), str(n), f"p{n}", "scored") for n in range(5))))
+    page = page_of(inputs_of(*((f"{n}", str(n), str(n), f"p{n}", "scored") for n in range(5))))
     assert Tags(page).images == 0
 
 
 def test_thumbnails_are_made_once_for_what_is_drawn() -> None:
-    asked: list[str] = []
+    read_ids: list[str] = []
 
     def read(image_id: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        asked.append(image_id)
+        read_ids.append(image_id)
         return np.full((512, 512, 3), (200, 90, 20), dtype=np.uint8)
 
-    thumbnails = Thumbnails(evidence_of(*PLANTED, more={"a": {"shard": "shard-0.tar"}}), read)
+    thumbnails = Thumbnails(inputs_of(*PLANTED, more={"a": {"shard": "shard-0.tar"}}), read)
     assert thumbnails.jpeg("a") == thumbnails.jpeg("a")
     assert thumbnails.jpeg("e") == b""
-    assert asked == ["a"]
+    assert read_ids == ["a"]
     picture = cv2.imdecode(np.frombuffer(thumbnails.jpeg("a"), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (SIDE_PX, SIDE_PX, 3)
     assert np.abs(picture[64, 64].astype(int) - (20, 90, 200)).max() <= 6  # OpenCV's order: blue first
@@ -159,5 +158,5 @@ def test_thumbnails_are_made_once_for_what_is_drawn() -> None:
         ),
     ],
 )
-def test_findings_are_told_in_plain_words(finding: Finding, text: str) -> None:
+def test_texts_of_findings(finding: Finding, text: str) -> None:
     assert sentence(finding) == text

@@ -1,10 +1,11 @@
-"""The stage: every row kept, every finding told, and params decide what follows."""
+"""The stage: every row is kept, every finding is reported, and params set the actions."""
 
 import argparse
 import io
 import json
 import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 
 from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, member_name
 from dr_pipeline.errors import DataError, GateError
-from dr_pipeline.files import add_to_tar, read_csv, read_json, write_csv, write_json
+from dr_pipeline.files import add_to_tar, read_json, write_json
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
 from dr_pipeline.fundus.pixel_path import PixelPath
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, MANIFEST_COLUMNS, MANIFEST_VERSION
 from dr_pipeline.stages import audit as stage
 from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.tables.canvas_index import write_canvas_index
+from dr_pipeline.tables.manifest import ManifestRow, read_manifest, write_manifest
 from tests.factories import REPOSITORY
 from tests.factories.audit_tables import PLANTED, REPORT_ALL, Photograph, intake, tables
 
@@ -36,9 +38,7 @@ def run_stage(
     referable: dict[str, str] | None = None,
     **changed: Any,
 ) -> Outcome:
-    manifest, index = tables(photographs)
-    for row in manifest:
-        row["referable"] = (referable or {}).get(row["image_id"], "")
+    manifest, index = tables(photographs, {name: {"referable": cell} for name, cell in (referable or {}).items()})
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params["audit"] = {**REPORT_ALL, **changed}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
@@ -47,13 +47,13 @@ def run_stage(
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, canvas in (canvases or {}).items():
-            index[name] |= {"shard": "shard-00000.tar", "perceptual_hash": perceptual_hash(canvas)}
+            index[name] = replace(index[name], shard="shard-00000.tar", perceptual_hash=perceptual_hash(canvas))
             png = cv2.imencode(".png", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))[1].tobytes()
             add_to_tar(tar, member_name(name), png)
     (store / "shard-00000.tar").write_bytes(packed.getvalue())
     write_json(store / PIXEL_PATH, PixelPath(SIDE_PX).to_dict())
-    write_csv(store / INDEX, CANVAS_INDEX_COLUMNS, index.values())
-    write_csv(folder / "manifest.csv", MANIFEST_COLUMNS, manifest)
+    write_canvas_index(store / INDEX, index.values())
+    write_manifest(folder / "manifest.csv", manifest)
     write_json(folder / "intake.json", intake(orphans=ORPHAN, warnings=["grade 2 (Moderate NPDR) is absent"]))
     return stage.run(
         argparse.Namespace(
@@ -82,21 +82,20 @@ def disc(seed: int) -> NDArray[np.uint8]:
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 
-def rows_of(folder: Path) -> dict[str, dict[str, str]]:
-    rows = read_csv(folder / "audited.csv", MANIFEST_COLUMNS, version=MANIFEST_VERSION)
-    return {row["image_id"]: row for row in rows}
+def rows_of(folder: Path) -> dict[str, ManifestRow]:
+    return {row.image_id: row for row in read_manifest(folder / "audited.csv")}
 
 
-def test_every_row_is_kept_and_every_finding_told(tmp_path: Path) -> None:
+def test_every_row_is_kept_and_every_finding_reported(tmp_path: Path) -> None:
     outcome = run_stage(tmp_path, PLANTED, contradictions="exclude")
     rows = rows_of(tmp_path)
     assert set(rows) == {photograph[0] for photograph in PLANTED}
-    assert {name: row["duplicate_cluster"] for name, row in rows.items() if row["duplicate_cluster"]} == {
+    assert {name: row.duplicate_cluster for name, row in rows.items() if row.duplicate_cluster} == {
         "b": "b", "b2": "b", "b3": "b", "c1": "c1", "c2": "c1", "d1": "d1", "d2": "d1",
     }  # fmt: skip
-    assert {name for name, row in rows.items() if row["excluded"] == "1"} == {"c1", "c2", "e", "f", "f2"}
-    assert all(bool(row["exclusion_reason"]) == (row["excluded"] == "1") for row in rows.values())
-    assert (rows["a"]["pixel_sha256"], rows["a"]["width"], rows["a"]["height"]) == ("A", "64", "48")
+    assert {name for name, row in rows.items() if row.excluded} == {"c1", "c2", "e", "f", "f2"}
+    assert all(bool(row.exclusion_reason) == row.excluded for row in rows.values())
+    assert (rows["a"].pixel_sha256, rows["a"].width, rows["a"].height) == ("A", 64, 48)
 
     report = read_json(tmp_path / "audit.json")
     assert report["identical"] == [["b", "b2", "b3"], ["c1", "c2"], ["d1", "d2"], ["f", "f2"]]
@@ -120,7 +119,7 @@ def test_every_row_is_kept_and_every_finding_told(tmp_path: Path) -> None:
     assert "Not a medical device" in (tmp_path / "audit.html").read_text()
 
 
-def test_a_near_duplicate_is_proved_on_its_canvas_and_shown(tmp_path: Path) -> None:
+def test_a_near_duplicate_is_verified_on_its_canvas_and_shown(tmp_path: Path) -> None:
     canvases = {name: disc(seed) for seed, name in enumerate("abcdef")}
     brighter = np.clip(canvases["c"].astype(float) * 1.15, 0, 255).astype(np.uint8)
     recompressed = cv2.imdecode(
@@ -138,11 +137,11 @@ def test_a_near_duplicate_is_proved_on_its_canvas_and_shown(tmp_path: Path) -> N
         ["c", "x"], ["d", "y"],
     ]  # fmt: skip
     rows = rows_of(tmp_path)
-    assert {name: row["exclusion_reason"] for name, row in rows.items() if row["excluded"] == "1"} == {
+    assert {name: row.exclusion_reason for name, row in rows.items() if row.excluded} == {
         "x": "near duplicate of c", "y": "near duplicate of d",
     }  # fmt: skip
-    assert rows["x"]["duplicate_cluster"] == rows["c"]["duplicate_cluster"] == "c"
-    assert rows["x"]["perceptual_hash"] == perceptual_hash(brighter)
+    assert rows["x"].duplicate_cluster == rows["c"].duplicate_cluster == "c"
+    assert rows["x"].perceptual_hash == perceptual_hash(brighter)
     assert (tmp_path / "audit.html").read_text().count("<img ") == 8
 
 
@@ -170,7 +169,7 @@ def test_absent_and_rare_grades_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "expected"),
     [
         ("identical", "4 identical"),
         ("contradictions", "1 contradictions"),
@@ -181,8 +180,8 @@ def test_absent_and_rare_grades_are_named(tmp_path: Path) -> None:
         ("grades", "4 grades"),
     ],
 )
-def test_stop_writes_report_and_page_and_then_refuses(tmp_path: Path, kind: str, told: str) -> None:
-    with pytest.raises(GateError, match=told) as caught:
+def test_stop_writes_report_and_page_and_then_refuses(tmp_path: Path, kind: str, expected: str) -> None:
+    with pytest.raises(GateError, match=expected) as caught:
         run_stage(tmp_path, PLANTED, **{"min_grade_photographs": 3, kind: "stop"})
     assert str(tmp_path / "audit.json") in str(caught.value)
     assert f"audit.{kind}" in caught.value.todo
@@ -198,15 +197,15 @@ def test_stop_lets_a_clean_data_set_pass(tmp_path: Path) -> None:
     assert set(rows_of(tmp_path)) == {"a", "b"}
 
 
-def test_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_without_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GateError, match="no photograph with a label is left of 2"):
         run_stage(tmp_path, (("a", "", "0", "", "failed"), ("b", "B", "", "", "scored")))
 
 
-def test_a_set_that_says_referable_and_no_grade_is_audited(tmp_path: Path) -> None:
+def test_a_set_with_referable_labels_and_no_grade_is_audited(tmp_path: Path) -> None:
     photographs = [("a", "A", "", "", "scored"), ("b", "A", "", "", "scored"), ("c", "C", "", "", "scored")]
     run_stage(tmp_path, photographs, referable={"a": "0", "b": "1", "c": "0"}, contradictions="exclude")
-    assert {name: row["excluded"] for name, row in rows_of(tmp_path).items()} == {"a": "1", "b": "1", "c": "0"}
+    assert {name: row.excluded for name, row in rows_of(tmp_path).items()} == {"a": True, "b": True, "c": False}
     contradictions = [found for found in read_json(tmp_path / "audit.json")["findings"] if "referable" in found]
     assert [found["referable"] for found in contradictions] == [{"a": 0, "b": 1}]
 

@@ -1,25 +1,25 @@
-"""Which photographs are one picture: identical by decoded pixels, near by hash and canvas, joined to clusters.
+"""Duplicates: photographs with identical decoded pixels, and near duplicates, joined into clusters.
 
-The same picture saved under another name, format or EXIF turn has equal decoded, upright pixels, whatever its bytes.
+Decoded, upright pixels are compared, so that another file name, lossless format or EXIF orientation does not matter.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dr_pipeline.audit.inputs import Evidence
+from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.audit.near_duplicates import NearDuplicate
 from dr_pipeline.components import components
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Photographs that are one picture, directly or through others.
+    """Photographs that are duplicates of one another, directly or through others.
 
     Attributes:
         name: The smallest of its image ids.
         image_ids: Sorted.
-        near: The pairs among them that are alike but not identical, by distance and correlation.
+        near: The near-duplicate pairs among them.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class SamePictures:
-    """What is one picture.
+class Duplicates:
+    """The duplicates of a data set.
 
     Attributes:
-        identical: Groups of image ids with equal pixels; sorted, each and all.
-        near: Pairs that are alike; of identical photographs only the first takes part.
+        identical: Groups of image ids with equal pixels; groups and their members are sorted.
+        near: Near-duplicate pairs; of identical photographs only the first takes part.
         clusters: Connected components over both, by name.
     """
 
@@ -42,38 +42,35 @@ class SamePictures:
     clusters: tuple[Cluster, ...]
 
     def cluster_names(self) -> dict[str, str]:
-        """The cluster's name by image id; photographs that are alone are left out."""
+        """The cluster's name by image id; photographs without duplicates are left out."""
         return {image_id: cluster.name for cluster in self.clusters for image_id in cluster.image_ids}
 
 
-def identical_groups(evidence: Evidence) -> tuple[tuple[str, ...], ...]:
+def identical_groups(inputs: AuditInputs) -> tuple[tuple[str, ...], ...]:
     """Groups of two or more photographs with equal decoded pixels."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
-    for image_id in evidence.rows:
-        if pixels := evidence.index[image_id]["pixel_sha256"]:
+    for image_id in inputs.rows:
+        if pixels := inputs.index[image_id].pixel_sha256:
             groups[pixels].append(image_id)
     return tuple(sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1))
 
 
-def hashes_to_compare(evidence: Evidence, identical: Iterable[tuple[str, ...]]) -> dict[str, str]:
+def hashes_to_compare(inputs: AuditInputs, identical: Iterable[tuple[str, ...]]) -> dict[str, str]:
     """Perceptual hashes by image id of all photographs that show a fundus, one of each identical group.
 
-    A thousand copies of one picture would make half a million pairs; the first stands for them. The hash 0 means that
-    next to nothing is lit, and dark frames are alike without being copies.
+    A thousand copies of one photograph would give half a million pairs; the first represents them. The hash 0 means
+    a dark frame; dark frames resemble each other without being copies.
     """
     further = {image_id for group in identical for image_id in group[1:]}
     return {
-        image_id: row["perceptual_hash"]
-        for image_id, row in sorted(evidence.index.items())
-        if row["perceptual_hash"].strip("0")
-        and row["shard"]
-        and image_id not in further
-        and evidence.shows_fundus(image_id)
+        image_id: row.perceptual_hash
+        for image_id, row in sorted(inputs.index.items())
+        if row.perceptual_hash.strip("0") and row.shard and image_id not in further and inputs.shows_fundus(image_id)
     }
 
 
-def same_pictures(identical: tuple[tuple[str, ...], ...], near: Iterable[NearDuplicate]) -> SamePictures:
-    """Joins groups and pairs to clusters."""
+def join_duplicates(identical: tuple[tuple[str, ...], ...], near: Iterable[NearDuplicate]) -> Duplicates:
+    """Joins groups and pairs into clusters."""
     pairs = tuple(near)
     links = [(group[0], other) for group in identical for other in group[1:]]
     joined = components([*links, *((pair.first, pair.second) for pair in pairs)])
@@ -82,4 +79,4 @@ def same_pictures(identical: tuple[tuple[str, ...], ...], near: Iterable[NearDup
     for pair in pairs:
         of_cluster[name_of[pair.first]].append(pair)
     clusters = tuple(Cluster(members[0], members, tuple(of_cluster[members[0]])) for members in joined)
-    return SamePictures(identical, pairs, clusters)
+    return Duplicates(identical, pairs, clusters)

@@ -1,23 +1,23 @@
-"""Rejection by grade and site: counted, with intervals, and told where it falls on the sick."""
+"""Rejection rates by grade and site, with intervals, and the warning about severe grades."""
 
 import pytest
 
-from dr_pipeline.audit.inputs import Evidence
-from dr_pipeline.audit.rejection import rejection_by_grade, rejection_by_site, sickest_rejected
+from dr_pipeline.audit.inputs import AuditInputs
+from dr_pipeline.audit.rejection_rates import rejection_by_grade, rejection_by_site, severe_rejected_more
 from dr_pipeline.metrics.intervals import wilson
-from tests.factories.audit_tables import PLANTED, evidence_of
+from tests.factories.audit_tables import PLANTED, inputs_of
 
 
 def graded(grade: str, total: int, rejected: int) -> list[tuple[str, str, str, str, str]]:
     return [(f"{grade}-{n}", "", grade, "", "ungradable" if n < rejected else "scored") for n in range(total)]
 
 
-def rejected(healthy: tuple[int, int], sick: tuple[int, int]) -> Evidence:
-    return evidence_of(*graded("0", *healthy), *graded("3", *sick))
+def rejected(healthy: tuple[int, int], sick: tuple[int, int]) -> AuditInputs:
+    return inputs_of(*graded("0", *healthy), *graded("3", *sick))
 
 
 def test_all_three_statuses_count_by_grade() -> None:
-    four = rejection_by_grade(evidence_of(*PLANTED))["4"].to_dict()
+    four = rejection_by_grade(inputs_of(*PLANTED))["4"].to_dict()
     assert {key: four[key] for key in ("n", "ungradable", "not_fundus", "failed", "share")} == {
         "n": 4, "ungradable": 1, "not_fundus": 1, "failed": 1, "share": 0.75,
     }  # fmt: skip
@@ -36,9 +36,9 @@ def test_an_absent_grade_has_no_interval() -> None:
     }  # fmt: skip
 
 
-def test_sites_stand_beside_one_another() -> None:
-    evidence = evidence_of(*PLANTED, more={name: {"site": "hill"} for name in ("e", "g", "a")})
-    sites = {site: one.to_dict() for site, one in rejection_by_site(evidence).items()}
+def test_rejection_by_site() -> None:
+    inputs = inputs_of(*PLANTED, more={name: {"site": "hill"} for name in ("e", "g", "a")})
+    sites = {site: rate.to_dict() for site, rate in rejection_by_site(inputs).items()}
     assert list(sites) == ["", "hill"]
     assert (sites["hill"]["n"], sites["hill"]["share"]) == (3, 0.6667)
     assert (sites[""]["n"], sites[""]["not_fundus"]) == (9, 2)
@@ -51,13 +51,13 @@ def test_sites_stand_beside_one_another() -> None:
         ((200, 10), (50, 3), False),
         ((200, 60), (50, 5), False),  # the healthy are rejected more often
         ((200, 0), (0, 0), False),
-        ((10, 0), (10, 2), False),  # too few to say
+        ((10, 0), (10, 2), False),  # too few to conclude
     ],
 )
 def test_the_warning_needs_a_difference_that_is_not_chance(
     healthy: tuple[int, int], sick: tuple[int, int], warned: bool
 ) -> None:
-    told = sickest_rejected(rejected(healthy, sick))
-    assert bool(told) is warned
+    warning = severe_rejected_more(rejected(healthy, sick))
+    assert bool(warning) is warned
     if warned:
-        assert "30.0 % of 50 against 5.0 % of 200" in told
+        assert "30.0 % of 50 against 5.0 % of 200" in warning
