@@ -32,7 +32,8 @@ from dr_pipeline.files import read_json, write_json
 from dr_pipeline.fundus.perceptual_hash import NUM_TURNS, hash_words, turn_hashes, turn_square
 from dr_pipeline.intake.adapters import idrid
 from dr_pipeline.machine import describe_machine
-from dr_pipeline.params.data_source import Dataset, PlantedFaults
+from dr_pipeline.params.data_source import Dataset
+from dr_pipeline.params.phantom_params import PlantedFaults
 from dr_pipeline.params.section import validate
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.manifest import ManifestRow, read_manifest

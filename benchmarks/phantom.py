@@ -24,8 +24,8 @@ from dr_pipeline.files import write_json
 from dr_pipeline.intake.phantom.generate import LABELS, PHANTOM_LABELS, PHOTOGRAPHS, PhantomLabel, write_phantom
 from dr_pipeline.machine import describe_machine, usable_cores
 from dr_pipeline.metrics.bootstrap import qwk_estimate
-from dr_pipeline.params.data_source import Phantom, PlantedFaults
 from dr_pipeline.params.params_file import load_section
+from dr_pipeline.params.phantom_params import Phantom, PlantedFaults
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.tables.splits import read_splits

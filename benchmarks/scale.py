@@ -30,7 +30,7 @@ from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.intake.phantom.generate import PHOTOGRAPHS, write_phantom
 from dr_pipeline.machine import describe_machine, usable_cores
-from dr_pipeline.params.data_source import Phantom
+from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.recipes.compose import recipe_text
 from tests.factories import REPOSITORY
 

@@ -11,9 +11,10 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.curation import Audit, QualityParams, SplitParams
-from dr_pipeline.params.data_source import Dataset, Phantom
+from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint
 from dr_pipeline.params.params_file import read_document
+from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.params.section import Section, contradiction, validate
 from dr_pipeline.params.training import Training
 

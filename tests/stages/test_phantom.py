@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.params.data_source import PlantedFaults
+from dr_pipeline.params.phantom_params import PlantedFaults
 from dr_pipeline.stages import phantom
 from tests.factories import REPOSITORY
 

@@ -12,7 +12,7 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.intake.phantom.cohort import EyeCase, Stream, generator
 from dr_pipeline.intake.phantom.jpeg_files import EXACT_COPIES, NEAR_COPIES, STORED_ROTATIONS
 from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS
-from dr_pipeline.params.data_source import PlantedFaults
+from dr_pipeline.params.phantom_params import PlantedFaults
 from dr_pipeline.schema import GRADES
 
 # In drawing order: a kind added at the end leaves the draws of the others unchanged.

@@ -23,7 +23,7 @@ from dr_pipeline.intake.phantom.jpeg_files import copy_file, encode, encode_turn
 from dr_pipeline.intake.phantom.non_fundus import draw_non_fundus
 from dr_pipeline.intake.phantom.photograph import Rendered, render
 from dr_pipeline.logs import progress
-from dr_pipeline.params.data_source import Phantom
+from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.schema import Eye
 from dr_pipeline.tables.table import GradeCell, Table
 

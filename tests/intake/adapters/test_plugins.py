@@ -16,6 +16,7 @@ from dr_pipeline.errors import EnvironmentProblem, ParamsError
 from dr_pipeline.files import read_json
 from dr_pipeline.intake import adapters
 from dr_pipeline.intake.adapters import read_dataset
+from dr_pipeline.stages import STAGES
 from tests.factories import REPOSITORY
 from tests.factories.layouts import dataset, photographs, table
 
@@ -68,8 +69,10 @@ def arguments(folder: Path, root: Path, adapter: str) -> list[str]:
 def test_each_shipped_adapter_is_one_file_and_one_line() -> None:
     files = {path.stem for path in Path(adapters.__file__).parent.glob("[!_]*.py")}
     assert {reference.partition(":")[0].rpartition(".")[2] for reference in SHIPPED.values()} == files
-    closure = module_hashes("dr_pipeline.stages.intake")
-    assert {f"intake/adapters/{name}.py" for name in files} <= set(closure)
+    paths = {f"intake/adapters/{name}.py" for name in files}
+    closures = {stage: set(module_hashes(f"dr_pipeline.stages.{stage}")) for stage in STAGES}
+    assert paths <= closures["intake"]
+    assert not any(paths & closure for stage, closure in closures.items() if stage != "intake")
 
 
 def test_the_help_lists_every_adapter_and_whether_it_was_tried() -> None:

@@ -13,7 +13,7 @@ from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.generate import PHANTOM_LABELS, write_phantom
 from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
-from dr_pipeline.params.data_source import Phantom, PlantedFaults
+from dr_pipeline.params.phantom_params import Phantom, PlantedFaults
 
 PARAMS = Phantom(
     seed=4,
