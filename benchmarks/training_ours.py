@@ -86,7 +86,7 @@ def candidate(job: Job) -> Any:
     return validate(_PLAIN | own, Candidate, where="the benchmark's job")
 
 
-def keep_batches() -> None:
+def cache_batches() -> None:
     """From here on the loop's loader gives the first epoch's batches again and again, on the device that computes."""
     import torch
 
@@ -94,15 +94,15 @@ def keep_batches() -> None:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    class KeptBatches(loop.Batches):
-        _kept: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+    class CachedLoader(loop.BatchLoader):
+        _cached: list[tuple[torch.Tensor, torch.Tensor]] | None = None
 
         def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-            if self._kept is None:
-                self._kept = [(images.to(device), positions) for images, positions in super().__iter__()]
-            return iter(self._kept)
+            if self._cached is None:
+                self._cached = [(images.to(device), positions) for images, positions in super().__iter__()]
+            return iter(self._cached)
 
-    loop.Batches = KeptBatches  # type: ignore[misc]
+    loop.BatchLoader = CachedLoader  # type: ignore[misc]
 
 
 def train(job: Job, scratch: Path) -> dict[str, Any]:
@@ -110,7 +110,8 @@ def train(job: Job, scratch: Path) -> dict[str, Any]:
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.tables.splits import read_splits
     from dr_pipeline.training.checkpoint import Checkpoint
-    from dr_pipeline.training.trainer import train_member
+    from dr_pipeline.training.loop import FitOptions
+    from dr_pipeline.training.trainer import TrainingData, train_network
 
     row_of = {row.image_id: row for row in read_splits(Path(job.splits))}
     busy, rates = BusyGpu(), []
@@ -120,25 +121,21 @@ def train(job: Job, scratch: Path) -> dict[str, Any]:
         busy.start()
 
     if job.cached:
-        keep_batches()
-    member = train_member(
-        candidate(job),
-        training_params(job),
-        store=CanvasStore(Path(job.canvases)),
-        training=[row_of[image_id] for image_id in job.image_ids],
-        validation=[row_of[image_id] for image_id in job.validation_ids],
+        cache_batches()
+    data = TrainingData(
+        CanvasStore(Path(job.canvases)),
+        [row_of[image_id] for image_id in job.image_ids],
+        [row_of[image_id] for image_id in job.validation_ids],
         readings={},
-        seed=1,
-        checkpoint=Checkpoint(scratch, "benchmark"),
-        on_epoch=on_epoch,
-        layers=False,
     )
+    options = FitOptions(1, Checkpoint(scratch, "benchmark"), on_epoch)
+    network = train_network(candidate(job), training_params(job), data, options)
     return {
         "images_per_s": rates[1:],
         "first_epoch_images_per_s": rates[0],
         "gpu_busy_share": busy.stop(),
         "peak_gib": peak_memory_gib(),
-        "device": member.device,
+        "device": network.device,
     }
 
 

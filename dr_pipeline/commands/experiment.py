@@ -176,10 +176,11 @@ def run(args: argparse.Namespace) -> Outcome:
 def _readings(given: Path | None, agreements: Sequence[float]) -> dict[str, list[int]]:
     """Of the table that is given; else of the usual one, where an arm learns from readings at all."""
     from dr_pipeline.errors import ParamsError
-    from dr_pipeline.training.data.targets import read_readings
+    from dr_pipeline.tables.readings import read_readings
+    from dr_pipeline.training.data.targets import readings_by_photograph
 
     if given is not None:
-        return read_readings(given)
+        return readings_by_photograph(read_readings(given))
     if not any(agreements):
         return {}
     if not _READINGS.is_file():
@@ -188,4 +189,4 @@ def _readings(given: Path | None, agreements: Sequence[float]) -> dict[str, list
             where="--readings",
             todo="name the table of readings that `dvc repro intake` wrote, or set training.reader_agreement to 0",
         )
-    return read_readings(_READINGS)
+    return readings_by_photograph(read_readings(_READINGS))

@@ -19,13 +19,13 @@ from dr_pipeline.files import sha256_file
 from dr_pipeline.logs import logger
 from dr_pipeline.models.ensemble import Ensemble, Weighted
 from dr_pipeline.models.grader import Grader
+from dr_pipeline.tables.history import EpochRow
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.checks import memory_advice
 from dr_pipeline.training.fabric import one_device
-from dr_pipeline.training.loop import Epoch
-from dr_pipeline.training.predict import predict
-from dr_pipeline.training.trainer import Member, train_member
-from dr_pipeline.training.validation import evaluation_batch
+from dr_pipeline.training.inference import evaluation_batch, predict
+from dr_pipeline.training.loop import FitOptions
+from dr_pipeline.training.trainer import TrainedNetwork, TrainingData, train_network
+from dr_pipeline.training.training_checks import memory_advice
 
 _FOLDER_DIGITS = 16
 
@@ -111,8 +111,8 @@ def _member(
     key: str,
     seed: int,
     label: str,
-) -> Member:
-    def on_epoch(row: Epoch) -> None:
+) -> TrainedNetwork:
+    def on_epoch(row: EpochRow) -> None:
         logger.info(
             "%s, epoch %d/%d: inner validation QWK %.3f, %.0f photographs/s",
             label,
@@ -122,18 +122,9 @@ def _member(
             row.images_per_s,
         )
 
-    return train_member(
-        settings.candidate,
-        settings.training,
-        store=store,
-        training=nested.training,
-        validation=nested.validation,
-        readings=workplace.readings,
-        seed=seed,
-        checkpoint=_checkpoint(folder, key, seed),
-        on_epoch=on_epoch,
-        layers=False,
-    )
+    data = TrainingData(store, nested.training, nested.validation, workplace.readings)
+    options = FitOptions(seed, _checkpoint(folder, key, seed), on_epoch)
+    return train_network(settings.candidate, settings.training, data, options)
 
 
 def _combined(settings: Settings, graders: Sequence[Grader]) -> nn.Module:
@@ -168,8 +159,8 @@ class _Together(nn.Module):
         return cast("Tensor", self.ensemble(image))
 
 
-def _facts(settings: Settings, nested: Nested, members: Sequence[Member]) -> dict[str, Any]:
-    history = [row for member in members for row in member.trained.history]
+def _facts(settings: Settings, nested: Nested, members: Sequence[TrainedNetwork]) -> dict[str, Any]:
+    history = [row for member in members for row in member.fit.history]
     return {
         "configuration": settings.configuration,
         "fold": nested.fold,
@@ -177,8 +168,8 @@ def _facts(settings: Settings, nested: Nested, members: Sequence[Member]) -> dic
         "validation_photographs": len(nested.validation),
         "outer_photographs": len(nested.outer),
         "epochs": settings.candidate.epochs,
-        "best_epochs": [member.trained.best.epoch for member in members],
-        "inner_validation_qwk": [member.trained.best.validation_qwk for member in members],
+        "best_epochs": [member.fit.best.epoch for member in members],
+        "inner_validation_qwk": [member.fit.best.validation_qwk for member in members],
         # of the epochs, also of those before an interruption; without loading and predicting
         "seconds": round(sum(row.seconds for row in history), 1),
         "images_per_s": median(row.images_per_s for row in history),

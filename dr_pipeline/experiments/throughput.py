@@ -17,10 +17,10 @@ from dr_pipeline.models.grader import create_grader, num_parameters
 from dr_pipeline.models.layer_groups import parameter_groups
 from dr_pipeline.params.training import Distillation, Objective
 from dr_pipeline.schema import NUM_GRADES
-from dr_pipeline.training.checks import memory_advice
-from dr_pipeline.training.fabric import device_name, keep_freed_memory, one_device, prepared
+from dr_pipeline.training.fabric import device_name, keep_freed_memory, one_device, prepare_grader
 from dr_pipeline.training.objectives import GradingLoss, TrainingTask
 from dr_pipeline.training.run_identity import versions
+from dr_pipeline.training.training_checks import memory_advice
 
 # One step of each network in each turn; ViT-B/16 takes seconds for one on two cores.
 _TURNS = 5
@@ -118,7 +118,7 @@ class _Bench:
             network=candidate.network,
         )
         self._num_parameters = num_parameters(grader)
-        grader = prepared(self._fabric, grader, candidate)
+        grader = prepare_grader(self._fabric, grader, candidate)
         self._task = self._fabric.to_device(
             TrainingTask(grader, GradingLoss(_OBJECTIVE, torch.ones(NUM_GRADES)), _NO_TEACHER)
         )

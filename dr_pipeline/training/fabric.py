@@ -1,4 +1,4 @@
-"""Before the loop: Fabric for this machine and its processes, and the grader as it is trained there."""
+"""Fabric for the devices and processes of this machine, and the grader prepared for training on them."""
 
 import ctypes
 import os
@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from torch import nn
 
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.machine import usable_cores
@@ -22,27 +23,27 @@ _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
 
 
 def make_fabric(precision: Precision, fine_tuning: FineTuning) -> Fabric:
-    """Fabric for this process: one of several under `torchrun` or `fabric run`, else alone on one device.
+    """Fabric for this process: one of several under `torchrun` or `fabric run`, else the only one, on one device.
 
     Several processes share each batch and average their gradients (DistributedDataParallel).
 
     Args:
-        precision: `auto` takes bfloat16 where the GPU has it, else 32 bit.
-        fine_tuning: While layers are frozen, the processes must look which parameters have a gradient.
+        precision: `auto` selects bfloat16 where the GPU supports it, else 32 bit.
+        fine_tuning: While layers are frozen, the processes must check which parameters have a gradient.
 
     Raises:
-        EnvironmentProblem: `fabric run` was given another precision, strategy or accelerator than there is.
+        EnvironmentProblem: `fabric run` was given another precision, strategy or accelerator than this training has.
     """
     _leave_fabric_run(precision)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:
         return one_device(precision)
-    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
     frozen = fine_tuning.frozen_epochs + fine_tuning.thaw_epochs > 0
     fabric = Fabric(
         accelerator=_accelerator(),
-        devices=here,
-        num_nodes=processes // here,
+        devices=local,
+        num_nodes=processes // local,
         strategy=DDPStrategy(find_unused_parameters=frozen),
         precision=_precision(precision),
     )
@@ -56,33 +57,33 @@ def one_device(precision: Precision = "32-true") -> Fabric:
 
 
 def _leave_fabric_run(precision: Precision) -> None:
-    """Takes `fabric run` for the `torchrun` that it calls.
+    """Removes the settings of `fabric run` from the environment, so that it acts as the `torchrun` that it calls.
 
-    Its environment would have every Fabric of this process take its devices, also one that is made for one device.
+    They would apply to every Fabric of this process, even to one for a single device.
     """
     accelerators = {"gpu", "cuda", "auto"} if torch.cuda.is_available() else {"cpu", "auto"}
-    for option, ours in (
+    for option, allowed in (
         ("strategy", {"ddp", "auto"}),
         ("precision", {_precision(precision)}),
         ("accelerator", accelerators),
     ):
-        wanted = os.environ.pop(f"LT_{option.upper()}", None)
-        if wanted is not None and wanted not in ours:
+        requested = os.environ.pop(f"LT_{option.upper()}", None)
+        if requested is not None and requested not in allowed:
             raise EnvironmentProblem(
-                f"`fabric run --{option}={wanted}` is not possible here",
-                todo="leave the option out: processes share batches (ddp), training.precision in params.yaml is the "
-                "precision, and GPUs are taken where CUDA_VISIBLE_DEVICES shows some",
+                f"`fabric run --{option}={requested}` is not possible here",
+                todo="omit the option: the strategy is ddp, training.precision in params.yaml sets the precision, and "
+                "the GPUs in CUDA_VISIBLE_DEVICES are used",
             )
     for name in ("LT_CLI_USED", "LT_DEVICES", "LT_NUM_NODES"):
         os.environ.pop(name, None)
 
 
 def keep_freed_memory() -> None:
-    """Lets this process keep what it frees, where its C library is glibc.
+    """Lets this process keep the memory that it frees, where its C library is glibc.
 
-    By default glibc gives each large tensor back to the kernel and asks for it anew: 640,000 page faults in one step of
-    EfficientNet-Lite0 (288 px, 16 photographs). Without, the step is 1.4 times as fast and its results are the same
-    bits; the process holds 7 to 8 % more memory.
+    By default glibc returns each large tensor to the kernel and requests it again: 640,000 page faults in one step of
+    EfficientNet-Lite0 (288 px, 16 photographs). Without, the step is 1.4 times as fast with bitwise equal results; the
+    process holds 7 to 8 % more memory.
     """
     if os.name != "posix":
         return
@@ -102,28 +103,28 @@ def _precision(precision: Precision) -> str:
     return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
 
 
-def prepared(fabric: Fabric, grader: Grader, candidate: Candidate) -> Grader:
-    """The grader as the loop trains it: channels last, activations computed twice where the candidate asks for it.
+def prepare_grader(fabric: Fabric, grader: Grader, candidate: Candidate) -> Grader:
+    """Prepares a grader for training: channels last, and gradient checkpointing where the candidate sets it.
 
-    On several GPUs batch normalisation takes its statistics over all of them. On several CPU processes, which torch
-    offers no such layer for, each has its own part's, and the first one's running statistics are kept.
+    On several GPUs batch normalisation is synchronised. torch has no such layer for CPUs: there each process uses the
+    statistics of its own photographs, and the running statistics of the first are kept.
     """
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         grader = sync_batch_norm(grader)
-    if candidate.memory.gradient_checkpointing:  # afterwards: its hooks are on the layers that are trained
+    if candidate.memory.gradient_checkpointing:  # last: its hooks must be on the layers that are trained
         enable_gradient_checkpointing(grader)
     return grader.to(memory_format=torch.channels_last)
 
 
 def require_compiler(device: torch.device) -> None:
-    """Compiles one addition, so that a machine that cannot is told before the network is built.
+    """Compiles one addition, so that a missing compiler is reported before the network is built.
 
     Raises:
         EnvironmentProblem: torch.compile finds no C++ compiler, or it fails.
     """
     try:
         torch.compile(lambda numbers: numbers + 1)(torch.zeros(2, device=device))
-    except Exception as error:  # dynamo, inductor, Triton and the compiler each have types of their own
+    except Exception as error:  # dynamo, inductor, Triton and the compiler each raise their own types
         reason = str(error).strip().partition("\n")[0]
         raise EnvironmentProblem(
             f"torch.compile does not work here: {reason or type(error).__name__}",
@@ -133,19 +134,28 @@ def require_compiler(device: torch.device) -> None:
 
 
 def num_loader_workers(fabric: Fabric) -> int:
-    """Loader processes of this process: its share of the usable cores for a GPU, none for a CPU.
+    """Number of loader processes of this process: its part of the usable cores for a GPU, none for a CPU.
 
     On a CPU a loader process takes a core from the network: 23 instead of 30 photographs/s on two cores
-    (EfficientNet-Lite0, 192 px), while augmenting in the same process costs 0.9 ms a photograph.
+    (EfficientNet-Lite0, 192 px), while augmenting in the same process takes 0.9 ms per photograph.
     """
     if fabric.device.type == "cpu":
         return 0
-    processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # all of them on the same cores
-    return max(1, min(16, usable_cores() // processes_here))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # all of them on the same cores
+    return max(1, min(16, usable_cores() // processes))
 
 
 def device_name(fabric: Fabric) -> str:
-    """What the training ran on, for reports."""
+    """The name of the device, with the number of processes, for reports."""
     on_gpu = fabric.device.type == "cuda"
-    one = torch.cuda.get_device_name(fabric.device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
-    return one if fabric.world_size == 1 else f"{fabric.world_size} × {one}"
+    name = torch.cuda.get_device_name(fabric.device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    return name if fabric.world_size == 1 else f"{fabric.world_size} × {name}"
+
+
+def share_buffers(fabric: Fabric, model: nn.Module) -> None:
+    """Copies the buffers of the first process to all others: running statistics differ between processes."""
+    if fabric.world_size == 1:
+        return
+    buffers = dict(model.named_buffers())
+    for name, buffer in fabric.broadcast({name: buffer.cpu() for name, buffer in buffers.items()}).items():
+        buffers[name].copy_(buffer)

@@ -1,7 +1,7 @@
-"""What each layer of a grader gives for some photographs: dead channels, and BatchNorm that expects other numbers.
+"""Statistics of a grader's layers on some photographs: dead channels, and BatchNorm with a shifted input.
 
-Only layers that are modules are seen: normalisations and activation functions. A function called inside another
-module's forward pass has no hook.
+Only modules are covered: normalisations and activation functions. A function called inside another module's forward
+pass has no hook.
 """
 
 import math
@@ -16,135 +16,110 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dr_pipeline.errors import GateError
+from dr_pipeline.tables.history import LayerRow
 
 When = Literal["before", "after"]
 
 _NORMALISATIONS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
-# timm has activation functions of its own; only models/ may import it, so they are told by where they are defined.
+# timm has its own activation functions; only models/ may import it, so they are recognised by their module.
 _ACTIVATION_MODULES = ("torch.nn.modules.activation", "timm.layers.activations")
 _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.LogSoftmax)
 _CHANNELS_SECOND = (_BatchNorm, nn.GroupNorm, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-@dataclass(frozen=True)
-class LayerStatistics:
-    """One layer, over all photographs it was shown; a row of reports/training/<candidate>-<fold>-layers.csv.
-
-    Attributes:
-        layer: Its name in the grader; `name#2` is the second call in one forward pass.
-        kind: Its class, such as `BatchNorm2d` or `SiLU`.
-        when: Before or after training.
-        channels: How many it puts out.
-        dead_channels: Of these, how many are never above zero after an activation, or the same number everywhere.
-        mean: Of all that it puts out.
-        std: The same.
-        shift: BatchNorm only: how far the mean of what comes in is from the running mean, in running standard
-            deviations, as the mean of the absolute over the channels.
-    """
-
-    layer: str
-    kind: str
-    when: When
-    channels: int
-    dead_channels: int
-    mean: float
-    std: float
-    shift: float | None
-
-
-def layer_statistics(grader: nn.Module, batches: Iterable[Tensor], *, when: When) -> tuple[LayerStatistics, ...]:
-    """Shows photographs to `grader` in evaluation mode and describes its layers in the order in which they run.
+def layer_statistics(grader: nn.Module, batches: Iterable[Tensor], *, when: When) -> tuple[LayerRow, ...]:
+    """Runs `grader` on photographs in evaluation mode and describes its layers in the order in which they run.
 
     Args:
-        grader: Its mode is put back; nothing in it changes.
-        batches: uint8 (N, H, W, 3), taken to the grader's device.
-        when: Noted in each row.
+        grader: Its mode is restored; nothing in it changes.
+        batches: uint8 (N, H, W, 3), moved to the grader's device.
+        when: Recorded in each row.
 
     Raises:
         ValueError: There is no batch.
-        GateError: A layer puts out numbers that are not finite.
+        GateError: The outputs of a layer are not finite.
     """
     device = next(grader.parameters()).device
-    watch = _Watch()
+    recorder = _Recorder()
     was_training = grader.training
     num_batches = 0
     try:
         grader.eval()
-        with _hooked(grader, watch), torch.inference_mode():
+        with _hooked(grader, recorder), torch.inference_mode():
             for images in batches:
-                watch.calls.clear()
+                recorder.calls.clear()
                 grader(images.to(device))
                 num_batches += 1
     finally:
         grader.train(was_training)
     if not num_batches:
         raise ValueError("layers are described from at least one batch of photographs")
-    return tuple(_statistics(name, seen, when) for name, seen in watch.layers.items())
+    return tuple(_statistics(name, record, when) for name, record in recorder.layers.items())
 
 
 @dataclass
 class _Moments:
-    """Sums over batches, of each channel, in float64; least and greatest number as they are."""
+    """Sums over batches, of each channel, in float64; minimum and maximum."""
 
     count: int = 0
     total: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     squares: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-    least: Tensor = field(default_factory=lambda: torch.tensor(math.inf))
-    greatest: Tensor = field(default_factory=lambda: torch.tensor(-math.inf))
+    minimum: Tensor = field(default_factory=lambda: torch.tensor(math.inf))
+    maximum: Tensor = field(default_factory=lambda: torch.tensor(-math.inf))
 
-    def add(self, numbers: Tensor, axis: int) -> None:
-        self.add_mean(numbers, axis)
-        numbers, others = _others(numbers, axis)
+    def add(self, values: Tensor, axis: int) -> None:
+        self.add_mean(values, axis)
+        values, others = _channelwise(values, axis)
         # the norm squares and adds in one pass; torch.var_mean takes several times as long on a CPU
-        self.squares = self.squares + torch.linalg.vector_norm(numbers, dim=others).double().cpu() ** 2
-        self.least = torch.minimum(self.least, numbers.amin(others).cpu())
-        self.greatest = torch.maximum(self.greatest, numbers.amax(others).cpu())
+        self.squares = self.squares + torch.linalg.vector_norm(values, dim=others).double().cpu() ** 2
+        self.minimum = torch.minimum(self.minimum, values.amin(others).cpu())
+        self.maximum = torch.maximum(self.maximum, values.amax(others).cpu())
 
-    def add_mean(self, numbers: Tensor, axis: int) -> None:
-        numbers, others = _others(numbers, axis)
-        count = numbers.numel() // numbers.shape[axis]
+    def add_mean(self, values: Tensor, axis: int) -> None:
+        values, others = _channelwise(values, axis)
+        count = values.numel() // values.shape[axis]
         self.count += count
-        self.total = self.total + count * numbers.mean(others).double().cpu()
+        self.total = self.total + count * values.mean(others).double().cpu()
 
     @property
     def mean(self) -> Tensor:
         return self.total / self.count
 
 
-def _others(numbers: Tensor, axis: int) -> tuple[Tensor, list[int]]:
-    """The numbers in float32, and every dimension but that of the channels."""
-    return numbers.float(), [dimension for dimension in range(numbers.ndim) if dimension != axis % numbers.ndim]
+def _channelwise(values: Tensor, axis: int) -> tuple[Tensor, list[int]]:
+    """The values in float32, and every dimension but that of the channels."""
+    return values.float(), [dimension for dimension in range(values.ndim) if dimension != axis % values.ndim]
 
 
 @dataclass
-class _Seen:
+class _LayerRecord:
     layer: nn.Module
     is_activation: bool
-    given: _Moments = field(default_factory=_Moments)  # of BatchNorm only
-    put_out: _Moments = field(default_factory=_Moments)
+    inputs: _Moments = field(default_factory=_Moments)  # of BatchNorm only
+    outputs: _Moments = field(default_factory=_Moments)
 
 
 @dataclass
-class _Watch:
-    layers: dict[str, _Seen] = field(default_factory=dict)  # in the order of their first call
+class _Recorder:
+    layers: dict[str, _LayerRecord] = field(default_factory=dict)  # in the order of their first call
     calls: Counter[str] = field(default_factory=Counter)  # in this forward pass
-    axis: int = 1  # of the channels, behind the layer with weights that ran last
+    axis: int = 1  # of the channels, after the last layer with weights
 
-    def record(self, name: str, layer: nn.Module, given: Tensor, put_out: Tensor, *, is_activation: bool) -> None:
+    def record(self, name: str, layer: nn.Module, inputs: Tensor, outputs: Tensor, *, is_activation: bool) -> None:
         self.calls[name] += 1
         key = name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
-        seen = self.layers.setdefault(key, _Seen(layer, is_activation))
-        seen.put_out.add(put_out, self.axis)
+        record = self.layers.setdefault(key, _LayerRecord(layer, is_activation))
+        record.outputs.add(outputs, self.axis)
         if isinstance(layer, _BatchNorm):
-            seen.given.add_mean(given, self.axis)
+            record.inputs.add_mean(inputs, self.axis)
 
 
 @contextmanager
-def _hooked(grader: nn.Module, watch: _Watch) -> Iterator[None]:
-    def follow_axis(layer: nn.Module, _given: tuple[Tensor, ...]) -> None:
+def _hooked(grader: nn.Module, recorder: _Recorder) -> Iterator[None]:
+    def follow_axis(layer: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
         # timm's LayerNorm2d is a LayerNorm whose channels come second
         second = isinstance(layer, _CHANNELS_SECOND) or type(layer).__name__.endswith("2d")
-        watch.axis = 1 if second else -1
+        recorder.axis = 1 if second else -1
 
     with ExitStack() as stack:
         fused: set[nn.Module] = set()  # activation functions inside a normalisation, described with it
@@ -159,13 +134,13 @@ def _hooked(grader: nn.Module, watch: _Watch) -> Iterator[None]:
 
             def describe(
                 layer: nn.Module,
-                given: tuple[Tensor, ...],
-                put_out: Tensor,
+                inputs: tuple[Tensor, ...],
+                outputs: Tensor,
                 *,
                 name: str = name,
                 is_activation: bool = bool(inner),
             ) -> None:
-                watch.record(name, layer, given[0], put_out, is_activation=is_activation)
+                recorder.record(name, layer, inputs[0], outputs, is_activation=is_activation)
 
             stack.callback(layer.register_forward_hook(describe).remove)
         yield
@@ -176,34 +151,34 @@ def _is_activation(layer: nn.Module) -> bool:
     return defined and not isinstance(layer, _NO_ACTIVATIONS)
 
 
-def _statistics(name: str, seen: _Seen, when: When) -> LayerStatistics:
-    out = seen.put_out
+def _statistics(name: str, record: _LayerRecord, when: When) -> LayerRow:
+    out = record.outputs
     mean = out.mean.mean().item()
     variance = max((out.squares / out.count).mean().item() - mean**2, 0.0)
     if not math.isfinite(mean) or not math.isfinite(variance):
         raise GateError(
-            f"the layer {name} puts out numbers that are not finite, {when} training",
-            where=type(seen.layer).__name__,
+            f"the outputs of the layer {name} are not finite, {when} training",
+            where=type(record.layer).__name__,
             todo="check the first weights; lower the candidate's learning_rate in params.yaml",
         )
-    dead = out.least == out.greatest
-    if seen.is_activation:
-        dead = dead | (out.greatest <= 0)
-    return LayerStatistics(
+    dead = out.minimum == out.maximum
+    if record.is_activation:
+        dead = dead | (out.maximum <= 0)
+    return LayerRow(
         layer=name,
-        kind=type(seen.layer).__name__,
+        kind=type(record.layer).__name__,
         when=when,
         channels=dead.numel(),
         dead_channels=int(dead.sum()),
         mean=mean,
         std=math.sqrt(variance),
-        shift=_shift(seen),
+        shift=_shift(record),
     )
 
 
-def _shift(seen: _Seen) -> float | None:
-    layer = seen.layer
+def _shift(record: _LayerRecord) -> float | None:
+    layer = record.layer
     if not isinstance(layer, _BatchNorm) or layer.running_mean is None or layer.running_var is None:
         return None
     running_std = (layer.running_var.double().cpu() + layer.eps).sqrt()
-    return ((seen.given.mean - layer.running_mean.double().cpu()).abs() / running_std).mean().item()
+    return ((record.inputs.mean - layer.running_mean.double().cpu()).abs() / running_std).mean().item()

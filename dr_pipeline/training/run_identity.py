@@ -1,26 +1,29 @@
-"""What a training rests on beside its values and its photographs: code, libraries, and files that its values name."""
+"""What a training depends on beside its parameters and photographs: code, libraries, initial weights, a teacher."""
 
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.bundle.bundle_files import METADATA
 from dr_pipeline.code_version import code_version
-from dr_pipeline.files import sha256_file
+from dr_pipeline.errors import ParamsError
+from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256
 
+_BUNDLE = "bundle:"
 _PACKAGES = ("albumentations", "numpy", "onnxruntime", "opencv-python-headless", "timm", "torch")
 
 
 def provenance(weights: str, teacher: str, *, module: str = "dr_pipeline.training.trainer") -> dict[str, Any]:
-    """Hashes of first weights, teacher and code, and the libraries' versions, for the key of what is kept.
+    """Hashes of initial weights, teacher and code, and the versions of libraries, for the key of a checkpoint.
 
     Args:
-        weights: As a candidate names its first weights.
-        teacher: As `training.distillation` names it.
-        module: The module whose import closure decides the result.
+        weights: The candidate's initial weights, as in params.yaml.
+        teacher: `training.distillation.teacher`.
+        module: The module whose import closure determines the result.
 
     Raises:
-        ParamsError: A folder of first weights does not hold one index of shards.
+        ParamsError: A folder of initial weights does not hold one index of shards.
         DataError: An index of shards cannot be read, or a shard is missing.
     """
     return {
@@ -32,18 +35,61 @@ def provenance(weights: str, teacher: str, *, module: str = "dr_pipeline.trainin
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that compute what a network learns and answers."""
+    """Versions of the libraries that determine weights and predictions."""
     return {package: version(package) for package in _PACKAGES}
 
 
-def _content_sha256(reference: str) -> str:
-    """Hash of a `file:` with all its shards, or of a `bundle:`; empty for what is named and not pointed at.
+def require_disjoint(source: str, *, where: str, splits_sha256: str, canvas_index_sha256: str, fold: int) -> None:
+    """Refuses a bundle that was trained on photographs with which this training is validated or tested.
 
-    What is not there has no hash either: reading it for the training is what says so.
+    A bundle names the split, the canvases and the folds that it was trained on. Of the same split, only the same fold
+    has kept this fold's validation photographs apart. Of the same canvases under another split, it is unknown which
+    photographs were in its train set. Photographs shared with another set of canvases are not detected.
+
+    Args:
+        source: Initial weights or a teacher; anything but `bundle:PATH` and `bundle:PATH#id` is accepted.
+        where: The key in params.yaml.
+        splits_sha256: Of this training's split.
+        canvas_index_sha256: Of its canvases.
+        fold: Its validation part.
+
+    Raises:
+        ParamsError: Validation or test photographs would leak into this training.
+    """
+    path = Path(source.removeprefix(_BUNDLE).partition("#")[0]) / METADATA
+    if not source.startswith(_BUNDLE) or not path.is_file():  # loading it reports what is missing
+        return
+    metadata = read_json(path)
+    try:
+        trained_on = metadata["data_hashes"]
+        splits, canvases = trained_on["splits_sha256"], trained_on["canvas_index_sha256"]
+        folds = {member["fold"] for member in metadata["model"]["ensemble"]["members"]}
+    except (KeyError, TypeError):  # of another version, or damaged: loading it reports that
+        return
+    if splits == splits_sha256 and folds != {fold}:
+        others = ", ".join(str(other) for other in sorted(folds - {fold}))
+        raise ParamsError(
+            f"{source} was trained on fold {others} of this very split, with photographs that validate fold {fold}",
+            where=where,
+            todo=f"take a bundle of fold {fold} alone, or one of other photographs",
+        )
+    if splits != splits_sha256 and canvases == canvas_index_sha256:
+        raise ParamsError(
+            f"{source} was trained on these photographs under another split: its train set may hold this split's "
+            "validation and test photographs",
+            where=where,
+            todo="take a bundle of this split, or one of other photographs; or train with `weights` from elsewhere",
+        )
+
+
+def _content_sha256(reference: str) -> str:
+    """Hash of a `file:` with all its shards, or of a `bundle:`; empty for anything else and for missing files.
+
+    A missing file is reported when the training reads it.
     """
     kind, _, place = reference.partition(":")
     path = Path(place.partition("#")[0])
     if kind == "file" and path.exists():
         return checkpoint_sha256(checkpoint_files(path))
-    metadata = path / "metadata.json"  # which holds the bundle's id
+    metadata = path / METADATA  # which holds the bundle's id
     return sha256_file(metadata) if kind == "bundle" and metadata.is_file() else ""

@@ -1,6 +1,6 @@
-"""Trains one member: from a candidate, its photographs and a seed to a finished grader."""
+"""Trains one network: from a candidate, its photographs and a seed to a finished grader."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -15,127 +15,110 @@ from dr_pipeline.models.grader import Grader, create_grader, num_parameters
 from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
+from dr_pipeline.tables.history import LayerRow
 from dr_pipeline.tables.splits import SplitRow
-from dr_pipeline.training.batch_norm import adapt_batch_norm
-from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.checks import kept_when_stopped, memory_advice
+from dr_pipeline.training.checkpoint import save_best_when_stopped
 from dr_pipeline.training.data.augmentation import augmenter
-from dr_pipeline.training.data.dataset import Batches, GradedCanvases
-from dr_pipeline.training.data.sampler import EpochBatches
+from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
+from dr_pipeline.training.data.sampler import EpochBatchSampler
 from dr_pipeline.training.data.targets import training_targets
 from dr_pipeline.training.data.teacher import teacher_logits
-from dr_pipeline.training.fabric import device_name, keep_freed_memory, make_fabric, num_loader_workers
-from dr_pipeline.training.layer_statistics import LayerStatistics, When, layer_statistics
-from dr_pipeline.training.loop import Epoch, Trained, fit
-from dr_pipeline.training.validation import evaluation_batch
+from dr_pipeline.training.fabric import device_name, keep_freed_memory, make_fabric
+from dr_pipeline.training.inference import evaluation_batch
+from dr_pipeline.training.layer_statistics import When, layer_statistics
+from dr_pipeline.training.loop import FitOptions, FitResult, fit
+from dr_pipeline.training.optimization import adapt_batch_norm
+from dr_pipeline.training.training_checks import memory_advice
 
-# Batches that the layers' figures are taken from: a few hundred photographs tell a dead channel.
+# Batches for the layer statistics: a few hundred photographs suffice to recognise a dead channel.
 _LAYER_BATCHES = 8
 
 
 @dataclass(frozen=True)
-class Member:
-    """A trained grader and how it came to be.
+class TrainingData:
+    """Photographs and grades of one training.
 
     Attributes:
-        grader: The best epoch's averaged weights, adapted where it was asked for; evaluation mode, on the CPU.
-        trained: Its weights, the best epoch and the history. The figures are those before any adaptation.
-        weights_source: One line on its first weights.
-        num_parameters: How many numbers it learnt.
+        store: The canvases.
+        train_set: Training photographs.
+        val_set: Photographs that choose the epoch.
+        readings: Grades of several readers, by image_id.
+    """
+
+    store: CanvasStore
+    train_set: Sequence[SplitRow]
+    val_set: Sequence[SplitRow]
+    readings: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A trained grader and its history.
+
+    Attributes:
+        grader: The best epoch's averaged weights, with adapted batch normalisation where params say so; in evaluation
+            mode, on the CPU.
+        fit: Its weights, the best epoch and the history. The figures are those before any adaptation.
+        weights_source: One line on its initial weights.
+        num_parameters: Number of trained parameters.
         device: What it was trained on.
-        layers: Figures of its layers before and after; empty where they were not asked for.
+        layers: Statistics of its layers before and after training; empty where they were not collected.
     """
 
     grader: Grader
-    trained: Trained
+    fit: FitResult
     weights_source: str
     num_parameters: int
     device: str
-    layers: tuple[LayerStatistics, ...]
+    layers: tuple[LayerRow, ...]
 
 
-def train_member(
+def train_network(
     candidate: Candidate,
     params: Training,
+    data: TrainingData,
+    options: FitOptions,
     *,
-    store: CanvasStore,
-    training: Sequence[SplitRow],
-    validation: Sequence[SplitRow],
-    readings: Mapping[str, Sequence[int]],
-    seed: int,
-    checkpoint: Checkpoint,
-    on_epoch: Callable[[Epoch], None],
-    layers: bool,
-    take_best: bool = False,
-    to_stop: str = "",
-) -> Member:
-    """Trains a candidate from its first weights, or goes on where the checkpoint stands.
+    collect_layer_stats: bool = False,
+) -> TrainedNetwork:
+    """Trains a candidate from its initial weights, or resumes from the checkpoint.
 
     Args:
         candidate: The network and its schedule.
-        params: What all candidates share.
-        store: The canvases.
-        training: Photographs to learn from.
-        validation: Photographs that choose the epoch.
-        readings: Grades of several readers, by image_id.
-        seed: Of everything that is drawn, the first weights included.
-        checkpoint: Where to resume from, and to save each epoch.
-        on_epoch: Told of each finished epoch, on the first process only.
-        layers: Whether to take figures of the layers before and after.
-        take_best: Trains no further: takes the best epoch of the checkpoint.
-        to_stop: What a stopped training says of how to end with the epochs there are; empty where there is no way.
+        params: Settings that all candidates share.
+        data: Photographs and grades.
+        options: Seed, also of random initial weights; checkpoint and reporting.
+        collect_layer_stats: Whether to collect layer statistics before and after training.
 
     Raises:
-        DrPipelineError: See fit, create_grader, initialise and teacher_logits.
+        DrPipelineError: See fit, create_grader, initialise_weights and teacher_logits.
         EnvironmentProblem: The memory is full.
-        KeyboardInterrupt: After a sentence on standard error that says what is kept.
+        KeyboardInterrupt: After a message on standard error that states what is saved.
     """
     keep_freed_memory()
-    set_determinism(seed)
+    set_determinism(options.seed)
     fabric = make_fabric(params.precision, candidate.fine_tuning)
     with memory_advice(fabric.device, candidate):
         grader = _untrained(candidate, params)
-        init_classifier(grader.backbone, grader.head, [row.grade for row in training])
+        init_classifier(grader.backbone, grader.head, [row.grade for row in data.train_set])
         weights_source = initialise_weights(grader, model=candidate.model, weights=candidate.weights)
-        learnt = GradedCanvases(
-            store,
-            [row.image_id for row in training],
-            [row.grade for row in training],
-            input_px=candidate.input_px,
-            augment=augmenter(params.augmentation),
-            seed=seed,
-            targets=training_targets(
-                training, readings, agreement=params.reader_agreement, soft=params.mixing.probability > 0
-            ),
-            teacher=_teacher(params, store, training),
-        )
-        judged = _plain(store, validation, candidate)
-        before = _layers(fabric, grader, judged, candidate, when="before") if layers else ()
-        with kept_when_stopped(fabric, checkpoint, candidate, to_stop):
-            trained = fit(
-                fabric,
-                grader,
-                learnt,
-                judged,
-                candidate=candidate,
-                params=params,
-                seed=seed,
-                num_workers=num_loader_workers(fabric),
-                checkpoint=checkpoint,
-                on_epoch=on_epoch,
-                take_best=take_best,
-            )
-        # anew: the trained one is laid out for training, and may be frozen, compiled or shared between processes
+        train_set = _train_set(candidate, params, data, options.seed)
+        val_set = _unaugmented(data.store, data.val_set, candidate)
+        before = _layers(fabric, grader, val_set, candidate, when="before") if collect_layer_stats else ()
+        with save_best_when_stopped(fabric, options.checkpoint, candidate, options.stop_hint):
+            result = fit(fabric, grader, train_set, val_set, candidate=candidate, params=params, options=options)
+        # a new grader: the trained one is laid out for training, and may be frozen, compiled or data-parallel
         finished = _untrained(candidate, params).to(fabric.device).eval()
-        finished.load_state_dict(trained.weights)
+        finished.load_state_dict(result.weights)
         if params.adaptive_batch_norm != "none":
-            plain = judged if params.adaptive_batch_norm == "validation" else _plain(store, training, candidate)
-            adapt_batch_norm(finished, (fabric.to_device(images) for images in _images(plain, candidate)))
-            trained = replace(trained, weights={name: value.cpu() for name, value in finished.state_dict().items()})
-        after = _layers(fabric, finished, judged, candidate, when="after") if layers else ()
-        return Member(
+            on_val_set = params.adaptive_batch_norm == "validation"
+            photographs = val_set if on_val_set else _unaugmented(data.store, data.train_set, candidate)
+            adapt_batch_norm(finished, (fabric.to_device(images) for images in _batches(photographs, candidate)))
+            result = replace(result, weights={name: value.cpu() for name, value in finished.state_dict().items()})
+        after = _layers(fabric, finished, val_set, candidate, when="after") if collect_layer_stats else ()
+        return TrainedNetwork(
             grader=finished.cpu(),
-            trained=trained,
+            fit=result,
             weights_source=weights_source,
             num_parameters=num_parameters(finished),
             device=device_name(fabric),
@@ -154,25 +137,38 @@ def _untrained(candidate: Candidate, params: Training) -> Grader:
     )
 
 
-def _teacher(params: Training, store: CanvasStore, rows: Sequence[SplitRow]) -> Tensor | None:
-    if params.distillation.teacher == "none":
-        return None
-    return teacher_logits(params.distillation.teacher, store, [row.image_id for row in rows], threads=usable_cores())
+def _train_set(candidate: Candidate, params: Training, data: TrainingData, seed: int) -> GradedCanvases:
+    """Augmented photographs with their targets, and the teacher's logits where there is one."""
+    image_ids = [row.image_id for row in data.train_set]
+    soft, teacher = params.mixing.probability > 0, params.distillation.teacher
+    return GradedCanvases(
+        data.store,
+        image_ids,
+        [row.grade for row in data.train_set],
+        input_px=candidate.input_px,
+        augment=augmenter(params.augmentation),
+        seed=seed,
+        targets=training_targets(data.train_set, data.readings, agreement=params.reader_agreement, soft=soft),
+        teacher=None if teacher == "none" else teacher_logits(teacher, data.store, image_ids, threads=usable_cores()),
+    )
 
 
-def _plain(store: CanvasStore, rows: Sequence[SplitRow], candidate: Candidate) -> GradedCanvases:
-    """Photographs as scoring will see them."""
-    image_ids, grades = [row.image_id for row in rows], [row.grade for row in rows]
-    return GradedCanvases(store, image_ids, grades, input_px=candidate.input_px, augment=None, seed=0)
+def _unaugmented(store: CanvasStore, rows: Sequence[SplitRow], candidate: Candidate) -> GradedCanvases:
+    """Photographs as scoring sees them."""
+    return GradedCanvases(
+        store, [row.image_id for row in rows], [row.grade for row in rows], input_px=candidate.input_px
+    )
 
 
-def _images(plain: GradedCanvases, candidate: Candidate) -> Iterator[Tensor]:
-    """Batches drawn at random, without positions; none has one photograph alone, unless there is one alone."""
-    order = EpochBatches(plain.grades.tolist(), max(2, evaluation_batch(candidate)), shuffle=len(plain) > 1, seed=0)
-    return (images for images, _ in Batches(plain, order, 0))
+def _batches(photographs: GradedCanvases, candidate: Candidate) -> Iterator[Tensor]:
+    """Shuffled batches of images, each of two or more unless there is only one photograph."""
+    batch = max(2, evaluation_batch(candidate))
+    sampler = EpochBatchSampler(photographs.grades.tolist(), batch, shuffle=len(photographs) > 1, seed=0)
+    return (images for images, _ in BatchLoader(photographs, sampler, 0))
 
 
 def _layers(
-    fabric: Fabric, grader: Grader, plain: GradedCanvases, candidate: Candidate, *, when: When
-) -> tuple[LayerStatistics, ...]:
-    return layer_statistics(grader.to(fabric.device), islice(_images(plain, candidate), _LAYER_BATCHES), when=when)
+    fabric: Fabric, grader: Grader, photographs: GradedCanvases, candidate: Candidate, *, when: When
+) -> tuple[LayerRow, ...]:
+    batches = islice(_batches(photographs, candidate), _LAYER_BATCHES)
+    return layer_statistics(grader.to(fabric.device), batches, when=when)

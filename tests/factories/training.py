@@ -15,11 +15,13 @@ from dr_pipeline.models.losses.loss import Head
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Training
+from dr_pipeline.tables.history import EpochRow
 from dr_pipeline.tables.splits import SplitRow
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.data.augmentation import augmenter
-from dr_pipeline.training.data.dataset import GradedCanvases
-from dr_pipeline.training.loop import Epoch, Trained, fit
+from dr_pipeline.training.data.canvas_dataset import GradedCanvases
+from dr_pipeline.training.loop import FitOptions, FitResult, fit
+from dr_pipeline.training.trainer import TrainedNetwork, TrainingData, train_network
 from tests.factories import REPOSITORY
 
 _PARAMS_FILE = REPOSITORY / "params.yaml"
@@ -49,15 +51,7 @@ class Store:
 
 def rows(ids: range) -> list[SplitRow]:
     return [
-        SplitRow(
-            image_id=str(n),
-            patient_id=str(n),
-            duplicate_cluster="",
-            group=str(n),
-            grade=n % 5,
-            split="development",
-            fold=0,
-        )
+        SplitRow(image_id=str(n), patient_id=str(n), group=str(n), grade=n % 5, split="development", fold=0)
         for n in ids
     ]
 
@@ -125,22 +119,40 @@ def grader_for(candidate: Candidate = CANDIDATE, params: Training = PARAMS) -> G
     )  # fmt: skip
 
 
-def train(folder: Path, grader: torch.nn.Module | None = None, **changes: Any) -> Trained:
-    """Trains a Small on 41 photographs, validates on 20; keywords change what `fit` is called with."""
+def train(folder: Path, grader: torch.nn.Module | None = None, **changes: Any) -> FitResult:
+    """Trains a Small on 41 photographs, validates on 20; keywords change the arguments of `fit` and of its options."""
     candidate = changes.pop("candidate", CANDIDATE)
     params = changes.pop("params", PARAMS)
+    options: dict[str, Any] = {"seed": 20, "checkpoint": Checkpoint(folder, "key"), "on_epoch": ignore}
+    options |= {name: changes.pop(name) for name in FitOptions.__dataclass_fields__ if name in changes}
     call: dict[str, Any] = {
         "fabric": Fabric(accelerator="cpu", devices=1),
-        "training": photographs(range(41), augmented=True, soft=params.mixing.probability > 0),
-        "validation": photographs(range(100, 120), augmented=False), "candidate": candidate, "params": params,
-        "seed": 20, "num_workers": 0, "checkpoint": Checkpoint(folder, "key"), "on_epoch": ignore, "take_best": False,
+        "train_set": photographs(range(41), augmented=True, soft=params.mixing.probability > 0),
+        "val_set": photographs(range(100, 120), augmented=False), "candidate": candidate, "params": params,
     }  # fmt: skip
     grader = Small(params.objective.loss, drop_rate=candidate.drop_rate) if grader is None else grader
-    return fit(grader=grader, **(call | changes))
+    return fit(grader=grader, options=FitOptions(**options), **(call | changes))
 
 
-def ignore(row: Epoch) -> None:
-    """For who does not want to be told of epochs."""
+def train_one(
+    folder: Path, candidate: Candidate = CANDIDATE, params: Training = PARAMS, **changes: Any
+) -> TrainedNetwork:
+    """A network as the stage trains it; keywords change the data, the options and the collected statistics."""
+    data: dict[str, Any] = {
+        "store": Store(), "train_set": rows(range(41)), "val_set": rows(range(100, 120)), "readings": {},
+    }  # fmt: skip
+    options: dict[str, Any] = {
+        "seed": 1,
+        "checkpoint": Checkpoint(folder, changes.pop("key", "key")),
+        "on_epoch": ignore,
+    }
+    data |= {name: changes.pop(name) for name in TrainingData.__dataclass_fields__ if name in changes}
+    options |= {name: changes.pop(name) for name in FitOptions.__dataclass_fields__ if name in changes}
+    return train_network(candidate, params, TrainingData(**data), FitOptions(**options), **changes)
+
+
+def ignore(_row: EpochRow) -> None:
+    """For trainings whose epochs are not reported."""
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

@@ -9,11 +9,11 @@ import torch
 
 from dr_pipeline.training import loop
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.data.dataset import Batches
-from dr_pipeline.training.data.sampler import EpochBatches
+from dr_pipeline.training.data.canvas_dataset import BatchLoader
+from dr_pipeline.training.data.sampler import EpochBatchSampler
 from dr_pipeline.training.fabric import make_fabric
+from dr_pipeline.training.inference import evaluate
 from dr_pipeline.training.objectives import GradingLoss
-from dr_pipeline.training.validation import evaluate
 from tests.factories.training import CANDIDATE, PARAMS, Small, grader_for, photographs, section, train
 
 ONE_BATCH = CANDIDATE.model_copy(update={"batch_photographs": 41, "epochs": 1, "drop_rate": 0.0})
@@ -40,10 +40,10 @@ def first_gradients(folder: Path, *, accumulation: int = 1, recomputed: bool = F
         seen.update({name.removeprefix("module."): p.grad.clone() for name, p in model.named_parameters()})
 
     fabric.clip_gradients = note
-    held, loop.freeze_statistics = loop.freeze_statistics, torch.nn.Module.eval
+    held, loop.freeze_batch_norm_statistics = loop.freeze_batch_norm_statistics, torch.nn.Module.eval
     candidate = section(ONE_BATCH, "memory", accumulation=accumulation, gradient_checkpointing=recomputed)
     train(folder, grader_for(candidate) if recomputed else None, fabric=fabric, candidate=candidate)
-    loop.freeze_statistics = held
+    loop.freeze_batch_norm_statistics = held
     return seen
 
 
@@ -51,29 +51,29 @@ def figures() -> tuple[float, float]:
     """Loss and QWK of an untrained network on 20 photographs in batches of 3."""
     fabric = make_fabric("32-true", CANDIDATE.fine_tuning)
     data = photographs(range(100, 120), augmented=False)
-    order = EpochBatches(
+    order = EpochBatchSampler(
         data.grades.tolist(), 3, shuffle=False, seed=0, rank=fabric.global_rank, world_size=fabric.world_size
     )
     objective = GradingLoss(PARAMS.objective, torch.ones(5))
-    return evaluate(fabric, Small(), Batches(data, order, 0), data.grades, objective)
+    return evaluate(fabric, Small(), BatchLoader(data, order, 0), data.grades, objective)
 
 
 def seen_positions(folder: Path) -> list[list[int]]:
-    """Of each epoch, in a training with frozen layers that thaw."""
+    """Of each epoch, in a training with layers that are frozen first."""
     fine_tuning = section(CANDIDATE, "fine_tuning", frozen_epochs=1, thaw_epochs=1)
     candidate = fine_tuning.model_copy(update={"epochs": 2})
     epochs: list[list[int]] = []
 
-    class Noting(loop.Material):
-        def of(self, images: torch.Tensor, positions: torch.Tensor, *, seed: int) -> object:
+    class Noting(loop.BatchBuilder):
+        def build(self, images: torch.Tensor, positions: torch.Tensor, *, seed: int) -> object:
             epochs[-1] += positions.tolist()
-            return super().of(images, positions, seed=seed)
+            return super().build(images, positions, seed=seed)
 
-    def thaw(grader: object, *, epoch: int, fine_tuning: object) -> None:
+    def unfreeze(grader: object, *, epoch: int, fine_tuning: object) -> None:
         epochs.append([])
         original(grader, epoch=epoch, fine_tuning=fine_tuning)
 
-    original, loop.thaw, loop.Material = loop.thaw, thaw, Noting  # type: ignore[misc]
+    original, loop.unfreeze_blocks, loop.BatchBuilder = loop.unfreeze_blocks, unfreeze, Noting  # type: ignore[misc]
     fabric = make_fabric("32-true", candidate.fine_tuning)
     train(folder, grader_for(candidate), fabric=fabric, candidate=candidate)
     return epochs

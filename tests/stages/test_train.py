@@ -130,11 +130,11 @@ def test_members_differ_by_their_seeds_alone_and_follow_one_another(workplace: P
     assert figures["epochs"] == 4
 
 
-def test_a_teacher_without_its_id_is_told_to_have_one(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_teacher_without_its_id_is_reported(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("teacher: none", "teacher: bundle:nowhere"))
     assert main(words()) == 2
-    assert "bundle:nowhere is not pinned: `dvc repro` does not see when it changes" in capsys.readouterr().err
+    assert "bundle:nowhere is not pinned: `dvc repro` does not detect when it changes" in capsys.readouterr().err
     Path("params.yaml").write_text(text.replace("teacher: none", "teacher: bundle:nowhere#0123456789abcdef"))
     assert main(words()) == 2
     assert "pinned" not in capsys.readouterr().err
@@ -149,7 +149,7 @@ def test_another_process_writes_nothing(workplace: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("key", ["weights", "teacher"])
-def test_a_bundle_that_has_learnt_from_what_validates_is_refused(
+def test_a_bundle_trained_on_validation_photographs_is_refused(
     workplace: Path, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hashes = {
@@ -190,11 +190,11 @@ def test_two_processes_train_one_member_together_and_write_once(workplace: Path)
         env=os.environ | {"DR_PIPELINE_PROCESSES": "2", "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    said = ended.stdout.splitlines()
-    assert sum("validation QWK" in line for line in said) == 1
-    assert said.count("a further process: done") == 1
-    assert "lite0-0: trained in 2 processes" in said
-    assert said.count("wrote out") == 2  # the process that trained and wrote, and the one that started it
+    lines = ended.stdout.splitlines()
+    assert sum("validation QWK" in line for line in lines) == 1
+    assert lines.count("a further process: done") == 1
+    assert "lite0-0: trained in 2 processes" in lines
+    assert lines.count("wrote out") == 2  # the process that trained and wrote, and the one that started it
     (figures,) = read_json(Path("report.json"))["training"].values()
     assert figures["device"].startswith("2 × ")
     assert figures["epochs"] == 2

@@ -1,5 +1,9 @@
-"""How many loader processes there are on a machine."""
+"""Devices and processes: two on the CPU give the figures and gradients of one."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,13 +11,104 @@ from typing import Any
 import pytest
 import torch
 
-from dr_pipeline.training import loop
-from dr_pipeline.training.data.dataset import Batches, GradedCanvases
-from dr_pipeline.training.data.sampler import EpochBatches
-from dr_pipeline.training.fabric import num_loader_workers
-from tests.factories.training import CANDIDATE, photographs, train
+from dr_pipeline.errors import EnvironmentProblem
+from dr_pipeline.training.fabric import make_fabric, num_loader_workers, prepare_grader
+from tests.factories import REPOSITORY, two_processes
+from tests.factories.training import CANDIDATE, grader_for, same, section
 
-SHORT = CANDIDATE.model_copy(update={"epochs": 1})
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("together")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ended = subprocess.run(
+        [*torchrun, "-m", "tests.factories.two_processes", str(out)],
+        cwd=REPOSITORY, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return out
+
+
+def test_fabric_run_is_as_torchrun(together: Path, tmp_path: Path) -> None:
+    fabric = [str(Path(sys.executable).with_name("fabric")), "run", "--devices", "2"]
+    ended = subprocess.run(
+        [*fabric, "tests/factories/two_processes.py", str(tmp_path)], cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert facts(tmp_path) == facts(together)
+    assert same(torch.load(tmp_path / "weights-1.pt"), torch.load(together / "weights-1.pt"))
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"), [("strategy", "fsdp"), ("precision", "16-mixed"), ("accelerator", "tpu")]
+)
+def test_what_params_and_machine_decide_is_refused_of_fabric_run(
+    option: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LT_{option.upper()}", wanted)
+    with pytest.raises(EnvironmentProblem, match=f"fabric run --{option}={wanted}"):
+        make_fabric("32-true", CANDIDATE.fine_tuning)
+
+
+def test_nothing_of_fabric_run_reaches_a_fabric_made_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"CLI_USED": "1", "DEVICES": "2", "NUM_NODES": "1", "PRECISION": "32-true"}.items():
+        monkeypatch.setenv(f"LT_{name}", value)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert make_fabric("32-true", CANDIDATE.fine_tuning).world_size == 1
+    assert not [name for name in os.environ if name.startswith("LT_")]
+
+
+def facts(out: Path) -> list[dict[str, Any]]:
+    return [json.loads((out / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_each_photograph_is_seen_once_in_each_epoch(together: Path) -> None:
+    first, second = facts(together)
+    assert [sorted(a + b) for a, b in zip(first["positions"], second["positions"], strict=True)] == [
+        list(range(41))
+    ] * 2
+
+
+def test_figures_are_those_of_one_process_to_the_bit(together: Path) -> None:
+    alone = list(two_processes.figures())
+    assert [rank["figures"] for rank in facts(together)] == [alone, alone]
+
+
+@pytest.mark.parametrize("how", two_processes.GRADIENTS)
+def test_gradients_are_those_of_one_process(together: Path, tmp_path: Path, how: str) -> None:
+    alone = two_processes.first_gradients(tmp_path, recomputed=how == "recomputed")
+    for rank in (0, 1):
+        shared = torch.load(together / f"gradients-{how}-{rank}.pt")
+        assert {name.rpartition("grader.")[2] for name in shared} == {name.rpartition("grader.")[2] for name in alone}
+        for name, gradient in zip(shared, alone.values(), strict=True):
+            assert torch.allclose(shared[name], gradient, rtol=1e-6, atol=1e-6), name
+    assert max(gradient.abs().max().item() for gradient in alone.values()) > 0.01
+
+
+def test_both_processes_end_with_the_same_weights(together: Path) -> None:
+    one, other = (torch.load(together / f"weights-{rank}.pt") for rank in (0, 1))
+    assert same(one, other)
+
+
+def test_the_first_process_tells_the_others_where_the_checkpoint_stands(together: Path) -> None:
+    one, other = (torch.load(together / f"taken-{rank}.pt") for rank in (0, 1))
+    assert same(one, other)
+    assert same(one, torch.load(together / "weights-0.pt"))
+
+
+def test_batch_normalisation_over_gpus_moves_once_with_activations_computed_twice() -> None:
+    two_gpus = SimpleNamespace(world_size=2, device=torch.device("cuda"))
+    twice = section(CANDIDATE, "memory", gradient_checkpointing=True)
+    made = prepare_grader(two_gpus, grader_for(), twice)  # type: ignore[arg-type]
+    layers = [layer for layer in made.modules() if isinstance(layer, torch.nn.SyncBatchNorm)]
+    assert layers
+    assert all(layer._forward_pre_hooks and layer._forward_hooks for layer in layers)
+
+
+def test_only_the_first_process_writes(together: Path) -> None:
+    assert sorted(path.name for path in (together / "frozen").iterdir()) == ["last.pt"]
 
 
 @pytest.mark.parametrize(
@@ -29,23 +124,3 @@ def test_the_processes_of_a_machine_share_its_cores(
     monkeypatch.setattr("dr_pipeline.training.fabric.usable_cores", lambda: cores)
     fabric: Any = SimpleNamespace(device=torch.device(device))
     assert num_loader_workers(fabric) == workers
-
-
-@pytest.mark.parametrize(("in_memory", "workers"), [(True, [9, 2]), (False, [9, 9])])
-def test_validation_has_few_where_its_photographs_lie_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool, workers: list[int]
-) -> None:
-    asked: list[int] = []
-
-    class Noting(Batches):
-        def __init__(self, data: GradedCanvases, order: EpochBatches, num_workers: int) -> None:
-            asked.append(num_workers)
-            super().__init__(data, order, 0)
-
-    monkeypatch.setattr(loop, "Batches", Noting)
-    if not in_memory:
-        monkeypatch.setattr("dr_pipeline.training.data.dataset.MEMORY_BYTES", 0)
-    validation = photographs(range(100, 120), augmented=False)
-    assert validation.in_memory == in_memory
-    train(tmp_path, candidate=SHORT, validation=validation, num_workers=9)
-    assert asked == workers

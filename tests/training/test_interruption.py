@@ -1,4 +1,4 @@
-"""A training that is killed or interrupted: what is kept, what is said, and how it goes on."""
+"""A training that is killed or interrupted: what is saved, what is reported, and how it resumes."""
 
 import os
 import signal
@@ -6,23 +6,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from dr_pipeline.errors import DataError, GateError
+from dr_pipeline.logs import show_messages
 from dr_pipeline.training import loop
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.loop import Trained
-from dr_pipeline.training.trainer import Member, train_member
+from dr_pipeline.training.loop import FitResult
+from dr_pipeline.training.trainer import TrainedNetwork
 from tests.factories import REPOSITORY
-from tests.factories.training import CANDIDATE, PARAMS, Small, Store, ignore, rows, same, train
+from tests.factories.training import Small, same, train, train_one
 
 # Training that kills itself in the third step of its third epoch: 41 photographs make 6 batches, with 1 joined 5.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from dr_pipeline.logs import show_messages
 from dr_pipeline.training import loop
 from tests.factories.training import train
 
@@ -51,19 +54,14 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert [row.train_loss for row in whole.history] == [row.train_loss for row in resumed.history]
 
 
-def member(
-    folder: Path, *, take_best: bool = False, to_stop: str = "run it with --take-best", key: str = "key"
-) -> Member:
-    return train_member(
-        CANDIDATE, PARAMS, store=Store(), training=rows(range(41)), validation=rows(range(100, 120)), readings={},
-        seed=1, checkpoint=Checkpoint(folder, key), on_epoch=ignore, layers=False, take_best=take_best,
-        to_stop=to_stop,
-    )  # fmt: skip
+def network(folder: Path, *, stop_hint: str = "run it with --take-best", **changes: Any) -> TrainedNetwork:
+    return train_one(folder, stop_hint=stop_hint, **changes)
 
 
 @pytest.fixture(autouse=True)
-def heard() -> Iterator[None]:
-    """Ctrl-C, also where the tests run in a shell's background, whose processes ignore it from their start."""
+def ctrl_c() -> Iterator[None]:
+    """Enables Ctrl-C, which background processes of a shell ignore, and shows messages."""
+    show_messages()
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
@@ -87,50 +85,50 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(
+def test_ctrl_c_saves_the_best_and_reports_how_to_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as pressed:
         interrupt_in(2, pressed)
         with pytest.raises(KeyboardInterrupt):
-            member(tmp_path)
-    said = capsys.readouterr().err
-    assert "interrupted after epoch 2 of 4; the best is epoch" in said
-    assert "validation QWK" in said
-    assert "to stop here: run it with --take-best" in said
+            network(tmp_path)
+    messages = capsys.readouterr().err
+    assert "interrupted after epoch 2 of 4; the best is epoch" in messages
+    assert "validation QWK" in messages
+    assert "to stop here: run it with --take-best" in messages
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best-key.safetensors", "last.pt"]
-    taken = member(tmp_path, take_best=True)
+    taken = network(tmp_path, take_best=True)
     state = Checkpoint(tmp_path, "key").load()
     assert state is not None
-    assert len(taken.trained.history) == 2
+    assert len(taken.fit.history) == 2
     assert same(taken.grader.state_dict(), state["best_weights"])
-    gone_on: Trained = member(tmp_path).trained
-    assert len(gone_on.history) == 4
+    resumed: FitResult = network(tmp_path).fit
+    assert len(resumed.history) == 4
 
 
 @pytest.mark.usefixtures("small")
-def test_ctrl_c_says_nothing_of_stopping_where_there_is_no_way(
+def test_ctrl_c_in_an_experiment_gives_no_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupt_in(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        member(tmp_path, to_stop="")
-    said = capsys.readouterr().err
-    assert "run the same command again" in said
-    assert "stop" not in said
+        network(tmp_path, stop_hint="")
+    messages = capsys.readouterr().err
+    assert "run the same command again" in messages
+    assert "stop" not in messages
 
 
 @pytest.mark.usefixtures("small")
-def test_ctrl_c_in_the_first_epoch_keeps_nothing_and_says_so(
+def test_ctrl_c_in_the_first_epoch_saves_nothing_and_reports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as pressed:
         interrupt_in(0, pressed)
         with pytest.raises(KeyboardInterrupt):
-            member(tmp_path)
-    assert "nothing is kept" in capsys.readouterr().err
-    with pytest.raises(DataError, match="no epoch is finished"):
-        member(tmp_path, take_best=True)
+            network(tmp_path)
+    assert "nothing is saved" in capsys.readouterr().err
+    with pytest.raises(DataError, match="no epoch has finished"):
+        network(tmp_path, take_best=True)
 
 
 def diverge_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,48 +143,48 @@ def diverge_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_loss_that_is_not_finite_keeps_the_best_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_finite_saves_the_best_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as spoilt:
         diverge_in(2, spoilt)
         with pytest.raises(GateError, match="the loss is nan at epoch 3, step 2") as raised:
-            member(tmp_path)
-    kept = tmp_path / "best-key.safetensors"
-    assert str(kept) in raised.value.where
+            network(tmp_path)
+    saved = tmp_path / "best-key.safetensors"
+    assert str(saved) in raised.value.where
     assert "the best of 2 finished epochs: epoch" in raised.value.where
     assert "learning_rate" in raised.value.todo
-    assert raised.value.todo.endswith("to end with the finished epochs, run it with --take-best")
-    weights = load_file(kept)
-    assert same(weights, member(tmp_path, take_best=True).grader.state_dict())
-    member(tmp_path, key="lower rate")  # from the first epoch on, the checkpoint is this one's
+    assert raised.value.todo.endswith("to finish with the epochs so far, run it with --take-best")
+    weights = load_file(saved)
+    assert same(weights, network(tmp_path, take_best=True).grader.state_dict())
+    network(tmp_path, key="lower rate")  # from the first epoch on, the checkpoint is this one's
     Checkpoint(tmp_path, "lower rate").remove()
-    assert list(tmp_path.iterdir()) == [kept]
-    assert same(weights, load_file(kept))
+    assert list(tmp_path.iterdir()) == [saved]
+    assert same(weights, load_file(saved))
 
 
 @pytest.mark.usefixtures("small")
-def test_a_loss_that_is_not_finite_says_nothing_of_stopping_where_there_is_no_way(
+def test_a_loss_that_is_not_finite_in_an_experiment_gives_no_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diverge_in(1, monkeypatch)
     with pytest.raises(GateError) as raised:
-        member(tmp_path, to_stop="")
+        network(tmp_path, stop_hint="")
     assert raised.value.todo.endswith("that file stays")
 
 
 @pytest.mark.usefixtures("small")
-def test_a_loss_that_is_not_finite_in_the_first_epoch_keeps_nothing_and_says_so(
+def test_a_loss_that_is_not_finite_in_the_first_epoch_saves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diverge_in(0, monkeypatch)
     with pytest.raises(GateError) as raised:
-        member(tmp_path)
-    assert raised.value.where == "no epoch is finished"
+        network(tmp_path)
+    assert raised.value.where == "no epoch has finished"
     assert "--take-best" not in raised.value.todo
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("small")
-def test_a_member_is_the_same_whatever_was_drawn_before(tmp_path: Path) -> None:
-    one = member(tmp_path / "one")
+def test_a_network_does_not_depend_on_earlier_draws(tmp_path: Path) -> None:
+    one = network(tmp_path / "one")
     torch.rand(3)
-    assert same(one.trained.weights, member(tmp_path / "other").trained.weights)
+    assert same(one.fit.weights, network(tmp_path / "other").fit.weights)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dr_pipeline.errors import GateError
-from dr_pipeline.training.layer_statistics import LayerStatistics, layer_statistics
+from dr_pipeline.training.layer_statistics import LayerRow, layer_statistics
 
 
 class Small(nn.Module):
@@ -37,7 +37,7 @@ def photographs(count: int = 3, seed: int = 0) -> list[Tensor]:
     return [torch.randint(0, 256, (4, 8, 8, 3), dtype=torch.uint8, generator=generator) for _ in range(count)]
 
 
-def described(grader: nn.Module, **more: Any) -> dict[str, LayerStatistics]:
+def described(grader: nn.Module, **more: Any) -> dict[str, LayerRow]:
     return {row.layer: row for row in layer_statistics(grader, photographs(), when="after", **more)}
 
 
@@ -139,7 +139,7 @@ def test_no_batch_and_numbers_that_are_not_finite_are_refused() -> None:
         layer_statistics(grader, [], when="after")
     with torch.no_grad():
         grader.convolution.weight[0] = float("nan")
-    with pytest.raises(GateError, match="layer norm puts out numbers that are not finite"):
+    with pytest.raises(GateError, match="outputs of the layer norm are not finite"):
         described(grader)
     assert not any(module._forward_hooks for module in grader.modules())
 

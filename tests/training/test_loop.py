@@ -9,10 +9,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 
 from dr_pipeline.errors import DataError, EnvironmentProblem, GateError, ParamsError
+from dr_pipeline.tables.history import EpochRow
 from dr_pipeline.training import loop
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.data.batch import Part
-from dr_pipeline.training.loop import Epoch, Trained
+from dr_pipeline.training.data.batch import Batch
+from dr_pipeline.training.loop import FitResult
 from tests.factories.training import CANDIDATE, PARAMS, grader_for, photographs, same, section, train
 
 
@@ -31,7 +32,7 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, probability: float) -> None:
     params = section(PARAMS, "mixing", probability=probability)
 
-    def stop(row: Epoch) -> None:
+    def stop(row: EpochRow) -> None:
         if row.epoch == 1:
             raise KeyboardInterrupt
 
@@ -49,7 +50,7 @@ def test_half_precision_learns_and_goes_on_with_its_scale(tmp_path: Path) -> Non
         scaler = torch.amp.GradScaler("cpu", init_scale=scale)
         return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler))
 
-    def stop(_row: Epoch) -> None:
+    def stop(_row: EpochRow) -> None:
         raise KeyboardInterrupt
 
     params = PARAMS.model_copy(update={"precision": "16-mixed"})
@@ -62,10 +63,10 @@ def test_half_precision_learns_and_goes_on_with_its_scale(tmp_path: Path) -> Non
 
 
 def test_the_best_finished_epoch_can_be_taken(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no epoch is finished"):
+    with pytest.raises(DataError, match="no epoch has finished"):
         train(tmp_path, take_best=True)
 
-    def stop(row: Epoch) -> None:
+    def stop(row: EpochRow) -> None:
         if row.epoch == 1:
             raise KeyboardInterrupt
 
@@ -78,11 +79,12 @@ def test_the_best_finished_epoch_can_be_taken(tmp_path: Path) -> None:
     assert same(taken.weights, state["best_weights"])
 
 
-def test_loader_processes_do_not_change_what_is_learnt(tmp_path: Path) -> None:
+def test_loader_processes_do_not_change_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # loader processes live on from one epoch to the next; torch's loader draws a seed from the generator of dropout
     short = CANDIDATE.model_copy(update={"epochs": 2, "drop_rate": 0.0})
-    here, there = (train(tmp_path / str(num), candidate=short, num_workers=num) for num in (0, 1))
-    assert same(here.weights, there.weights)
+    in_process = train(tmp_path / "0", candidate=short)
+    monkeypatch.setattr("dr_pipeline.training.loop.num_loader_workers", lambda _fabric: 1)
+    assert same(in_process.weights, train(tmp_path / "1", candidate=short).weights)
 
 
 @pytest.mark.parametrize("sampling", ["natural", "balanced"])
@@ -90,14 +92,14 @@ def test_grades_are_drawn_as_the_params_say(tmp_path: Path, monkeypatch: pytest.
     training = photographs([*range(0, 150, 5), 1, 2, 3, 4], augmented=True)  # grade 0 thirty times, the others once
     drawn: list[int] = []
 
-    class Noting(loop.Material):
-        def of(self, images: torch.Tensor, positions: torch.Tensor, *, seed: int) -> Part:
+    class Noting(loop.BatchBuilder):
+        def build(self, images: torch.Tensor, positions: torch.Tensor, *, seed: int) -> Batch:
             drawn.extend(training.grades[positions].tolist())
-            return super().of(images, positions, seed=seed)
+            return super().build(images, positions, seed=seed)
 
-    monkeypatch.setattr("dr_pipeline.training.loop.Material", Noting)
+    monkeypatch.setattr("dr_pipeline.training.loop.BatchBuilder", Noting)
     params = section(PARAMS, "balance", weights="none", sampling=sampling)
-    train(tmp_path, training=training, params=params, candidate=CANDIDATE.model_copy(update={"epochs": 1}))
+    train(tmp_path, train_set=training, params=params, candidate=CANDIDATE.model_copy(update={"epochs": 1}))
     assert len(drawn) == 34
     assert drawn.count(0) == (30 if sampling == "natural" else pytest.approx(34 / 5, abs=1))
 
@@ -133,7 +135,7 @@ def test_frozen_layers_stay_as_they_are_and_thaw(tmp_path: Path) -> None:
     first = {name: value.clone() for name, value in grader.state_dict().items()}
     stages: list[set[str]] = []  # what has moved after each epoch, running statistics included
 
-    def look(_row: Epoch) -> None:
+    def look(_row: EpochRow) -> None:
         stages.append({name for name, value in grader.state_dict().items() if not torch.equal(value, first[name])})
 
     train(tmp_path, grader, candidate=candidate, on_epoch=look)
@@ -171,7 +173,7 @@ def test_a_teacher_is_followed_where_grades_have_no_say(tmp_path: Path) -> None:
     training = photographs(range(41), augmented=True)
     training.teacher = 8.0 * torch.nn.functional.one_hot(4 - training.grades, 5)
     params = section(PARAMS, "distillation", weight=1.0)
-    trained = train(tmp_path, training=training, params=params, candidate=CANDIDATE.model_copy(update={"epochs": 6}))
+    trained = train(tmp_path, train_set=training, params=params, candidate=CANDIDATE.model_copy(update={"epochs": 6}))
     assert trained.history[-1].validation_qwk < -0.3
 
 
@@ -223,12 +225,12 @@ class Bursts(torch.nn.Module):
         return logits * (float("nan") if self.training and self.step >= self.first_bad_step else 1.0)
 
 
-def train_bursts(folder: Path, grader: torch.nn.Module, *, ids: range = range(41), **changes: object) -> Trained:
-    return train(folder, grader, training=photographs(ids, augmented=False), **changes)
+def train_bursts(folder: Path, grader: torch.nn.Module, *, ids: range = range(41), **changes: object) -> FitResult:
+    return train(folder, grader, train_set=photographs(ids, augmented=False), **changes)
 
 
 def test_the_last_good_epoch_survives_a_loss_that_is_not_finite(tmp_path: Path) -> None:
-    rows: list[Epoch] = []
+    rows: list[EpochRow] = []
     with pytest.raises(GateError, match=r"the loss is nan at epoch 3, step 2, learning rate 0\.0\d+") as raised:
         train_bursts(tmp_path, Bursts(2 * 5 + 2), on_epoch=rows.append)
     assert "learning_rate" in raised.value.todo
@@ -287,7 +289,7 @@ def test_another_runtime_error_passes_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_grade_without_photographs_is_refused_before_training(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"grade 3, 4 to learn from.*0: 1, 1: 1, 2: 1, 3: 0, 4: 0"):
+    with pytest.raises(DataError, match=r"no training photograph of grade 3, 4; .*0: 1, 1: 1, 2: 1, 3: 0, 4: 0"):
         train_bursts(tmp_path, Bursts(1), ids=range(3))
 
 

@@ -15,10 +15,13 @@ from dr_pipeline.metrics.kappa import kappa_of_confusions, quadratic_weighted_ka
 from dr_pipeline.models.losses.coral import CoralHead
 from dr_pipeline.params.losses import LOSSES
 from dr_pipeline.params.training import Objective
-from dr_pipeline.training.objectives import GradingLoss
-from tests.factories.training import make_head, num_outputs
+from dr_pipeline.training.data.batch import softened
+from dr_pipeline.training.objectives import GradingLoss, TrainingTask
+from tests.factories.training import PARAMS, Small, make_head, num_outputs
 
 ADDITIVE = [loss for loss in LOSSES if loss != "soft_kappa"]
+
+
 WEIGHTS = torch.tensor([0.5, 1.5, 1.0, 2.0, 3.0])
 
 
@@ -223,3 +226,19 @@ def test_a_linear_model_learns_ordered_grades(loss: str, soft: bool) -> None:
         expected = (head(model(features)).softmax(1) * torch.arange(5.0)).sum(1).double().numpy()
     predicted = np.searchsorted(best_cut_points(expected, grades.numpy()), expected, side="right")
     assert quadratic_weighted_kappa(grades.numpy(), predicted) > 0.8
+
+
+def test_a_teacher_who_agrees_adds_nothing_to_the_gradient_and_one_who_does_not_does() -> None:
+    distillation = PARAMS.distillation.model_copy(update={"weight": 1.0})
+    grader = Small(drop_rate=0.0).eval()
+    task = TrainingTask(grader, GradingLoss(PARAMS.objective, torch.tensor([1.0, 2.0, 1.0, 1.0, 1.0])), distillation)
+    images, targets = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8), torch.arange(6) % 5
+    own = softened(grader(images).detach(), distillation)
+    for teacher, still in ((own, True), (own.flip(1), False)):
+        grader.zero_grad()
+        task(images, targets, teacher).backward()
+        assert (grader.backbone[-1].bias.grad.abs().max() < 1e-6) == still
+    parts = [task(images[half], targets[half], own[half]) for half in (slice(2), slice(2, 6))]
+    assert torch.allclose(sum(parts), task(images, targets, own))
+    soft = torch.nn.functional.one_hot(targets, 5).float()
+    assert torch.allclose(task(images, soft, own), task(images, targets, own))

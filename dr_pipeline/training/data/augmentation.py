@@ -1,4 +1,7 @@
-"""Label-preserving changes to a fundus photograph, the same for the same seed whatever the worker."""
+"""Label-preserving augmentation of a fundus photograph, determined by the seed alone.
+
+The only module that imports albumentations, whose development has ended: replacing it concerns this file only.
+"""
 
 from collections.abc import Callable
 
@@ -8,31 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.params.training import Augmentation
-from dr_pipeline.training.seeds import derived_seed
+from dr_pipeline.training.data.sampler import derived_seed
 
 Pixels = NDArray[np.uint8]
 
-# Of coarse dropout. A hole's side is a share of the canvas's: at most 8 %, less than the optic disc's width. Four of
-# the largest cover 3.3 % of the retinal disc, on average they cover 1 %: so often does a photograph lose its only
-# lesion and keep its grade.
+# Of coarse dropout. A hole's side is a fraction of the canvas's: at most 8 %, less than the optic disc's width. Four of
+# the largest cover 3.3 % of the retinal disc, on average they cover 1 %: the risk that a photograph loses its only
+# lesion but keeps its grade.
 HOLES = (1, 4)
-HOLE_SHARE = (0.04, 0.08)
+HOLE_SIDE = (0.04, 0.08)
 
 
 def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
-    """Makes a function from (canvas (H, W, 3) RGB, seed) to a changed canvas of the same shape.
+    """Returns a function from (canvas (H, W, 3) RGB, seed) to an augmented canvas of the same shape.
 
     Rotation by any angle and mirroring are safe: the disc is round and the grade has no orientation. Scale and
-    translation stay small, because the disc's radius is normalised and lesions count by their size; scale draws width
-    and height apart, so that it stretches too. Coarse dropout (DeVries and Taylor 2017, "Cutout") blackens a few small
-    squares, see `HOLE_SHARE`; black is also what lies beside the disc. It comes last, so that neither blur nor JPEG
-    marks the holes' rims.
+    translation stay small, because the disc's radius is normalised and the size of a lesion matters; scale draws width
+    and height independently, so that it stretches too. Coarse dropout (DeVries and Taylor 2017, "Cutout") blackens a
+    few small squares, see `HOLE_SIDE`; the surroundings of the disc are black too. It comes last, so that neither blur
+    nor JPEG affects the edges of the holes.
 
-    Beside the disc all stays black: contrast would lift it, blur and JPEG would spill into it, and the pixel path keeps
-    it at 0 in every canvas that is scored. Each change draws from a seed of its own, so that none goes with another.
+    The surroundings of the disc stay black: contrast would lift them, blur and JPEG would spill into them, and the
+    pixel path keeps them at 0 in every canvas that is scored. Each transform has a seed of its own, so that their
+    draws are independent.
 
     Args:
-        params: How strong each change is; 0 and false switch one off.
+        params: Strength of each transform; 0 and false disable one.
     """
     geometric, photometric, coarse_dropout = (
         albumentations.Compose(steps) for steps in (_geometric(params), _photometric(params), _coarse_dropout(params))
@@ -42,29 +46,30 @@ def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
     def augment(canvas: Pixels, seed: int) -> Pixels:
         for number, step in enumerate(steps):
             step.set_random_seed(derived_seed(seed, number))
-        moved: Pixels = geometric(image=canvas)["image"]
-        recoloured = _inside_the_disc(moved, photometric(image=moved)["image"]) if photometric.transforms else moved
-        pierced: Pixels = coarse_dropout(image=recoloured)["image"]
-        return pierced
+        pixels: Pixels = geometric(image=canvas)["image"]
+        if photometric.transforms:
+            pixels = _inside_disc(pixels, photometric(image=pixels)["image"])
+        dropped: Pixels = coarse_dropout(image=pixels)["image"]
+        return dropped
 
     return augment
 
 
-def _inside_the_disc(before: Pixels, after: Pixels) -> Pixels:
-    """`after`, black where `before` is of the surroundings: no change of colour may make the black beside it grey."""
-    kept: Pixels = cv2.bitwise_and(after, after, mask=cv2.bitwise_not(_surroundings(before)))
-    return kept
+def _inside_disc(before: Pixels, after: Pixels) -> Pixels:
+    """`after` with black surroundings: no photometric transform may turn them grey."""
+    masked: Pixels = cv2.bitwise_and(after, after, mask=cv2.bitwise_not(_surroundings(before)))
+    return masked
 
 
 def _surroundings(canvas: Pixels) -> Pixels:
-    """255 where black reaches to the border, (H, W): beside the disc, or where the camera's frame cuts it off; else 0.
+    """Mask (H, W): 255 for black pixels connected to the border (beside the disc, or cut off by the camera), else 0.
 
-    A black pixel inside the disc, of a haemorrhage or a dim rim, is not of them.
+    A black pixel inside the disc, such as in a haemorrhage, is not included.
     """
     black = cv2.copyMakeBorder(cv2.inRange(canvas, (0, 0, 0), (0, 0, 0)), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
     cv2.floodFill(black, None, (0, 0), 128, flags=8)  # 8: a diagonal step connects
-    found: Pixels = cv2.inRange(black, 128, 128)[1:-1, 1:-1]
-    return found
+    connected: Pixels = cv2.inRange(black, 128, 128)[1:-1, 1:-1]
+    return connected
 
 
 def _geometric(params: Augmentation) -> list[albumentations.BasicTransform]:
@@ -73,7 +78,7 @@ def _geometric(params: Augmentation) -> list[albumentations.BasicTransform]:
         steps.append(
             albumentations.Affine(
                 rotate=(-params.rotation_deg, params.rotation_deg),
-                # keep_ratio is left out: width and height are meant to be drawn apart, see params
+                # no keep_ratio: width and height are drawn independently, see params
                 scale=(1 - params.scale, 1 + params.scale),
                 translate_percent=(-params.translation, params.translation),
                 interpolation=cv2.INTER_LINEAR,
@@ -111,8 +116,8 @@ def _coarse_dropout(params: Augmentation) -> list[albumentations.BasicTransform]
     return [
         albumentations.CoarseDropout(
             num_holes_range=HOLES,
-            hole_height_range=HOLE_SHARE,
-            hole_width_range=HOLE_SHARE,
+            hole_height_range=HOLE_SIDE,
+            hole_width_range=HOLE_SIDE,
             fill=0,
             p=params.coarse_dropout_probability,
         )

@@ -1,4 +1,4 @@
-"""Which photograph is seen when, and on which process: the batches of an epoch."""
+"""The batches of an epoch: which photograph is in which batch, on which process; and derived seeds."""
 
 import itertools
 from collections import Counter
@@ -15,13 +15,18 @@ from dr_pipeline.params.training import Sampling
 MIN_PHOTOGRAPHS = 2  # of a batch on one process: batch normalisation has no variance from one
 
 
-class Draw(NamedTuple):
-    """One look at a photograph.
+def derived_seed(*parts: int) -> int:
+    """One 32-bit seed from several numbers (NumPy's SeedSequence: well mixed, stable across platforms)."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+class SampleKey(NamedTuple):
+    """Identifies one sample of a training, and seeds its augmentation.
 
     Attributes:
         epoch: From 0.
-        position: Of the photograph.
-        repeat: How often it was drawn before in this epoch; balanced sampling repeats the rare grades' photographs.
+        position: Of the photograph in the data set.
+        repeat: Earlier samples of the photograph in this epoch; balanced sampling repeats those of rare grades.
     """
 
     epoch: int
@@ -29,35 +34,35 @@ class Draw(NamedTuple):
     repeat: int
 
 
-class EpochBatches(Sampler[list[Draw]]):
-    """The batches of one epoch on one of several processes, as lists of draws.
+class EpochBatchSampler(Sampler[list[SampleKey]]):
+    """The batches of one epoch on one of several processes, as lists of sample keys.
 
     With `shuffle` all processes draw the same order from (seed, epoch), cut it into the same batches, and each takes
-    every world_size-th photograph of each batch. A rest too small for batch normalisation joins the batch before it.
-    Without, the batches are those of one process in the given order, and each process takes every world_size-th whole
-    batch: nothing is padded, and each batch computes to the same bits as on one process.
+    every world_size-th photograph of each batch. A remainder too small for batch normalisation joins the batch before
+    it. Without, the batches are those of one process in the given order, and each process takes every world_size-th
+    whole batch: nothing is padded, and each batch computes to the same bits as on one process.
 
     Sampling is `natural` (each photograph once), `balanced` (each present grade equally often) or `decaying` (balanced
     in the first epoch, then linearly towards natural, which the last epoch is). The latter is after team o_O, second
-    in Kaggle's Diabetic Retinopathy Detection 2015, who began with equal shares and came down epoch by epoch, in their
-    case to twice the natural share of grades 1 to 4.
+    in Kaggle's Diabetic Retinopathy Detection 2015, who started with equal class frequencies and reduced them epoch by
+    epoch, in their case to twice the natural frequency of grades 1 to 4.
 
     Attributes:
         epoch: Of the next iteration, from 0; the training loop sets it.
 
     Args:
         grades: One per photograph.
-        batch_photographs: Photographs in a batch, all processes together.
-        shuffle: For training; without it, for evaluation.
+        batch_photographs: Photographs in a batch, over all processes.
+        shuffle: True for training, False for evaluation.
         seed: Of the order.
-        sampling: How often a photograph is drawn in an epoch; needs `shuffle` unless natural.
-        num_epochs: Of the whole training; read by `decaying` only.
+        sampling: How often a photograph is drawn in an epoch; requires `shuffle` unless natural.
+        num_epochs: Of the whole training; used by `decaying` only.
         rank: This process.
         world_size: Number of processes.
 
     Raises:
         ParamsError: A shuffled batch has fewer than two photographs for each process.
-        DataError: So have all photographs together.
+        DataError: The data set has fewer than two photographs for each process.
         ValueError: Sampling without shuffling.
     """
 
@@ -73,60 +78,60 @@ class EpochBatches(Sampler[list[Draw]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        least = MIN_PHOTOGRAPHS * world_size
-        if shuffle and batch_photographs < least:
+        minimum = MIN_PHOTOGRAPHS * world_size
+        if shuffle and batch_photographs < minimum:
             raise ParamsError(
                 f"a batch of {batch_photographs} photographs is too small for {world_size} processes: batch "
                 f"normalisation needs {MIN_PHOTOGRAPHS} on each",
                 where=f"candidates: batch_photographs {batch_photographs}",
-                todo=f"raise batch_photographs to {least} or more, or train with fewer processes",
+                todo=f"raise batch_photographs to {minimum} or more, or train with fewer processes",
             )
-        if shuffle and len(grades) < least:
+        if shuffle and len(grades) < minimum:
             raise DataError(
-                f"found {len(grades)} photographs to learn from; {world_size} processes need at least {least}",
+                f"found {len(grades)} training photographs; {world_size} processes need at least {minimum}",
                 where="the training part of the fold",
                 todo="add photographs, or lower split.num_folds",
             )
         if not shuffle and sampling != "natural":
-            raise ValueError(f"{sampling} sampling draws an order, and needs shuffle")
+            raise ValueError(f"{sampling} sampling requires shuffle")
         self._grades, self._batch = np.asarray(grades, dtype=np.int64), batch_photographs
         self._shuffle, self._seed, self._sampling = shuffle, seed, sampling
         self._num_epochs, self._rank, self._world_size = num_epochs, rank, world_size
-        self._bounds = self._cut()
+        self._bounds = self._batch_bounds()
         self.epoch = 0
 
     def __len__(self) -> int:
         """Number of batches on this process; when shuffled, the same on all."""
         return len(self._bounds) if self._shuffle else len(self._bounds[self._rank :: self._world_size])
 
-    def fewest(self, number: int) -> int:
-        """Photographs of the shuffled batch `number` on the process that has fewest of them."""
-        start, stop = self._bounds[number]
+    def min_per_process(self, batch_number: int) -> int:
+        """Photographs of a shuffled batch on the process that has fewest of them."""
+        start, stop = self._bounds[batch_number]
         return (stop - start) // self._world_size
 
-    def __iter__(self) -> Iterator[list[Draw]]:
-        order = self._drawn() if self._shuffle else np.arange(len(self._grades))
-        seen = Counter[int]()
-        draws = []
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        order = self._shuffled() if self._shuffle else np.arange(len(self._grades))
+        repeats = Counter[int]()
+        keys = []
         for position in order.tolist():
-            draws.append(Draw(self.epoch, position, seen[position]))
-            seen[position] += 1
-        batches = [draws[start:stop] for start, stop in self._bounds]
+            keys.append(SampleKey(self.epoch, position, repeats[position]))
+            repeats[position] += 1
+        batches = [keys[start:stop] for start, stop in self._bounds]
         if self._shuffle:
             yield from (batch[self._rank :: self._world_size] for batch in batches)
         else:
             yield from batches[self._rank :: self._world_size]
 
-    def _cut(self) -> list[tuple[int, int]]:
-        """Start and stop of each batch, all processes together."""
+    def _batch_bounds(self) -> list[tuple[int, int]]:
+        """Start and stop of each batch, over all processes."""
         num = len(self._grades)
         starts = list(range(0, num, self._batch))
         if self._shuffle and len(starts) > 1 and num - starts[-1] < MIN_PHOTOGRAPHS * self._world_size:
             starts.pop()
         return list(itertools.pairwise([*starts, num]))
 
-    def _drawn(self) -> NDArray[np.int64]:
-        """The order of this epoch, all processes together."""
+    def _shuffled(self) -> NDArray[np.int64]:
+        """The order of this epoch, over all processes."""
         generator = np.random.default_rng([self._seed, self.epoch])
         order = np.arange(len(self._grades))
         if balance := self._balance():
@@ -135,24 +140,24 @@ class EpochBatches(Sampler[list[Draw]]):
         return order
 
     def _balance(self) -> float:
-        """How far the shares of this epoch are from natural (0) to balanced (1)."""
+        """Where the class frequencies of this epoch lie between natural (0) and balanced (1)."""
         if self._sampling == "decaying":
             return max(0.0, 1 - self.epoch / (self._num_epochs - 1)) if self._num_epochs > 1 else 0.0
         return float(self._sampling == "balanced")
 
 
 def _balanced(grades: NDArray[np.int64], balance: float, generator: np.random.Generator) -> NDArray[np.int64]:
-    """As many positions as there are photographs, drawn by systematic sampling with unequal shares (Madow 1949).
+    """Draws as many positions as there are photographs, by systematic sampling with unequal probabilities (Madow 1949).
 
-    A photograph that is due m times on average is drawn ⌊m⌋ or ⌈m⌉ times, and so is each grade: the draws spread over
-    the photographs of a grade as evenly as they can.
+    A photograph with an expected count of m is drawn ⌊m⌋ or ⌈m⌉ times, and so is each grade: the samples of a grade
+    are spread over its photographs as evenly as possible.
     """
     counts = np.bincount(grades)
     balanced = len(grades) / (np.count_nonzero(counts) * counts[grades])
-    due = (1 - balance) + balance * balanced
+    expected = (1 - balance) + balance * balanced
     order = generator.permutation(len(grades))
     order = order[np.argsort(grades[order], kind="stable")]  # grade by grade, at random within each
     marks = generator.random() + np.arange(len(grades))
-    # the sum of `due` may fall short of the last mark by rounding
-    drawn = np.searchsorted(np.cumsum(due[order]), marks, side="right").clip(max=len(grades) - 1)
+    # the sum of `expected` may fall short of the last mark by rounding
+    drawn = np.searchsorted(np.cumsum(expected[order]), marks, side="right").clip(max=len(grades) - 1)
     return np.asarray(order[drawn])

@@ -1,36 +1,25 @@
-"""What the network is to answer: the grade, or a distribution that keeps the readers' disagreement."""
+"""Training targets (the grade, or a distribution that keeps the readers' disagreement) and weights of rare grades."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.files import read_csv
-from dr_pipeline.schema import GRADES, NUM_GRADES, READINGS_COLUMNS, READINGS_VERSION
+from dr_pipeline.params.training import Balance
+from dr_pipeline.schema import NUM_GRADES
+from dr_pipeline.tables.readings import ReadingRow
 from dr_pipeline.tables.splits import SplitRow
 
 
-def read_readings(path: Path) -> dict[str, list[int]]:
-    """The grades that readers gave, by image id, from data/readings.csv.
-
-    It holds the photographs that several graders read; any other has its one grade in the manifest.
-
-    Raises:
-        DataError: The table is missing or of another version, or a grade is not one of 0–4.
-    """
+def readings_by_photograph(rows: Iterable[ReadingRow]) -> dict[str, list[int]]:
+    """The grades of each photograph that several graders read, by image id."""
     readings: defaultdict[str, list[int]] = defaultdict(list)
-    for number, row in enumerate(read_csv(path, READINGS_COLUMNS, version=READINGS_VERSION), start=2):
-        if row["grade"] not in {str(grade) for grade in GRADES}:
-            raise DataError(
-                f"a reading of {row['grade']!r}; grades are 0, 1, 2, 3, 4",
-                where=f"{path}, row {number}",
-                todo="remake it with `dvc repro intake`",
-            )
-        readings[row["image_id"]].append(int(row["grade"]))
+    for row in rows:
+        readings[row.image_id].append(row.grade)
     return dict(readings)
 
 
@@ -39,23 +28,23 @@ def training_targets(
 ) -> Tensor:
     """One target per photograph.
 
-    With `agreement` a, a target is (1 - a) · one-hot(grade) + a · (each grade's share of the readings). A photograph
-    that nobody read a second time keeps its grade alone. Learning from the readers' distribution rather than from its
-    majority is Peterson et al.'s (ICCV 2019); the grade's part holds on to a reference standard that was adjudicated.
+    With `agreement` a, a target is (1 - a) · one-hot(grade) + a · (relative frequency of each grade among the
+    readings). A photograph with a single reading keeps its grade. Training on the readers' distribution rather than on
+    its majority follows Peterson et al. (ICCV 2019); the grade's part preserves an adjudicated reference standard.
 
     Args:
         rows: The photographs, N of them.
-        readings: Grades by image id, see `read_readings`.
-        agreement: Share of the readings' distribution, 0 to 1.
-        soft: Whether distributions are needed even where `agreement` is 0, as mixing needs them.
+        readings: Grades by image id, see `readings_by_photograph`.
+        agreement: Weight of the readings' distribution, 0 to 1.
+        soft: Return distributions even where `agreement` is 0, as mixing requires.
 
     Returns:
-        int64 (N,) where `agreement` is 0 and `soft` is not asked for; else float32 (N, 5), rows that sum to 1.
+        int64 (N,) where `agreement` is 0 and `soft` is False; else float32 (N, 5), rows that sum to 1.
 
     Raises:
         ParamsError: `agreement` is above 0, but no photograph of the data set was read more than once.
     """
-    if agreement and not any(len(given) > 1 for given in readings.values()):
+    if agreement and not any(len(grades) > 1 for grades in readings.values()):
         raise ParamsError(
             f"reader_agreement is {agreement:g}, but no photograph was read by several graders",
             where="params.yaml, training.reader_agreement",
@@ -68,8 +57,42 @@ def training_targets(
     if not agreement:
         return targets
     for position, row in enumerate(rows):
-        given = readings.get(row.image_id, ())
-        if len(given) > 1:
-            shares = torch.bincount(torch.tensor(given), minlength=NUM_GRADES).float() / len(given)
-            targets[position] = (1 - agreement) * targets[position] + agreement * shares
+        read = readings.get(row.image_id, ())
+        if len(read) > 1:
+            frequencies = torch.bincount(torch.tensor(read), minlength=NUM_GRADES).float() / len(read)
+            targets[position] = (1 - agreement) * targets[position] + agreement * frequencies
     return targets
+
+
+def grade_weights(grades: Sequence[int], balance: Balance) -> Tensor:
+    """Weight of each grade in the loss, from the number of its training photographs.
+
+    `exponent` weighs a grade of n photographs by n^-exponent, `effective_number` by (1 - beta) / (1 - beta^n) (Cui et
+    al., CVPR 2019), `none` alike.
+
+    Args:
+        grades: Of the training photographs.
+        balance: Which weights.
+
+    Returns:
+        float32 (5,), scaled to mean 1 over the photographs; an absent grade has weight 0.
+
+    Raises:
+        DataError: There is no photograph, or a grade lies outside 0 … 4.
+    """
+    if not grades or min(grades) < 0 or max(grades) >= NUM_GRADES:
+        raise DataError(
+            f"grades cannot be weighted: found {sorted(set(grades)) or 'no photograph'}",
+            where="the training part of the fold",
+            todo=f"give photographs with grades 0 … {NUM_GRADES - 1}",
+        )
+    counts = np.bincount(np.asarray(grades), minlength=NUM_GRADES).astype(np.float64)
+    present = np.maximum(counts, 1)
+    if balance.weights == "exponent":
+        raw = present**-balance.exponent
+    elif balance.weights == "effective_number":
+        raw = (1 - balance.beta) / (1 - balance.beta**present)
+    else:
+        raw = np.ones(NUM_GRADES)
+    raw = np.where(counts > 0, raw, 0.0)
+    return torch.tensor(raw * counts.sum() / (raw * counts).sum(), dtype=torch.float32)

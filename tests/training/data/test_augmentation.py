@@ -6,7 +6,7 @@ import pytest
 from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Augmentation, Training
-from dr_pipeline.training.data.augmentation import HOLE_SHARE, HOLES, augmenter
+from dr_pipeline.training.data.augmentation import HOLE_SIDE, HOLES, augmenter
 from tests.factories import REPOSITORY
 
 AUGMENTATION = load_section(REPOSITORY / "params.yaml", "training", Training).augmentation
@@ -149,7 +149,7 @@ def test_the_holes_are_few_small_and_black_and_the_rest_is_untouched() -> None:
         assert np.array_equal(changed[~hole], full[~hole])
         assert (changed[hole] == 0).all()
         lost.append(hole.sum() / inside.sum())
-    assert max(lost) <= HOLES[1] * HOLE_SHARE[1] ** 2 / inside.mean() + 1e-9 < 0.034
+    assert max(lost) <= HOLES[1] * HOLE_SIDE[1] ** 2 / inside.mean() + 1e-9 < 0.034
     assert 0.007 < np.mean(lost) < 0.013
     assert min(lost) < 0.005
 

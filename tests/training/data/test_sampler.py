@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.params.training import Sampling
-from dr_pipeline.training.data.sampler import EpochBatches
+from dr_pipeline.training.data.sampler import EpochBatchSampler, derived_seed
 
 GRADES = [0] * 70 + [1] * 8 + [2] * 13 + [3] * 6 + [4] * 3
 
 
-def positions(batches: EpochBatches) -> list[int]:
+def positions(batches: EpochBatchSampler) -> list[int]:
     return [draw.position for batch in batches for draw in batch]
 
 
-def training(grades: list[int], batch: int, sampling: Sampling = "natural", **more: Any) -> EpochBatches:
-    return EpochBatches(grades, batch, shuffle=True, seed=3, sampling=sampling, **more)
+def training(grades: list[int], batch: int, sampling: Sampling = "natural", **more: Any) -> EpochBatchSampler:
+    return EpochBatchSampler(grades, batch, shuffle=True, seed=3, sampling=sampling, **more)
 
 
 @st.composite
@@ -50,11 +50,11 @@ def test_each_photograph_is_seen_once_over_all_processes(division: tuple[int, in
 
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 4))
 def test_evaluation_has_the_batches_of_one_process_unpadded(num: int, batch: int, world_size: int) -> None:
-    alone = list(EpochBatches([0] * num, batch, shuffle=False, seed=0))
+    alone = list(EpochBatchSampler([0] * num, batch, shuffle=False, seed=0))
     assert [draw.position for part in alone for draw in part] == list(range(num))
     assert all(len(part) == batch for part in alone[:-1])
     ranks = [
-        EpochBatches([0] * num, batch, shuffle=False, seed=0, rank=rank, world_size=world_size)
+        EpochBatchSampler([0] * num, batch, shuffle=False, seed=0, rank=rank, world_size=world_size)
         for rank in range(world_size)
     ]
     for number, rank in enumerate(ranks):
@@ -71,7 +71,7 @@ def test_each_epoch_has_an_order_of_its_own_and_keeps_it() -> None:
     assert [d.position for b in first for d in b] != [d.position for b in second for d in b]
     batches.epoch = 0
     assert list(batches) == first
-    other_seed = EpochBatches([0] * 50, 8, shuffle=True, seed=4)
+    other_seed = EpochBatchSampler([0] * 50, 8, shuffle=True, seed=4)
     assert list(other_seed) != first
 
 
@@ -95,11 +95,11 @@ def test_what_batch_normalisation_cannot_use_is_an_error() -> None:
     with pytest.raises(ParamsError, match="a batch of 7 photographs is too small for 4 processes") as raised:
         training([0] * 50, 7, world_size=4)
     assert "8 or more" in raised.value.todo
-    with pytest.raises(DataError, match="found 1 photographs"):
+    with pytest.raises(DataError, match="found 1 training photographs"):
         training([0], 4)
     with pytest.raises(ValueError, match="balanced sampling"):
-        EpochBatches(GRADES, 8, shuffle=False, seed=0, sampling="balanced")
-    assert len(list(EpochBatches([0], 8, shuffle=False, seed=0))) == 1  # evaluating one photograph is no fault
+        EpochBatchSampler(GRADES, 8, shuffle=False, seed=0, sampling="balanced")
+    assert len(list(EpochBatchSampler([0], 8, shuffle=False, seed=0))) == 1  # evaluating one photograph is no fault
 
 
 def test_balanced_sampling_draws_grades_equally_often() -> None:
@@ -160,3 +160,7 @@ def test_absent_grades_are_not_drawn() -> None:
     grades = [1] * 30 + [4] * 2
     counts = Counter(grades[p] for p in positions(training(grades, 8, "balanced")))
     assert counts == {1: 16, 4: 16}
+
+
+def test_derived_seeds_differ() -> None:
+    assert len({derived_seed(1, epoch, position) for epoch in range(20) for position in range(50)}) == 1000

@@ -1,4 +1,4 @@
-"""The stage train goes on at an unfinished training of the same code, libraries and files, and of no other."""
+"""A candidate's training resumes only with the same code, libraries and files."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from dr_pipeline.cli import main
 from dr_pipeline.files import read_csv
-from dr_pipeline.training import run_identity as provenance
+from dr_pipeline.training import run_identity
 from tests.stages.test_train import interrupt, words, workplace  # noqa: F401
 
 
@@ -22,15 +22,15 @@ def interrupted(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # no
     ("changed", "value"),
     [("code_version", lambda *_: "edited"), ("version", lambda _: "0"), ("_content_sha256", lambda _: "other file")],
 )
-def test_edited_code_new_libraries_and_other_files_start_anew(
+def test_edited_code_new_libraries_and_other_files_restart_from_scratch(
     changed: str, value: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(provenance, changed, value)
+    monkeypatch.setattr(run_identity, changed, value)
     assert main(words("--take-best")) == 2
-    assert "training starts anew" in capsys.readouterr().err
+    assert "restarting from scratch" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_the_same_goes_on() -> None:
+def test_the_same_inputs_resume() -> None:
     assert main(words("--take-best")) == 0
     assert len(read_csv(Path("history.csv"))) == 1

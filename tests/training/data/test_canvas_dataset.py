@@ -1,4 +1,4 @@
-"""What the loop is fed: photographs, augmentation, learning rate, averaging."""
+"""Graded canvases and their loader: what depends on the seed, and errors that name the photograph."""
 
 import itertools
 import os
@@ -7,16 +7,13 @@ import signal
 import numpy as np
 import pytest
 import torch
-from torch.optim.swa_utils import AveragedModel
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Training
 from dr_pipeline.training.data.augmentation import augmenter
-from dr_pipeline.training.data.dataset import Batches, GradedCanvases
-from dr_pipeline.training.data.sampler import Draw, EpochBatches
-from dr_pipeline.training.schedule import MovingAverage, warmup_cosine
-from dr_pipeline.training.seeds import derived_seed
+from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
+from dr_pipeline.training.data.sampler import EpochBatchSampler, SampleKey
 from tests.factories import REPOSITORY
 
 AUGMENTATION = load_section(REPOSITORY / "params.yaml", "training", Training).augmentation
@@ -42,7 +39,7 @@ def data(*, augment: bool) -> GradedCanvases:
 
 def test_a_photograph_depends_on_seed_and_draw_alone() -> None:
     one, other = data(augment=True), data(augment=True)
-    draws = [Draw(0, 2, 0), Draw(0, 3, 0), Draw(0, 3, 1), Draw(1, 3, 0)]
+    draws = [SampleKey(0, 2, 0), SampleKey(0, 3, 0), SampleKey(0, 3, 1), SampleKey(1, 3, 0)]
     wanted = {draw: other[draw][0] for draw in reversed(draws)}  # drawn in another order
     for draw in draws:
         assert torch.equal(one[draw][0], wanted[draw])
@@ -53,41 +50,20 @@ def test_a_photograph_depends_on_seed_and_draw_alone() -> None:
 def test_without_augmentation_the_model_sees_what_scoring_sees() -> None:
     from dr_pipeline.fundus.pixel_path import model_input
 
-    image, position = data(augment=False)[Draw(9, 4, 0)]
+    image, position = data(augment=False)[SampleKey(9, 4, 0)]
     assert torch.equal(image, torch.from_numpy(model_input(Store().read("4"), 32)))
     assert position == 4
-
-
-def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
-    rates = [warmup_cosine(step, num_steps=100, warmup_share=0.1) for step in range(100)]
-    assert np.allclose(rates[:10], np.linspace(0.1, 1.0, 10))
-    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
-    assert 0 <= rates[-1] < 0.001
-
-
-def test_the_average_forgets_its_random_start() -> None:
-    model = torch.nn.Linear(1, 1, bias=False)
-    average = AveragedModel(model, multi_avg_fn=MovingAverage(0.999), use_buffers=True)
-    torch.nn.init.constant_(model.weight, 1.0)
-    torch.nn.init.constant_(average.module.weight, 100.0)
-    for _ in range(100):
-        average.update_parameters(model)
-    assert average.module.weight.item() == pytest.approx(1.0, abs=1e-3)
-
-
-def test_derived_seeds_differ() -> None:
-    assert len({derived_seed(1, epoch, position) for epoch in range(20) for position in range(50)}) == 1000
 
 
 def test_loading_draws_from_no_generator_that_dropout_draws_from() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    assert len(list(Batches(data(augment=True), in_order(2), 0))) == 3
+    assert len(list(BatchLoader(data(augment=True), in_order(2), 0))) == 3
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def in_order(batch: int) -> EpochBatches:
-    return EpochBatches([0] * 6, batch, shuffle=False, seed=0)
+def in_order(batch: int) -> EpochBatchSampler:
+    return EpochBatchSampler([0] * 6, batch, shuffle=False, seed=0)
 
 
 class Broken(Store):
@@ -107,7 +83,7 @@ class Broken(Store):
 
 
 def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> GradedCanvases:
-    monkeypatch.setattr("dr_pipeline.training.data.dataset.MEMORY_BYTES", 0)  # each is read when it is drawn
+    monkeypatch.setattr("dr_pipeline.training.data.canvas_dataset.MEMORY_BYTES", 0)  # each is read when it is drawn
     ids = [str(number) for number in range(6)]
     store = Broken(fault)
     return GradedCanvases(store, ids, [0] * 6, input_px=32, augment=None, seed=5)
@@ -116,7 +92,7 @@ def broken(fault: str, monkeypatch: pytest.MonkeyPatch) -> GradedCanvases:
 @pytest.mark.parametrize("fault", ["damaged", "disk"])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_canvas_that_cannot_be_read_is_named(fault: str, num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = Batches(broken(fault, monkeypatch), in_order(2), num_workers)
+    batches = BatchLoader(broken(fault, monkeypatch), in_order(2), num_workers)
     stream = iter(batches)
     assert len(next(stream)[1]) == 2
     with pytest.raises(DataError, match="the canvas of '3' cannot be read") as raised:
@@ -128,13 +104,13 @@ def test_a_canvas_that_cannot_be_read_is_named(fault: str, num_workers: int, mon
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_loader_process_that_dies_names_its_photograph(num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)  # not 5 s
-    batches = Batches(broken("deadly", monkeypatch), in_order(2), num_workers)
+    batches = BatchLoader(broken("deadly", monkeypatch), in_order(2), num_workers)
     with pytest.raises(EnvironmentProblem, match="a loader process died") as raised:
         list(batches)
     assert raised.value.where == "photograph '3'"
 
 
 def test_batches_hold_every_photograph_once_the_last_one_short() -> None:
-    batches = Batches(data(augment=False), in_order(4), 0)
+    batches = BatchLoader(data(augment=False), in_order(4), 0)
     assert len(batches) == 2
     assert [positions.tolist() for _, positions in batches] == [[0, 1, 2, 3], [4, 5]]

@@ -2,17 +2,27 @@
 
 import pytest
 
-from dr_pipeline.training.loop import Epoch, Trained
-from dr_pipeline.training.summary import training_figures, with_minutes_left
-from dr_pipeline.training.trainer import Member
+from dr_pipeline.tables.history import EpochRow
+from dr_pipeline.training.loop import FitResult
+from dr_pipeline.training.run_summary import training_figures, with_minutes_left
+from dr_pipeline.training.trainer import TrainedNetwork
 from tests.factories.training import CANDIDATE, Small, section
 
 
-def member(*rates: float) -> Member:
+def member(*rates: float) -> TrainedNetwork:
     history = tuple(
-        Epoch(epoch, 60.0, 1.0, 1.0, 0.5, learning_rate=0.1, images_per_s=rate) for epoch, rate in enumerate(rates)
+        EpochRow(
+            epoch=epoch,
+            seconds=60.0,
+            train_loss=1.0,
+            validation_loss=1.0,
+            validation_qwk=0.5,
+            learning_rate=0.1,
+            images_per_s=rate,
+        )
+        for epoch, rate in enumerate(rates)
     )
-    return Member(Small(), Trained({}, history[-1], history), "none", 1, "CPU", ())
+    return TrainedNetwork(Small(), FitResult({}, history[-1], history), "none", 1, "CPU", ())
 
 
 def test_the_rate_is_the_median_over_all_epochs() -> None:

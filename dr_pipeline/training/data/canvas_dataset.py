@@ -1,4 +1,4 @@
-"""Canvases with grades as a torch data set, and the batches in which a loop gets them."""
+"""Graded canvases as a torch data set, and the loader of their batches."""
 
 import os
 import re
@@ -13,8 +13,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.fundus.pixel_path import model_input
-from dr_pipeline.training.data.sampler import Draw, EpochBatches
-from dr_pipeline.training.seeds import derived_seed
+from dr_pipeline.training.data.sampler import EpochBatchSampler, SampleKey, derived_seed
 
 Pixels = NDArray[np.uint8]
 
@@ -24,7 +23,7 @@ MAX_WORKERS = 256
 
 
 class Canvases(Protocol):
-    """Where canvases are read, such as a CanvasStore."""
+    """A source of canvases, such as a CanvasStore."""
 
     def read(self, image_id: str) -> Pixels:
         """One canvas: (canvas_px, canvas_px, 3) RGB."""
@@ -32,20 +31,20 @@ class Canvases(Protocol):
 
 
 class GradedCanvases(Dataset[tuple[Tensor, int]]):
-    """Model inputs (H, W, 3) uint8 and their positions, indexed by draws.
+    """Model inputs (H, W, 3) uint8 and their positions, indexed by SampleKey.
 
-    The epoch is part of a draw so that augmentation depends on the seed and the draw alone: not on the worker, and
-    not on what was drawn before. A run that resumes sees the same pictures as one that did not stop.
+    Augmentation depends on the seed and the key alone: not on the worker, and not on earlier samples. A resumed run
+    sees the same images as an uninterrupted one.
 
     Args:
         store: The canvases.
         image_ids: Which photographs, in order.
         grades: One per photograph.
         input_px: Side of the model's input.
-        augment: From (canvas, seed) to a changed canvas; None leaves it as scoring will see it.
+        augment: Maps (canvas, seed) to an augmented canvas; None leaves it as scoring sees it.
         seed: Of the augmentation.
-        targets: What is learnt: long (N,) grades or float (N, 5) distributions; None takes the grades.
-        teacher: Logits (N, 5) of the network to learn from; None for no teacher.
+        targets: long (N,) grades or float (N, 5) distributions; None takes the grades.
+        teacher: Logits (N, 5) of the teacher; None without distillation.
 
     Attributes:
         grades: long (N,).
@@ -54,7 +53,7 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         in_memory: Whether all model inputs are kept in memory; else each is decoded when it is drawn.
 
     Raises:
-        DataError: A canvas cannot be read; also when it is drawn. It names the photograph.
+        DataError: A canvas cannot be read, on construction or later; names the photograph.
     """
 
     def __init__(
@@ -64,8 +63,8 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         grades: Sequence[int],
         *,
         input_px: int,
-        augment: Callable[[Pixels, int], Pixels] | None,
-        seed: int,
+        augment: Callable[[Pixels, int], Pixels] | None = None,
+        seed: int = 0,
         targets: Tensor | None = None,
         teacher: Tensor | None = None,
     ) -> None:
@@ -74,37 +73,37 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         self.targets = self.grades if targets is None else targets
         self.teacher = teacher
         self._augment, self._seed = augment, seed
-        # [worker] = (process id, position begun last): shared, so that it outlives a worker that dies
-        self._begun = torch.full((MAX_WORKERS, 2), -1, dtype=torch.long)
-        self._begun.share_memory_()  # type: ignore[no-untyped-call]
+        # [worker] = (process id, position started last): in shared memory, so that it outlives a worker that dies
+        self._started = torch.full((MAX_WORKERS, 2), -1, dtype=torch.long)
+        self._started.share_memory_()  # type: ignore[no-untyped-call]
         self.in_memory = len(self._ids) * input_px * input_px * 3 <= MEMORY_BYTES
-        self._kept = [self._read(image_id) for image_id in self._ids] if self.in_memory else None
+        self._cache = [self._read(image_id) for image_id in self._ids] if self.in_memory else None
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
-        position = draw.position
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+        position = key.position
         if (worker := get_worker_info()) is not None:
-            self._begun[worker.id % MAX_WORKERS] = torch.tensor([os.getpid(), position])
-        pixels = self._kept[position] if self._kept is not None else self._read(self._ids[position])
+            self._started[worker.id % MAX_WORKERS] = torch.tensor([os.getpid(), position])
+        pixels = self._cache[position] if self._cache is not None else self._read(self._ids[position])
         if self._augment is not None:
-            pixels = self._augment(pixels, derived_seed(self._seed, *draw))
+            pixels = self._augment(pixels, derived_seed(self._seed, *key))
         return torch.from_numpy(np.ascontiguousarray(pixels)), position
 
-    def __getitems__(self, draws: list[Draw]) -> list[tuple[Tensor, int]] | DataError:
-        """The photographs of one batch, or why one cannot be read.
+    def __getitems__(self, keys: list[SampleKey]) -> list[tuple[Tensor, int]] | DataError:
+        """The photographs of one batch, or the error of the first one that cannot be read.
 
-        The error is handed over as a value: raised in a loader process, torch would bury it in a traceback.
+        The error is returned as a value: raised in a loader process, torch would bury it in a traceback.
         """
         try:
-            return [self[draw] for draw in draws]
+            return [self[key] for key in keys]
         except DataError as error:
             return error
 
-    def begun_by(self, process_ids: Sequence[int]) -> list[str]:
-        """The photographs that these loader processes began last."""
-        return [self._ids[position] for pid, position in self._begun.tolist() if pid in process_ids]
+    def started_by(self, process_ids: Sequence[int]) -> list[str]:
+        """The photographs that these loader processes started to read last."""
+        return [self._ids[position] for pid, position in self._started.tolist() if pid in process_ids]
 
     def _read(self, image_id: str) -> Pixels:
         try:
@@ -114,33 +113,33 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
             raise DataError(
                 f"the canvas of {image_id!r} cannot be read: {what}",
                 where=where,
-                todo="run `dvc repro preprocess`, which makes it anew",
+                todo="run `dvc repro preprocess`, which writes it again",
             ) from error
 
 
-class Batches:
-    """Batches of photographs (N, H, W, 3) uint8 and positions (N,), from this process or from loader processes.
+class BatchLoader:
+    """Loads batches of photographs (N, H, W, 3) uint8 and positions (N,), in this process or in loader processes.
 
     Args:
         data: The photographs.
-        order: Which photographs make a batch, and when it comes.
+        sampler: Which photographs make up each batch.
         num_workers: Loader processes; 0 reads in this one.
 
     Raises:
         DataError: While iterating: a canvas cannot be read.
-        EnvironmentProblem: While iterating: a loader process died; names the photograph it was at.
+        EnvironmentProblem: While iterating: a loader process died; names the photograph it was reading.
     """
 
-    def __init__(self, data: GradedCanvases, order: EpochBatches, num_workers: int) -> None:
+    def __init__(self, data: GradedCanvases, sampler: EpochBatchSampler, num_workers: int) -> None:
         self._data = data
         self._loader: DataLoader[Any] = DataLoader(
             data,
-            batch_sampler=order,
+            batch_sampler=sampler,
             num_workers=num_workers,
             collate_fn=_collate,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=num_workers > 0,  # starting them takes longer than an epoch of a small data set
-            generator=torch.Generator(),  # else each epoch draws from the one that dropout draws from
+            generator=torch.Generator(),  # else each epoch draws from the global one, which dropout uses too
         )
 
     def __len__(self) -> int:
@@ -158,11 +157,11 @@ class Batches:
             dead = re.match(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
             if dead is None:
                 raise
-            images_at = ", ".join(map(repr, self._data.begun_by([int(pid) for pid in dead[1].split(",")])))
+            image_ids = ", ".join(map(repr, self._data.started_by([int(pid) for pid in dead[1].split(",")])))
             raise EnvironmentProblem(
                 f"a loader process died: {error}",
-                where=f"photograph {images_at}" if images_at else "before its first photograph",
-                todo="look at that photograph; a process that was killed usually means too little memory",
+                where=f"photograph {image_ids}" if image_ids else "before its first photograph",
+                todo="check that photograph; a process that was killed usually means too little memory",
             ) from error
 
 

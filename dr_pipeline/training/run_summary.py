@@ -1,0 +1,86 @@
+"""What is reported of a finished training: model.json, figures, history."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from dr_pipeline.models.grader import model_family, normalisation
+from dr_pipeline.params.candidate import Candidate
+from dr_pipeline.params.training import Training
+from dr_pipeline.tables.history import EpochRow
+from dr_pipeline.training.trainer import TrainedNetwork
+
+
+def member_file(number: int) -> str:
+    """File name of an ensemble member's weights beside model.json."""
+    return f"member-{number}.safetensors"
+
+
+def model_facts(
+    candidate: Candidate, params: Training, networks: Sequence[TrainedNetwork], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """The part of model.json from which the networks can be rebuilt."""
+    norm = normalisation(candidate.model, candidate.network.channels)
+    return {
+        "model": candidate.model,
+        "family": model_family(candidate.model),
+        "parameters": networks[0].num_parameters,
+        "input_px": candidate.input_px,
+        "mean": norm.mean,
+        "std": norm.std,
+        "weights": networks[0].weights_source,
+        "best_epoch": networks[0].fit.best.epoch,
+        "network": candidate.network.model_dump(mode="json"),
+        "loss": params.objective.loss,
+        "seeds": list(seeds),
+        "members": [member_file(number) for number in range(len(networks))],
+    }
+
+
+def training_figures(candidate: Candidate, networks: Sequence[TrainedNetwork], seeds: Sequence[int]) -> dict[str, Any]:
+    """The entry of the training's report.
+
+    Of several networks: the mean of their validation QWK, the best epoch of the first, the sum of seconds and epochs.
+    `images_per_s` is the median over all epochs, as in experiments, so that outliers have no effect.
+    """
+    first, histories = networks[0], [network.fit.history for network in networks]
+    return {
+        "model": candidate.model,
+        "parameters": first.num_parameters,
+        "weights": first.weights_source,
+        "epochs": sum(map(len, histories)),
+        "best_epoch": first.fit.best.epoch,
+        "validation_qwk": round(sum(network.fit.best.validation_qwk for network in networks) / len(networks), 6),
+        "seconds": round(sum(row.seconds for history in histories for row in history), 1),
+        "images_per_s": round(median(row.images_per_s for history in histories for row in history), 1),
+        "device": first.device,
+        "stopped_early": any(len(history) < candidate.epochs for history in histories),
+        "members": [
+            {
+                "seed": seed,
+                "epochs": len(network.fit.history),
+                "best_epoch": network.fit.best.epoch,
+                "validation_qwk": network.fit.best.validation_qwk,
+            }
+            for seed, network in zip(seeds, networks, strict=True)
+        ],
+    }
+
+
+def history_row(row: EpochRow, candidate: Candidate, number: int) -> EpochRow:
+    """A row of the candidate's history: epochs are counted over all networks, `number` being this one's."""
+    return replace(row, epoch=number * candidate.epochs + row.epoch)
+
+
+def with_minutes_left(history: Sequence[dict[str, Any]], candidate: Candidate, number: int) -> list[dict[str, Any]]:
+    """A network's history with `minutes_left` in its last row: of it and all networks after it, at its mean speed.
+
+    Args:
+        history: Rows of the epochs that the network has finished; at least one.
+        candidate: How many epochs a network has, and how many networks there are.
+        number: Of the network, from 0.
+    """
+    epochs_left = (candidate.ensemble.seeds - number) * candidate.epochs - len(history)
+    minutes = sum(row["seconds"] for row in history) / len(history) * epochs_left / 60
+    return [*history[:-1], {**history[-1], "minutes_left": minutes}]
