@@ -1,1 +1,1 @@
-"""A first proposal for training from the data themselves: what they are like, what follows, and why."""
+"""Proposes training parameters from the data and the machine, with the reason of each."""

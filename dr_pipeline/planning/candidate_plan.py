@@ -1,32 +1,44 @@
-"""One candidate as it is proposed, and the rules that decide on it alone."""
+"""The plan of one candidate, and the rules that decide on it alone."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dr_pipeline.models.inspect.complexity import Complexity
 from dr_pipeline.planning import rules
-from dr_pipeline.planning.inputs import Asked
-from dr_pipeline.planning.memory import Fit, fit_memory
 from dr_pipeline.planning.networks import NETWORKS, Network
+from dr_pipeline.planning.plan_inputs import PlanInputs
 from dr_pipeline.planning.rules import Reason, Start
 
 _STRIDE = 32
 _VIEWS = ("identity", "mirror")
+_USABLE_MEMORY = 0.7  # measured use was 0.9 to 1.25 of `Complexity.training_bytes`
+_CHECKPOINTED = 0.5  # of the activations: 0.06 to 0.36 was measured to stay; a block that is computed again adds to it
+_MIN_STEADY_PART = 8  # photographs that give BatchNorm steady statistics
 
 
 @dataclass(frozen=True)
-class Draft:
-    """A network with its input, first weights and schedule.
+class MemoryFit:
+    """How a batch fits into memory."""
+
+    accumulation: int
+    gradient_checkpointing: bool
+    bytes_needed: float
+
+
+@dataclass(frozen=True)
+class CandidatePlan:
+    """A network with its input, initial weights and schedule.
 
     Attributes:
-        network: Which.
+        network: The network.
         weights: As `weights` in params.yaml.
         px: Side of the input, with its reason.
         batch: Photographs of a step, with its reason.
         epochs: With its reason.
-        cost: At this side.
+        cost: Complexity at this side.
         fit: How the batch fits into memory.
-        seconds: To train on one photograph once; None where nobody knows.
+        seconds: To train on one photograph once; None where it is not known.
     """
 
     network: Network
@@ -35,7 +47,7 @@ class Draft:
     batch: Reason
     epochs: Reason
     cost: Complexity
-    fit: Fit
+    fit: MemoryFit
     seconds: float | None
 
     @property
@@ -45,7 +57,7 @@ class Draft:
 
     @property
     def start(self) -> Start:
-        """What kind of weights it starts from."""
+        """The kind of weights it starts from."""
         return rules.start_of(self.weights)
 
 
@@ -57,105 +69,117 @@ class LeftOut:
     why: str
 
 
-def drafts(asked: Asked, training: int) -> tuple[list[Draft], list[LeftOut]]:
-    """Every network that these data and this machine can train, at the side that the data ask for.
+def plan_candidates(inputs: PlanInputs, training: int) -> tuple[list[CandidatePlan], list[LeftOut]]:
+    """Plans every network that this machine can train on these data, at the side that suits the data.
 
     Args:
-        asked: The data, the machine and the limits.
+        inputs: The data, the machine and the limits.
         training: Photographs of the training part.
     """
-    any_pretrained = any(asked.first_weights(network.model) != "none" for network in NETWORKS)
-    found: list[Draft] = []
+    any_pretrained = any(inputs.initial_weights(network.model) != "none" for network in NETWORKS)
+    plans: list[CandidatePlan] = []
     left_out: list[LeftOut] = []
     for network in NETWORKS:
-        weights = asked.first_weights(network.model)
-        if training < network.from_photographs:
-            why = f"proposed from {network.from_photographs} training photographs, there are {training}: rule of thumb"
+        weights = inputs.initial_weights(network.model)
+        if training < network.min_photographs:
+            why = f"proposed from {network.min_photographs} training photographs, there are {training}: rule of thumb"
         elif weights == "none" and network.kind == "transformer":
             why = "a vision transformer learns little from random weights and few photographs (arXiv:2010.11929)"
         elif weights == "none" and any_pretrained:
             why = "it would start from random weights, others from published ones or a bundle"
         else:
-            drafted = draft(asked, network, weights, training)
-            if isinstance(drafted, Draft):
-                found.append(drafted)
+            plan = _plan_candidate(inputs, network, weights, training)
+            if isinstance(plan, CandidatePlan):
+                plans.append(plan)
                 continue
-            why = drafted
+            why = plan
         left_out.append(LeftOut(network.name, why))
-    return found, left_out
+    return plans, left_out
 
 
-def draft(asked: Asked, network: Network, weights: str, training: int) -> Draft | str:
-    """The candidate, or the reason against it."""
-    wanted = rules.input_px(asked.fingerprint.disc_px[1])
+def _plan_candidate(inputs: PlanInputs, network: Network, weights: str, training: int) -> CandidatePlan | str:
+    """The plan, or the reason against the network."""
+    px = rules.input_px(inputs.fingerprint.disc_px[1])
     if network.own_px:
-        wanted = replace(wanted, value=network.own_px, why="the side that its weights are trained for", source="timm")
-    px = _within_latency(asked, network, wanted)
-    if px is None:
-        return f"too slow for {asked.latency_ms:g} ms by the latency measured on {_yardstick(asked)}"
-    return at_side(asked, network, weights, px, training)
+        px = replace(px, value=network.own_px, why="the side that its weights are trained for", source="timm")
+    affordable = _within_latency(inputs, network, px)
+    if affordable is None:
+        reference = inputs.latency.candidate if inputs.latency else ""
+        return f"too slow for {inputs.latency_ms:g} ms by the latency measured on {reference}"
+    return plan_at_side(inputs, network, weights, affordable, training)
 
 
-def at_side(asked: Asked, network: Network, weights: str, px: Reason, training: int) -> Draft | str:
-    """The candidate at this side, or that it does not fit into memory."""
-    cost = asked.cost(network.model, px.value)
+def plan_at_side(inputs: PlanInputs, network: Network, weights: str, px: Reason, training: int) -> CandidatePlan | str:
+    """The plan at this side, or the reason that it does not fit into memory."""
+    cost = inputs.cost(network.model, px.value)
     batch = rules.batch_photographs(training)
-    memory = asked.machine.training_memory_gib
+    memory = inputs.machine.training_memory_gib
     fit = fit_memory(cost, batch.value, memory)
     if fit is None:
         return f"two photographs of {px.value} px do not fit into {memory:g} GiB"
     epochs = rules.epochs(training, batch.value, start=rules.start_of(weights))
-    seconds = asked.seconds(network.model, px.value, cost) if asked.seconds else None
-    return Draft(network, weights, px, batch, epochs, cost, fit, seconds)
+    seconds = inputs.seconds(network.model, px.value, cost) if inputs.seconds else None
+    return CandidatePlan(network, weights, px, batch, epochs, cost, fit, seconds)
 
 
-def _yardstick(asked: Asked) -> str:
-    return asked.latency.candidate if asked.latency else ""
-
-
-def _within_latency(asked: Asked, network: Network, wanted: Reason) -> Reason | None:
-    """The side, made smaller for a network that may be deployed until the estimate keeps the budget."""
-    if asked.latency is None or network.family not in asked.families:
-        return wanted
-    least = network.own_px or rules.SMALLEST_PX
-    for side in range(wanted.value, least - 1, -_STRIDE):
-        estimate = asked.latency.p95_ms(asked.cost(network.model, side))
-        if estimate <= asked.usable_latency_ms:
-            why = f"{wanted.why}; about {estimate:.0f} of {asked.latency_ms:g} ms from file to grade"
-            return replace(wanted, value=side, why=why)
+def fit_memory(cost: Complexity, batch: int, memory_gib: float) -> MemoryFit | None:
+    """The whole batch; else parts down to 8 photographs; else activations computed twice; None where nothing fits."""
+    usable = _USABLE_MEMORY * memory_gib * 2**30
+    for checkpointing, smallest in ((False, _MIN_STEADY_PART), (True, _MIN_STEADY_PART), (True, 2)):
+        accumulation = 1
+        while batch // accumulation >= min(smallest, batch):
+            part = math.ceil(batch / accumulation)
+            activations = cost.training_bytes(part) - cost.training_bytes(0)
+            needed = cost.training_bytes(0) + activations * (_CHECKPOINTED if checkpointing else 1.0)
+            if needed <= usable:
+                return MemoryFit(accumulation, checkpointing, needed)
+            accumulation *= 2
     return None
 
 
-def views(asked: Asked, drafted: Draft) -> Reason:
+def _within_latency(inputs: PlanInputs, network: Network, px: Reason) -> Reason | None:
+    """The side, lowered for a network that may be deployed until the estimate is within the budget."""
+    if inputs.latency is None or network.family not in inputs.families:
+        return px
+    smallest = network.own_px or rules.SMALLEST_PX
+    for side in range(px.value, smallest - 1, -_STRIDE):
+        estimate = inputs.latency.p95_ms(inputs.cost(network.model, side))
+        if estimate <= inputs.usable_latency_ms:
+            why = f"{px.why}; about {estimate:.0f} of {inputs.latency_ms:g} ms from file to grade"
+            return replace(px, value=side, why=why)
+    return None
+
+
+def ensemble_views(inputs: PlanInputs, plan: CandidatePlan) -> Reason:
     """The mirrored view as well, where the measured latency leaves room for the network to run twice."""
     key = "ensemble.views"
-    if asked.latency is None:
+    if inputs.latency is None:
         return Reason(key, _VIEWS[:1], "no latency has been measured yet: run `dvc repro`, then plan again", "")
-    if drafted.network.family not in asked.families:
-        return Reason(key, _VIEWS[:1], f"{drafted.network.family} is compared, not deployed", "deployment.families")
-    estimate = asked.latency.p95_ms(drafted.cost, copies=len(_VIEWS))
-    room = estimate <= asked.usable_latency_ms
-    why = f"two views would take about {estimate:.0f} ms; the budget, a fifth kept back: {asked.usable_latency_ms:g}"
-    return Reason(key, _VIEWS if room else _VIEWS[:1], why, f"measured on {asked.latency.candidate}: reports/latency")
+    if plan.network.family not in inputs.families:
+        return Reason(key, _VIEWS[:1], f"{plan.network.family} is compared, not deployed", "deployment.families")
+    estimate = inputs.latency.p95_ms(plan.cost, copies=len(_VIEWS))
+    fits = estimate <= inputs.usable_latency_ms
+    why = f"two views would take about {estimate:.0f} ms; the budget less a fifth: {inputs.usable_latency_ms:g}"
+    return Reason(key, _VIEWS if fits else _VIEWS[:1], why, f"measured on {inputs.latency.candidate}: reports/latency")
 
 
-def as_candidate(drafted: Draft, ensemble_views: Reason) -> tuple[dict[str, Any], list[Reason]]:
+def as_candidate(plan: CandidatePlan, views: Reason) -> tuple[dict[str, Any], list[Reason]]:
     """The candidate as params.yaml holds it, and the reasons of its values."""
-    network, batch = drafted.network, drafted.batch
-    rate = rules.learning_rate(network.kind, batch.value, start=drafted.start)
-    decay = rules.layer_decay(network.kind, pretrained=drafted.pretrained)
-    fit = drafted.fit
+    network, batch = plan.network, plan.batch
+    rate = rules.learning_rate(network.kind, batch.value, start=plan.start)
+    decay = rules.layer_decay(network.kind, pretrained=plan.pretrained)
+    fit = plan.fit
     memory = Reason(
         "memory",
         {"accumulation": fit.accumulation, "gradient_checkpointing": fit.gradient_checkpointing},
-        f"a step keeps about {fit.bytes_needed / 2**30:.1f} GiB",
-        "counted by models.complexity",
+        f"a step needs about {fit.bytes_needed / 2**30:.1f} GiB",
+        "counted by models.inspect.complexity",
     )
     values = {
         "model": network.model,
-        "weights": drafted.weights,
-        "input_px": drafted.px.value,
-        "epochs": drafted.epochs.value,
+        "weights": plan.weights,
+        "input_px": plan.px.value,
+        "epochs": plan.epochs.value,
         "batch_photographs": batch.value,
         "learning_rate": rate.value,
         "drop_rate": network.drop_rate,
@@ -163,7 +187,7 @@ def as_candidate(drafted: Draft, ensemble_views: Reason) -> tuple[dict[str, Any]
         "network": {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"},
         "fine_tuning": {"layer_decay": decay.value, "frozen_epochs": 0, "thaw_epochs": 0},
         "memory": memory.value,
-        "ensemble": {"seeds": 1, "folds": False, "combine": "mean", "views": list(ensemble_views.value)},
+        "ensemble": {"seeds": 1, "folds": False, "combine": "mean", "views": list(views.value)},
     }
-    reasons = [drafted.px, drafted.epochs, batch, rate, decay, memory, ensemble_views]
-    return values, [replace(one, key=f"candidates.{network.name}.{one.key}") for one in reasons]
+    reasons = [plan.px, plan.epochs, batch, rate, decay, memory, views]
+    return values, [replace(reason, key=f"candidates.{network.name}.{reason.key}") for reason in reasons]

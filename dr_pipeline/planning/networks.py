@@ -1,4 +1,4 @@
-"""The networks that a plan chooses from, and what is proposed for each whatever the data."""
+"""The networks that a plan chooses from, and what is proposed for each regardless of the data."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,12 +13,12 @@ class Network:
     Attributes:
         name: The candidate's name in params.yaml.
         model: The timm name.
-        family: By which deployment is allowed, as `models.factory.family` tells it.
+        family: For `deployment.families`, as `models.grader.family` gives it.
         kind: Decides learning rate and layer decay.
-        from_photographs: Training photographs below which it is not proposed: our rule of thumb, about 1,000 for each
-            five million parameters above the small ones, not a measurement.
-        own_px: The side that it must be given; 0 where any will do.
-        drop_rate: As the recipe eyepacs has it.
+        min_photographs: Training photographs from which it is proposed: our rule of thumb, about 1,000 for each five
+            million parameters above the small ones, not a measurement.
+        own_px: The input side that it requires; 0 where any is possible.
+        drop_rate: As in the recipe eyepacs.
         drop_path_rate: The same.
     """
 
@@ -26,13 +26,13 @@ class Network:
     model: str
     family: str
     kind: Kind
-    from_photographs: int
+    min_photographs: int
     own_px: int
     drop_rate: float
     drop_path_rate: float
 
 
-# From the lightest to the heaviest; a smaller set of photographs or a shorter time keeps the first ones.
+# From the lightest to the heaviest; few photographs or a short time budget select the first ones.
 NETWORKS = (
     Network("lite0", "tf_efficientnet_lite0", "efficientnet", "convolutional", 0, 0, 0.1, 0.0),
     Network("b0", "efficientnet_b0", "efficientnet", "convolutional", 0, 0, 0.2, 0.1),

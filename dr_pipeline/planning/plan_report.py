@@ -1,11 +1,12 @@
-"""A proposal as people and programs read it: a table, and plan.json."""
+"""A proposal as a text for a terminal and as plan.json."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from dr_pipeline.params.root import Params
 from dr_pipeline.params.yaml_text import on_one_line
-from dr_pipeline.planning.inputs import Asked
+from dr_pipeline.planning.plan_inputs import PlanInputs
 from dr_pipeline.planning.proposal import Proposal
 from dr_pipeline.planning.rules import Reason
 from dr_pipeline.schema import RESEARCH_USE
@@ -13,59 +14,59 @@ from dr_pipeline.schema import RESEARCH_USE
 SCHEMA_VERSION = 1
 
 
-def plan_json(asked: Asked, proposal: Proposal, *, measured: bool) -> dict[str, Any]:
-    """All that was looked at and all that is proposed."""
+def plan_json(inputs: PlanInputs, proposal: Proposal, *, measured: bool) -> dict[str, Any]:
+    """All inputs and all that is proposed."""
     return {
         "schema_version": SCHEMA_VERSION,
         "research_use": RESEARCH_USE,
-        "fingerprint": asdict(asked.fingerprint) | {"imbalance": round(asked.fingerprint.imbalance, 3)},
-        "machine": asdict(asked.machine),
-        "limits": {"minutes": asked.minutes, "latency_ms": asked.latency_ms, "weights": asked.weights},
-        "measured_latency": None if asked.latency is None else asdict(asked.latency),
+        "fingerprint": asdict(inputs.fingerprint) | {"imbalance": round(inputs.fingerprint.imbalance, 3)},
+        "machine": asdict(inputs.machine),
+        "limits": {"minutes": inputs.minutes, "latency_ms": inputs.latency_ms, "weights": inputs.weights},
+        "measured_latency": None if inputs.latency is None else asdict(inputs.latency),
         "training_photographs": proposal.training_photographs,
         "minutes": proposal.minutes,
-        "minutes_are": _how_known(measured=measured, known=proposal.minutes is not None),
+        "minutes_are": _basis(measured=measured, known=proposal.minutes is not None),
         "values": proposal.values,
         "candidates": proposal.candidates,
         "reasons": [asdict(reason) for reason in proposal.reasons],
-        "left_out": [asdict(one) for one in proposal.left_out],
+        "left_out": [asdict(network) for network in proposal.left_out],
     }
 
 
-def table(asked: Asked, proposal: Proposal, *, measured: bool) -> str:
-    """What is proposed and why, in lines for a terminal."""
-    data, machine = asked.fingerprint, asked.machine
+def format_plan(inputs: PlanInputs, proposal: Proposal, *, measured: bool) -> str:
+    """What is proposed and why, as lines for a terminal."""
+    data, machine = inputs.fingerprint, inputs.machine
     patients = f"{data.patients} patients" if data.patients else "patients unknown"
     lines = [
         f"data: {data.photographs} development photographs ({patients}), {proposal.training_photographs} train; "
         f"grades 0–4: {', '.join(map(str, data.by_grade))} ({data.imbalance:.1f} to 1)",
-        f"      sites: {_named(data.sites)}; cameras: {_named(data.cameras)}; {data.megapixels[1]:g} megapixels, disc "
-        f"{data.disc_px[1]:.0f} px (medians); ungradable: {_share(data.ungradable_share)}",
-        f"      red, green, blue inside the disc: {_three(data.colours.mean)}, std {_three(data.colours.std)} "
+        f"      sites: {_known(data.sites)}; cameras: {_known(data.cameras)}; {data.megapixels[1]:g} megapixels, disc "
+        f"{data.disc_px[1]:.0f} px (medians); ungradable: {_percent(data.ungradable_share)}",
+        f"      red, green, blue inside the disc: {_triple(data.colours.mean)}, std {_triple(data.colours.std)} "
         f"({data.colours.photographs} canvases)",
-        f"split: left as it is, since other folds draw another test part; the rarest grade is in {data.rarest_groups} "
+        f"split: unchanged, since other folds would change the test part; the rarest grade is in {data.rarest_groups} "
         "groups",
         f"machine: {machine.cores} cores, {machine.memory_gib:g} GiB, {machine.gpu or 'no GPU'}",
         "",
     ]
     for (key, value, why), names in _merged(proposal.reasons).items():
-        whose = f" of {', '.join(names)}" if names else ""
-        now = "" if names else _now(asked.present, key, value)
-        lines += [f"{key}{whose}: {value}{now}", f"    {why}"]
-    lines += [f"left out: {one.name}\n    {one.why}" for one in proposal.left_out]
-    time = _how_known(measured=measured, known=proposal.minutes is not None)
+        owners = f" of {', '.join(names)}" if names else ""
+        present = "" if names else _present(inputs.params, key, value)
+        lines += [f"{key}{owners}: {value}{present}", f"    {why}"]
+    lines += [f"left out: {network.name}\n    {network.why}" for network in proposal.left_out]
+    time = _basis(measured=measured, known=proposal.minutes is not None)
     total = "" if proposal.minutes is None else f"about {proposal.minutes:.0f} min, "
     return "\n".join([*lines, "", f"all trainings: {total}{time}", RESEARCH_USE])
 
 
-def _how_known(*, measured: bool, known: bool) -> str:
+def _basis(*, measured: bool, known: bool) -> str:
     if not known:
         return "no estimate for this GPU; --measure times some steps"
     return "from steps timed on this machine" if measured else "an estimate; --measure times some steps"
 
 
 def _merged(reasons: Iterable[Reason]) -> dict[tuple[str, str, str], list[str]]:
-    """Key, value and reason, each once, with the candidates that it is of; none where it is of all."""
+    """Key, value and reason, each once, with the candidates that have it; none where it is of all."""
     merged: dict[tuple[str, str, str], list[str]] = {}
     for reason in reasons:
         key, names = reason.key, []
@@ -77,22 +78,22 @@ def _merged(reasons: Iterable[Reason]) -> dict[tuple[str, str, str], list[str]]:
     return merged
 
 
-def _now(present: Mapping[str, Any], dotted: str, proposed: str) -> str:
-    """What is in params.yaml, where something else is proposed."""
-    value: Any = present
+def _present(params: Params, dotted: str, proposed: str) -> str:
+    """The value in params.yaml, where another one is proposed."""
+    value: Any = params
     for key in dotted.split("."):
-        value = value[key]
+        value = getattr(value, key)
     text = on_one_line(value)
     return "" if text == proposed else f" (now {text})"
 
 
-def _named(counts: Any) -> str:
+def _known(counts: Any) -> str:
     return str(len(counts)) if any(counts) else "unknown"
 
 
-def _share(share: float | None) -> str:
-    return "not known yet" if share is None else f"{share:.1%}"
+def _percent(fraction: float | None) -> str:
+    return "not known yet" if fraction is None else f"{fraction:.1%}"
 
 
-def _three(values: Iterable[float]) -> str:
+def _triple(values: Iterable[float]) -> str:
     return "/".join(f"{value:.3f}" for value in values)

@@ -1,6 +1,6 @@
-"""Makes the trainings fit a number of minutes: fewer candidates first, then fewer epochs, then a smaller input.
+"""Fits the trainings into a time budget: fewer candidates first, then fewer epochs, then a smaller input.
 
-Two candidates with half the epochs that they want are kept before one with all; below that, one alone.
+Two candidates with half of their epochs are preferred to one with all; below that, one alone is proposed.
 """
 
 import math
@@ -8,80 +8,86 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dr_pipeline.planning import rules
-from dr_pipeline.planning.candidate_plan import Draft, LeftOut, at_side
-from dr_pipeline.planning.inputs import Asked
+from dr_pipeline.planning.candidate_plan import CandidatePlan, LeftOut, plan_at_side
+from dr_pipeline.planning.plan_inputs import PlanInputs
 
-_LEAST_EPOCHS_SHARE = 0.5  # of several candidates
-_LEAST_EPOCHS = 5  # of one alone
+_MIN_EPOCHS_FRACTION = 0.5  # of several candidates
+_MIN_EPOCHS = 5  # of one alone
 _STRIDE = 32
 _VALIDATION_PASS = 1 / 3  # forward only
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Photographs that a training sees."""
+class PartSizes:
+    """Photographs of a training's parts."""
 
     training: int
     validation: int
-    folds: int  # how many folds are trained
+    folds: int  # number of folds that are trained
 
 
-def minutes(drafted: Draft, parts: Parts) -> float | None:
+def minutes(plan: CandidatePlan, parts: PartSizes) -> float | None:
     """Of one candidate's trainings on all folds; None where the time of a step is not known."""
-    if drafted.seconds is None:
+    if plan.seconds is None:
         return None
     photographs = parts.training + _VALIDATION_PASS * parts.validation
-    return int(drafted.epochs.value) * photographs * drafted.seconds * parts.folds / 60
+    return int(plan.epochs.value) * photographs * plan.seconds * parts.folds / 60
 
 
-def total_minutes(drafts: Sequence[Draft], parts: Parts) -> float | None:
+def total_minutes(plans: Sequence[CandidatePlan], parts: PartSizes) -> float | None:
     """Of all candidates."""
-    known = [minutes(drafted, parts) for drafted in drafts]
-    return None if any(one is None for one in known) else sum(one for one in known if one is not None)
+    total = 0.0
+    for plan in plans:
+        if (own := minutes(plan, parts)) is None:
+            return None
+        total += own
+    return total
 
 
-def within_budget(asked: Asked, drafts: Sequence[Draft], parts: Parts) -> tuple[list[Draft], list[LeftOut]]:
-    """The first candidates that fit, their epochs shortened where they must be; all of them without a budget.
+def within_budget(
+    inputs: PlanInputs, plans: Sequence[CandidatePlan], parts: PartSizes
+) -> tuple[list[CandidatePlan], list[LeftOut]]:
+    """The first candidates that fit, with fewer epochs where necessary; all of them without a budget.
 
-    Where not even the smallest training fits, it is proposed all the same: its reason says so.
+    Where not even the smallest training fits, it is proposed nevertheless, and its reason states this.
     """
-    total = total_minutes(drafts, parts)
-    if asked.minutes is None or total is None or total <= asked.minutes:
-        return list(drafts), []
-    for count in range(len(drafts), 1, -1):
-        kept = drafts[:count]
-        share = asked.minutes / _known(total_minutes(kept, parts))
-        if share >= _LEAST_EPOCHS_SHARE:
-            return [_shortened(one, min(share, 1.0)) for one in kept], _dropped(drafts[count:], asked.minutes)
-    return [_alone(asked, drafts[0], parts, asked.minutes)], _dropped(drafts[1:], asked.minutes)
+    total = total_minutes(plans, parts)
+    if inputs.minutes is None or total is None or total <= inputs.minutes:
+        return list(plans), []
+    for count in range(len(plans), 1, -1):
+        fraction = inputs.minutes / _known(total_minutes(plans[:count], parts))
+        if fraction >= _MIN_EPOCHS_FRACTION:
+            shortened = [_shortened(plan, min(fraction, 1.0)) for plan in plans[:count]]
+            return shortened, _dropped(plans[count:], inputs.minutes)
+    return [_alone(inputs, plans[0], parts, inputs.minutes)], _dropped(plans[1:], inputs.minutes)
 
 
-def _alone(asked: Asked, drafted: Draft, parts: Parts, budget: float) -> Draft:
-    """The first candidate at the largest side at which it has its least epochs in time."""
-    network, wanted = drafted.network, drafted.px
-    smaller = drafted
-    for side in range(wanted.value, (network.own_px or rules.SMALLEST_PX) - 1, -_STRIDE):
-        px = wanted if side == wanted.value else replace(wanted, value=side, why=f"{wanted.why}; smaller for the time")
-        at = at_side(asked, network, drafted.weights, px, parts.training)
-        smaller = at if isinstance(at, Draft) else smaller
-        share = budget / _known(minutes(smaller, parts))
-        if share * smaller.epochs.value >= _LEAST_EPOCHS:
-            return _shortened(smaller, min(share, 1.0))
-    least = min(_LEAST_EPOCHS, smaller.epochs.value)
-    why = f"the least that learns; it takes longer than the {budget:g} min"
-    return replace(smaller, epochs=replace(smaller.epochs, value=least, why=why, source="rule of thumb"))
+def _alone(inputs: PlanInputs, plan: CandidatePlan, parts: PartSizes, budget: float) -> CandidatePlan:
+    """The first candidate at the largest side at which its fewest epochs fit."""
+    network = plan.network
+    smaller = plan
+    for side in range(plan.px.value, (network.own_px or rules.SMALLEST_PX) - 1, -_STRIDE):
+        px = plan.px if side == plan.px.value else replace(plan.px, value=side, why=f"{plan.px.why}; less for the time")
+        at_side = plan_at_side(inputs, network, plan.weights, px, parts.training)
+        smaller = at_side if isinstance(at_side, CandidatePlan) else smaller
+        fraction = budget / _known(minutes(smaller, parts))
+        if fraction * smaller.epochs.value >= _MIN_EPOCHS:
+            return _shortened(smaller, min(fraction, 1.0))
+    fewest = min(_MIN_EPOCHS, smaller.epochs.value)
+    why = f"the fewest that train; it takes longer than the {budget:g} min"
+    return replace(smaller, epochs=replace(smaller.epochs, value=fewest, why=why, source="rule of thumb"))
 
 
-def _shortened(drafted: Draft, share: float) -> Draft:
-    wanted = drafted.epochs
-    count = max(1, math.floor(share * wanted.value))
-    if count == wanted.value:
-        return drafted
-    return replace(drafted, epochs=replace(wanted, value=count, why=f"{wanted.why}; fewer for the time"))
+def _shortened(plan: CandidatePlan, fraction: float) -> CandidatePlan:
+    epochs = plan.epochs
+    count = max(1, math.floor(fraction * epochs.value))
+    if count == epochs.value:
+        return plan
+    return replace(plan, epochs=replace(epochs, value=count, why=f"{epochs.why}; fewer for the time"))
 
 
-def _dropped(drafts: Sequence[Draft], budget: float) -> list[LeftOut]:
-    return [LeftOut(one.network.name, f"does not fit into {budget:g} min beside the lighter ones") for one in drafts]
+def _dropped(plans: Sequence[CandidatePlan], budget: float) -> list[LeftOut]:
+    return [LeftOut(plan.network.name, f"does not fit into {budget:g} min beside the lighter ones") for plan in plans]
 
 
 def _known(number: float | None) -> float:

@@ -13,8 +13,8 @@ from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_json
 from dr_pipeline.params.root import load_params
 from dr_pipeline.planning.costs import measured_seconds
-from dr_pipeline.planning.inputs import read_latency
 from dr_pipeline.planning.networks import NETWORKS
+from dr_pipeline.planning.plan_inputs import read_latency
 from dr_pipeline.recipes.compose import recipe_text
 from tests.factories.planning_inputs import cost, write
 from tests.factories.planning_study import write_study
@@ -62,14 +62,14 @@ def test_an_ensembles_latency_is_that_of_all_its_runs(tmp_path: Path) -> None:
     line = {"candidate": "lite0", "model": NETWORKS[0].model, "input_px": 64, "p95_ms": 9.0}
     twice = line | {"ensemble": {"members": [0, 1], "views": ["identity", "mirror"]}}
     write_json(tmp_path / "lite0.json", {"latency": {"lite0": {"steps_ms": {"network": 1.0}}}})
-    found = []
-    for told in (line, twice):
-        write_json(tmp_path / "selection.json", {"candidates": [told]})
-        found.append(read_latency(tmp_path / "selection.json", tmp_path, cost))
-    one, four = found
-    assert one is not None
-    assert four is not None
-    assert four.ms_per_gmac == pytest.approx(one.ms_per_gmac / 4)
+    measured = []
+    for candidate in (line, twice):
+        write_json(tmp_path / "selection.json", {"candidates": [candidate]})
+        measured.append(read_latency(tmp_path / "selection.json", tmp_path, cost))
+    single, ensemble = measured
+    assert single is not None
+    assert ensemble is not None
+    assert ensemble.ms_per_gmac == pytest.approx(single.ms_per_gmac / 4)
     assert read_latency(tmp_path / "none.json", tmp_path, cost) is None
 
 

@@ -7,16 +7,16 @@ import yaml
 from hypothesis import strategies as st
 
 from dr_pipeline.models.inspect.complexity import Complexity
-from dr_pipeline.planning.colours import Colours
+from dr_pipeline.params.root import Params
+from dr_pipeline.params.section import validate
 from dr_pipeline.planning.costs import estimated_seconds
-from dr_pipeline.planning.fingerprint import Fingerprint
-from dr_pipeline.planning.inputs import Asked, MeasuredLatency
-from dr_pipeline.planning.machine import Machine
+from dr_pipeline.planning.fingerprint import Colours, Fingerprint
 from dr_pipeline.planning.networks import NETWORKS
+from dr_pipeline.planning.plan_inputs import MeasuredLatency, PlanInputs, TrainingMachine
 from dr_pipeline.recipes.compose import recipe_text
 
-CPU = Machine(cores=2, memory_gib=16.0, gpu="", gpu_memory_gib=0.0, compiler=True)
-GPU = Machine(cores=16, memory_gib=128.0, gpu="Test GPU", gpu_memory_gib=24.0, compiler=False)
+CPU = TrainingMachine(cores=2, memory_gib=16.0, gpu="", gpu_memory_gib=0.0, compiler=True)
+GPU = TrainingMachine(cores=16, memory_gib=128.0, gpu="Test GPU", gpu_memory_gib=24.0, compiler=False)
 COLOURS = Colours(10, (0.5, 0.3, 0.1), (0.2, 0.1, 0.1), (0.1, 0.1, 0.1))
 
 
@@ -48,45 +48,53 @@ def fingerprint(by_grade: tuple[int, ...] = (300, 60, 200, 80, 60), **more: Any)
     return Fingerprint(**(values | more))
 
 
-def document(recipe: str = "synthetic") -> dict[str, Any]:
-    return dict(yaml.safe_load(recipe_text(recipe)))
+def params(recipe: str = "synthetic", *, weights: str | None = None, families: list[str] | None = None) -> Params:
+    """The parameters of a recipe; `weights` are those of its candidate lite0."""
+    document = yaml.safe_load(recipe_text(recipe))
+    if weights is not None:
+        document["candidates"]["lite0"]["weights"] = weights
+    if families is not None:
+        document["deployment"]["families"] = families
+    return validate(document, Params, where=recipe)
 
 
-def asked(told: Fingerprint | None = None, *, recipe: str = "synthetic", machine: Machine = CPU, **more: Any) -> Asked:
-    present = document(recipe)
+def plan_inputs(
+    data: Fingerprint | None = None, *, present: Params | None = None, machine: TrainingMachine = CPU, **more: Any
+) -> PlanInputs:
+    present = present or params()
     values: dict[str, Any] = {
-        "fingerprint": told or fingerprint(),
+        "fingerprint": data or fingerprint(),
         "machine": machine,
-        "present": present,
+        "params": present,
         "weights": "present",
         "minutes": None,
-        "latency_ms": present["deployment"]["latency_budget_ms"],
+        "latency_ms": present.deployment.latency_budget_ms,
         "latency": None,
         "cost": cost,
         "seconds": lambda model, px, counted: estimated_seconds(counted, machine),
     }
-    return Asked(**(values | more))
+    return PlanInputs(**(values | more))
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> Asked:
-    """Anything that `read_fingerprint` and a user could hand over, on a machine with memory for a small network."""
+def any_inputs(draw: st.DrawFn) -> PlanInputs:
+    """Anything that `read_fingerprint` and a user could give, on a machine with memory for a small network."""
     by_grade = draw(st.tuples(*[st.integers(0, 30_000)] * 5).filter(lambda counts: sum(counts) >= 2))
     cameras = draw(st.dictionaries(st.sampled_from(["", "a", "b", "c", "d"]), st.integers(1, 9), min_size=1))
     disc = draw(st.floats(40, 6000))
-    told = fingerprint(
+    data = fingerprint(
         by_grade,
         groups_by_grade=tuple(draw(st.integers(min(count, 1), count)) for count in by_grade),
         cameras=cameras,
         disc_px=(disc, disc, disc),
     )
     latency = st.none() | st.builds(MeasuredLatency, st.just("lite0"), st.floats(0.1, 30), st.floats(0.1, 100))
-    machine = draw(st.sampled_from([CPU, GPU, Machine(1, 4.0, "", 0.0, False)]))
-    known = {} if draw(st.booleans()) else {"seconds": None}
-    return asked(
-        told,
-        **known,
-        recipe=draw(st.sampled_from(["synthetic", "idrid", "eyepacs", "messidor2_google"])),
+    machine = draw(st.sampled_from([CPU, GPU, TrainingMachine(1, 4.0, "", 0.0, False)]))
+    seconds = {} if draw(st.booleans()) else {"seconds": None}
+    return plan_inputs(
+        data,
+        **seconds,
+        present=params(draw(st.sampled_from(["synthetic", "idrid", "eyepacs", "messidor2_google"]))),
         machine=machine,
         weights=draw(st.sampled_from(["present", "timm", "none"])),
         minutes=draw(st.none() | st.floats(0.01, 1e5)),

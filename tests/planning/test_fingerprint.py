@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_csv, write_csv, write_json
+from dr_pipeline.files import write_json
 from dr_pipeline.fundus.canvas import disc_mask
-from dr_pipeline.planning.colours import colours, sample
-from dr_pipeline.planning.fingerprint import Fingerprint, read_fingerprint
-from dr_pipeline.planning.machine import _memory_bytes, this_machine
+from dr_pipeline.planning.fingerprint import Fingerprint, measure_colours, read_fingerprint, sample
+from dr_pipeline.planning.plan_inputs import memory_bytes, this_machine
+from dr_pipeline.tables.manifest import read_manifest, write_manifest
+from dr_pipeline.tables.splits import read_splits, write_splits
 from tests.factories.planning_study import COLOUR, write_study
 
 
@@ -25,21 +26,21 @@ def read(paths: dict[str, Path]) -> Fingerprint:
     return read_fingerprint(**{name: paths[name] for name in ("audited", "splits", "canvases", "gradability")})
 
 
-def test_the_test_part_is_not_looked_at(paths: dict[str, Path]) -> None:
-    told = read(paths)
-    assert told.photographs == 32
-    assert told.validation_photographs == 16
-    assert told.by_grade == (8, 8, 8, 8, 0)  # grade 4 is in the test part alone
-    assert told.groups_by_grade == (4, 4, 4, 4, 0)
-    assert told.patients == 16
-    assert told.cameras == {"a": 16, "b": 16}
-    assert told.sites == {"": 32}
-    assert told.megapixels == (0.48, 0.48, 0.48)
-    assert told.disc_px == (581.0, 581.0, 581.0)
-    assert (told.imbalance, told.rarest_groups) == (1.0, 4)
-    assert told.ungradable_share is None
-    assert told.colours.mean == tuple(round(value / 255, 4) for value in COLOUR)
-    assert told.colours.std == (0.0, 0.0, 0.0)
+def test_the_test_part_is_not_read(paths: dict[str, Path]) -> None:
+    data = read(paths)
+    assert data.photographs == 32
+    assert data.validation_photographs == 16
+    assert data.by_grade == (8, 8, 8, 8, 0)  # grade 4 is in the test part alone
+    assert data.groups_by_grade == (4, 4, 4, 4, 0)
+    assert data.patients == 16
+    assert data.cameras == {"a": 16, "b": 16}
+    assert data.sites == {"": 32}
+    assert data.megapixels == (0.48, 0.48, 0.48)
+    assert data.disc_px == (581.0, 581.0, 581.0)
+    assert (data.imbalance, data.rarest_groups) == (1.0, 4)
+    assert data.ungradable_share is None
+    assert data.colours.mean == tuple(round(value / 255, 4) for value in COLOUR)
+    assert data.colours.std == (0.0, 0.0, 0.0)
 
 
 def test_gradability_is_read_where_it_has_run(paths: dict[str, Path]) -> None:
@@ -55,16 +56,14 @@ def test_a_stage_that_has_not_run_is_named(paths: dict[str, Path], name: str, st
 
 
 def test_tables_that_do_not_fit_together_are_refused(paths: dict[str, Path]) -> None:
-    rows = read_csv(paths["audited"])
-    write_csv(paths["audited"], list(rows[0]), rows[1:])
+    write_manifest(paths["audited"], read_manifest(paths["audited"])[1:])
     with pytest.raises(DataError, match="1 photographs of the split are not here, such as '000-left'"):
         read(paths)
 
 
 def test_a_split_without_development_photographs_is_refused(paths: dict[str, Path]) -> None:
-    rows = [row for row in read_csv(paths["splits"]) if row["split"] == "test"]
-    write_csv(paths["splits"], list(rows[0]), rows)
-    with pytest.raises(DataError, match="no photograph to develop on"):
+    write_splits(paths["splits"], [row for row in read_splits(paths["splits"]) if row.split == "test"])
+    with pytest.raises(DataError, match="no development photograph"):
         read(paths)
 
 
@@ -82,13 +81,13 @@ def test_colours_are_those_inside_the_disc() -> None:
     inside = np.stack([canvas[disc_mask(32) > 0] for canvas in canvases.values()]) / 255
     for canvas in canvases.values():
         canvas[disc_mask(32) == 0] = 255  # what is outside does not count
-    found = colours(Store(canvases), list(canvases))
+    found = measure_colours(Store(canvases), list(canvases))
     assert found.photographs == 3
     assert found.mean == pytest.approx(inside.mean((0, 1)), abs=1e-4)
     assert found.std == pytest.approx(inside.std((0, 1)), abs=1e-4)
     assert found.spread == pytest.approx(inside.mean(1).std(0), abs=1e-4)
     with pytest.raises(ValueError, match="at least one"):
-        colours(Store(canvases), [])
+        measure_colours(Store(canvases), [])
 
 
 @given(st.lists(st.text(max_size=5), unique=True), st.integers(1, 5), st.randoms())
@@ -100,10 +99,10 @@ def test_the_sample_does_not_depend_on_the_order(names: list[str], count: int, r
 
 
 def test_a_containers_limit_counts_as_memory(tmp_path: Path) -> None:
-    physical = _memory_bytes(tmp_path / "absent")
+    physical = memory_bytes(tmp_path / "absent")
     limit = tmp_path / "memory.max"
     limit.write_text("1048576\n")
-    assert _memory_bytes(limit) == 1048576
+    assert memory_bytes(limit) == 1048576
     limit.write_text("max\n")
-    assert _memory_bytes(limit) == physical
+    assert memory_bytes(limit) == physical
     assert this_machine().cores >= 1

@@ -13,75 +13,74 @@ from dr_pipeline.models.grader import model_family
 from dr_pipeline.params.root import load_params
 from dr_pipeline.params.yaml_text import with_values
 from dr_pipeline.planning import rules
-from dr_pipeline.planning.inputs import Asked, MeasuredLatency
-from dr_pipeline.planning.machine import Machine
-from dr_pipeline.planning.memory import fit_memory
+from dr_pipeline.planning.candidate_plan import fit_memory
 from dr_pipeline.planning.networks import NETWORKS
+from dr_pipeline.planning.plan_inputs import MeasuredLatency, PlanInputs, TrainingMachine
 from dr_pipeline.planning.proposal import propose
 from dr_pipeline.recipes.compose import recipe_text
-from tests.factories.planning_inputs import CPU, GPU, asked, cost, fingerprint, questions, write
+from tests.factories.planning_inputs import CPU, GPU, any_inputs, cost, fingerprint, params, plan_inputs, write
 
 RARE = (25_000, 2_400, 5_200, 800, 700)
-tiny_machine = Machine(cores=1, memory_gib=0.05, gpu="", gpu_memory_gib=0.0, compiler=False)
+tiny_machine = TrainingMachine(cores=1, memory_gib=0.05, gpu="", gpu_memory_gib=0.0, compiler=False)
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(question=questions())
-def test_a_proposal_is_a_valid_params_file_with_a_reason_for_each_value(tmp_path: Path, question: Asked) -> None:
+@given(inputs=any_inputs())
+def test_a_proposal_is_a_valid_params_file_with_a_reason_for_each_value(tmp_path: Path, inputs: PlanInputs) -> None:
     try:
-        proposal = propose(question)
+        proposal = propose(inputs)
     except EnvironmentProblem:
-        if question.latency is None:
+        if inputs.latency is None:
             raise
         reject()  # no network keeps this latency
-    document = proposal.document(question.present)
     text = with_values(recipe_text("synthetic"), proposal.values, proposal.candidates)
-    load_params(write(tmp_path / "params.yaml", text))
-    for untouched in ("split", "folds", "dataset", "operating_point"):  # another split draws another test part
-        assert document[untouched] == question.present[untouched]
-    told = {reason.key for reason in proposal.reasons}
-    assert set(proposal.values) <= told
+    proposed, present = load_params(write(tmp_path / "params.yaml", text)), params()
+    for untouched in ("split", "folds", "dataset", "operating_point"):  # another split has another test part
+        assert getattr(proposed, untouched) == getattr(present, untouched)
+    assert list(proposed.candidates) == list(proposal.candidates)
+    explained = {reason.key for reason in proposal.reasons}
+    assert set(proposal.values) <= explained
     for name in proposal.candidates:
-        assert f"candidates.{name}.input_px" in told
-    named = {*proposal.candidates, *(one.name for one in proposal.left_out)}
+        assert f"candidates.{name}.input_px" in explained
+    named = {*proposal.candidates, *(network.name for network in proposal.left_out)}
     assert named == {network.name for network in NETWORKS}
     assert all(reason.why for reason in proposal.reasons)
 
 
 @settings(deadline=None, max_examples=25)
-@given(question=questions(), factor=st.integers(2, 20))
-def test_more_photographs_never_mean_fewer_candidates(question: Asked, factor: int) -> None:
-    told = question.fingerprint
+@given(inputs=any_inputs(), factor=st.integers(2, 20))
+def test_more_photographs_never_mean_fewer_candidates(inputs: PlanInputs, factor: int) -> None:
+    data = inputs.fingerprint
     more = replace(
-        told,
-        photographs=told.photographs * factor,
-        validation_photographs=told.validation_photographs * factor,
-        by_grade=tuple(count * factor for count in told.by_grade),
-        groups_by_grade=tuple(count * factor for count in told.groups_by_grade),
+        data,
+        photographs=data.photographs * factor,
+        validation_photographs=data.validation_photographs * factor,
+        by_grade=tuple(count * factor for count in data.by_grade),
+        groups_by_grade=tuple(count * factor for count in data.groups_by_grade),
     )
-    question = replace(question, minutes=None, latency=None)
-    fewer = propose(question)
-    assert set(fewer.candidates) <= set(propose(replace(question, fingerprint=more)).candidates)
+    inputs = replace(inputs, minutes=None, latency=None)
+    fewer = propose(inputs)
+    assert set(fewer.candidates) <= set(propose(replace(inputs, fingerprint=more)).candidates)
 
 
 @settings(deadline=None, max_examples=25)
-@given(question=questions(), minutes=st.floats(0.1, 1e4), factor=st.floats(1, 100))
+@given(inputs=any_inputs(), minutes=st.floats(0.1, 1e4), factor=st.floats(1, 100))
 def test_more_time_never_means_fewer_candidates_or_a_smaller_input(
-    question: Asked, minutes: float, factor: float
+    inputs: PlanInputs, minutes: float, factor: float
 ) -> None:
-    question = replace(question, latency=None)
-    short, long = (propose(replace(question, minutes=limit)) for limit in (minutes, minutes * factor))
+    inputs = replace(inputs, latency=None)
+    short, long = (propose(replace(inputs, minutes=limit)) for limit in (minutes, minutes * factor))
     assert set(short.candidates) <= set(long.candidates)
     for name, candidate in short.candidates.items():
         assert candidate["input_px"] <= long.candidates[name]["input_px"]
 
 
 @settings(deadline=None, max_examples=25)
-@given(question=questions())
-def test_the_time_budget_is_kept_or_the_proposal_says_so(question: Asked) -> None:
-    question = replace(question, latency=None, minutes=question.minutes or 100.0)
-    proposal = propose(question)
-    if proposal.minutes is not None and question.minutes is not None and proposal.minutes > question.minutes:
+@given(inputs=any_inputs())
+def test_the_time_budget_is_kept_or_the_proposal_says_so(inputs: PlanInputs) -> None:
+    inputs = replace(inputs, latency=None, minutes=inputs.minutes or 100.0)
+    proposal = propose(inputs)
+    if proposal.minutes is not None and inputs.minutes is not None and proposal.minutes > inputs.minutes:
         assert any("takes longer than" in reason.why for reason in proposal.reasons)
         assert len(proposal.candidates) == 1
 
@@ -91,7 +90,7 @@ def test_networks_know_their_own_family() -> None:
 
 
 def test_a_large_set_with_published_weights_gets_the_heavy_networks() -> None:
-    proposal = propose(asked(fingerprint(RARE), recipe="eyepacs", machine=GPU))
+    proposal = propose(plan_inputs(fingerprint(RARE), present=params("eyepacs"), machine=GPU))
     assert list(proposal.candidates) == ["lite0", "b0", "b3", "resnet50", "vit_b16"]
     transformer = proposal.candidates["vit_b16"]
     assert transformer["fine_tuning"]["layer_decay"] == 0.75
@@ -101,25 +100,20 @@ def test_a_large_set_with_published_weights_gets_the_heavy_networks() -> None:
 
 
 def test_a_vision_transformer_never_starts_from_random_weights() -> None:
-    proposal = propose(asked(fingerprint(RARE), machine=GPU))
+    proposal = propose(plan_inputs(fingerprint(RARE), machine=GPU))
     assert "vit_b16" not in proposal.candidates
-    assert "random weights" in next(one.why for one in proposal.left_out if one.name == "vit_b16")
+    assert "random weights" in next(network.why for network in proposal.left_out if network.name == "vit_b16")
 
 
 def test_where_one_network_has_weights_others_do_not_start_without() -> None:
-    question = asked(fingerprint(RARE), recipe="idrid")
-    question.present["candidates"]["lite0"]["weights"] = "file:data/weights"
-    assert {name: one["weights"] for name, one in propose(question).candidates.items()} == {
-        "lite0": "file:data/weights"
-    }
+    inputs = plan_inputs(fingerprint(RARE), present=params("idrid", weights="file:data/weights"))
+    assert {name: one["weights"] for name, one in propose(inputs).candidates.items()} == {"lite0": "file:data/weights"}
 
 
 def test_a_finished_bundle_learns_at_a_tenth_of_the_rate_and_says_why() -> None:
-    question = asked(fingerprint(RARE), recipe="idrid")
     found = {}
     for weights in ("file:data/weights", "bundle:data/release#0123456789abcdef"):
-        question.present["candidates"]["lite0"]["weights"] = weights
-        proposal = propose(question)
+        proposal = propose(plan_inputs(fingerprint(RARE), present=params("idrid", weights=weights)))
         reasons = {reason.key: reason for reason in proposal.reasons}
         found[weights[:4]] = proposal.candidates["lite0"], reasons["candidates.lite0.learning_rate"]
     (published, _), (bundle, reason) = found["file"], found["bund"]
@@ -132,10 +126,10 @@ def test_a_finished_bundle_learns_at_a_tenth_of_the_rate_and_says_why() -> None:
 def test_the_measured_latency_lowers_the_input_and_allows_views() -> None:
     gmacs = cost("tf_efficientnet_lite0", 320).total_macs / 1e9
     slow = MeasuredLatency("lite0", 10.0, 60.0 / gmacs)  # 70 ms at 320 px
-    tight = propose(asked(latency=slow, latency_ms=55.0))
+    tight = propose(plan_inputs(latency=slow, latency_ms=55.0))
     assert tight.candidates["lite0"]["input_px"] == 224  # 10 + 60 · (224/320)² = 39.4, at 256 px 48.4; 44 are free
     assert tight.candidates["lite0"]["ensemble"]["views"] == ["identity"]
-    roomy = propose(asked(latency=slow, latency_ms=200.0))
+    roomy = propose(plan_inputs(latency=slow, latency_ms=200.0))
     assert roomy.candidates["lite0"]["input_px"] == 320
     assert roomy.candidates["lite0"]["ensemble"]["views"] == ["identity", "mirror"]
     assert roomy.values["deployment.latency_budget_ms"] == 200.0
@@ -143,13 +137,13 @@ def test_the_measured_latency_lowers_the_input_and_allows_views() -> None:
 
 def test_no_room_at_all_is_an_error_with_reasons() -> None:
     with pytest.raises(EnvironmentProblem, match=r"do not fit into 0\.05 GiB"):
-        propose(asked(machine=tiny_machine))
+        propose(plan_inputs(machine=tiny_machine))
     with pytest.raises(EnvironmentProblem, match="too slow for 55 ms"):
-        propose(asked(latency=MeasuredLatency("lite0", 60.0, 1.0)))
+        propose(plan_inputs(latency=MeasuredLatency("lite0", 60.0, 1.0)))
 
 
 def test_what_is_not_validated_trains() -> None:
-    assert propose(asked(fingerprint(validation_photographs=100))).training_photographs == 600
+    assert propose(plan_inputs(fingerprint(validation_photographs=100))).training_photographs == 600
 
 
 @given(st.integers(1, 200_000), st.integers(1, 200_000))
@@ -207,8 +201,8 @@ def test_compiling_must_be_worth_its_start(minutes: float | None, on_gpu: bool, 
 
 
 def test_several_cameras_mean_stronger_changes() -> None:
-    one = propose(asked(fingerprint(cameras={"a": 700})))
-    five = propose(asked(fingerprint(cameras=dict.fromkeys("abcde", 140))))
+    one = propose(plan_inputs(fingerprint(cameras={"a": 700})))
+    five = propose(plan_inputs(fingerprint(cameras=dict.fromkeys("abcde", 140))))
     for name in ("brightness", "blur_probability"):
         key = f"training.augmentation.{name}"
         assert five.values[key] > one.values[key]
@@ -219,10 +213,9 @@ def test_cpus_by_name_only() -> None:
     assert GPU.training_memory_gib == 24.0
 
 
-def test_candidates_that_may_not_be_deployed_are_told() -> None:
-    question = asked(latency=MeasuredLatency("lite0", 1.0, 0.1))
-    question.present["deployment"]["families"] = ["resnet"]
-    proposal = propose(question)
+def test_candidates_that_may_not_be_deployed_are_reported() -> None:
+    latency = MeasuredLatency("lite0", 1.0, 0.1)
+    proposal = propose(plan_inputs(present=params(families=["resnet"]), latency=latency))
     assert proposal.values["deployment.families"] == ["resnet"]
-    assert "nothing to deploy" in next(one.why for one in proposal.reasons if one.key == "deployment.families")
+    assert "nothing to deploy" in next(reason.why for reason in proposal.reasons if reason.key == "deployment.families")
     assert proposal.candidates["lite0"]["ensemble"]["views"] == ["identity"]
