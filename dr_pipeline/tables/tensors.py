@@ -1,4 +1,4 @@
-"""What `models weights compare --out` writes: one row per tensor of two networks."""
+"""What `models compare --out` writes: one row per tensor of two networks."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,9 +7,9 @@ from dr_pipeline.tables.table import Table
 
 
 class TensorStatus(StrEnum):
-    """How one tensor of A and B compare."""
+    """Result of comparing one tensor of A and B."""
 
-    EQUAL = "equal"  # bit by bit
+    EQUAL = "equal"  # bitwise
     DIFFERS = "differs"
     SHAPE = "other shape"
     ONLY_A = "only in A"
@@ -21,24 +21,22 @@ class TensorRow:
     """One tensor of A beside B's of the same name.
 
     Attributes:
-        tensor: Its name without wrappers' prefixes.
-        status: How the two compare.
-        shape_a: Empty where A has none.
-        shape_b: Empty where B has none.
-        max_abs: The largest absolute difference of one number.
-        relative: Euclidean norm of the difference over that of A; infinite where A is all zeros.
-        cosine: Of the angle between both; None where one is all zeros.
+        tensor: Its name without wrapper prefixes.
+        status: The result.
+        shape_a: Such as 8×3×3×3; empty if A lacks it.
+        shape_b: As well.
+        max_abs: Largest absolute difference of one number.
+        relative: Euclidean norm of the difference relative to A's; infinite if A is all zeros.
+        cosine: Cosine similarity; None if one is all zeros.
     """
 
     tensor: str
     status: TensorStatus
     shape_a: str
     shape_b: str
-    max_abs: float | None
-    relative: float | None
-    cosine: float | None
+    max_abs: float | None = None
+    relative: float | None = None
+    cosine: float | None = None
 
 
 TENSORS = Table(TensorRow, version=None)
-read_tensors = TENSORS.read
-write_tensors = TENSORS.write

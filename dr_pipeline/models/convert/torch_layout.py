@@ -43,7 +43,8 @@ def read_name_map(path: Path) -> tuple[NameRule, ...]:
     Raises:
         DataError: The table cannot be read, two rows name one tensor, or a layout is unknown.
     """
-    rules = tuple(NameRule(row["from"], row["to"], row.get("transpose", "")) for row in read_csv(path, ("from", "to")))
+    columns = ("from", "to", "transpose")
+    rules = tuple(NameRule(*(row.get(name, "") for name in columns)) for row in read_csv(path, columns[:2]))
     for number, rule in enumerate(rules, start=2):
         where = f"{path}, row {number}"
         if rule.layout not in ("", *_LAYOUTS):

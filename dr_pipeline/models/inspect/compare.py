@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
-from enum import StrEnum
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,55 +13,14 @@ from torch import Tensor
 
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.files import write_csv
 from dr_pipeline.fundus.canvas import model_input
 from dr_pipeline.models.inspect.model_sources import EMBEDDINGS, LOGITS, Images, ModelSource
 from dr_pipeline.models.weights.match_state_dict import strip_prefix
 from dr_pipeline.models.weights.trained_weights import require_pixel_path
+from dr_pipeline.tables.tensors import TENSORS, TensorRow, TensorStatus
 
 _SEED = 0  # of the noise images
 _MAX_LISTED = 10
-
-
-class Status(StrEnum):
-    """Result of comparing one tensor of A and B."""
-
-    EQUAL = "equal"  # bitwise
-    DIFFERS = "differs"
-    SHAPE = "other shape"
-    ONLY_A = "only in A"
-    ONLY_B = "only in B"
-
-
-@dataclass(frozen=True)
-class TensorDifference:
-    """One tensor of A and the tensor of the same name in B; a row of the table.
-
-    Attributes:
-        tensor: Its name without wrapper prefixes.
-        status: The result.
-        shape_a: Such as 8×3×3×3; empty if A lacks it.
-        shape_b: As well.
-        max_abs: Largest absolute difference of one number.
-        relative: Euclidean norm of the difference relative to A's; infinite if A is all zeros.
-        cosine: Cosine similarity; None if one is all zeros.
-    """
-
-    tensor: str
-    status: Status
-    shape_a: str
-    shape_b: str
-    max_abs: float | None = None
-    relative: float | None = None
-    cosine: float | None = None
-
-    def __str__(self) -> str:
-        """For messages."""
-        size = "" if self.max_abs is None else f", at most {self.max_abs:.3g}, relative {self.relative:.3g}"
-        return f"{self.tensor}: {self.status}{size}"
-
-
-COLUMNS = tuple(field.name for field in fields(TensorDifference))
 
 
 @dataclass(frozen=True)
@@ -74,7 +33,7 @@ class Comparison:
         outputs: One line; empty if they were not compared.
     """
 
-    tensors: tuple[TensorDifference, ...]
+    tensors: tuple[TensorRow, ...]
     remarks: tuple[str, ...]
     outputs: str
 
@@ -83,10 +42,12 @@ class Comparison:
         lines = list(self.remarks)
         if self.tensors:
             counts = Counter(row.status for row in self.tensors)
-            lines.append("tensors: " + ", ".join(f"{counts[status]} {status}" for status in Status if counts[status]))
-        changed = [row for row in self.tensors if row.status != Status.EQUAL]
+            lines.append(
+                "tensors: " + ", ".join(f"{counts[status]} {status}" for status in TensorStatus if counts[status])
+            )
+        changed = [row for row in self.tensors if row.status != TensorStatus.EQUAL]
         changed.sort(key=lambda row: float("inf") if row.relative is None else row.relative, reverse=True)
-        lines += [f"  {row}" for row in changed[:_MAX_LISTED]]
+        lines += [f"  {_describe(row)}" for row in changed[:_MAX_LISTED]]
         if len(changed) > _MAX_LISTED:
             lines.append(f"  and {len(changed) - _MAX_LISTED} more; --out FILE.csv lists all")
         return "\n".join(filter(None, [*lines, self.outputs]))
@@ -102,7 +63,7 @@ def compare_models(
         b: The other.
         store: Canvases to run both on; None for noise.
         num_images: Number of images.
-        out: CSV table of the tensors to write, with COLUMNS.
+        out: CSV table of the tensors to write.
 
     Raises:
         ParamsError: Nothing can be compared, or a source was trained on canvases of another pixel path.
@@ -120,7 +81,7 @@ def compare_models(
     if out is not None:
         if not tensors:
             raise ParamsError("a bare ONNX graph has no tensors by the network's names", todo="leave --out out")
-        write_csv(out, COLUMNS, [dict(zip(COLUMNS, astuple(row), strict=True)) for row in tensors])
+        TENSORS.write(out, tensors)
     outputs = ""
     if a.forwards and b.forwards:
         try:
@@ -134,7 +95,7 @@ def compare_models(
     return Comparison(tensors, tuple(remarks), outputs)
 
 
-def compare_tensors(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> tuple[TensorDifference, ...]:
+def compare_tensors(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> tuple[TensorRow, ...]:
     """Compares all tensors, in A's order, then those only in B.
 
     Args:
@@ -216,6 +177,11 @@ def _images(store: CanvasStore | None, count: int, input_px: int) -> Images:
     return np.stack([model_input(store.read(image_id), input_px) for image_id in ids])
 
 
+def _describe(row: TensorRow) -> str:
+    size = "" if row.max_abs is None else f", at most {row.max_abs:.3g}, relative {row.relative:.3g}"
+    return f"{row.tensor}: {row.status}{size}"
+
+
 def _strip_prefixes(tensors: Mapping[str, Tensor], side: str) -> dict[str, Tensor]:
     stripped: dict[str, Tensor] = {}
     for stored_name, tensor in tensors.items():
@@ -226,20 +192,17 @@ def _strip_prefixes(tensors: Mapping[str, Tensor], side: str) -> dict[str, Tenso
     return stripped
 
 
-def _difference(name: str, a: Tensor | None, b: Tensor | None) -> TensorDifference:
-    shape_a, shape_b = _shape(a), _shape(b)
+def _difference(name: str, a: Tensor | None, b: Tensor | None) -> TensorRow:
+    row = partial(TensorRow, tensor=name, shape_a=_shape(a), shape_b=_shape(b))
     if a is None or b is None:
-        return TensorDifference(name, Status.ONLY_B if a is None else Status.ONLY_A, shape_a, shape_b)
+        return row(status=TensorStatus.ONLY_B if a is None else TensorStatus.ONLY_A)
     if a.shape != b.shape:
-        return TensorDifference(name, Status.SHAPE, shape_a, shape_b)
+        return row(status=TensorStatus.SHAPE)
     left, right = a.double().flatten(), b.double().flatten()
     difference, norms = (left - right).abs(), (float(left.norm()), float(right.norm()))
     norm, product = float(difference.norm()), norms[0] * norms[1]
-    return TensorDifference(
-        name,
-        Status.EQUAL if torch.equal(left, right) else Status.DIFFERS,
-        shape_a,
-        shape_b,
+    return row(
+        status=TensorStatus.EQUAL if torch.equal(left, right) else TensorStatus.DIFFERS,
         max_abs=float(difference.max()) if difference.numel() else 0.0,
         relative=norm / norms[0] if norms[0] else (float("inf") if norm else 0.0),
         cosine=float(left @ right) / product if product else None,

@@ -1,6 +1,5 @@
 """Two sets of weights: which tensors differ, and by how much what they compute."""
 
-import csv
 import json
 import math
 from pathlib import Path
@@ -17,8 +16,9 @@ from dr_pipeline.commands import models as command
 from dr_pipeline.errors import BundleError, DataError, ParamsError
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import Grader
-from dr_pipeline.models.inspect.compare import Status, compare_tensors
+from dr_pipeline.models.inspect.compare import compare_tensors
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
+from dr_pipeline.tables.tensors import TENSORS, TensorStatus
 from tests.factories.networks import lively
 from tests.models.convert.test_convert_weights import run
 from tests.models.weights.test_trained_weights import bundle
@@ -54,10 +54,8 @@ def test_one_changed_tensor_is_found(tmp_path: Path) -> None:
     assert f"tensors: {len(tensors) - 1} equal, 1 differs" in outcome.headline
     assert "bn1.bias: differs, at most 0.25" in outcome.headline
     assert "embeddings of 1 photographs of noise" in outcome.headline
-    with table.open() as stream:
-        rows = {row["tensor"]: row for row in csv.DictReader(stream)}
-    assert float(rows["bn1.bias"]["max_abs"]) == pytest.approx(0.25)
-    assert [name for name, row in rows.items() if row["status"] != "equal"] == ["bn1.bias"]
+    (changed,) = (row for row in TENSORS.read(table) if row.status != TensorStatus.EQUAL)
+    assert (changed.tensor, changed.max_abs) == ("bn1.bias", pytest.approx(0.25))
     assert "embeddings" not in command.run(run(*words)).headline  # no model, nothing to run
 
 
@@ -80,10 +78,10 @@ def test_missing_tensors_and_other_shapes_are_told() -> None:
     a = {"x": torch.ones(2), "y": torch.ones(3), "z": torch.ones(1)}
     found = {row.tensor: row for row in compare_tensors(a, {"model.x": torch.ones(2), "y": torch.ones(4), "w": a["z"]})}
     assert {name: row.status for name, row in found.items()} == {
-        "x": Status.EQUAL,
-        "y": Status.SHAPE,
-        "z": Status.ONLY_A,
-        "w": Status.ONLY_B,
+        "x": TensorStatus.EQUAL,
+        "y": TensorStatus.SHAPE,
+        "z": TensorStatus.ONLY_A,
+        "w": TensorStatus.ONLY_B,
     }
     with pytest.raises(DataError, match="two tensors of A"):
         compare_tensors({"x": a["x"], "module.x": a["x"]}, {})
