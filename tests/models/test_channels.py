@@ -22,18 +22,18 @@ def network(*channels: Channel) -> Network:
 
 
 def grader(model: str, *channels: Channel, px: int = 32) -> Grader:
-    made = create_grader(model, input_px=px, drop_rate=0.0, drop_path_rate=0.0, network=network(*channels))
-    return made.eval()
+    created = create_grader(model, input_px=px, drop_rate=0.0, drop_path_rate=0.0, network=network(*channels))
+    return created.eval()
 
 
 def photographs(seed: int = 1, px: int = 32) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (2, px, px, 3), dtype=np.uint8)
 
 
-def test_planes_come_in_the_order_asked_for() -> None:
+def test_channels_have_the_given_order() -> None:
     pixels = torch.from_numpy(photographs()).permute(0, 3, 1, 2).float()
-    planes = InputChannels(("blue", "red"), input_px=32)(pixels)
-    assert torch.equal(planes, pixels[:, [2, 0]])
+    selected = InputChannels(("blue", "red"), input_px=32)(pixels)
+    assert torch.equal(selected, pixels[:, [2, 0]])
     assert InputChannels(RGB, input_px=32)(pixels) is pixels
 
 
@@ -46,11 +46,11 @@ def by_hand(canvas: NDArray[np.uint8], radius: int) -> NDArray[np.float64]:
     """Local contrast pixel by pixel."""
     seen = canvas.max(axis=2) > 12
     green = canvas[..., 1].astype(float)
-    made = np.full(green.shape, 128.0)
+    enhanced = np.full(green.shape, 128.0)
     for y, x in np.argwhere(seen):
         window = np.s_[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
-        made[y, x] = np.clip(128 + 4 * (green[y, x] - green[window][seen[window]].mean()), 0, 255)
-    return made
+        enhanced[y, x] = np.clip(128 + 4 * (green[y, x] - green[window][seen[window]].mean()), 0, 255)
+    return enhanced
 
 
 @given(seed=st.integers(0, 2**32 - 1), side=st.integers(40, 90))
@@ -59,16 +59,16 @@ def test_local_contrast_is_the_difference_to_the_mean_of_the_retina_around(seed:
     canvas = np.random.default_rng(seed).integers(100, 140, (side, side, 3), dtype=np.uint8)
     y, x = np.ogrid[:side, :side]
     canvas[(y - side / 2) ** 2 + (x - side / 2) ** 2 > (side / 2) ** 2] = 0
-    planes = InputChannels(("local_contrast",), input_px=side)
-    made = planes(torch.from_numpy(canvas).permute(2, 0, 1)[None].float())
-    np.testing.assert_allclose(made[0, 0].numpy(), by_hand(canvas, planes.radius), atol=2e-3)
+    channels = InputChannels(("local_contrast",), input_px=side)
+    enhanced = channels(torch.from_numpy(canvas).permute(2, 0, 1)[None].float())
+    np.testing.assert_allclose(enhanced[0, 0].numpy(), by_hand(canvas, channels.radius), atol=2e-3)
 
 
 def test_local_contrast_of_an_even_retina_and_of_black_is_mid_grey() -> None:
     canvas = torch.zeros(1, 3, 64, 64)
     canvas[:, :, 16:48, 16:48] = 90.0
-    made = InputChannels(("local_contrast",), input_px=64)(canvas)
-    torch.testing.assert_close(made, torch.full_like(made, 128.0), atol=1e-3, rtol=0)
+    enhanced = InputChannels(("local_contrast",), input_px=64)(canvas)
+    torch.testing.assert_close(enhanced, torch.full_like(enhanced, 128.0), atol=1e-3, rtol=0)
 
 
 def test_each_plane_has_its_own_normalisation() -> None:
@@ -101,18 +101,18 @@ def test_a_grey_photograph_gives_one_plane_the_features_of_three(model: str, tol
 
 def test_planes_that_the_weights_know_keep_their_kernels_and_new_ones_take_the_mean() -> None:
     weight = torch.randn(4, 3, 3, 3)
-    made = adapt_first_convolution(weight, RGB, PLANES)
-    assert made.shape == (4, 4, 3, 3)
-    torch.testing.assert_close(made[:, :3], weight * 3 / 4)
-    torch.testing.assert_close(made[:, 3], weight.mean(dim=1) * 3 / 4)
+    adapted = adapt_first_convolution(weight, RGB, PLANES)
+    assert adapted.shape == (4, 4, 3, 3)
+    torch.testing.assert_close(adapted[:, :3], weight * 3 / 4)
+    torch.testing.assert_close(adapted[:, 3], weight.mean(dim=1) * 3 / 4)
     torch.testing.assert_close(adapt_first_convolution(weight, RGB, ("blue", "green", "red")), weight.flip(1))
     assert adapt_first_convolution(weight, RGB, RGB) is weight
 
 
 def test_blocks_of_space_to_depth_are_adapted_one_by_one() -> None:
     weight = torch.randn(2, 12, 1, 1)
-    made = adapt_first_convolution(weight, RGB, ("green",))
-    torch.testing.assert_close(made[:, 1], weight[:, 3:6].sum(dim=1))
+    adapted = adapt_first_convolution(weight, RGB, ("green",))
+    torch.testing.assert_close(adapted[:, 1], weight[:, 3:6].sum(dim=1))
     with pytest.raises(ValueError, match="3 channels"):
         adapt_first_convolution(torch.randn(2, 4, 1, 1), RGB, ("green",))
 
@@ -133,9 +133,9 @@ def test_exchanged_planes_are_told_in_a_note_and_own_weights_stay() -> None:
     assert "first convolution made for green, local_contrast, blue (1 tensors)" in fitted.notes
     assert torch.equal(fitted.tensors[name][:, 2], source.backbone.state_dict()[name][:, 2])
     one = grader("resnet10t", "green")
-    again = match_state_dict(one.backbone.state_dict(), one.backbone, where="source", channels=one.channels)
-    assert torch.equal(again.tensors[name], one.backbone.state_dict()[name])
-    assert not again.notes
+    same = match_state_dict(one.backbone.state_dict(), one.backbone, where="source", channels=one.channels)
+    assert torch.equal(same.tensors[name], one.backbone.state_dict()[name])
+    assert not same.notes
 
 
 def test_another_number_of_planes_is_refused_without_a_word_on_which() -> None:
@@ -151,11 +151,11 @@ def test_a_specification_gives_the_network_back() -> None:
         "network": {"channels": ["green", "local_contrast"], "norm": "group", "head": "mlp"},
         "loss": "corn",
     }
-    made = grader_from_spec(spec)
+    restored = grader_from_spec(spec)
     pixels = torch.from_numpy(photographs())
-    assert made.outputs(pixels).shape == (2, 4)
-    assert made(pixels).shape == (2, 5)
-    assert made.channels == ("green", "local_contrast")
+    assert restored.outputs(pixels).shape == (2, 4)
+    assert restored(pixels).shape == (2, 5)
+    assert restored.channels == ("green", "local_contrast")
     with pytest.raises(DataError, match="network"):
         grader_from_spec({"model": "resnet10t", "input_px": 32})
     with pytest.raises(DataError, match="channels"):

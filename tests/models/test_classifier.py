@@ -20,7 +20,7 @@ NETWORKS = [
 ]
 
 
-def started(
+def initialised(
     loss: str,
     model: str = "efficientnet_lite0",
     network: Network = UNMODIFIED,
@@ -28,9 +28,9 @@ def started(
     *,
     grades: list[int] = GRADES,
 ) -> Grader:
-    made = create_grader(model, input_px=px, drop_rate=0.0, drop_path_rate=0.0, network=network, loss=loss)
-    init_classifier(made.backbone, made.head, grades)
-    return made.eval()
+    grader = create_grader(model, input_px=px, drop_rate=0.0, drop_path_rate=0.0, network=network, loss=loss)
+    init_classifier(grader.backbone, grader.head, grades)
+    return grader.eval()
 
 
 def noise(px: int) -> torch.Tensor:
@@ -40,35 +40,35 @@ def noise(px: int) -> torch.Tensor:
 @pytest.mark.parametrize(("model", "network", "px"), NETWORKS)
 @torch.inference_mode()
 def test_regression_begins_at_the_mean_grade_whatever_it_sees(model: str, network: Network, px: int) -> None:
-    outputs = started("regression", model, network, px).outputs(noise(px))
+    outputs = initialised("regression", model, network, px).outputs(noise(px))
     torch.testing.assert_close(outputs, torch.full((2, 1), MEAN))
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "soft_kappa"])
 @torch.inference_mode()
 def test_five_outputs_begin_with_equal_probabilities(loss: str) -> None:
-    probabilities = started(loss)(noise(32)).softmax(1)
+    probabilities = initialised(loss)(noise(32)).softmax(1)
     torch.testing.assert_close(probabilities, torch.full((2, 5), 0.2))
 
 
 @torch.inference_mode()
 def test_corn_begins_with_even_odds_at_each_step() -> None:
-    probabilities = started("corn")(noise(32)).softmax(1)
+    probabilities = initialised("corn")(noise(32)).softmax(1)
     torch.testing.assert_close(probabilities, torch.tensor([[0.5, 0.25, 0.125, 0.0625, 0.0625]]).expand(2, 5))
 
 
 @torch.inference_mode()
 def test_coral_begins_at_the_grades_shares() -> None:
-    probabilities = started("coral")(noise(32)).softmax(1)[0].tolist()
+    probabilities = initialised("coral")(noise(32)).softmax(1)[0].tolist()
     assert probabilities == pytest.approx([61 / 105, 11 / 105, 21 / 105, 9 / 105, 3 / 105], abs=1e-5)
 
 
 def test_an_absent_grade_leaves_coral_finite() -> None:
-    begun = started("coral", grades=[0] * 3000 + [4] * 3000)
-    assert isinstance(begun.head, CoralHead)
-    logits = begun.head(torch.zeros(1, 1))
+    grader = initialised("coral", grades=[0] * 3000 + [4] * 3000)
+    assert isinstance(grader.head, CoralHead)
+    logits = grader.head(torch.zeros(1, 1))
     assert torch.isfinite(logits).all()
-    assert torch.isfinite(begun.head.raw_gaps).all()
+    assert torch.isfinite(grader.head.raw_gaps).all()
     assert logits.softmax(1)[0, [0, 4]].tolist() == pytest.approx([0.5, 0.5], abs=0.02)
 
 
@@ -76,14 +76,14 @@ def test_an_absent_grade_leaves_coral_finite() -> None:
 @torch.inference_mode()
 def test_without_photographs_there_is_no_prior(loss: str) -> None:
     """The loop then says that there is nothing to learn from."""
-    begun = started(loss, grades=[])
-    assert not begun.outputs(noise(32)).any()
+    grader = initialised(loss, grades=[])
+    assert not grader.outputs(noise(32)).any()
     if loss != "regression":  # whose 0 is grade 0
-        torch.testing.assert_close(begun(noise(32)).softmax(1), torch.full((2, 5), 0.2))
+        torch.testing.assert_close(grader(noise(32)).softmax(1), torch.full((2, 5), 0.2))
 
 
 def test_the_backbone_learns_from_the_second_step_on() -> None:
-    grader = started("cross_entropy").train()
+    grader = initialised("cross_entropy").train()
     optimizer = torch.optim.AdamW(grader.parameters(), lr=0.01)
     first = next(grader.backbone.parameters())
     for step in range(2):

@@ -14,7 +14,7 @@ from dr_pipeline.models.grader import Grader, create_grader, model_family, norma
 from dr_pipeline.models.timm_catalogue import timm_config
 
 
-def made(model: str, input_px: int) -> Grader:
+def untrained(model: str, input_px: int) -> Grader:
     return create_grader(model, input_px=input_px, drop_rate=0.0, drop_path_rate=0.0)
 
 
@@ -60,7 +60,7 @@ def test_an_unknown_model_is_an_error_with_the_closest_names() -> None:
         create_grader("efficientnet_lite_0", input_px=32, drop_rate=0.0, drop_path_rate=0.0)
 
 
-@pytest.mark.parametrize("make", [lambda model: made(model, 32), normalisation])
+@pytest.mark.parametrize("make", [lambda model: untrained(model, 32), normalisation])
 def test_an_unknown_tag_is_an_error_with_the_known_ones_closest_first(make: Callable[[str], object]) -> None:
     with pytest.raises(ParamsError, match=r"has no weights 'resnet50\.a1_in2k'") as error:
         make("resnet50.a1_in2k")
@@ -71,7 +71,7 @@ def test_an_unknown_tag_is_an_error_with_the_known_ones_closest_first(make: Call
 def test_a_former_name_is_refused_with_the_present_one() -> None:
     """timm still makes its network, but no longer says what its weights expect."""
     with pytest.raises(ParamsError, match=r"timm renamed it to vit_base_patch16_224\.augreg_in21k"):
-        made("vit_base_patch16_224_in21k", 32)
+        untrained("vit_base_patch16_224_in21k", 32)
 
 
 def test_a_tag_of_a_name_that_has_none_is_an_error() -> None:
@@ -80,7 +80,7 @@ def test_a_tag_of_a_name_that_has_none_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "input_px", "said"),
+    ("model", "input_px", "message"),
     [
         (
             "test_vit",
@@ -88,22 +88,22 @@ def test_a_tag_of_a_name_that_has_none_is_an_error() -> None:
             "test_vit cannot be run at 100 px: Input height (100) should be divisible by patch size (16)",
         ),
         ("inception_v3", 64, "inception_v3 cannot be run at 64 px: Calculated padded input size"),  # too small
-        ("nest_tiny", 100, "nest_tiny cannot be run at 100 px: First level blocks"),  # refused when it is made
+        ("nest_tiny", 100, "nest_tiny cannot be run at 100 px: First level blocks"),  # rejected when it is created
     ],
 )
-def test_an_input_that_the_network_cannot_take_is_an_error(model: str, input_px: int, said: str) -> None:
+def test_an_input_that_the_network_cannot_take_is_an_error(model: str, input_px: int, message: str) -> None:
     with pytest.raises(ParamsError) as error:
-        made(model, input_px)
-    assert error.value.what.startswith(said)
+        untrained(model, input_px)
+    assert error.value.what.startswith(message)
     assert re.match(r"use the \d+ px that its weights expect", error.value.todo)
 
 
 @pytest.mark.parametrize(
-    ("model", "said"), [("qwen3_vit_88m_enc", "has no classifier"), ("mobilenetv5_300m_enc", "is not a classifier")]
+    ("model", "message"), [("qwen3_vit_88m_enc", "has no classifier"), ("mobilenetv5_300m_enc", "is not a classifier")]
 )
-def test_an_encoder_is_no_grader(model: str, said: str) -> None:
-    with pytest.raises(ParamsError, match=said):
-        made(model, 64)
+def test_an_encoder_is_no_grader(model: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        untrained(model, 64)
 
 
 class WithoutMeta(nn.Module):
@@ -117,7 +117,7 @@ class WithoutMeta(nn.Module):
 
 def test_a_network_that_cannot_be_looked_at_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("timm.create_model", lambda *_, **__: WithoutMeta())
-    assert made("resnet18", 33)(torch.zeros(2, 33, 33, 3, dtype=torch.uint8)).shape == (2, 5)
+    assert untrained("resnet18", 33)(torch.zeros(2, 33, 33, 3, dtype=torch.uint8)).shape == (2, 5)
 
 
 def test_looking_whether_an_input_can_be_taken_draws_no_random_number() -> None:

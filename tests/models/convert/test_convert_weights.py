@@ -1,6 +1,5 @@
 """Weights of other formats and frameworks: converted to the same function, or refused with a reason."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dr_pipeline.commands import models as command
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.models.convert.convert_weights import convert_weights
 from dr_pipeline.models.convert.foreign_files import dequantise, dequantise_linear, read_onnx
@@ -21,15 +19,7 @@ from dr_pipeline.models.convert.torch_layout import TO_TORCH, NameRule, read_nam
 from dr_pipeline.models.grader import Grader, create_grader
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from dr_pipeline.models.weights.initialise import initialise_weights
-from tests.factories.networks import lively, photographs
-
-MODEL = "mobilenetv3_small_050"
-
-
-def run(*words: object) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return parser.parse_args([str(word) for word in words])
+from tests.factories.networks import MODEL, random_grader, random_images, run_models
 
 
 def fresh(model: str = MODEL) -> Grader:
@@ -38,47 +28,47 @@ def fresh(model: str = MODEL) -> Grader:
 
 def features(grader: Grader) -> Tensor:
     with torch.inference_mode():
-        return grader.backbone.forward_features(grader.normalise(photographs()))
+        return grader.backbone.forward_features(grader.normalise(random_images()))
 
 
 def tensorflow_of(grader: Grader) -> dict[str, Tensor]:
     """The network's tensors in TensorFlow's orders of axes."""
-    made = {}
+    permuted = {}
     for name, tensor in grader.backbone.state_dict().items():
         if tensor.ndim == 4 and tensor.shape[1] == 1 and "conv_dw" in name:
-            made[name] = tensor.permute(2, 3, 0, 1).contiguous()
+            permuted[name] = tensor.permute(2, 3, 0, 1).contiguous()
         elif tensor.ndim == 4:
-            made[name] = tensor.permute(2, 3, 1, 0).contiguous()
+            permuted[name] = tensor.permute(2, 3, 1, 0).contiguous()
         elif not name.endswith("num_batches_tracked"):
-            made[name] = tensor
-    return made
+            permuted[name] = tensor
+    return permuted
 
 
-def test_an_exported_graph_goes_back_into_the_network(tmp_path: Path, graph: Path) -> None:
-    source, target = lively(), fresh()
-    outcome = command.run(run("convert", graph, "--model", MODEL, "--out", tmp_path / "w.safetensors"))
+def test_an_exported_graph_is_restored_to_the_network(tmp_path: Path, graph: Path) -> None:
+    source, target = random_grader(), fresh()
+    outcome = run_models("convert", graph, "--model", MODEL, "--out", tmp_path / "w.safetensors")
     assert "34 batch normalisations taken out of their convolutions" in outcome.headline
     assert "_bias" not in outcome.headline  # what was used under another name is not called unused
-    said = initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'w.safetensors'}")
-    assert "taken out of their convolutions" in said
-    assert "converted from w.onnx, sha256 " in said
-    assert str(tmp_path) not in said
+    line = initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'w.safetensors'}")
+    assert "taken out of their convolutions" in line
+    assert "converted from w.onnx, sha256 " in line
+    assert str(tmp_path) not in line
     torch.testing.assert_close(features(target), features(source), rtol=1e-4, atol=1e-5)
 
 
-def test_weights_in_tensorflows_order_are_turned(tmp_path: Path) -> None:
-    source, target = lively(), fresh()
+def test_weights_in_tensorflows_layout_are_permuted(tmp_path: Path) -> None:
+    source, target = random_grader(), fresh()
     np.savez(tmp_path / "w.npz", **{name: tensor.numpy() for name, tensor in tensorflow_of(source).items()})
-    made = convert_weights(tmp_path / "w.npz", model=MODEL, rules=square_kernels(source, tmp_path))
-    assert any("turned from HWCM" in note for note in made.notes)
-    assert any("turned from HWIO" in note for note in made.notes)
-    write_tensors(made.tensors, tmp_path / "w.safetensors", notes=made.notes)
+    converted = convert_weights(tmp_path / "w.npz", model=MODEL, rules=square_kernels(source, tmp_path))
+    assert any("turned from HWCM" in note for note in converted.notes)
+    assert any("turned from HWIO" in note for note in converted.notes)
+    write_tensors(converted.tensors, tmp_path / "w.safetensors", notes=converted.notes)
     initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'w.safetensors'}")
     assert torch.equal(features(target), features(source))
 
 
 def square_kernels(source: Grader, folder: Path) -> tuple[NameRule, ...]:
-    """A name map that says HWIO of every kernel but the depthwise ones."""
+    """A name map that declares HWIO for every kernel but the depthwise ones."""
     names = [name for name, t in source.backbone.state_dict().items() if t.ndim == 4 and "conv_dw" not in name]
     path = folder / "map.csv"
     path.write_text("from,to,transpose\n" + "".join(f"{name},{name},HWIO\n" for name in names))
@@ -86,20 +76,22 @@ def square_kernels(source: Grader, folder: Path) -> tuple[NameRule, ...]:
 
 
 def test_names_are_mapped_and_slots_of_an_optimiser_left_out(tmp_path: Path) -> None:
-    source = lively("resnet10t", px=32)
+    source = random_grader("resnet10t", px=32)
     tensors = {f"net/{name.replace('.', '/')}": t for name, t in source.backbone.state_dict().items()}
     save_file(tensors | {"net/step": torch.ones(3)}, tmp_path / "w.safetensors")
     rows = [f"{name},{name.removeprefix('net/').replace('/', '.')}" for name in tensors]
     (tmp_path / "map.csv").write_text("from,to\n" + "\n".join([*rows, "net/step,"]) + "\n")
-    made = convert_weights(tmp_path / "w.safetensors", model="resnet10t", rules=read_name_map(tmp_path / "map.csv"))
-    assert "1 tensors left out by the map" in made.notes
-    assert all(torch.equal(tensor, source.backbone.state_dict()[name]) for name, tensor in made.tensors.items())
+    converted = convert_weights(
+        tmp_path / "w.safetensors", model="resnet10t", rules=read_name_map(tmp_path / "map.csv")
+    )
+    assert "1 tensors left out by the map" in converted.notes
+    assert all(torch.equal(tensor, source.backbone.state_dict()[name]) for name, tensor in converted.tensors.items())
     with pytest.raises(DataError, match="another architecture"):
         convert_weights(tmp_path / "w.safetensors", model="resnet10t", rules=())
-    for table, said in (("net/none,conv1.0.weight", "net/none"), ("net/step,conv9", "does not have: conv9")):
+    for table, message in (("net/none,conv1.0.weight", "net/none"), ("net/step,conv9", "does not have: conv9")):
         (tmp_path / "map.csv").write_text(f"from,to\n{table}\n")
         rules = read_name_map(tmp_path / "map.csv")
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             convert_weights(tmp_path / "w.safetensors", model="resnet10t", rules=rules)
 
 
@@ -115,7 +107,7 @@ def codes_of(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def test_int8_weights_are_dequantised_with_a_note(tmp_path: Path) -> None:
-    source, target = lively(), fresh()
+    source, target = random_grader(), fresh()
     tensors: dict[str, Tensor] = {}
     for name, tensor in source.backbone.state_dict().items():
         if tensor.ndim == 4:
@@ -126,11 +118,11 @@ def test_int8_weights_are_dequantised_with_a_note(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="models convert"):
         initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'int8.safetensors'}")
     out = tmp_path / "w.safetensors"
-    command.run(run("convert", tmp_path / "int8.safetensors", "--model", MODEL, "--out", out))
-    said = initialise_weights(target, model=MODEL, weights=f"file:{out}")
-    assert "53 tensors de-quantised from integers: rounding stays in them" in said
-    weight, wanted = target.backbone.conv_stem.weight, source.backbone.conv_stem.weight
-    assert ((weight - wanted).flatten(1).abs().amax(1) <= codes_of(wanted)[1] * 1.01).all()
+    run_models("convert", tmp_path / "int8.safetensors", "--model", MODEL, "--out", out)
+    line = initialise_weights(target, model=MODEL, weights=f"file:{out}")
+    assert "53 tensors de-quantised from integers: rounding stays in them" in line
+    weight, expected = target.backbone.conv_stem.weight, source.backbone.conv_stem.weight
+    assert ((weight - expected).flatten(1).abs().amax(1) <= codes_of(expected)[1] * 1.01).all()
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(4, 3, 3, 3), (6, 5), (1, 7)]))
@@ -138,11 +130,11 @@ def test_int8_weights_are_dequantised_with_a_note(tmp_path: Path) -> None:
 def test_dequantising_is_exact_to_half_a_step(seed: int, shape: tuple[int, ...]) -> None:
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     codes, scale, zero = codes_of(weight)
-    made, notes = dequantise({"w_quantized": codes, "w_scale": scale, "w_zero_point": zero})
-    assert set(made) == {"w"}
+    weights, notes = dequantise({"w_quantized": codes, "w_scale": scale, "w_zero_point": zero})
+    assert set(weights) == {"w"}
     assert len(notes) == 1
     # the zero point is rounded, and a code at the end of the range is clipped by as much
-    assert ((made["w"] - weight).flatten(1).abs().amax(1) <= scale * 1.01).all()
+    assert ((weights["w"] - weight).flatten(1).abs().amax(1) <= scale * 1.01).all()
 
 
 def test_a_scale_that_does_not_go_with_its_codes_is_refused() -> None:
@@ -183,17 +175,17 @@ def test_a_graphs_own_dequantisation_is_done(tmp_path: Path) -> None:
 
 def test_a_square_kernel_of_a_foreign_file_must_be_declared() -> None:
     tensors = {"a": torch.randn(2, 3), "b": torch.randn(4, 4)}
-    wanted = {"a": torch.Size((3, 2)), "b": torch.Size((4, 4))}
+    shapes = {"a": torch.Size((3, 2)), "b": torch.Size((4, 4))}
     with pytest.raises(DataError, match=r"b \(4, 4\): none or IO"):
-        to_torch_layout(tensors, wanted, {})
-    made, notes = to_torch_layout(tensors, wanted, {"b": "IO"})
-    assert torch.equal(made["b"], tensors["b"].T)
+        to_torch_layout(tensors, shapes, {})
+    kernels, notes = to_torch_layout(tensors, shapes, {"b": "IO"})
+    assert torch.equal(kernels["b"], tensors["b"].T)
     assert notes == ("2 tensors turned from IO",)
-    made, notes = to_torch_layout({"b": tensors["b"]}, wanted, {})  # nothing says that the file is foreign
-    assert torch.equal(made["b"], tensors["b"])
+    kernels, notes = to_torch_layout({"b": tensors["b"]}, shapes, {})  # nothing shows that the file is foreign
+    assert torch.equal(kernels["b"], tensors["b"])
     assert not notes
     with pytest.raises(DataError, match="cannot be HWIO"):
-        to_torch_layout(tensors, wanted, {"b": "HWIO"})
+        to_torch_layout(tensors, shapes, {"b": "HWIO"})
 
 
 def test_depthwise_channels_run_over_the_multiplier_first() -> None:
@@ -203,7 +195,7 @@ def test_depthwise_channels_run_over_the_multiplier_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ("from,to,transpose\na,b,HOWI\n", "HOWI"),
         ("from,to\na,b\na,c\n", "twice"),
@@ -211,9 +203,9 @@ def test_depthwise_channels_run_over_the_multiplier_first() -> None:
         ("old,new\na,b\n", "column 'from'"),
     ],
 )
-def test_a_bad_name_map_is_refused(tmp_path: Path, table: str, said: str) -> None:
+def test_a_bad_name_map_is_refused(tmp_path: Path, table: str, message: str) -> None:
     (tmp_path / "map.csv").write_text(table)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_name_map(tmp_path / "map.csv")
 
 
@@ -230,19 +222,19 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
         convert_weights(tmp_path / "w.npz", model=MODEL, rules=())
 
 
-@pytest.mark.parametrize("kept", [0, 40])
-def test_an_empty_or_cut_npz_is_refused(kept: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [0, 40])
+def test_an_empty_or_cut_npz_is_refused(length: int, tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", a=np.ones(100))
-    (tmp_path / "w.npz").write_bytes((tmp_path / "w.npz").read_bytes()[:kept])
+    (tmp_path / "w.npz").write_bytes((tmp_path / "w.npz").read_bytes()[:length])
     with pytest.raises(DataError, match="npz"):
         convert_weights(tmp_path / "w.npz", model=MODEL, rules=())
 
 
 def test_a_network_with_a_tensor_missing_is_refused(tmp_path: Path) -> None:
-    tensors = dict(lively().backbone.state_dict())
+    tensors = dict(random_grader().backbone.state_dict())
     del tensors["bn1.weight"]
     save_file(tensors, tmp_path / "w.safetensors")
     with pytest.raises(DataError, match=r"1 tensors of mobilenetv3_small_050 are missing: bn1\.weight"):
         convert_weights(tmp_path / "w.safetensors", model=MODEL, rules=())
     with pytest.raises(ParamsError, match=r"\.safetensors"):
-        command.run(run("convert", tmp_path / "w.safetensors", "--model", MODEL, "--out", tmp_path / "w.pth"))
+        run_models("convert", tmp_path / "w.safetensors", "--model", MODEL, "--out", tmp_path / "w.pth")

@@ -3,7 +3,6 @@
 import pytest
 import timm
 
-from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.grader import create_grader, num_parameters
 from dr_pipeline.models.inspect.model_card import latency_class, model_card
@@ -85,30 +84,3 @@ def test_an_impossible_input_says_what_to_try() -> None:
 )
 def test_latency_class(macs: int, name: str) -> None:
     assert latency_class(macs) == name
-
-
-def test_the_verb_lists(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "list", "lite0", "--pretrained"]) == 0
-    out = capsys.readouterr().out
-    assert "tf_efficientnet_lite0.in1k  224×224 px  apache-2.0" in out
-    assert "next: dr-pipeline models show" in out
-
-
-def test_the_verb_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "show", "resnet18", "--batch", "4"]) == 0
-    out = capsys.readouterr().out
-    for word in (
-        "1.814 at 224 px",
-        "crop_pct    1.0 here",
-        "licence apache-2.0",
-        "11.18 M",
-        "batch of 4",
-        "medium",
-        "fc;",
-    ):
-        assert word in out, word
-
-
-def test_the_verb_refuses_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "show", "resnet_18"]) == EXIT_USER_ERROR
-    assert "resnet18" in capsys.readouterr().err

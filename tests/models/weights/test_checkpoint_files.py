@@ -129,10 +129,12 @@ def test_altered_bytes_give_an_error_or_tensors_and_nothing_else(tmp_path: Path,
     assert refused > 0
 
 
-@pytest.mark.parametrize(("held", "said"), [([1, 2], "list"), ({"epoch": 3, "lr": 0.1}, "first: epoch"), ({}, "dict")])
-def test_a_file_without_tensors_says_what_it_holds(tmp_path: Path, held: object, said: str) -> None:
-    torch.save(held, tmp_path / "w.pth")
-    with pytest.raises(DataError, match=said):
+@pytest.mark.parametrize(
+    ("content", "message"), [([1, 2], "list"), ({"epoch": 3, "lr": 0.1}, "first: epoch"), ({}, "dict")]
+)
+def test_a_file_without_tensors_names_its_content(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(DataError, match=message):
         read(tmp_path / "w.pth")
 
 

@@ -29,11 +29,11 @@ def backbone_file(path: Path, source: Grader) -> Path:
 def test_a_backbone_is_loaded_and_its_classifier_left_out(tmp_path: Path) -> None:
     source, target = grader(), grader()
     head = target.backbone.fc.weight.clone()
-    said = initialise_weights(target, model=MODEL, weights=f"file:{backbone_file(tmp_path / 'w.safetensors', source)}")
+    line = initialise_weights(target, model=MODEL, weights=f"file:{backbone_file(tmp_path / 'w.safetensors', source)}")
     assert torch.equal(target.backbone.conv1[0].weight, source.backbone.conv1[0].weight)
     assert torch.equal(target.backbone.fc.weight, head)
-    assert "w.safetensors" in said
-    assert str(tmp_path) not in said
+    assert "w.safetensors" in line
+    assert str(tmp_path) not in line
 
 
 def test_of_a_head_only_the_classifier_is_left_out(tmp_path: Path) -> None:
@@ -49,9 +49,9 @@ def test_of_a_head_only_the_classifier_is_left_out(tmp_path: Path) -> None:
 def test_a_link_is_read_as_what_it_points_to(tmp_path: Path) -> None:
     source, target = grader(), grader()
     (tmp_path / "weights").symlink_to(backbone_file(tmp_path / "w.safetensors", source))
-    said = initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'weights'}")
+    line = initialise_weights(target, model=MODEL, weights=f"file:{tmp_path / 'weights'}")
     assert torch.equal(target.backbone.conv1[0].weight, source.backbone.conv1[0].weight)
-    assert "w.safetensors" in said
+    assert "w.safetensors" in line
 
 
 def test_prefixes_of_wrappers_are_taken_off(tmp_path: Path) -> None:

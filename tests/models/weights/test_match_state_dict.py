@@ -1,4 +1,4 @@
-"""Checkpoints that differ from the network: fitted and said, or refused."""
+"""Checkpoints that differ from the network: matched and reported, or refused."""
 
 from pathlib import Path
 
@@ -34,9 +34,9 @@ def load(target: Grader, tensors: dict[str, Tensor], path: Path, model: str = MO
     return initialise_weights(target, model=model, weights=f"file:{path}")
 
 
-def remarks(said: str) -> list[str]:
-    """What stands after the file's name and its hash."""
-    return said.split(", ")[2:]
+def changes(line: str) -> list[str]:
+    """What follows the file's name and its hash."""
+    return line.split(", ")[2:]
 
 
 def same(a: Grader, b: Grader) -> bool:
@@ -50,9 +50,9 @@ def same(a: Grader, b: Grader) -> bool:
 )
 def test_wrappers_prefixes_are_taken_off_in_any_order(tmp_path: Path, prefix: str) -> None:
     source, target = grader(), grader()
-    said = load(target, {prefix + name: tensor for name, tensor in state(source).items()}, tmp_path / "w.safetensors")
+    line = load(target, {prefix + name: tensor for name, tensor in state(source).items()}, tmp_path / "w.safetensors")
     assert same(source, target)
-    assert remarks(said) == []
+    assert changes(line) == []
 
 
 def test_a_graders_own_file_starts_another_training(tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def test_averaged_weights_of_a_training_checkpoint_are_the_ones_loaded(tmp_path:
 
 
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_precisions_are_cast_and_said(tmp_path: Path, precision: torch.dtype) -> None:
+def test_other_precisions_are_cast_and_reported(tmp_path: Path, precision: torch.dtype) -> None:
     source, target = grader(), grader()
     stored = {name: t.to(precision) if t.is_floating_point() else t for name, t in state(source).items()}
-    said = load(target, stored, tmp_path / "w.safetensors")
+    line = load(target, stored, tmp_path / "w.safetensors")
     weight = target.backbone.conv1[0].weight
     assert weight.dtype == torch.float32
     assert torch.equal(weight, stored["conv1.0.weight"].float())
-    assert f"{str(precision).removeprefix('torch.')} cast to float32" in said
+    assert f"{str(precision).removeprefix('torch.')} cast to float32" in line
 
 
 @pytest.mark.parametrize("precision", [torch.int8, torch.uint8, torch.float8_e4m3fn])
@@ -117,9 +117,9 @@ def test_a_partial_load_is_logged_and_reported(tmp_path: Path, caplog: pytest.Lo
     own = target.backbone.conv1[0].weight.clone()
     tensors = state(source)
     del tensors["conv1.0.weight"]
-    said = load(target, {**tensors, "extra.weight": torch.ones(2)}, tmp_path / "w.safetensors")
-    assert "1 tensors missing, 1 not expected" in said
-    assert "of the network loaded" in said
+    line = load(target, {**tensors, "extra.weight": torch.ones(2)}, tmp_path / "w.safetensors")
+    assert "1 tensors missing, 1 not expected" in line
+    assert "of the network loaded" in line
     assert "1 tensors missing: conv1.0.weight" in caplog.text
     assert "1 tensors not expected: extra.weight" in caplog.text
     assert torch.equal(target.backbone.conv1[0].weight, own)
@@ -129,7 +129,7 @@ def test_a_partial_load_is_logged_and_reported(tmp_path: Path, caplog: pytest.Lo
 def test_counters_of_batch_normalisation_may_be_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source, target = grader(), grader()
     older = {name: tensor for name, tensor in state(source).items() if not name.endswith("num_batches_tracked")}
-    assert remarks(load(target, older, tmp_path / "w.safetensors")) == []
+    assert changes(load(target, older, tmp_path / "w.safetensors")) == []
     assert not caplog.messages
     assert same(source, target)
 
@@ -150,7 +150,7 @@ def test_a_deeper_sibling_is_not_taken_for_the_network() -> None:
     deeper = timm.create_model("resnet18", num_classes=3).state_dict()
     with torch.device("meta"):
         own = timm.create_model("resnet34", num_classes=3).state_dict()
-    assert all(own[name].shape == tensor.shape for name, tensor in deeper.items())  # nothing else would tell
+    assert all(own[name].shape == tensor.shape for name, tensor in deeper.items())  # nothing else distinguishes them
     deeper |= {name: torch.zeros(own[name].shape) for name in own if name not in deeper}
     with pytest.raises(DataError, match=r"100\.0% of the network and 5\d\.\d% of the file"):
         match_state_dict(deeper, timm.create_model("resnet18", num_classes=3), where="w")
@@ -166,21 +166,21 @@ def test_another_number_of_classes_is_left_out(tmp_path: Path) -> None:
     target = grader()
     published = timm.create_model(MODEL, num_classes=1000)
     before = target.backbone.fc.weight.clone()
-    said = load(target, dict(published.state_dict()), tmp_path / "w.safetensors")
+    line = load(target, dict(published.state_dict()), tmp_path / "w.safetensors")
     assert torch.equal(target.backbone.fc.weight, before)
     assert torch.equal(target.backbone.conv1[0].weight, published.conv1[0].weight)
-    assert remarks(said) == []
+    assert changes(line) == []
 
 
 @pytest.mark.parametrize("input_px", [64, 96])
 def test_position_embeddings_are_resampled_by_timm(tmp_path: Path, input_px: int) -> None:
     source, target = grader(VIT, input_px=48), grader(VIT, input_px)
     side = input_px // 16
-    said = load(target, state(source), tmp_path / "w.safetensors", VIT)
+    line = load(target, state(source), tmp_path / "w.safetensors", VIT)
     expected = resample_abs_pos_embed(source.backbone.pos_embed, [side, side], num_prefix_tokens=1)
     assert torch.equal(target.backbone.pos_embed, expected)
     assert torch.equal(target.backbone.pos_embed[:, 0], source.backbone.pos_embed[:, 0])  # the class token's own
-    assert "position embeddings resampled (1 tensors)" in said
+    assert "position embeddings resampled (1 tensors)" in line
     assert target(torch.zeros(1, input_px, input_px, 3, dtype=torch.uint8)).isfinite().all()
 
 
@@ -227,8 +227,8 @@ def test_a_hybrids_bias_tables_are_resampled_for_another_input(tmp_path: Path, i
     tables = [name for name in state(source) if name.endswith("relative_position_bias_table")]
     for name in tables:
         torch.nn.init.normal_(source.backbone.get_parameter(name))
-    said = load(target, state(source), tmp_path / "w.safetensors", HYBRID)
-    assert remarks(said) == [f"position embeddings resampled ({len(tables)} tensors)"]
+    line = load(target, state(source), tmp_path / "w.safetensors", HYBRID)
+    assert changes(line) == [f"position embeddings resampled ({len(tables)} tensors)"]
     ours, theirs = state(target), state(source)
     for name in tables:
         window = target.backbone.get_submodule(name.rpartition(".")[0]).window_size

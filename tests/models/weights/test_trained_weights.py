@@ -5,38 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from dr_pipeline.errors import BundleError, ParamsError
-from dr_pipeline.files import sha256_file
-from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import Grader, create_grader
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.candidate import Channel, Network
 from dr_pipeline.schema import BUNDLE_VERSION
-from tests.factories.networks import lively
-
-MODEL = "mobilenetv3_small_050"
-ID = "0123456789abcdef"
-
-
-def bundle(root: Path, grader: nn.Module, *, prefix: str = "", graph: bytes = b"", model: str = MODEL) -> Path:
-    """What `initialise` and `models compare` read of a bundle."""
-    (root / "model.onnx").write_bytes(graph)
-    path = root / "weights.safetensors"
-    write_tensors({f"{prefix}{name}": tensor for name, tensor in grader.state_dict().items()}, path)
-    (root / "SHA256SUMS").write_text(
-        "".join(f"{sha256_file(one)}  {one.name}\n" for one in (root / "model.onnx", path))
-    )
-    metadata = {
-        "schema_version": BUNDLE_VERSION,
-        "bundle_id": ID,
-        "model": {"model": model, "network": {"channels": list(grader.channels)}},
-        "preprocessing": {"pixel_path": PixelPath(64).to_dict()},
-    }
-    (root / "metadata.json").write_text(json.dumps(metadata))
-    return root
+from tests.factories.networks import BUNDLE_ID, MODEL, bundle_folder, random_grader
 
 
 def fresh(*channels: Channel, loss: str = "cross_entropy") -> Grader:
@@ -46,48 +22,50 @@ def fresh(*channels: Channel, loss: str = "cross_entropy") -> Grader:
 
 @pytest.mark.parametrize("prefix", ["", "members.0."])
 def test_a_bundles_network_is_taken_with_its_classifier(tmp_path: Path, prefix: str) -> None:
-    source, target = lively(), fresh()
-    said = initialise_weights(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source, prefix=prefix)}#{ID}")
-    assert said == f"bundle {ID}, classifier included"
-    for (name, wanted), found in zip(source.state_dict().items(), target.state_dict().values(), strict=True):
-        assert torch.equal(wanted, found) or name.endswith("num_batches_tracked"), name
+    source, target = random_grader(), fresh()
+    line = initialise_weights(
+        target, model=MODEL, weights=f"bundle:{bundle_folder(tmp_path, source, prefix=prefix)}#{BUNDLE_ID}"
+    )
+    assert line == f"bundle {BUNDLE_ID}, classifier included"
+    for (name, expected), loaded in zip(source.state_dict().items(), target.state_dict().values(), strict=True):
+        assert torch.equal(expected, loaded) or name.endswith("num_batches_tracked"), name
 
 
 def test_a_classifier_of_another_loss_is_reinitialised(tmp_path: Path) -> None:
-    source, target = lively(), fresh(loss="corn")
+    source, target = random_grader(), fresh(loss="corn")
     before = target.backbone.classifier.weight.clone()
-    said = initialise_weights(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source)}")
-    assert said.endswith("classifier reinitialised")
+    line = initialise_weights(target, model=MODEL, weights=f"bundle:{bundle_folder(tmp_path, source)}")
+    assert line.endswith("classifier reinitialised")
     assert torch.equal(target.backbone.classifier.weight, before)
     assert torch.equal(target.backbone.conv_stem.weight, source.backbone.conv_stem.weight)
 
 
 def test_planes_are_matched_by_name(tmp_path: Path) -> None:
     three: tuple[Channel, ...] = ("blue", "green", "local_contrast")
-    source = lively(network=Network(channels=three, norm="own", head="linear"))
+    source = random_grader(network=Network(channels=three, norm="own", head="linear"))
     target = fresh("local_contrast", "blue", "green")
-    said = initialise_weights(target, model=MODEL, weights=f"bundle:{bundle(tmp_path, source)}")
-    assert "first convolution made for local_contrast, blue, green" in said
+    line = initialise_weights(target, model=MODEL, weights=f"bundle:{bundle_folder(tmp_path, source)}")
+    assert "first convolution made for local_contrast, blue, green" in line
     assert torch.equal(target.backbone.conv_stem.weight, source.backbone.conv_stem.weight[:, [2, 0, 1]])
 
 
 def test_altered_or_missing_weights_and_another_id_are_refused(tmp_path: Path) -> None:
-    root = bundle(tmp_path, lively())
-    with pytest.raises(ParamsError, match=f"id is {ID}, expected beef"):
+    root = bundle_folder(tmp_path, random_grader())
+    with pytest.raises(ParamsError, match=f"id is {BUNDLE_ID}, expected beef"):
         initialise_weights(fresh(), model=MODEL, weights=f"bundle:{root}#beef")
-    write_tensors(lively(seed=2).state_dict(), root / "weights.safetensors")
+    write_tensors(random_grader(seed=2).state_dict(), root / "weights.safetensors")
     with pytest.raises(BundleError, match="altered"):
         initialise_weights(fresh(), model=MODEL, weights=f"bundle:{root}")
     (root / "weights.safetensors").unlink()
     with pytest.raises(BundleError, match="missing"):
         initialise_weights(fresh(), model=MODEL, weights=f"bundle:{root}")
-    for metadata, said in (
+    for metadata, message in (
         ({"schema_version": BUNDLE_VERSION, "bundle_id": "x"}, "does not describe"),
         ({"schema_version": 1, "bundle_id": "x"}, "schema_version 1"),
         ([], "schema_version None"),
     ):
         (root / "metadata.json").write_text(json.dumps(metadata))
-        with pytest.raises(BundleError, match=said):
+        with pytest.raises(BundleError, match=message):
             initialise_weights(fresh(), model=MODEL, weights=f"bundle:{root}")
     with pytest.raises(ParamsError, match="no bundle"):
         initialise_weights(fresh(), model=MODEL, weights=f"bundle:{tmp_path / 'nowhere'}")
@@ -101,7 +79,7 @@ def test_a_bundle_of_another_normalisation_is_refused_and_its_model_named(tmp_pa
     source, target = (create_grader(one, input_px=64, drop_rate=0.0, drop_path_rate=0.0) for one in (HALVES, DEFAULT))
     before = target.backbone.conv_stem.weight.clone()
     with pytest.raises(ParamsError) as error:
-        initialise_weights(target, model=DEFAULT, weights=f"bundle:{bundle(tmp_path, source, model=HALVES)}")
+        initialise_weights(target, model=DEFAULT, weights=f"bundle:{bundle_folder(tmp_path, source, model=HALVES)}")
     assert error.value.what == (
         f"the bundle's network {HALVES} was trained with mean 0.5/0.5/0.5, std 0.5/0.5/0.5; "
         f"{DEFAULT} takes mean 0.485/0.456/0.406, std 0.229/0.224/0.225"
@@ -113,11 +91,11 @@ def test_a_bundle_of_another_normalisation_is_refused_and_its_model_named(tmp_pa
 def test_another_tag_of_the_same_normalisation_is_taken(tmp_path: Path) -> None:
     tagged = "mobilenetv3_small_050.lamb_in1k"
     target = create_grader(tagged, input_px=64, drop_rate=0.0, drop_path_rate=0.0)
-    said = initialise_weights(target, model=tagged, weights=f"bundle:{bundle(tmp_path, lively())}")
-    assert said.endswith("classifier included")
+    line = initialise_weights(target, model=tagged, weights=f"bundle:{bundle_folder(tmp_path, random_grader())}")
+    assert line.endswith("classifier included")
 
 
-def test_a_hub_that_cannot_be_reached_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_cannot_be_reached_names_the_alternatives(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise OSError
 
@@ -128,7 +106,7 @@ def test_a_hub_that_cannot_be_reached_says_what_else_there_is(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (OSError("disk is full\nmore"), "OSError: disk is full;"),
         (RuntimeError(), "RuntimeError;"),
@@ -148,8 +126,8 @@ def test_a_hub_that_cannot_be_reached_says_what_else_there_is(monkeypatch: pytes
         (OSError("x" * 999), "x" * 160 + "…"),
     ],
 )
-def test_the_hubs_cause_is_told_without_addresses_and_tokens(
-    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+def test_the_hubs_cause_is_reported_without_addresses_and_tokens(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:
         raise error
@@ -158,12 +136,14 @@ def test_the_hubs_cause_is_told_without_addresses_and_tokens(
     monkeypatch.setattr("timm.create_model", refused)
     with pytest.raises(ParamsError) as raised:
         initialise_weights(target, model=MODEL, weights="timm")
-    assert said in f"{raised.value.what};"
+    assert message in f"{raised.value.what};"
     for word in ("secret", "clinic", "x" * 161, "more"):
         assert word not in raised.value.what
 
 
-def test_a_name_without_published_weights_is_told_before_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_without_published_weights_is_refused_without_the_hub(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     target = fresh()
     monkeypatch.setattr("timm.create_model", None)  # not called
     with pytest.raises(ParamsError, match="publishes no weights for 'coatnet_pico_rw_224'") as error:
