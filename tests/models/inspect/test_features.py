@@ -10,13 +10,15 @@ import torch
 
 from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, CanvasStore
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.files import write_csv, write_json
+from dr_pipeline.files import write_json
 from dr_pipeline.fundus.canvas import model_input
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.inspect.features import POOLED, embed, feature_levels, resolve_level, write_features
 from dr_pipeline.models.weights.trained_weights import read_trained
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, CANVAS_INDEX_VERSION, SPLITS_COLUMNS, SPLITS_VERSION
+from dr_pipeline.schema import Status
+from dr_pipeline.tables.canvas_index import CanvasRow, write_canvas_index
+from dr_pipeline.tables.splits import SplitRow, write_splits
 from tests.factories.networks import MODEL, bundle_folder, random_grader, random_images, run_models, trained_folder
 
 CANVAS_PX = 64
@@ -28,17 +30,13 @@ def canvases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids = [f"i{number}" for number in range(5)]
     root = tmp_path / "canvases"
     write_json(root / PIXEL_PATH, PixelPath(CANVAS_PX).to_dict())
-    index = [
-        dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"image_id": one, "shard": "s.tar", "status": "scored"} for one in ids
-    ]
-    write_csv(root / INDEX, CANVAS_INDEX_COLUMNS, [row | {"schema_version": CANVAS_INDEX_VERSION} for row in index])
+    write_canvas_index(root / INDEX, [CanvasRow(image_id=i, shard="s.tar", status=Status.SCORED) for i in ids])
+    folds = [0, 1, 0, 1, None]
     splits = [
-        dict.fromkeys(SPLITS_COLUMNS, "")
-        | {"schema_version": SPLITS_VERSION, "image_id": one, "grade": number}
-        | ({"split": "test"} if number == 4 else {"split": "development", "fold": number % 2})
-        for number, one in enumerate(ids)
+        SplitRow(image_id=i, group=i, grade=grade, split="test" if fold is None else "development", fold=fold)
+        for grade, (i, fold) in enumerate(zip(ids, folds, strict=True))
     ]
-    write_csv(tmp_path / "splits.csv", SPLITS_COLUMNS, splits)
+    write_splits(tmp_path / "splits.csv", splits)
     monkeypatch.setattr(CanvasStore, "read", lambda self, image_id: random_canvas(int(image_id[1:])))
     return root
 
