@@ -22,9 +22,9 @@ import numpy as np
 from dr_pipeline.files import write_json
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.splitting.groups import Group, Photograph
-from dr_pipeline.splitting.hash_draw import costs, settle
-from dr_pipeline.splitting.similarity_probe import probe
-from dr_pipeline.splitting.stratified import TEST, TRAIN, assign, part_shares
+from dr_pipeline.splitting.hash_draw import costs, min_cost_assignment
+from dr_pipeline.splitting.similarity_probe import probe_similarity
+from dr_pipeline.splitting.stratified import TEST, TRAIN, assign_groups, part_shares
 from dr_pipeline.tables.splits import SplitRow
 
 GRADE_SHARES = (0.36, 0.14, 0.22, 0.14, 0.14)
@@ -74,9 +74,9 @@ def draws(shares: Mapping[str, float], count: int, seeds: int) -> Iterator[dict[
         rng = np.random.default_rng(seed)
         everyone = patients(count + count // 10, rng)
         groups, grade = everyone[:count], {group.key: group.worst_grade for group in everyone}
-        before = assign(groups, shares, str(seed))
-        removed = assign(nine_tenths(groups, rng), shares, str(seed))
-        added = assign(everyone, shares, str(seed))
+        before = assign_groups(groups, shares, str(seed))
+        removed = assign_groups(nine_tenths(groups, rng), shares, str(seed))
+        added = assign_groups(everyone, shares, str(seed))
         for after, larger, smaller in ((removed, before, removed), (added, added, before)):
             off, share_off = exactness(after, grade, shares)
             for fold in folds_of(shares):
@@ -142,7 +142,7 @@ def loosely(cost: Any, weights: Any, tolerance: float) -> Any:
         step = 1 if seats.sum() < len(cost) else -1
         room = np.where(np.abs(seats + step - ideal) <= max(tolerance, 1), (ideal - seats) * step, -np.inf)
         seats[room.argmax()] += step
-    return settle(cost, seats)
+    return min_cost_assignment(cost, seats)
 
 
 def probe_time(test: int, development: int) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def probe_time(test: int, development: int) -> dict[str, Any]:
         for row, name in enumerate(hashes)
     ]
     start = time.perf_counter()
-    found = probe(rows, hashes, "s")
+    found = probe_similarity(rows, hashes, "s")
     return {
         "test": test,
         "development": development,

@@ -7,7 +7,7 @@ from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import sha256_json
 from dr_pipeline.schema import GRADES
 from dr_pipeline.splitting.groups import Group, Photograph, photographs_of
-from dr_pipeline.splitting.stratified import TRAIN, assign
+from dr_pipeline.splitting.stratified import TRAIN, assign_groups
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow
 
@@ -84,14 +84,14 @@ def nested_folds(groups: Sequence[Group], num_folds: int, salt: str) -> list[Nes
     """
     if num_folds < 2:
         raise ParamsError(f"{num_folds} outer fold(s)", where="--folds", todo="use 2 or more")
-    outer = assign(groups, {str(fold): 1 / num_folds for fold in range(num_folds)}, f"{salt}/experiments")
+    outer = assign_groups(groups, {str(fold): 1 / num_folds for fold in range(num_folds)}, f"{salt}/experiments")
     return [_nested(groups, outer, fold, salt) for fold in range(num_folds)]
 
 
 def _nested(groups: Sequence[Group], outer: dict[str, str], fold: int, salt: str) -> Nested:
     rest = [group for group in groups if outer[group.key] != str(fold)]
     shares = {_VALIDATION: _VALIDATION_SHARE, TRAIN: 1 - _VALIDATION_SHARE}
-    inner = assign(rest, shares, f"{salt}/experiments/inner {fold}")
+    inner = assign_groups(rest, shares, f"{salt}/experiments/inner {fold}")
     nested = Nested(
         fold=fold,
         training=_rows((group for group in rest if inner[group.key] == TRAIN), None),

@@ -1,1 +1,1 @@
-"""Who goes into which split, and the proof that nothing leaks."""
+"""Assignment of groups to test, validation and training, and the checks that nothing leaks."""

@@ -1,4 +1,4 @@
-"""Whether the parts' grades look like one population: Pearson's chi-square over groups by their worse eye."""
+"""Whether the parts' grades are one population: Pearson's chi-square over groups by the grade of the worse eye."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from dr_pipeline.splitting.tails import chi_square_p
-
 
 @dataclass(frozen=True)
 class GradeTest:
     """Pearson's chi-square of parts by grade.
 
     Attributes:
-        chi_square: The statistic; 0 where all parts are alike.
-        degrees_of_freedom: (parts - 1) * (grades - 1), of those that hold anything.
-        p: Chance of a statistic as large where parts are drawn blindly. A stratified draw gives nearly 1.
+        chi_square: The statistic; 0 where all parts have equal proportions.
+        degrees_of_freedom: (parts - 1) * (grades - 1), of those that are not empty.
+        p: Probability of a statistic as large under random assignment. A stratified one gives nearly 1.
     """
 
     chi_square: float
@@ -35,11 +33,11 @@ def grade_test(strata: Mapping[str, Counter[int]]) -> GradeTest:
     Args:
         strata: Groups by the grade of the worse eye, of each part.
     """
+    from scipy.stats import chi2_contingency
+
     grades = sorted({grade for counts in strata.values() for grade in counts if counts[grade]})
     table = np.array([[counts[grade] for grade in grades] for counts in strata.values() if counts.total()], dtype=float)
     if min(table.shape) < 2:
         return GradeTest(0.0, 0, 1.0)
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / table.sum()
-    statistic = float(((table - expected) ** 2 / expected).sum())
-    degrees = (table.shape[0] - 1) * (table.shape[1] - 1)
-    return GradeTest(statistic, degrees, chi_square_p(statistic, degrees))
+    statistic, p, degrees, _ = chi2_contingency(table, correction=False)
+    return GradeTest(float(statistic), int(degrees), float(p))

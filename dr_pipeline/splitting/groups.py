@@ -1,4 +1,4 @@
-"""Which photographs must stay together: those of one patient, and those of one cluster of duplicates."""
+"""Groups: the photographs of one patient and of one cluster of duplicates, which stay together."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ class Group:
     """Photographs that are never divided between parts.
 
     Attributes:
-        key: The smallest name among its patients (or photographs of unknown patients). It does not depend on
-            file order or on the clusters' names, so that it stays the same when others are added or removed.
+        key: The smallest name among its patients (or photographs of unknown patients). It depends neither on the
+            order of the file nor on the clusters' names, so that it is stable when others are added or removed.
         photographs: Sorted by image_id.
     """
 
@@ -68,12 +68,12 @@ def group_photographs(photographs: Iterable[Photograph], bridges: Iterable[tuple
 
     Args:
         photographs: Those that take part.
-        bridges: Patient and duplicate cluster of photographs that take none. Two patients who share one picture may be
-            one person, whether the picture itself is used or not.
+        bridges: Patient and duplicate cluster of all photographs. Two patients who share one photograph may be one
+            person, whether the photograph itself is used or not.
     """
     members = sorted(photographs, key=lambda photograph: photograph.image_id)
     links = [(f"patient:{patient_id}", f"cluster:{cluster}") for patient_id, cluster in bridges]
-    links += [(_owner(one), f"cluster:{one.duplicate_cluster}") for one in members if one.duplicate_cluster]
+    links += [(_owner(member), f"cluster:{member.duplicate_cluster}") for member in members if member.duplicate_cluster]
     joined = components(links, map(_owner, members))
     number_of = {name: number for number, names in enumerate(joined) for name in names}
     together: dict[int, list[Photograph]] = {}

@@ -1,10 +1,10 @@
-"""Draws a stratum into parts with exact numbers of seats, by salted hash.
+"""Assigns a stratum to parts of exact sizes by salted hash.
 
 Weighted rendezvous hashing (Thaler and Ravishankar, IEEE/ACM Transactions on Networking 6:1, 1998) gives each group to
 the part in which its exponential variate −log(hash)/share is the smallest. That alone never moves a group when others
-come or go, but hits the seats by chance only. The shares are therefore weighted until every part has its seats exactly,
-which is the assignment of the smallest sum of log variates: groups change parts only where a boundary between two parts
-shifts, of the order of the square root of their number.
+are added or removed, but gives the sizes in expectation only. The assignment with the smallest sum of log variates and
+exact sizes is therefore taken: groups change parts only where the boundary between two parts shifts, of the order of
+the square root of their number.
 """
 
 import hashlib
@@ -14,31 +14,32 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Costs are whole numbers, so that sums are exact and no two machines round a tie in different ways.
+# Costs are integers, so that sums are exact and ties are the same on every machine.
 _COST_UNIT = 2.0**-40
 _UNREACHED = np.int64(2**60)
 
 
-def draw(keys: Sequence[str], seats: Mapping[str, int], shares: Mapping[str, float], salt: str) -> dict[str, str]:
-    """Gives every key a part.
+def hash_draw(keys: Sequence[str], seats: Mapping[str, int], shares: Mapping[str, float], salt: str) -> dict[str, str]:
+    """Assigns every key to a part.
 
     Args:
         keys: Names of groups, in any order.
         seats: How many of them each part takes; they add up to the number of keys.
-        shares: Share of each part, above 0. They decide who is drawn where, and must not depend on the data.
-        salt: Another salt gives another draw.
+        shares: Share of each part, above 0. They must not depend on the data.
+        salt: Another salt gives another assignment.
 
     Returns:
         The part of each key.
     """
     parts = list(seats)
     names = sorted(keys)
-    chosen = settle(costs(names, parts, [shares[part] for part in parts], salt), np.array([*seats.values()]))
+    cost = costs(names, parts, [shares[part] for part in parts], salt)
+    chosen = min_cost_assignment(cost, np.array([*seats.values()]))
     return {name: parts[index] for name, index in zip(names, chosen.tolist(), strict=True)}
 
 
 def costs(keys: Sequence[str], parts: Sequence[str], shares: Sequence[float], salt: str) -> NDArray[np.int64]:
-    """What it costs to give each key to each part: log of its exponential variate, in units of 2^-40.
+    """Cost of each key in each part: the log of its exponential variate, in units of 2^-40.
 
     Args:
         keys: N names.
@@ -54,11 +55,11 @@ def costs(keys: Sequence[str], parts: Sequence[str], shares: Sequence[float], sa
     return np.asarray(np.rint(logs / _COST_UNIT).astype(np.int64))
 
 
-def settle(cost: NDArray[np.int64], seats: NDArray[np.int64]) -> NDArray[np.intp]:
-    """The assignment of the smallest total cost in which part k has seats[k] members.
+def min_cost_assignment(cost: NDArray[np.int64], seats: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The assignment with the smallest total cost in which part k has seats[k] members.
 
-    From everyone in the cheapest part, one after another is moved along the cheapest path from a part with too many to
-    one with too few (successive shortest paths: Ahuja, Magnanti and Orlin, "Network Flows", 1993, section 9.7).
+    All start in their cheapest part; then one after another is moved along the cheapest path from a part with too many
+    members to one with too few (successive shortest paths: Ahuja, Magnanti and Orlin, "Network Flows", 1993, 9.7).
 
     Args:
         cost: Shape (N, K).
@@ -70,7 +71,7 @@ def settle(cost: NDArray[np.int64], seats: NDArray[np.int64]) -> NDArray[np.intp
     num_parts = len(seats)
     part = cost.argmin(axis=1) if len(cost) else np.zeros(0, dtype=np.intp)
     excess = np.bincount(part, minlength=num_parts) - seats
-    # The cheapest move of one member from the row's part to the column's, and who that is.
+    # The cheapest move of one member from the row's part to the column's, and its member.
     step = np.full((num_parts, num_parts), _UNREACHED)
     mover = np.zeros((num_parts, num_parts), dtype=np.intp)
     changed = list(range(num_parts))
@@ -93,7 +94,7 @@ def settle(cost: NDArray[np.int64], seats: NDArray[np.int64]) -> NDArray[np.intp
 
 
 def _cheapest_path(step: NDArray[np.int64], excess: NDArray[np.int64]) -> list[int]:
-    """Parts on the cheapest way from one that has too many to one that has too few (Bellman and Ford)."""
+    """Parts on the cheapest path from one with too many members to one with too few (Bellman and Ford)."""
     distance = np.where(excess > 0, np.int64(0), _UNREACHED)
     before = np.full(len(excess), -1)
     while True:

@@ -1,4 +1,4 @@
-"""The gates of a split: nothing is shared between its parts, none lacks a grade, and no picture leaks."""
+"""The gates of a split: nothing is shared between its parts, no part lacks a grade, and no photograph leaks."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dr_pipeline.errors import GateError
 from dr_pipeline.schema import GRADE_NAMES, Split
 from dr_pipeline.splitting.grade_balance import GradeTest
-from dr_pipeline.splitting.similarity_levels import FALSE_ALARM, SAME_PICTURE_BITS, Probe
+from dr_pipeline.splitting.similarity_probe import FALSE_ALARM, SAME_PICTURE_BITS, SimilarityProbe
 from dr_pipeline.tables.splits import SplitRow
 
 _KINDS = {"patient": "patient_id", "duplicate cluster": "duplicate_cluster", "group": "group"}
-_NAMED_AT_MOST = 5
+_MAX_NAMED = 5
 
 
 def shared_between_parts(rows: Iterable[SplitRow]) -> dict[str, list[str]]:
     """The photographs, patients, duplicate clusters and groups found in more than one part (test, a fold, train).
 
-    Works on the rows as written, without knowledge of how they were divided.
+    Works on the rows as written, independently of how they were assigned.
     """
     parts: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in ("photograph", *_KINDS)}
     for row in rows:
@@ -28,7 +28,7 @@ def shared_between_parts(rows: Iterable[SplitRow]) -> dict[str, list[str]]:
 
 
 def require_nothing_shared(rows: Sequence[SplitRow]) -> dict[str, int]:
-    """How much is shared between parts, by kind: all 0. Patients are told by a photograph, not by their names.
+    """The number shared between parts, by kind: all 0. The error names a photograph of each patient, not the patient.
 
     Raises:
         GateError: Something is shared.
@@ -37,25 +37,23 @@ def require_nothing_shared(rows: Sequence[SplitRow]) -> dict[str, int]:
     for kind, names in shared.items():
         if names:
             column = _KINDS.get(kind, "image_id")
-            named = [
-                min(row.image_id for row in rows if getattr(row, column) == name) for name in names[:_NAMED_AT_MOST]
-            ]
+            named = [min(row.image_id for row in rows if getattr(row, column) == name) for name in names[:_MAX_NAMED]]
             raise GateError(
                 f"{len(names)} {kind}(s) are in more than one part of the split, a photograph of each: "
                 + ", ".join(named),
                 where="split",
-                todo="remake the split with `dvc repro split`; a split edited by hand must keep groups together",
+                todo="run `dvc repro split`; a split edited by hand must keep groups together",
             )
     return {kind: len(names) for kind, names in shared.items()}
 
 
 def require_every_grade(grades: Mapping[str, Counter[int]], folds: Sequence[str], *, drawn: bool) -> None:
-    """Refuses a split in which a grade that the data hold is missing from test or from a fold's training or validation.
+    """Refuses a split where a grade of the data is missing from test or from a fold's training or validation.
 
     Args:
         grades: Photographs by grade of each part: "test", "0", "1", …, "train".
         folds: Names of the validation parts.
-        drawn: Whether shares were asked for; else the parts were given, and the way out is another.
+        drawn: Whether all parts were drawn; the advice for predefined parts differs.
 
     Raises:
         GateError: Names the grade and the part.
@@ -82,7 +80,7 @@ def require_every_grade(grades: Mapping[str, Counter[int]], folds: Sequence[str]
             )
 
 
-def require_alike(test: GradeTest) -> None:
+def require_similar_grades(test: GradeTest) -> None:
     """Refuses drawn parts whose grades differ more than chance explains.
 
     Raises:
@@ -91,29 +89,29 @@ def require_alike(test: GradeTest) -> None:
     if test.p < FALSE_ALARM:
         raise GateError(
             f"the parts differ in grade (chi-square {test.chi_square:.1f}, {test.degrees_of_freedom} degrees of "
-            f"freedom, p = {test.p:.1e}), though they were drawn alike",
+            f"freedom, p = {test.p:.1e}), though they were stratified by grade",
             where="split",
-            todo="remake the split with `dvc repro split`; a split edited by hand must keep the shares of each grade",
+            todo="run `dvc repro split`; a split edited by hand must keep the shares of each grade",
         )
 
 
-def require_no_leak(probe: Probe) -> None:
-    """Refuses a split in which held-out photographs resemble training photographs beyond chance.
+def require_no_leak(probe: SimilarityProbe) -> None:
+    """Refuses a split where held-out photographs resemble training photographs beyond chance.
 
     Raises:
         GateError: Names the nearest pairs.
     """
-    for name, found in probe.parts.items():
-        if found.leaks:
-            pairs = ", ".join(f"{pair.image_id} and {pair.nearest} ({pair.distance})" for pair in found.pairs)
+    for name, part in probe.parts.items():
+        if part.leaks:
+            pairs = ", ".join(f"{pair.image_id} and {pair.nearest} ({pair.distance})" for pair in part.pairs)
             levels = "; ".join(
-                f"{level.photographs} of {found.photographs} are nearer than {level.bits} bits, which "
+                f"{level.photographs} of {part.photographs} are nearer than {level.bits} bits, which "
                 f"{level.percentile:g} of the training photographs are to one another (p = {level.p:.1e})"
-                for level in found.levels
+                for level in part.levels
             )
             raise GateError(
-                f"photographs of the part {name} resemble what trains beside it: {found.same_picture} are within "
+                f"photographs of the part {name} resemble its training photographs: {part.same_picture} are within "
                 f"{SAME_PICTURE_BITS} of 256 bits of a training photograph; {levels}; the nearest: {pairs}",
                 where="split",
-                todo="look at the pairs: name the patients they share, or let the audit exclude or cluster the copies",
+                todo="inspect the pairs: add the patients they share, or let the audit exclude or cluster the copies",
             )

@@ -1,5 +1,6 @@
-"""The whole division, as params.yaml asks for it: drawn by shares, official, or by site."""
+"""The whole split by params.yaml: drawn by shares, official, or by site."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,21 +8,21 @@ from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.params.curation import SplitParams
 from dr_pipeline.schema import Split
 from dr_pipeline.splitting.groups import Group
-from dr_pipeline.splitting.predefined import LeftOut, require_official, require_sites, separate
-from dr_pipeline.splitting.stratified import TEST, TRAIN, assign, part_shares
+from dr_pipeline.splitting.predefined import LeftOut, require_official, require_sites, separate_groups
+from dr_pipeline.splitting.stratified import TEST, TRAIN, assign_groups, part_shares
 from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow
 
 _VALIDATION = "0"  # the one validation part, where there are no folds
 
 
 @dataclass(frozen=True)
-class Division:
-    """Who is in which part.
+class SplitAssignment:
+    """The part of each group.
 
     Attributes:
-        groups: Those that are in a part, without the photographs left out; sorted by key.
+        groups: Those in a part, without the photographs left out; sorted by key.
         parts: By group: "test", a fold as "0", "1", …, or "train" where it is in every training part.
-        shares: Share of all photographs asked for, by part; None where the part was given.
+        shares: Requested share of all photographs, by part; None where the part is predefined.
         left_out: Photographs in no part; sorted.
     """
 
@@ -32,12 +33,24 @@ class Division:
 
     @property
     def drawn(self) -> bool:
-        """Whether all parts were drawn, so that they must be alike; given parts need not be."""
+        """Whether all parts were drawn, so that their grades must agree; those of predefined parts need not."""
         return None not in self.shares.values()
 
+    @property
+    def folds(self) -> list[str]:
+        """The validation parts."""
+        return [part for part in self.shares if part not in (TEST, TRAIN)]
 
-def divide(groups: Sequence[Group], params: SplitParams) -> Division:
-    """Divides groups into test, validation and training parts.
+    def grades_by_part(self) -> dict[str, Counter[int]]:
+        """How many photographs of each grade each part has."""
+        table: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        for group in self.groups:
+            table[self.parts[group.key]].update(photograph.grade for photograph in group.photographs)
+        return dict(table)
+
+
+def make_split(groups: Sequence[Group], params: SplitParams) -> SplitAssignment:
+    """Assigns groups to test, validation and training parts.
 
     Args:
         groups: All of them, in any order.
@@ -45,7 +58,7 @@ def divide(groups: Sequence[Group], params: SplitParams) -> Division:
 
     Raises:
         DataError: A photograph has no official part, or no site, where one is needed; or none is left to develop with.
-        GateError: A group lies on both sides of a given boundary, and `on_group_conflict` is "stop".
+        GateError: A group is on both sides of a predefined part, and `on_group_conflict` is "stop".
         ParamsError: A site is unknown, or the shares leave nothing for training.
     """
     if params.test == "share" and params.validation != "official":
@@ -53,22 +66,22 @@ def divide(groups: Sequence[Group], params: SplitParams) -> Division:
     left_out: list[LeftOut] = []
     shares: dict[str, float | None] = {TEST: None}
     if params.test == "share":
-        drawn = assign(groups, {TEST: params.test_share, TRAIN: 1 - params.test_share}, params.salt)
+        drawn = assign_groups(groups, {TEST: params.test_share, TRAIN: 1 - params.test_share}, params.salt)
         test = [group for group in groups if drawn[group.key] == TEST]
         development = [group for group in groups if drawn[group.key] != TEST]
         shares[TEST] = params.test_share
     else:
-        test, development, left_out = _given_test(groups, params)
+        test, development, left_out = _predefined_test(groups, params)
     parts = {group.key: TEST for group in test}
     if not development:
         raise DataError("every photograph is in the test part", where="split", todo="leave some for development")
     if params.validation == "official":
         require_official(development, (Split.TRAIN, Split.VALIDATION), use="split.validation: official")
-        validation, training, more = separate(
+        validation, training, more = separate_groups(
             development,
             lambda photograph: photograph.official_split == Split.VALIDATION,
             held="validation",
-            straddling=params.on_group_conflict,
+            on_group_conflict=params.on_group_conflict,
         )
         left_out += more
         parts |= {group.key: _VALIDATION for group in validation} | {group.key: TRAIN for group in training}
@@ -77,37 +90,40 @@ def divide(groups: Sequence[Group], params: SplitParams) -> Division:
     else:
         of_all = _photographs(development) / (_photographs(test) + _photographs(development))
         within = _development_shares(params, of_all)
-        parts |= assign(development, within, params.salt)
+        parts |= assign_groups(development, within, params.salt)
         shares |= {part: share * of_all for part, share in within.items()}
-    kept = sorted([*test, *development], key=lambda group: group.key)
-    return Division(tuple(kept), parts, shares, tuple(sorted(left_out, key=lambda left: left.image_id)))
+    used = sorted([*test, *development], key=lambda group: group.key)
+    return SplitAssignment(tuple(used), parts, shares, tuple(sorted(left_out, key=lambda left: left.image_id)))
 
 
-def _drawn(groups: Sequence[Group], params: SplitParams) -> Division:
+def _drawn(groups: Sequence[Group], params: SplitParams) -> SplitAssignment:
     if params.validation == "folds":
         shares = part_shares(params.test_share, params.num_folds)
     else:
         development = 1 - params.test_share
         within = _development_shares(params, development)
         shares = {TEST: params.test_share} | {part: share * development for part, share in within.items()}
-    return Division(
-        tuple(sorted(groups, key=lambda group: group.key)), assign(groups, shares, params.salt), dict(shares), ()
+    return SplitAssignment(
+        tuple(sorted(groups, key=lambda group: group.key)), assign_groups(groups, shares, params.salt), dict(shares), ()
     )
 
 
-def _given_test(groups: Sequence[Group], params: SplitParams) -> tuple[list[Group], list[Group], list[LeftOut]]:
+def _predefined_test(groups: Sequence[Group], params: SplitParams) -> tuple[list[Group], list[Group], list[LeftOut]]:
     if params.test == "sites":
         require_sites(groups, params.test_sites)
         held_sites = frozenset(params.test_sites)
-        return separate(
-            groups, lambda photograph: photograph.site in held_sites, held=TEST, straddling=params.on_group_conflict
+        return separate_groups(
+            groups,
+            lambda photograph: photograph.site in held_sites,
+            held=TEST,
+            on_group_conflict=params.on_group_conflict,
         )
     require_official(groups, tuple(Split), use="split.test: official")
-    return separate(
+    return separate_groups(
         groups,
         lambda photograph: photograph.official_split == Split.TEST,
         held=TEST,
-        straddling=params.on_group_conflict,
+        on_group_conflict=params.on_group_conflict,
     )
 
 
@@ -130,15 +146,10 @@ def _photographs(groups: Sequence[Group]) -> int:
     return sum(len(group.photographs) for group in groups)
 
 
-def split_rows(groups: Sequence[Group], parts: Mapping[str, str]) -> list[SplitRow]:
-    """The rows of splits.csv, sorted by image_id.
-
-    Args:
-        groups: Those in a part.
-        parts: By group: "test", a fold as "0", "1", …, or "train" where it is in every training part.
-    """
+def split_rows(assignment: SplitAssignment) -> list[SplitRow]:
+    """The rows of splits.csv, sorted by image_id."""
     rows: list[SplitRow] = []
-    for group in groups:
-        part = parts[group.key]
+    for group in assignment.groups:
+        part = assignment.parts[group.key]
         rows += group.rows(TEST if part == TEST else DEVELOPMENT, int(part) if part.isdecimal() else None)
     return sorted(rows, key=lambda row: row.image_id)

@@ -1,4 +1,4 @@
-"""How far the nearest other photograph is, by perceptual hash, in each part: all pairs, in blocks of bounded memory."""
+"""Distance to the nearest photograph of another group in each part, by perceptual hash: all pairs, in blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from dr_pipeline.fundus.perceptual_hash import HASH_BITS
 
 # Distance where there is no other photograph: more than any two hashes have.
-NONE = HASH_BITS + 1
-# Distances held at once: what fits the second-level cache of ordinary cores goes fastest, and memory stays flat.
+NO_NEIGHBOUR = HASH_BITS + 1
+# Distances computed at once: they fit the second-level cache of ordinary cores, and memory is bounded.
 _BLOCK = 2**17
 
 
@@ -34,20 +34,20 @@ def nearest_in_parts(hashed: Hashed, rows: NDArray[np.int64], parts: Sequence[in
 
     Args:
         hashed: N photographs.
-        rows: The R photographs asked about.
-        parts: The K parts looked in.
+        rows: The R query photographs.
+        parts: The K parts searched.
 
     Returns:
-        Bits that differ, shape (R, K); NONE where the part holds no other group.
+        Bits that differ, shape (R, K); NO_NEIGHBOUR where the part has no other group.
     """
-    result = np.full((len(rows), len(parts)), NONE, dtype=np.uint16)
-    held = [np.flatnonzero(hashed.part == part) for part in parts]
-    held = [members[np.argsort(hashed.group[members], kind="stable")] for members in held]
-    columns = np.concatenate(held) if held else np.zeros(0, dtype=np.int64)
+    result = np.full((len(rows), len(parts)), NO_NEIGHBOUR, dtype=np.uint16)
+    members_of = [np.flatnonzero(hashed.part == part) for part in parts]
+    members_of = [members[np.argsort(hashed.group[members], kind="stable")] for members in members_of]
+    columns = np.concatenate(members_of) if members_of else np.zeros(0, dtype=np.int64)
     if not len(columns) or not len(rows):
         return result
-    filled = [place for place, members in enumerate(held) if len(members)]
-    starts = np.cumsum([0, *(len(held[place]) for place in filled)])[:-1]
+    filled = [place for place, members in enumerate(members_of) if len(members)]
+    starts = np.cumsum([0, *(len(members_of[place]) for place in filled)])[:-1]
     words = np.ascontiguousarray(hashed.words[columns].T)
     own = _stretches(hashed.group[columns])
     height = max(1, _BLOCK // len(columns))
@@ -56,7 +56,7 @@ def nearest_in_parts(hashed: Hashed, rows: NDArray[np.int64], parts: Sequence[in
         distances = _distances(hashed.words[block], words)
         for line, group in enumerate(hashed.group[block].tolist()):
             start, end = own.get(group, (0, 0))
-            distances[line, start:end] = NONE
+            distances[line, start:end] = NO_NEIGHBOUR
         result[first : first + height, filled] = np.minimum.reduceat(distances, starts, axis=1)
     return result
 

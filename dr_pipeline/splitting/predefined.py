@@ -1,4 +1,4 @@
-"""Divisions that are given, not drawn: the one of a data set's authors, and sites that are held out."""
+"""Predefined parts: the official split of a data set's authors, and held-out sites."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -9,37 +9,37 @@ from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.schema import Split
 from dr_pipeline.splitting.groups import Group, Photograph
 
-NAMED_AT_MOST = 20
+_MAX_NAMED = 20
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A photograph that is in no part, since its group lies on both sides of a boundary and the other side is kept."""
+    """A photograph in no part: its group is on both sides of a predefined part, and the other side is kept."""
 
     image_id: str
     reason: str
 
 
-def separate(
+def separate_groups(
     groups: Sequence[Group],
     is_held: Callable[[Photograph], bool],
     *,
     held: str,
-    straddling: Literal["stop", "leave_out"],
+    on_group_conflict: Literal["stop", "leave_out"],
 ) -> tuple[list[Group], list[Group], list[LeftOut]]:
-    """Divides groups into those that are held out and the others.
+    """Separates held-out groups from the others.
 
     Args:
         groups: In any order.
-        is_held: Whether a photograph is on the side that is held out.
-        held: Name of that side.
-        straddling: What becomes of a group on both sides: an error, or only its photographs that are held out stay.
+        is_held: Whether a photograph is held out.
+        held: Name of the held-out part.
+        on_group_conflict: For a group on both sides: an error, or only its held-out photographs are kept.
 
     Returns:
-        The groups that are held out, the others, and the photographs left out.
+        The held-out groups, the others, and the photographs left out.
 
     Raises:
-        GateError: Groups lie on both sides, and `straddling` is "stop".
+        GateError: Groups are on both sides, and `on_group_conflict` is "stop".
     """
     inside: list[Group] = []
     outside: list[Group] = []
@@ -47,9 +47,9 @@ def separate(
     for group in groups:
         sides = {is_held(photograph) for photograph in group.photographs}
         (both if len(sides) == 2 else inside if True in sides else outside).append(group)
-    if both and straddling == "stop":
+    if both and on_group_conflict == "stop":
         raise GateError(
-            f"{len(both)} group(s) of one patient or one picture lie on both sides of the {held} part; "
+            f"{len(both)} group(s) of one patient or one photograph lie on both sides of the {held} part; "
             f"the first photograph of each: {listed([group.photographs[0].image_id for group in both])}",
             where="split.on_group_conflict",
             todo="correct the patients or parts in the tables; or set split.on_group_conflict to leave_out, which "
@@ -66,12 +66,12 @@ def separate(
 
 
 def require_official(groups: Sequence[Group], allowed: Sequence[Split], *, use: str) -> None:
-    """Refuses photographs of which the data set's authors did not say the part that is asked for.
+    """Refuses photographs whose official part is not one of those required.
 
     Args:
         groups: Whose photographs must have a part.
         allowed: Parts they may have.
-        use: The parameter that asks for them.
+        use: The parameter that requires them.
 
     Raises:
         DataError: Names the photographs.
@@ -86,16 +86,16 @@ def require_official(groups: Sequence[Group], allowed: Sequence[Split], *, use: 
         raise DataError(
             f"{len(wrong)} photograph(s) whose official part is none of {', '.join(allowed)}: {listed(wrong)}",
             where=use,
-            todo="complete the data set's own division, exclude these photographs, or let the part be drawn (share)",
+            todo="complete the data set's own split, exclude these photographs, or let the part be drawn (share)",
         )
 
 
 def require_sites(groups: Sequence[Group], test_sites: Sequence[str]) -> None:
-    """Refuses names of sites that are not in the data, and photographs of unknown sites.
+    """Refuses sites that are not in the data, and photographs of unknown sites.
 
     Raises:
         ParamsError: No site is named, one is unknown, or every site is named.
-        DataError: A photograph's site is not known, so that it may come from one that is held out.
+        DataError: A photograph's site is not known, so that it may be a held-out one.
     """
     photographs = [photograph for group in groups for photograph in group.photographs]
     known = sorted({photograph.site for photograph in photographs if photograph.site})
@@ -114,7 +114,7 @@ def require_sites(groups: Sequence[Group], test_sites: Sequence[str]) -> None:
     nowhere = [photograph.image_id for photograph in photographs if not photograph.site]
     if nowhere:
         raise DataError(
-            f"{len(nowhere)} photograph(s) of unknown sites, which may be the ones held out: {listed(nowhere)}",
+            f"{len(nowhere)} photograph(s) of unknown sites, which may be the held-out ones: {listed(nowhere)}",
             where="split.test: sites",
             todo="complete the sites, or exclude these photographs",
         )
@@ -122,5 +122,5 @@ def require_sites(groups: Sequence[Group], test_sites: Sequence[str]) -> None:
 
 def listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
-    more = len(names) - NAMED_AT_MOST
-    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -10,9 +10,9 @@ from dr_pipeline.files import write_csv
 from dr_pipeline.schema import SPLITS_COLUMNS, Split
 from dr_pipeline.splitting.grade_balance import grade_test
 from dr_pipeline.splitting.leakage import (
-    require_alike,
     require_every_grade,
     require_nothing_shared,
+    require_similar_grades,
     shared_between_parts,
 )
 from dr_pipeline.tables.splits import SplitRow, read_splits, select_split
@@ -74,7 +74,7 @@ def test_clean_split_shares_nothing() -> None:
     ],
 )
 def test_planted_leak_is_found(row: SplitRow, kind: str) -> None:
-    assert [found for found, names in shared_between_parts([*CLEAN, row]).items() if names] == [kind]
+    assert [name for name, shared in shared_between_parts([*CLEAN, row]).items() if shared] == [kind]
     with pytest.raises(GateError, match=rf"{kind}\(s\) .*, a photograph of each: [a-f]\n"):
         require_nothing_shared([*CLEAN, row])
 
@@ -95,9 +95,9 @@ def test_grade_missing_from_a_part_stops() -> None:
 
 def test_parts_that_differ_in_grade_stop() -> None:
     alike = {"test": Counter({0: 20, 4: 10}), "fold 0": Counter({0: 41, 4: 20})}
-    require_alike(grade_test(alike))
+    require_similar_grades(grade_test(alike))
     with pytest.raises(GateError, match="differ in grade"):
-        require_alike(grade_test(alike | {"train": Counter({0: 10, 4: 60})}))
+        require_similar_grades(grade_test(alike | {"train": Counter({0: 10, 4: 60})}))
 
 
 def test_parts_of_a_fold() -> None:

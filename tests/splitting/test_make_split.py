@@ -8,7 +8,7 @@ import pytest
 from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.params.curation import SplitParams
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
-from dr_pipeline.splitting.make_split import divide
+from dr_pipeline.splitting.make_split import make_split
 
 PARAMS = SplitParams(
     salt="s",
@@ -22,7 +22,7 @@ PARAMS = SplitParams(
 )
 
 
-def asked(**changes: object) -> SplitParams:
+def options(**changes: object) -> SplitParams:
     return SplitParams.model_validate(PARAMS.model_dump() | changes)
 
 
@@ -48,73 +48,75 @@ def names(groups: tuple[Group, ...], parts: dict[str, str], part: str) -> set[st
 
 
 def test_one_validation_part_has_its_share_of_all() -> None:
-    found = divide(group_photographs(two_eyes(500)), asked(validation="share", test_share=0.15, validation_share=0.05))
-    counts = Counter(found.parts.values())
+    split = make_split(
+        group_photographs(two_eyes(500)), options(validation="share", test_share=0.15, validation_share=0.05)
+    )
+    counts = Counter(split.parts.values())
     assert counts == {"test": 75, "0": 25, "train": 400}
-    assert found.shares == pytest.approx({"test": 0.15, "0": 0.05, "train": 0.8})
-    assert found.drawn
+    assert split.shares == pytest.approx({"test": 0.15, "0": 0.05, "train": 0.8})
+    assert split.drawn
 
 
 def test_official_parts_are_kept_to_the_letter() -> None:
     photographs = two_eyes(200)
-    found = divide(group_photographs(photographs), asked(test="official", validation="official"))
+    split = make_split(group_photographs(photographs), options(test="official", validation="official"))
     for part, official in (("test", "test"), ("0", "validation"), ("train", "train")):
         expected = {one.image_id for one in photographs if one.official_split == official}
-        assert names(found.groups, dict(found.parts), part) == expected
-    assert not found.left_out
-    assert not found.drawn
+        assert names(split.groups, dict(split.parts), part) == expected
+    assert not split.left_out
+    assert not split.drawn
 
 
 @pytest.mark.parametrize("validation", ["folds", "share"])
 def test_official_test_and_drawn_validation(validation: str) -> None:
     photographs = two_eyes(400)
-    found = divide(group_photographs(photographs), asked(test="official", validation=validation))
-    assert names(found.groups, dict(found.parts), "test") == {
+    split = make_split(group_photographs(photographs), options(test="official", validation=validation))
+    assert names(split.groups, dict(split.parts), "test") == {
         one.image_id for one in photographs if one.official_split == "test"
     }
-    counts = Counter(found.parts.values())
+    counts = Counter(split.parts.values())
     expected = {"0": 75, "1": 75, "2": 75, "3": 75} if validation == "folds" else {"0": 40, "train": 260}
     assert {part: count for part, count in counts.items() if part != "test"} == pytest.approx(expected, abs=1)
-    assert found.shares["test"] is None
-    assert sum(share for share in found.shares.values() if share) == pytest.approx(0.75)
+    assert split.shares["test"] is None
+    assert sum(share for share in split.shares.values() if share) == pytest.approx(0.75)
 
 
 def test_drawn_test_and_official_validation() -> None:
     photographs = [one for one in two_eyes(400) if one.official_split != "test"]
-    found = divide(group_photographs(photographs), asked(validation="official"))
-    counts = Counter(found.parts.values())
+    split = make_split(group_photographs(photographs), options(validation="official"))
+    counts = Counter(split.parts.values())
     assert counts["test"] == pytest.approx(60, abs=1)
     official = {one.image_id: one.official_split for one in photographs}
-    assert {official[name] for name in names(found.groups, dict(found.parts), "0")} == {"validation"}
-    assert {official[name] for name in names(found.groups, dict(found.parts), "train")} == {"train"}
+    assert {official[name] for name in names(split.groups, dict(split.parts), "0")} == {"validation"}
+    assert {official[name] for name in names(split.groups, dict(split.parts), "train")} == {"train"}
 
 
 def test_a_missing_official_part_is_named() -> None:
     photographs = two_eyes(40)
     photographs[3] = Photograph("0001-right", "P1", "", 2, site="lake")
     with pytest.raises(DataError, match=r"1 photograph\(s\) whose official part .*0001-right \(none\)"):
-        divide(group_photographs(photographs), asked(test="official"))
+        make_split(group_photographs(photographs), options(test="official"))
     with pytest.raises(DataError, match=r"none of train, validation: 0000-left \(test\)"):
-        divide(group_photographs(two_eyes(4)), asked(test="sites", test_sites=("sea",), validation="official"))
+        make_split(group_photographs(two_eyes(4)), options(test="sites", test_sites=("sea",), validation="official"))
 
 
 def test_sites_are_held_out_whole() -> None:
     photographs = two_eyes(300)
-    found = divide(group_photographs(photographs), asked(test="sites", test_sites=("sea",)))
-    assert names(found.groups, dict(found.parts), "test") == {one.image_id for one in photographs if one.site == "sea"}
-    assert Counter(found.parts.values())["0"] == pytest.approx(50, abs=1)
+    split = make_split(group_photographs(photographs), options(test="sites", test_sites=("sea",)))
+    assert names(split.groups, dict(split.parts), "test") == {one.image_id for one in photographs if one.site == "sea"}
+    assert Counter(split.parts.values())["0"] == pytest.approx(50, abs=1)
 
 
 def test_wrong_sites_are_refused_with_the_closest_name() -> None:
     groups = group_photographs(two_eyes(30))
     with pytest.raises(ParamsError, match="no site 'sae'; the closest one is 'sea'"):
-        divide(groups, asked(test="sites", test_sites=("sae",)))
+        make_split(groups, options(test="sites", test_sites=("sae",)))
     with pytest.raises(ParamsError, match="no site is named"):
-        divide(groups, asked(test="sites"))
+        make_split(groups, options(test="sites"))
     with pytest.raises(ParamsError, match="every site is held out"):
-        divide(
+        make_split(
             groups,
-            asked(
+            options(
                 test="sites",
                 test_sites=(
                     "sea",
@@ -125,10 +127,10 @@ def test_wrong_sites_are_refused_with_the_closest_name() -> None:
         )
     nowhere = Photograph("x", "", "", 0)
     with pytest.raises(DataError, match=r"1 photograph\(s\) of unknown sites.*: x\n"):
-        divide(group_photographs([*two_eyes(30), nowhere]), asked(test="sites", test_sites=("sea",)))
+        make_split(group_photographs([*two_eyes(30), nowhere]), options(test="sites", test_sites=("sea",)))
 
 
-def test_straddling_group_stops_or_leaves_the_side_out_that_is_not_test() -> None:
+def test_a_group_on_both_sides_stops_or_keeps_only_its_test_photographs() -> None:
     photographs = [
         Photograph("a", "p", "", 1, official_split="test"),
         Photograph("b", "p", "", 3, official_split="train"),
@@ -143,16 +145,16 @@ def test_straddling_group_stops_or_leaves_the_side_out_that_is_not_test() -> Non
     with pytest.raises(
         GateError, match=r"2 group\(s\) .* both sides of the test part; the first photograph of each: a, c"
     ):
-        divide(groups, asked(**both))
+        make_split(groups, options(**both))
     with pytest.raises(GateError, match=r"1 group\(s\) .* both sides of the validation part; .*: e"):
-        divide(group_photographs(photographs[4:]), asked(**both))
-    found = divide(groups, asked(**both, on_group_conflict="leave_out"))
-    assert {part: names(found.groups, dict(found.parts), part) for part in ("test", "0", "train")} == {
+        make_split(group_photographs(photographs[4:]), options(**both))
+    split = make_split(groups, options(**both, on_group_conflict="leave_out"))
+    assert {part: names(split.groups, dict(split.parts), part) for part in ("test", "0", "train")} == {
         "test": {"a", "c"},
         "0": {"e"},
         "train": {"g"},
     }
-    assert [(left.image_id, left.reason.split()[-2]) for left in found.left_out] == [
+    assert [(left.image_id, left.reason.split()[-2]) for left in split.left_out] == [
         ("b", "test"),
         ("d", "test"),
         ("f", "validation"),
@@ -161,7 +163,7 @@ def test_straddling_group_stops_or_leaves_the_side_out_that_is_not_test() -> Non
 
 def test_shares_that_leave_no_training_are_refused() -> None:
     with pytest.raises(ParamsError, match=r"leaves none for training: 0\.2 are not test"):
-        divide(group_photographs(two_eyes(50)), asked(validation="share", test_share=0.8, validation_share=0.2))
+        make_split(group_photographs(two_eyes(50)), options(validation="share", test_share=0.8, validation_share=0.2))
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,6 @@ def test_shares_that_leave_no_training_are_refused() -> None:
 )
 def test_order_of_files_changes_nothing(changes: dict[str, object]) -> None:
     photographs = two_eyes(200)
-    found = divide(group_photographs(photographs), asked(**changes))
+    split = make_split(group_photographs(photographs), options(**changes))
     random.Random(5).shuffle(photographs)
-    assert divide(group_photographs(photographs), asked(**changes)) == found
+    assert make_split(group_photographs(photographs), options(**changes)) == split

@@ -1,17 +1,20 @@
-"""The probe finds look-alikes across parts that no column tells, and nothing in clean data."""
+"""The probe finds look-alikes across parts that no column shows, and none in clean data."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.splitting import nearest_neighbours as nearest_module
 from dr_pipeline.splitting import similarity_probe as probe_module
 from dr_pipeline.splitting.grade_balance import grade_test
 from dr_pipeline.splitting.leakage import require_no_leak
-from dr_pipeline.splitting.nearest_neighbours import NONE, Hashed, nearest_in_parts
-from dr_pipeline.splitting.report import describe, headline, worst_grades
-from dr_pipeline.splitting.similarity_probe import probe
+from dr_pipeline.splitting.nearest_neighbours import NO_NEIGHBOUR, Hashed, nearest_in_parts
+from dr_pipeline.splitting.similarity_probe import binomial_p, probe_similarity
+from dr_pipeline.splitting.split_report import describe_split, headline, worst_grades
 from dr_pipeline.tables.splits import SplitRow
 
 
@@ -50,7 +53,7 @@ def copied(digits: str, flipped: int, rng: np.random.Generator) -> str:
 
 def brute_force(hashed: Hashed, rows: NDArray[np.int64], parts: list[int]) -> NDArray[np.int64]:
     bits = np.unpackbits(np.ascontiguousarray(hashed.words).view(np.uint8), axis=1).astype(np.int64)
-    result = np.full((len(rows), len(parts)), NONE)
+    result = np.full((len(rows), len(parts)), NO_NEIGHBOUR)
     for line, row in enumerate(rows):
         for column, part in enumerate(parts):
             others = (hashed.part == part) & (hashed.group != hashed.group[row])
@@ -72,26 +75,26 @@ def test_nearest_is_that_of_brute_force(block: int, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("seed", range(4))
 def test_clean_data_do_not_leak(seed: int) -> None:
-    found = probe(*patients(300, seed), "s")
-    assert set(found.parts) == {"test", *(f"fold {fold}" for fold in range(5))}
-    assert sum(part.photographs for part in found.parts.values()) == 600
-    assert sum(part.same_picture for part in found.parts.values()) == 0
-    require_no_leak(found)
+    probe = probe_similarity(*patients(300, seed), "s")
+    assert set(probe.parts) == {"test", *(f"fold {fold}" for fold in range(5))}
+    assert sum(part.photographs for part in probe.parts.values()) == 600
+    assert sum(part.same_picture for part in probe.parts.values()) == 0
+    require_no_leak(probe)
 
 
 @pytest.mark.parametrize(("held", "flipped", "count"), [("test", 12, 3), ("fold 2", 12, 3), ("test", 60, 10)])
-def test_planted_copies_are_caught_and_named(held: str, flipped: int, count: int) -> None:
+def test_planted_copies_are_found_and_named(held: str, flipped: int, count: int) -> None:
     rows, hashes = patients(300, 9)
     rng = np.random.default_rng(2)
     ours = [row.image_id for row in rows if row.part == held][::3][:count]
     theirs = [row.image_id for row in rows if row.part not in (held, "test")][::7][:count]
     for name, source in zip(ours, theirs, strict=True):
         hashes[name] = copied(hashes[source], flipped, rng)
-    found = probe(rows, hashes, "s")
-    assert found.parts[held].leaks
-    assert {(pair.image_id, pair.nearest) for pair in found.parts[held].pairs} >= set(zip(ours, theirs, strict=True))
+    probe = probe_similarity(rows, hashes, "s")
+    assert probe.parts[held].leaks
+    assert {(pair.image_id, pair.nearest) for pair in probe.parts[held].pairs} >= set(zip(ours, theirs, strict=True))
     with pytest.raises(GateError, match=f"of the part {held} resemble .*{ours[0]} and {theirs[0]}"):
-        require_no_leak(found)
+        require_no_leak(probe)
 
 
 def test_a_camera_of_the_part_held_out_is_no_leak() -> None:
@@ -106,52 +109,58 @@ def test_a_camera_of_the_part_held_out_is_no_leak() -> None:
         hashes[name] = np.packbits(bits).tobytes().hex()
         split, fold = ("test", None) if test else ("development", number % 2)
         rows.append(SplitRow(image_id=name, patient_id=name, group=name, grade=0, split=split, fold=fold))
-    given = probe(rows, hashes, "s", {"test"})
+    given = probe_similarity(rows, hashes, "s", {"test"})
     assert given.parts["test"].given
     assert given.parts["test"].beyond_chance
     require_no_leak(given)
-    told = headline(describe(rows, {"test": None, "0": 0.5, "1": 0.5}), grade_test(worst_grades(rows)), given)
-    assert "more look-alikes than a draw gives in test: " in told
+    line = headline(describe_split(rows, {"test": None, "0": 0.5, "1": 0.5}), grade_test(worst_grades(rows)), given)
+    assert "more look-alikes than chance in test: " in line
     with pytest.raises(GateError, match="of the part test resemble"):
-        require_no_leak(probe(rows, hashes, "s"))
+        require_no_leak(probe_similarity(rows, hashes, "s"))
     for ours, theirs in (("1000", "0000"), ("1001", "0001"), ("1002", "0002")):
         hashes[ours] = hashes[theirs]
     with pytest.raises(GateError, match="3 are within 24 of 256 bits"):
-        require_no_leak(probe(rows, hashes, "s", {"test"}))
+        require_no_leak(probe_similarity(rows, hashes, "s", {"test"}))
 
 
-def test_one_look_alike_is_told_but_stops_nothing() -> None:
+def test_one_look_alike_is_reported_but_does_not_stop() -> None:
     rows, hashes = patients(300, 9)
     hashes["0000-left"] = hashes["0001-left"]
-    found = probe(rows, hashes, "s")
-    pair = found.parts["test"].pairs[0]
+    probe = probe_similarity(rows, hashes, "s")
+    pair = probe.parts["test"].pairs[0]
     assert (pair.image_id, pair.nearest, pair.distance) == ("0000-left", "0001-left", 0)
-    assert found.parts["test"].same_picture == 1
-    require_no_leak(found)
+    assert probe.parts["test"].same_picture == 1
+    require_no_leak(probe)
 
 
-def test_hashes_that_say_nothing_are_counted() -> None:
+def test_empty_hashes_are_counted() -> None:
     rows, hashes = patients(60, 3)
     hashes |= {"0000-left": "", "0000-right": "0" * 64, "0001-left": "0" * 64}
     del hashes["0002-left"]
-    found = probe(rows, hashes, "s")
-    assert found.not_probed == 4
-    assert found.parts["test"].same_picture == 0
-    assert probe(rows, {}, "s").parts == {}
+    probe = probe_similarity(rows, hashes, "s")
+    assert probe.not_probed == 4
+    assert probe.parts["test"].same_picture == 0
+    assert probe_similarity(rows, {}, "s").parts == {}
     with pytest.raises(DataError, match="not a perceptual hash"):
-        probe(rows, hashes | {"0001-left": "abc"}, "s")
+        probe_similarity(rows, hashes | {"0001-left": "abc"}, "s")
 
 
 def test_order_of_rows_changes_nothing() -> None:
     rows, hashes = patients(80, 4)
-    assert probe(rows[::-1], hashes, "s") == probe(rows, hashes, "s")
+    assert probe_similarity(rows[::-1], hashes, "s") == probe_similarity(rows, hashes, "s")
 
 
 def test_too_many_are_sampled_by_salted_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, hashes = patients(300, 9)
     monkeypatch.setattr(probe_module, "_MAX_PAIRS", 100_000)
-    found = probe(rows, hashes, "s")
-    assert found.sampled == pytest.approx(200 / 600)
-    assert found.parts["test"].photographs == 100
-    assert probe(rows, hashes, "s") == found
-    assert probe(rows, hashes, "t") != found
+    probe = probe_similarity(rows, hashes, "s")
+    assert probe.sampled == pytest.approx(200 / 600)
+    assert probe.parts["test"].photographs == 100
+    assert probe_similarity(rows, hashes, "s") == probe
+    assert probe_similarity(rows, hashes, "t") != probe
+
+
+@given(st.integers(0, 200), st.integers(0, 3000), st.floats(0.001, 0.999))
+def test_binomial_tail_is_scipys(hits: int, trials: int, share: float) -> None:
+    hits = min(hits, trials)
+    assert binomial_p(hits, trials, share) == pytest.approx(binom.sf(hits - 1, trials, share), rel=1e-6, abs=1e-12)

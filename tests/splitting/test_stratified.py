@@ -1,4 +1,4 @@
-"""The figures a split must reach, for any proportions."""
+"""Guarantees of a split for any proportions."""
 
 import random
 from collections import Counter
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
-from dr_pipeline.splitting.stratified import TEST, TRAIN, apportion, assign, part_shares
+from dr_pipeline.splitting.stratified import TEST, TRAIN, apportion, assign_groups, part_shares
 
 TWO_EYES = (2,)
 SHARES = (0.36, 0.14, 0.22, 0.14, 0.14)
@@ -35,7 +35,7 @@ PROPORTIONS = st.one_of(FOLDS, THREE, st.just({TEST: 0.15, "0": 0.05, TRAIN: 0.8
 @given(PROPORTIONS, st.integers(1, 300), st.integers(0, 10**6))
 def test_strata_are_within_one_patient_of_the_ideal(shares: dict[str, float], count: int, seed: int) -> None:
     groups = patients(count, random.Random(seed), (1, 2, 3))
-    parts = assign(groups, shares, salt=str(seed))
+    parts = assign_groups(groups, shares, salt=str(seed))
     assert parts.keys() == {group.key for group in groups}
     strata = Counter(group.worst_grade for group in groups)
     drawn = Counter((group.worst_grade, parts[group.key]) for group in groups)
@@ -55,7 +55,7 @@ def test_photograph_shares_are_within_three_points(
     shares: dict[str, float], count: int, seed: int, sizes: tuple[int, ...]
 ) -> None:
     groups = patients(count, random.Random(seed), tuple(sizes))
-    parts = assign(groups, shares, salt="s")
+    parts = assign_groups(groups, shares, salt="s")
     photographs = Counter[str]()
     for group in groups:
         photographs[parts[group.key]] += len(group.photographs)
@@ -82,16 +82,16 @@ def folds_of(shares: dict[str, float]) -> list[str]:
         dict.fromkeys((TEST, "0", TRAIN), 1 / 3),
     ],
 )
-def test_split_stays_when_patients_come_or_go(shares: dict[str, float]) -> None:
+def test_the_split_is_stable_when_patients_are_added_or_removed(shares: dict[str, float]) -> None:
     """Every draw at 2,000 patients and the mean at 5,000; benchmarks/splits.py has more draws, and the lowest."""
     rng = random.Random(7)
     for count, bar, salts in ((2000, 0.98, ("a", "b")), (5000, 0.99, ("a",))):
         kept = []
         for salt in salts:
             groups = patients(count, rng, TWO_EYES)
-            before = assign(groups, shares, salt)
-            removed = assign(rng.sample(groups, count - count // 10), shares, salt)
-            added = assign(groups + patients(count // 10, rng, TWO_EYES, first=count), shares, salt)
+            before = assign_groups(groups, shares, salt)
+            removed = assign_groups(rng.sample(groups, count - count // 10), shares, salt)
+            added = assign_groups(groups + patients(count // 10, rng, TWO_EYES, first=count), shares, salt)
             for fold in (folds_of(shares)[0], folds_of(shares)[-1]):
                 kept += [share_kept(before, after, fold) for after in (removed, added)]
         assert sum(kept) / len(kept) >= bar
@@ -110,17 +110,17 @@ def role(part: str, fold: str) -> str:
 def test_order_of_files_changes_nothing_and_another_salt_much() -> None:
     groups = patients(300, random.Random(1), TWO_EYES)
     shares = part_shares(0.2, 5)
-    parts = assign(groups, shares, "salt")
+    parts = assign_groups(groups, shares, "salt")
     shuffled = groups[:]
     random.Random(2).shuffle(shuffled)
-    assert assign(shuffled, shares, "salt") == parts
-    other = assign(groups, shares, "pepper")
+    assert assign_groups(shuffled, shares, "salt") == parts
+    other = assign_groups(groups, shares, "pepper")
     assert sum(parts[key] != other[key] for key in parts) > 150
 
 
-def test_draw_is_pinned() -> None:
+def test_the_assignment_is_pinned() -> None:
     """Another draw would move photographs between training and test of every clinic that upgrades."""
-    parts = assign(patients(12, random.Random(3), (1,)), part_shares(0.25, 2), "dr-pipeline")
+    parts = assign_groups(patients(12, random.Random(3), (1,)), part_shares(0.25, 2), "dr-pipeline")
     assert "".join(parts[key][0] for key in sorted(parts)) == PINNED
 
 
@@ -128,7 +128,7 @@ PINNED = "101101t0tt00"
 
 
 @given(st.integers(0, 60), PROPORTIONS)
-def test_apportion_seats_everyone(count: int, shares: dict[str, float]) -> None:
+def test_apportion_assigns_every_group(count: int, shares: dict[str, float]) -> None:
     assert sum(apportion(count, shares, dict.fromkeys(shares, 0.0)).values()) == count
 
 
@@ -141,6 +141,6 @@ def test_large_groups_are_exchanged_where_shares_are_off() -> None:
     )
     shares = part_shares(0.5, 2)
     for salt in map(str, range(20)):
-        parts = assign(groups, shares, salt)
+        parts = assign_groups(groups, shares, salt)
         photographs = sum(len(group.photographs) for group in groups if parts[group.key] == TEST)
         assert abs(photographs / sum(len(group.photographs) for group in groups) - 0.5) <= 0.03

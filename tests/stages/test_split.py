@@ -69,7 +69,7 @@ def test_stage_writes_split_and_report(tmp_path: Path, monkeypatch: pytest.Monke
     assert (args.out.read_bytes(), args.report.read_bytes()) == first
 
 
-def test_unknown_patients_are_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_patients_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     args = arguments(tmp_path, eyes(60, known=False))
     assert "patients unknown" in split.run(args).headline
@@ -97,7 +97,7 @@ def test_nothing_left_is_an_error(tmp_path: Path) -> None:
         ({"test": "sites", "test_sites": ["hill"], "validation": "share"}, (100, 30, 70), "100 test"),
     ],
 )
-def test_other_ways_to_divide(
+def test_other_kinds_of_splits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     changes: dict[str, object],
@@ -115,7 +115,7 @@ def test_other_ways_to_divide(
     assert told in headline
 
 
-def test_leak_that_no_column_tells_stops_and_leaves_no_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leak_that_no_column_shows_stops_and_leaves_no_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = eyes(100)
     args = arguments(tmp_path, rows)
@@ -126,7 +126,7 @@ def test_leak_that_no_column_tells_stops_and_leaves_no_split(tmp_path: Path, mon
     for one, other in zip(test, development, strict=True):
         by_id[one]["perceptual_hash"] = by_id[other]["perceptual_hash"]
     arguments(tmp_path, rows)
-    with pytest.raises(GateError, match=r"part test resemble what trains beside it: 3 are within 24"):
+    with pytest.raises(GateError, match=r"part test resemble its training photographs: 3 are within 24"):
         split.run(args)
     assert not args.out.exists()
     named = json.loads(args.report.read_text())["look_alikes"]["parts"]["test"]["pairs"]
@@ -148,7 +148,7 @@ def test_group_on_both_sides_is_left_out_and_listed(tmp_path: Path, monkeypatch:
     assert "0-right" not in {row.image_id for row in read_splits(args.out)}
 
 
-def test_a_split_that_cannot_be_proved_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_split_that_fails_a_check_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = eyes(100)
     rows[7]["perceptual_hash"] = "abc"
