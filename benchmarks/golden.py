@@ -1,14 +1,16 @@
 """Proof that a refactoring changes no output: records hashes of whole runs, and compares two records.
 
     python -m benchmarks.golden record --code CHECKOUT --work FOLDER --out before.json
-        [--idrid FOLDER --weights FILE] [--bundle BUNDLE] [--zoo FOLDER]
+        [--idrid FOLDER --weights FILE] [--bundle BUNDLE] [--zoo FOLDER] [--latency FOLDER]
     python -m benchmarks.golden compare before.json after.json
     python -m benchmarks.golden figures --code CHECKOUT --done WORK/default --bundle BUNDLE --photograph FILE --out FILE
 
 `record` clones the committed code of CHECKOUT, so that no cache is shared and every stage runs; an interrupted record
 continues. It runs the default recipe; with --idrid, the recipe `idrid --only lite0` to `split`, two epochs of fold 0
 and the export; with --bundle, scoring of the IDRiD folder and of the zoo (`release` of tests/zoo.py into ZOO/2); with
---zoo, its intake and preprocessing. Only the command line and files are used, so that the script also runs older code.
+--zoo, its intake and preprocessing; with --latency, the stages from `select` on once more, with these latency reports
+instead of measured ones, so that the bundle and the pictures are comparable byte by byte.
+Only the command line and files are used, so that the script also runs older code.
 The latency budget is lifted: the speed of a busy machine must not choose the candidate.
 
 `compare` exits with 1 if anything differs that `golden_comparison.DECLARED` does not list.
@@ -32,6 +34,21 @@ from benchmarks.golden_comparison import Document, compare, describe, describe_p
 
 LIBRARIES = ("torch", "timm", "lightning-fabric", "onnx", "onnxruntime", "numpy", "opencv-python-headless", "scipy")
 CALLS = 5  # of each timed command
+# As in dvc.yaml, but for the latency reports and the place of the outputs.
+REPLAYED = (
+    "select --params params.yaml --exports data/exports --validation data/validation --latency {latency} "
+    "--validation-reports reports/validation --report {out}/selection.json",
+    "package --selection {out}/selection.json --exports data/exports --validation data/validation --latency {latency} "
+    "--validation-reports reports/validation --gradability data/gradability.json --out {out}/release",
+    "test --params params.yaml --bundle {out}/release --canvases data/canvases --splits data/splits.csv --gradability "
+    "data/gradability.csv --predictions {out}/test.csv --report {out}/test.json --openings {out}/openings.jsonl",
+    "report --intake reports/intake.json --audit reports/audit.json --split reports/split.json --gradability "
+    "reports/gradability.json --training reports/training --validation reports/validation --validation-predictions "
+    "data/validation --latency {latency} --selection {out}/selection.json --test {out}/test.json --test-predictions "
+    "{out}/test.csv --canvases data/canvases --bundle {out}/release --machine reports/machine.json --out "
+    "{out}/index.html --confusion {out}/confusion.png --pareto {out}/pareto.png --training-curves {out}/training.png "
+    "--reliability {out}/reliability.png",
+)
 BIN = Path(sys.executable).parent
 
 
@@ -42,7 +59,7 @@ def main() -> None:
     verb.set_defaults(run=record)
     for flag in ("--code", "--work", "--out"):
         verb.add_argument(flag, type=Path, required=True)
-    for flag in ("--idrid", "--weights", "--bundle", "--zoo"):
+    for flag in ("--idrid", "--weights", "--bundle", "--zoo", "--latency"):
         verb.add_argument(flag, type=Path)
     verb = verbs.add_parser("compare")
     verb.set_defaults(run=lambda args: sys.exit(compare(load(args.before), load(args.after))))
@@ -72,6 +89,8 @@ def record(args: argparse.Namespace) -> None:
             call(default, scoring, "dr-pipeline", "score", folder.resolve(), "--bundle", bundle, "--out", out)
     if args.zoo:
         preprocess_zoo(default, scoring, args.zoo.resolve())
+    if args.latency:
+        replay(default, work / "replay", args.latency.resolve())
     document: Document = {
         "commit": git("-C", args.code, "rev-parse", "HEAD"),
         "environment": environment(),
@@ -116,6 +135,14 @@ def preprocess_zoo(code: Path, folder: Path, root: Path) -> None:
     call(code, folder, "dr-pipeline", "preprocess", *read, "--out", "canvases")
 
 
+def replay(code: Path, folder: Path, latency: Path) -> None:
+    """Selection, packaging, test and report of a finished run, on given latency reports instead of measured ones."""
+    folder.mkdir(exist_ok=True)
+    for command in REPLAYED:
+        words = [word.format(latency=latency, out=f"../{folder.name}") for word in command.split()]
+        call(code, code, "dr-pipeline", *words)
+
+
 def edit_params(folder: Path, **values: str) -> None:
     """Sets keys of params.yaml wherever they occur; a key that does not occur is an error."""
     path = folder / "params.yaml"
@@ -147,7 +174,7 @@ def environment() -> Document:
 def artefacts(work: Path) -> Iterator[Path]:
     """Every output below `work`; links and the phantom's photographs are left out."""
     roots = (work / run / name for run in ("default", "idrid") for name in ("data", "reports"))
-    for root in (*roots, work / "scoring"):
+    for root in (*roots, work / "scoring", work / "replay"):
         for folder, folders, names in os.walk(root):
             folders[:] = sorted(set(folders) - {"photographs"})
             paths = [Path(folder) / name for name in sorted(names)]
