@@ -2,6 +2,7 @@
 
     python -m benchmarks.golden record --code CHECKOUT --work FOLDER --out before.json
         [--idrid FOLDER --weights FILE] [--bundle BUNDLE] [--zoo FOLDER] [--latency FOLDER]
+        [--epochs N] [--threads N]
     python -m benchmarks.golden compare before.json after.json
     python -m benchmarks.golden figures --code CHECKOUT --done WORK/default --bundle BUNDLE --photograph FILE --out FILE
 
@@ -10,6 +11,7 @@ continues. It runs the default recipe; with --idrid, the recipe `idrid --only li
 and the export; with --bundle, scoring of the IDRiD folder and of the zoo (`release` of tests/zoo.py into ZOO/2); with
 --zoo, its intake and preprocessing; with --latency, the stages from `select` on once more, with these latency reports
 instead of measured ones, so that the bundle and the pictures are comparable byte by byte.
+--epochs shortens the trainings of the default, and --threads 1 keeps them quick on a busy machine.
 Only the command line and files are used, so that the script also runs older code.
 The latency budget is lifted: the speed of a busy machine must not choose the candidate.
 
@@ -33,6 +35,7 @@ from pathlib import Path
 from benchmarks.golden_comparison import Document, compare, describe, describe_photographs, load, write
 
 LIBRARIES = ("torch", "timm", "lightning-fabric", "onnx", "onnxruntime", "numpy", "opencv-python-headless", "scipy")
+THREADS = "OMP_NUM_THREADS"  # a float sum depends on it: both records need the same
 CALLS = 5  # of each timed command
 # As in dvc.yaml, but for the latency reports and the place of the outputs.
 REPLAYED = (
@@ -61,6 +64,8 @@ def main() -> None:
         verb.add_argument(flag, type=Path, required=True)
     for flag in ("--idrid", "--weights", "--bundle", "--zoo", "--latency"):
         verb.add_argument(flag, type=Path)
+    for flag in ("--epochs", "--threads"):
+        verb.add_argument(flag, default="")
     verb = verbs.add_parser("compare")
     verb.set_defaults(run=lambda args: sys.exit(compare(load(args.before), load(args.after))))
     verb.add_argument("before", type=Path)
@@ -74,15 +79,19 @@ def main() -> None:
 
 
 def record(args: argparse.Namespace) -> None:
+    os.environ.pop(THREADS, None)
+    if args.threads:
+        os.environ[THREADS] = args.threads
     work = args.work.resolve()
     default = clone(args.code, work / "default")
     edit_params(default, latency_budget_ms="10000.0")
+    if args.epochs:
+        edit_params(default, epochs=args.epochs, referable_sensitivity_floor="0.0")
     call(default, default, "dvc", "repro")
     if args.idrid:
         idrid = clone(args.code, work / "idrid")
         run_idrid(idrid, args.idrid.resolve(), args.weights.resolve())
-    scoring = work / "scoring"
-    scoring.mkdir(exist_ok=True)
+    scoring = empty(work / "scoring")
     for name, folder in (("idrid", args.idrid), ("zoo", args.zoo)):
         if args.bundle and folder:
             bundle, out = args.bundle.resolve(), scoring / f"{name}.csv"
@@ -90,10 +99,10 @@ def record(args: argparse.Namespace) -> None:
     if args.zoo:
         preprocess_zoo(default, scoring, args.zoo.resolve())
     if args.latency:
-        replay(default, work / "replay", args.latency.resolve())
+        replay(default, empty(work / "replay"), args.latency.resolve())
     document: Document = {
         "commit": git("-C", args.code, "rev-parse", "HEAD"),
-        "environment": environment(),
+        "environment": environment() | {"epochs": args.epochs, "threads": args.threads},
         "work": str(work),
         "artefacts": {str(path.relative_to(work)): describe(path) for path in artefacts(work)},
     }
@@ -112,6 +121,12 @@ def clone(code: Path, folder: Path) -> Path:
     run = subprocess.run(command, cwd=folder, env=variables(folder), capture_output=True, text=True, check=True)
     if not Path(run.stdout.strip()).is_relative_to(folder):
         sys.exit(f"the package is imported from {run.stdout.strip()}, not from {folder}")
+    return folder
+
+
+def empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     return folder
 
 
@@ -137,7 +152,6 @@ def preprocess_zoo(code: Path, folder: Path, root: Path) -> None:
 
 def replay(code: Path, folder: Path, latency: Path) -> None:
     """Selection, packaging, test and report of a finished run, on given latency reports instead of measured ones."""
-    folder.mkdir(exist_ok=True)
     for command in REPLAYED:
         words = [word.format(latency=latency, out=f"../{folder.name}") for word in command.split()]
         call(code, code, "dr-pipeline", *words)
@@ -148,17 +162,16 @@ def edit_params(folder: Path, **values: str) -> None:
     path = folder / "params.yaml"
     text = path.read_text(encoding="utf-8")
     for key, value in values.items():
-        text, count = re.subn(rf"^( +{key}:) [^#\n]*", rf"\g<1> {value} ", text, flags=re.MULTILINE)
+        text, count = re.subn(rf"^( +{key}:) [^ #\n]*", rf"\g<1> {value}", text, flags=re.MULTILINE)
         if not count:
             sys.exit(f"{path} has no key {key}")
     path.write_text(text, encoding="utf-8")
 
 
 def variables(code: Path) -> dict[str, str]:
-    """The environment of a run: the clone's package, this Python's programs, the default number of threads."""
-    inherited = {key: value for key, value in os.environ.items() if key not in {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}}
+    """The environment of a run: the clone's package and this Python's programs."""
     quiet = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "NO_ALBUMENTATIONS_UPDATE": "1"}
-    return inherited | quiet | {"PYTHONPATH": str(code), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    return os.environ | quiet | {"PYTHONPATH": str(code), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 
 def call(code: Path, folder: Path, *command: object) -> None:
@@ -177,8 +190,8 @@ def artefacts(work: Path) -> Iterator[Path]:
     for root in (*roots, work / "scoring", work / "replay"):
         for folder, folders, names in os.walk(root):
             folders[:] = sorted(set(folders) - {"photographs"})
-            paths = [Path(folder) / name for name in sorted(names)]
-            yield from (path for path in paths if not path.is_symlink() and path.suffix not in {".md", ".yaml", ""})
+            paths = [Path(folder) / name for name in sorted(set(names) - {".gitignore", "params.yaml"})]
+            yield from (path for path in paths if not path.is_symlink() and path != root / "README.md")
 
 
 def figures(args: argparse.Namespace) -> None:

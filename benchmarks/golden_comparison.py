@@ -1,13 +1,14 @@
 """Golden records: what is kept of a file, and how two records are compared.
 
 JSON is compared by key, CSV by column (and by cell while the recorded files exist), tar archives by member, safetensors
-by tensor and metadata, and every other format by its bytes.
+by tensor and metadata, HTML by its text and its embedded pictures, and every other format by its bytes.
 """
 
 import csv
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -16,9 +17,25 @@ from typing import Any
 
 # Shell patterns of artefact and part (JSON key, column, tensor; "": the artefact as a whole), and why it may differ.
 DECLARED: tuple[tuple[str, str, str], ...] = (
-    ("*/data/code/*", "", "code version"),
-    ("*.html", "", "wording of messages"),
+    ("*/data/code/*", "", "code versions"),
+    ("*/canvases/shard-*.json", "key", "hash over the code that renders"),
+    ("*.html", "text", "wording"),
+    ("*/reports/training/*.json", "*.seconds", "time"),
+    ("*/reports/training/*.json", "*.images_per_s", "time"),
+    ("*/reports/training/*.csv", "seconds", "time"),
+    ("*/reports/training/*.csv", "images_per_s", "time"),
+    ("*/reports/latency/*.json", "*_ms", "time"),
+    ("*/reports/latency/*.json", "*.steps_ms.*", "time"),
+    ("*openings.jsonl", "*.utc", "date"),
+    # Latencies enter these; `replay/` holds the same files on given latencies, and there nothing is excused.
+    ("default/reports/selection.json", "candidates.*_ms", "time"),
+    ("default/reports/pareto.png", "", "shows latencies"),
+    ("default/reports/index.html", "pictures", "show latencies"),
+    ("default/data/release/metadata.json", "*latency*_ms*", "time"),
+    ("default/data/release/SHA256SUMS", "", "covers latencies"),
+    ("default/data/release/README.md", "", "states latencies"),
 )
+PICTURE = r"data:image/[^\"]*"
 SHOWN = 4  # differences listed for each artefact
 ABSENT = "absent"
 
@@ -52,6 +69,12 @@ def parts_of(suffix: str, data: bytes) -> Mapping[str, Any]:
                 return {member.name: sha256(stream.read()) for member, stream in members if stream}
         case ".safetensors":
             return dict(tensors(data))
+        case ".html":
+            text = re.sub(PICTURE, "", data.decode())
+            return {
+                "text": sha256(text.encode()),
+                "pictures": [sha256(m.encode()) for m in re.findall(PICTURE, data.decode())],
+            }
         case _:
             return {}
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import golden_comparison
 from benchmarks.golden_comparison import compare, describe
 
-DECLARED = (("run/*.json", "*.seconds", "time"), ("run/*.csv", "seconds", "time"), ("*.html", "", "wording"))
+DECLARED = (("run/*.json", "*.seconds", "time"), ("run/*.csv", "seconds", "time"), ("*.html", "text", "wording"))
 REPORT = {"training": {"lite0": {"seconds": 1.5, "qwk": 0.9}}}
 TABLE = "image_id,grade,seconds\na,0,1.5\nb,3,1.6\n"
 
@@ -74,6 +74,7 @@ def test_a_declared_difference_passes(
         ("t.csv", TABLE, TABLE.replace("b,3", "b,4").replace("1.5", "9"), "line 3: '3' → '4'"),
         ("t.csv", TABLE, TABLE.replace("\n", "\r\n"), "whole: bytes"),
         ("t.csv", TABLE, TABLE + "c,1,1.0\n", "image_id: "),
+        ("p.html", "a<img src='data:image/png;base64,AA'>", "b<img src='data:image/png;base64,AB'>", "pictures: "),
         ("m.onnx", b"\x08\x0a", b"\x08\x0b", "whole: bytes (2 → 2)"),
         ("w.safetensors", tensors([1.0], {}), tensors([2.0], {}), "head.bias: F32 [1]"),
         ("w.safetensors", tensors([1.0], {"px": "1"}), tensors([1.0], {"px": "2"}), "metadata.px: 1 → 2"),
