@@ -33,7 +33,7 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     ("default/reports/index.html", "pictures", "show latencies"),
     ("default/data/release/metadata.json", "*latency*_ms*", "time"),
     ("default/data/release/SHA256SUMS", "", "covers latencies"),
-    ("default/data/release/README.md", "", "states latencies"),
+    ("default/data/release/MODEL_CARD.md", "", "states latencies"),
 )
 PICTURE = r"data:image/[^\"]*"
 SHOWN = 4  # differences listed for each artefact
