@@ -1,9 +1,9 @@
-"""How long one photograph takes in each network of a recipe: as exported, from model input to logits.
+"""Latency of one photograph in each network of a recipe: as exported, from model input to logits.
 
 python -m benchmarks.networks --out FILE.json
 
-Weights are random, which changes no time. One thread, one photograph at a time, the networks taking turns. Decoding and
-preprocessing are the same for all and left out here; `dvc repro latency` measures from file to grade.
+Weights are random, which does not affect latency. One thread, one photograph at a time, networks interleaved. Decoding
+and preprocessing are the same for all and excluded; `dvc repro latency` measures from file to grade.
 """
 
 import argparse
@@ -29,20 +29,20 @@ from dr_pipeline.recipes.compose import recipe_text
 WARM_UP = 3
 
 
-def grader_of(candidate: Candidate) -> Grader:
+def untrained_grader(candidate: Candidate) -> Grader:
     return create_grader(
         candidate.model, input_px=candidate.input_px, drop_rate=0.0, drop_path_rate=0.0, network=candidate.network
     ).eval()
 
 
-def exported(grader: Grader, candidate: Candidate, path: Path) -> OnnxModel:
+def export(grader: Grader, candidate: Candidate, path: Path) -> OnnxModel:
     views = candidate.ensemble.views
     network: nn.Module = grader if views == ("identity",) else Ensemble([grader], views, Weighted.uniform(len(views)))
     export_onnx(network.eval(), input_px=candidate.input_px, path=path)
     return OnnxModel(path, threads=1)
 
 
-def facts(name: str, candidate: Candidate, grader: Grader, milliseconds: list[float]) -> dict[str, Any]:
+def summarise(name: str, candidate: Candidate, grader: Grader, milliseconds: list[float]) -> dict[str, Any]:
     p50, p95 = np.percentile(milliseconds[WARM_UP:], [50, 95])
     return {
         "candidate": name,
@@ -64,17 +64,20 @@ def main() -> None:
     args = parser.parse_args()
     section = yaml.safe_load(recipe_text(args.recipe))["candidates"]
     candidates = {name: validate(values, Candidate, where=name) for name, values in section.items()}
-    graders = {name: grader_of(one) for name, one in candidates.items()}
+    graders = {name: untrained_grader(candidate) for name, candidate in candidates.items()}
     with TemporaryDirectory() as folder:
-        models = {name: exported(graders[name], one, Path(folder) / f"{name}.onnx") for name, one in candidates.items()}
-        taken: dict[str, list[float]] = {name: [] for name in models}
+        models = {
+            name: export(graders[name], candidate, Path(folder) / f"{name}.onnx")
+            for name, candidate in candidates.items()
+        }
+        latencies_ms: dict[str, list[float]] = {name: [] for name in models}
         for _ in range(WARM_UP + args.rounds):
             for name, model in models.items():
                 image = np.zeros((1, model.input_px, model.input_px, 3), np.uint8)
-                begun = time.perf_counter()
+                start_s = time.perf_counter()
                 model.logits(image)
-                taken[name].append(1000 * (time.perf_counter() - begun))
-    rows = [facts(name, candidates[name], graders[name], taken[name]) for name in models]
+                latencies_ms[name].append(1000 * (time.perf_counter() - start_s))
+    rows = [summarise(name, candidates[name], graders[name], latencies_ms[name]) for name in models]
     write_json(args.out, {"recipe": args.recipe, "threads": 1, "networks": rows, "machine": describe_machine()})
     for row in rows:
         print(f"{row['candidate']:<10} {row['p50_ms']:>7.1f} {row['p95_ms']:>7.1f} ms, views {len(row['views'])}")

@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("name", metavar="NAME", help="a timm name, such as efficientnet_b3.ra2_in1k")
     show.add_argument("--px", type=input_side, metavar="N", help="side of the input (default: what it expects)")
     show.add_argument("--batch", type=positive_int, default=16, metavar="N", help="photographs in a batch (16)")
-    convert = actions.add_parser("convert", help="makes foreign weights into a safetensors file, noting each change")
+    convert = actions.add_parser("convert", help="converts foreign weights to a safetensors file")
     convert.add_argument("source", type=Path, metavar="SOURCE", help="safetensors, torch, .onnx or .npz file")
     convert.add_argument("--model", required=True, metavar="NAME", help="the timm name")
     convert.add_argument("--names", type=Path, metavar="MAP.csv", help="columns from,to[,transpose]: IO, HWIO, HWCM")
     convert.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
-    compare = actions.add_parser("compare", help="two sets of weights: tensor by tensor, and in what they compute")
+    compare = actions.add_parser("compare", help="differences of two sets of weights: tensors and outputs")
     for side in ("a", "b"):
         compare.add_argument(
             side, type=Path, metavar=side.upper(), help="weights file, folder of `train`, bundle or .onnx file"

@@ -141,7 +141,7 @@ def _require_runnable(model: str, input_px: int, *, num_channels: int, num_class
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
             outputs = _backbone(model, input_px, options).eval()(torch.empty(1, num_channels, input_px, input_px))
-    except NotImplementedError:  # an operation without a meta implementation says nothing about the input
+    except NotImplementedError:  # an operation without a meta implementation: not the input
         return
     except (AssertionError, RuntimeError, ValueError) as error:  # timm has no exception type of its own
         reason = str(error).partition("\n")[0] or type(error).__name__

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dr_pipeline.canvases.store import CanvasStore
@@ -112,53 +111,29 @@ def compare_tensors(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> tuple[T
 def compare_outputs(a: ModelSource, b: ModelSource, *, store: CanvasStore | None, num_images: int) -> str:
     """Runs both on the same images; returns the largest and the mean absolute difference in words.
 
-    Args:
-        a: One side.
-        b: The other.
-        store: Canvases to use; None for noise.
-        num_images: Number of images.
+    Logits are compared if both have them, else embeddings. Arguments as compare_models.
 
     Raises:
-        ParamsError: They have no common output, or take inputs of different sizes.
+        ParamsError: They have no common output, take inputs of different sizes, or give outputs of different shapes.
         DataError: A canvas cannot be read.
     """
-    kind, input_px = common_output(a, b)
-    images = _images(store, num_images, input_px)
-    difference = output_difference(a, b, kind, images)
-    source = "canvases" if store else f"photographs of noise, seed {_SEED}"
-    return f"{kind} of {len(images)} {source}: at most {difference.max():.3g} apart, {difference.mean():.3g} on average"
-
-
-def common_output(a: ModelSource, b: ModelSource) -> tuple[str, int]:
-    """The output that both have, LOGITS or EMBEDDINGS, and the input side that both take.
-
-    Raises:
-        ParamsError: There is none.
-    """
-    common = [kind for kind in (LOGITS, EMBEDDINGS) if kind in a.forwards and kind in b.forwards]
-    if not common:
+    kind = next((kind for kind in (LOGITS, EMBEDDINGS) if kind in a.forwards and kind in b.forwards), None)
+    if kind is None:
         raise ParamsError(
             f"A computes {', '.join(a.forwards) or 'nothing'}, B {', '.join(b.forwards) or 'nothing'}",
             todo="give --model for weights files; compare a bundle's graph with what `train` wrote",
         )
     if a.input_px is None or a.input_px != b.input_px:
         raise ParamsError(f"A takes {a.input_px} px, B {b.input_px} px", todo="give --px for weights files")
-    return common[0], a.input_px
-
-
-def output_difference(a: ModelSource, b: ModelSource, kind: str, images: Images) -> NDArray[np.float32]:
-    """|A - B| of one kind of output, (N, 5) or (N, D).
-
-    Raises:
-        ParamsError: The outputs have different shapes.
-    """
+    images = _images(store, num_images, a.input_px)
     left, right = (side.forwards[kind](images) for side in (a, b))
     if left.shape != right.shape:
         raise ParamsError(
             f"A's {kind} have shape {left.shape}, B's {right.shape}", todo="compare networks of the same architecture"
         )
-    difference: NDArray[np.float32] = np.abs(left - right)
-    return difference
+    difference = np.abs(left - right)
+    source = "canvases" if store else f"photographs of noise, seed {_SEED}"
+    return f"{kind} of {len(images)} {source}: at most {difference.max():.3g} apart, {difference.mean():.3g} on average"
 
 
 def _require_training_canvases(store: CanvasStore, *sources: ModelSource) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.models.grader import create_grader
+from dr_pipeline.models.grader import Normalisation, create_grader
 from dr_pipeline.models.inspect.complexity import Complexity, measure_complexity
 from dr_pipeline.models.timm_catalogue import PretrainedInfo, list_models, pretrained_info
 
@@ -32,8 +32,8 @@ class ModelCard:
         rows = {
             "model": self.model,
             "weights": f"{expects.weights or 'none published'}; licence {expects.licence}",
-            "expects": f"{expects.input_px[0]}×{expects.input_px[1]} px, mean {_triple(expects.mean)}, "
-            f"std {_triple(expects.std)}, {expects.interpolation}",
+            "expects": f"{expects.input_px[0]}×{expects.input_px[1]} px, "
+            f"{Normalisation(expects.mean, expects.std)}, {expects.interpolation}",
             "crop_pct": f"{CROP_PCT:.1f} here, so that no retina is cut off "
             f"({expects.crop_pct:g} in timm's own figures)",
             "classifier": f"{', '.join(expects.classifier) or 'none'}; replaced for five grades",
@@ -93,7 +93,3 @@ def describe_models(pattern: str, *, pretrained: bool) -> tuple[str, ...]:
         note = "" if expects.weights else "  no published weights"
         lines.append(f"{name:{width}}  {height}×{across} px  {expects.licence}{note}")
     return tuple(lines)
-
-
-def _triple(values: tuple[float, ...]) -> str:
-    return "/".join(f"{value:g}" for value in values)
