@@ -17,7 +17,6 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.schema import GRADES
-from dr_pipeline.tables.canvas_index import read_canvas_index
 from dr_pipeline.tables.manifest import read_manifest
 from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow, read_splits
 
@@ -99,7 +98,7 @@ def read_fingerprint(*, audited: Path, splits: Path, canvases: Path, gradability
         raise DataError("no development photograph", where=str(splits), todo="run `dvc repro split`")
     store = CanvasStore(canvases)
     photographs = _select(rows, {row.image_id: row for row in read_manifest(audited)}, audited)
-    canvas_rows = _select(rows, {row.image_id: row for row in read_canvas_index(index)}, index)
+    canvas_rows = _select(rows, store.rows, index)
     in_fold = [row.fold for row in rows if row.fold is not None]
     sizes = [row.width * row.height / 1e6 for row in canvas_rows if row.width is not None and row.height is not None]
     return Fingerprint(
