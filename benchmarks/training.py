@@ -1,4 +1,4 @@
-"""How fast training is: beside timm's own script, against the rate without loading, and by architecture.
+"""Training throughput: compared with timm's own script, with the rate without loading, and by architecture.
 
     python -m benchmarks.training --data DIR --photographs ROOT --timm-train train.py --out reports/benchmarks
 
@@ -6,9 +6,9 @@ DIR holds what the pipeline made of a data set (canvases, splits.csv, manifest.c
 train.py is the script of the repository huggingface/pytorch-image-models at the tag of the installed timm; it is no
 part of timm's package. Writes training-KIND.json, KIND being the GPU's model or the number of cores.
 
-Both programs get the same pictures, model, batch, input, optimiser, moving average, clipping and precision, and no
-augmentation; each training is a process of its own; they take turns, and in each turn timm's script runs with each
-number of loader processes, of which its best counts. Rates are images per second of whole epochs, loading included,
+Both programs get the same photographs, model, batch, input, optimiser, moving average, clipping and precision, and no
+augmentation. Each training is a process of its own. They alternate, and in each round timm's script runs with each
+number of loader processes, of which the best counts. Rates are images per second of whole epochs, loading included,
 validation and the first epoch left out: ours by its history, timm's by its own log. timm's canvases are PNGs of the
 input's size, so that it has nothing to resize. From originals, timm's script decodes at each epoch; ours makes
 canvases once, which is counted for trainings of 1, 5 and 20 epochs. Needs neither DVC nor MLflow.
@@ -26,7 +26,7 @@ from benchmarks.training_ours import Job
 from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.schema import RESEARCH_USE
 
-# Of the issue that asked for them.
+# The targets of the issue that requested this benchmark.
 BARS = {
     "times_timm_from_canvases": {"cpu": 1.0, "gpu": 1.2},
     "times_timm_from_originals": {"cpu": 1.2, "gpu": 1.2},
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--model", default="tf_efficientnet_lite0")
     parser.add_argument("--input-px", type=int, default=224)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--num", type=int, default=64, help="photographs to learn from")
+    parser.add_argument("--num", type=int, default=64, help="training photographs")
     parser.add_argument("--epochs", type=int, default=3, help="the first is not counted")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="torch.compile for both")

@@ -1,4 +1,4 @@
-"""Our loop and timm's script in turns, from canvases and from original photographs. A helper of benchmarks.training."""
+"""Our loop and timm's script alternately, from canvases and from originals. A helper of benchmarks.training."""
 
 import os
 import time
@@ -20,10 +20,10 @@ NUM_VALIDATION = 16
 
 
 def chosen(splits: Path, num: int, batch: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Grades by image_id of the photographs to learn from, in whole batches, and of a few for validation.
+    """Grades by image_id of the training photographs, in whole batches, and of a few for validation.
 
-    Grades take turns, so that each is learnt from. Validation has photographs that are learnt from: its figures are
-    read by nobody, and its time is left out.
+    Grades alternate, so that each is in the train set. Validation uses training photographs: its figures are not used,
+    and its time is not counted.
     """
     rows = [row for row in read_splits(splits) if row.split == DEVELOPMENT]
     by_grade = {grade: [row for row in rows if row.grade == grade] for grade in GRADES}
@@ -34,7 +34,7 @@ def chosen(splits: Path, num: int, batch: int) -> tuple[dict[str, int], dict[str
     )
     num = min(num, len(turns)) // batch * batch
     if num < 2 * batch:
-        raise SystemExit(f"{splits} holds {len(turns)} photographs to learn from; two batches need {2 * batch}")
+        raise SystemExit(f"{splits} holds {len(turns)} training photographs; two batches need {2 * batch}")
     training = {image_id: grade for _, image_id, grade in turns[:num]}
     return training, dict(list(training.items())[:NUM_VALIDATION])
 
@@ -149,7 +149,7 @@ def compare(
     made = [canvases_rendered_per_s(manifest, photographs, scratch / f"made-{n}", store) for n in range(rounds)]
     originals = beside_timm(script, scratch / "originals", scratch, job, rounds=rounds, workers=workers, cached=False)
     ours, theirs = originals["ours_images_per_s"]["values"], originals["timm_images_per_s"]["values"]
-    del originals["times_timm"]  # without the making of the canvases it would say too much
+    del originals["times_timm"]  # without the time to make canvases it would be too favourable
     originals["canvases_made_per_s"] = spread(made)
     originals["times_timm_by_epochs"] = {
         str(epochs): spread([

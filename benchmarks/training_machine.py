@@ -1,4 +1,4 @@
-"""What the training benchmarks know of the machine: its kind, how busy its GPU is, peak memory, figures with spread."""
+"""The machine of the training benchmarks: its kind, GPU utilisation, peak memory, figures with their spread."""
 
 import re
 import resource
@@ -29,7 +29,7 @@ def machine_kind(machine: dict[str, Any]) -> str:
 class BusyGpu:
     """Share of the time in which a kernel ran on the first GPU, by nvidia-smi; None where there is none.
 
-    The driver's own measure: 1.0 says that the GPU never stood idle, not that all of it was used.
+    The driver's own measure: 1.0 means that the GPU was never idle, not that all of it was used.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class BusyGpu:
 
 
 def mean_utilisation(samples: str) -> float | None:
-    """The mean of percentages, one a line, as a share; lines without a number are those of a card that tells none."""
+    """The mean of percentages, one per line, as a fraction; a card without the measure gives lines without a number."""
     shares = [int(line) / 100 for line in samples.split("\n") if line.strip().isdecimal()]
     return round(statistics.fmean(shares), 3) if shares else None
 

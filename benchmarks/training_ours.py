@@ -34,17 +34,17 @@ class Job:
     """One training.
 
     Attributes:
-        params: params.yaml; its section `training` says what is minimised and how.
+        params: params.yaml; its section `training` applies.
         canvases: Folder that `preprocess` wrote.
         splits: Table that `split` wrote.
-        image_ids: To learn from.
+        image_ids: Training photographs.
         validation_ids: A few, since an epoch ends with validation.
         model: A timm name.
         input_px: Side of the input.
         batch: Photographs.
         epochs: The first is a warm-up and is not counted.
         precision: As in params.yaml.
-        augment: As params.yaml says; else the canvases as they are.
+        augment: With the augmentation of params.yaml; else without any.
         cached: Reuses the first epoch's batches, without a loader.
         compile: torch.compile.
     """
@@ -87,7 +87,7 @@ def candidate(job: Job) -> Any:
 
 
 def cache_batches() -> None:
-    """From here on the loop's loader gives the first epoch's batches again and again, on the device that computes."""
+    """Makes the loop's loader repeat the first epoch's batches, on the device that computes."""
     import torch
 
     from dr_pipeline.training import loop

@@ -1,7 +1,7 @@
 """The registry of training losses. It holds names and import paths only, so that params.yaml is read without torch.
 
-To add a loss, write one subclass of `models.losses.loss.Loss` and add one line to LOSSES. A built-in loss is also
-imported in `models/losses/__init__.py`, so that the code version of the stages covers it.
+To add a loss, write one subclass of `models.losses.loss.Loss` and add one line to LOSSES. The code version of the
+stages follows these references as imports.
 """
 
 from pydantic_core import PydanticCustomError

@@ -26,7 +26,7 @@ from tests.factories import REPOSITORY
 
 _PARAMS_FILE = REPOSITORY / "params.yaml"
 _DEFAULT = load_section(_PARAMS_FILE, "training", Training)
-# brightness is what tells the grades apart here
+# the grades differ by brightness
 PARAMS = _DEFAULT.model_copy(
     update={"augmentation": _DEFAULT.augmentation.model_copy(update={"brightness": 0.0, "contrast": 0.0})}
 )

@@ -1,4 +1,4 @@
-"""Run by torchrun: what one of several processes sees and computes, as JSON and tensors in the folder given."""
+"""Run by torchrun: what one of several processes sees and computes, as JSON and tensors in a folder."""
 
 import json
 import sys
@@ -85,7 +85,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return train(folder, fabric=fabric, candidate=CANDIDATE.model_copy(update={"epochs": 1})).weights
 
 
-def taken(folder: Path) -> dict[str, torch.Tensor]:
+def best(folder: Path) -> dict[str, torch.Tensor]:
     """The best weights of a finished training, of which only the first process finds the checkpoint."""
     fabric = make_fabric("32-true", CANDIDATE.fine_tuning)
     checkpoint = Checkpoint(folder if fabric.is_global_zero else folder / "elsewhere", "key")
@@ -98,7 +98,7 @@ if __name__ == "__main__":
     for name, how in GRADIENTS.items():
         torch.save(first_gradients(out / f"gradients-{name}", **how), out / f"gradients-{name}-{rank}.pt")
     torch.save(weights(out / "weights"), out / f"weights-{rank}.pt")
-    torch.save(taken(out / "weights"), out / f"taken-{rank}.pt")
+    torch.save(best(out / "weights"), out / f"best-{rank}.pt")
     facts = {"figures": figures(), "positions": seen_positions(out / "frozen")}
     (out / f"rank-{rank}.json").write_text(json.dumps(facts))
     torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The stage train on canvases made here: what it writes, of one member and of two, whole and stopped early."""
+"""The stage train on canvases made here: its outputs for one network and for two, complete and stopped early."""
 
 import argparse
 import io
@@ -94,10 +94,10 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training with its first epoch of two finished."""
     finite = loop.require_finite
 
-    def press(*given: object) -> None:
-        if given[1:4] == ("loss", 1, 1):
+    def press(*arguments: object) -> None:
+        if arguments[1:4] == ("loss", 1, 1):
             raise KeyboardInterrupt
-        finite(*given)
+        finite(*arguments)
 
     with monkeypatch.context() as pressed:
         pressed.setattr("dr_pipeline.training.loop.require_finite", press)
@@ -111,7 +111,7 @@ def test_ctrl_c_then_take_best(
     interrupt(monkeypatch)
     assert "interrupted after epoch 1 of 2" in capsys.readouterr().err
     assert not Path("out").exists()
-    assert main(words("--take-best")) == 2  # the second member has not begun
+    assert main(words("--take-best")) == 2  # the second network has not started
     assert "lower the candidate's ensemble.seeds" in capsys.readouterr().err
     write_params(workplace, seeds=1)
     assert main(words("--take-best")) == 0
@@ -119,7 +119,7 @@ def test_ctrl_c_then_take_best(
     assert len(read_csv(Path("history.csv"))) == 1
 
 
-def test_members_differ_by_their_seeds_alone_and_follow_one_another(workplace: Path) -> None:
+def test_networks_differ_by_their_seeds_and_follow_one_another(workplace: Path) -> None:
     write_params(workplace, seeds=2)
     assert main(words()) == 0
     one, other = (load_file(f"out/member-{number}.safetensors") for number in (0, 1))
@@ -166,7 +166,7 @@ def test_a_bundle_trained_on_validation_photographs_is_refused(
     assert "photographs that validate fold 0" in capsys.readouterr().err
 
 
-def test_the_minutes_left_in_the_picture_are_those_of_all_members(
+def test_the_progress_plot_shows_the_minutes_left_for_all_networks(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_params(workplace, seeds=2)
@@ -181,7 +181,7 @@ def test_the_minutes_left_in_the_picture_are_those_of_all_members(
     assert epochs_left == [3, 2, 1, 0]
 
 
-def test_two_processes_train_one_member_together_and_write_once(workplace: Path) -> None:
+def test_two_processes_train_one_network_and_write_once(workplace: Path) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["candidates"]["lite0"]["model"] = "resnet10t"
     Path("params.yaml").write_text(yaml.safe_dump(params))

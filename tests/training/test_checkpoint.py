@@ -33,27 +33,27 @@ def test_the_best_epochs_weights_are_written_beside_it(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "key")
     assert checkpoint.save_best() is None
     checkpoint.save(STATE)
-    kept = checkpoint.save_best()
-    assert kept is not None
-    assert (kept.epoch, kept.qwk, kept.num_epochs) == (0, 0.5, 2)
-    assert torch.equal(load_file(kept.path)["layer"], torch.ones(3))
+    best = checkpoint.save_best()
+    assert best is not None
+    assert (best.epoch, best.qwk, best.num_epochs) == (0, 0.5, 2)
+    assert torch.equal(load_file(best.path)["layer"], torch.ones(3))
     checkpoint.remove()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_best_of_other_parameters_stays(tmp_path: Path) -> None:
+def test_the_best_weights_of_other_parameters_stay(tmp_path: Path) -> None:
     former, later = Checkpoint(tmp_path, "former"), Checkpoint(tmp_path, "later")
     former.save(STATE)
-    kept = former.save_best()
+    best = former.save_best()
     later.save(STATE | {"best_weights": {"layer": torch.zeros(3)}})
     later.save_best()
     later.remove()
-    assert kept is not None
-    assert list(tmp_path.iterdir()) == [kept.path]
-    assert torch.equal(load_file(kept.path)["layer"], torch.ones(3))
+    assert best is not None
+    assert list(tmp_path.iterdir()) == [best.path]
+    assert torch.equal(load_file(best.path)["layer"], torch.ones(3))
 
 
-def test_it_knows_the_finished_epochs(tmp_path: Path) -> None:
+def test_the_history_is_loaded(tmp_path: Path) -> None:
     Checkpoint(tmp_path, "key").save(STATE)
     other = Checkpoint(tmp_path, "key")
     assert other.history == []

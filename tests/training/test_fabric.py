@@ -29,7 +29,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_fabric_run_is_as_torchrun(together: Path, tmp_path: Path) -> None:
+def test_fabric_run_equals_torchrun(together: Path, tmp_path: Path) -> None:
     fabric = [str(Path(sys.executable).with_name("fabric")), "run", "--devices", "2"]
     ended = subprocess.run(
         [*fabric, "tests/factories/two_processes.py", str(tmp_path)], cwd=REPOSITORY,
@@ -41,18 +41,16 @@ def test_fabric_run_is_as_torchrun(together: Path, tmp_path: Path) -> None:
     assert same(torch.load(tmp_path / "weights-1.pt"), torch.load(together / "weights-1.pt"))
 
 
-@pytest.mark.parametrize(
-    ("option", "wanted"), [("strategy", "fsdp"), ("precision", "16-mixed"), ("accelerator", "tpu")]
-)
-def test_what_params_and_machine_decide_is_refused_of_fabric_run(
-    option: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("option", "value"), [("strategy", "fsdp"), ("precision", "16-mixed"), ("accelerator", "tpu")])
+def test_options_of_fabric_run_that_params_decide_are_refused(
+    option: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(f"LT_{option.upper()}", wanted)
-    with pytest.raises(EnvironmentProblem, match=f"fabric run --{option}={wanted}"):
+    monkeypatch.setenv(f"LT_{option.upper()}", value)
+    with pytest.raises(EnvironmentProblem, match=f"fabric run --{option}={value}"):
         make_fabric("32-true", CANDIDATE.fine_tuning)
 
 
-def test_nothing_of_fabric_run_reaches_a_fabric_made_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_of_fabric_run_do_not_reach_a_later_fabric(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"CLI_USED": "1", "DEVICES": "2", "NUM_NODES": "1", "PRECISION": "32-true"}.items():
         monkeypatch.setenv(f"LT_{name}", value)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
@@ -71,7 +69,7 @@ def test_each_photograph_is_seen_once_in_each_epoch(together: Path) -> None:
     ] * 2
 
 
-def test_figures_are_those_of_one_process_to_the_bit(together: Path) -> None:
+def test_figures_equal_those_of_one_process_bitwise(together: Path) -> None:
     alone = list(two_processes.figures())
     assert [rank["figures"] for rank in facts(together)] == [alone, alone]
 
@@ -92,13 +90,13 @@ def test_both_processes_end_with_the_same_weights(together: Path) -> None:
     assert same(one, other)
 
 
-def test_the_first_process_tells_the_others_where_the_checkpoint_stands(together: Path) -> None:
-    one, other = (torch.load(together / f"taken-{rank}.pt") for rank in (0, 1))
+def test_all_processes_resume_from_the_first_ones_checkpoint(together: Path) -> None:
+    one, other = (torch.load(together / f"best-{rank}.pt") for rank in (0, 1))
     assert same(one, other)
     assert same(one, torch.load(together / "weights-0.pt"))
 
 
-def test_batch_normalisation_over_gpus_moves_once_with_activations_computed_twice() -> None:
+def test_sync_batch_norm_is_compatible_with_gradient_checkpointing() -> None:
     two_gpus = SimpleNamespace(world_size=2, device=torch.device("cuda"))
     twice = section(CANDIDATE, "memory", gradient_checkpointing=True)
     made = prepare_grader(two_gpus, grader_for(), twice)  # type: ignore[arg-type]

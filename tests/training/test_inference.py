@@ -14,7 +14,7 @@ from dr_pipeline.training.inference import predict
 from tests.factories.training import CANDIDATE, Store, photographs, train
 
 
-def test_predictions_are_the_graders_own_in_the_order_asked_for() -> None:
+def test_predictions_equal_the_graders_in_the_given_order() -> None:
     grader = create_grader("mobilenetv3_small_050", input_px=32, drop_rate=0.5, drop_path_rate=0.0).train()
     logits = predict(grader, Store(), ["7", "2", "4"], 32, batch=2)
     grader.eval()
@@ -28,14 +28,14 @@ SHORT = CANDIDATE.model_copy(update={"epochs": 1})
 
 
 @pytest.mark.parametrize(("in_memory", "workers"), [(True, [9, 2]), (False, [9, 9])])
-def test_validation_has_few_where_its_photographs_lie_in_memory(
+def test_validation_has_few_workers_where_its_photographs_are_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool, workers: list[int]
 ) -> None:
-    asked: list[int] = []
+    num_workers_used: list[int] = []
 
     class Noting(BatchLoader):
         def __init__(self, data: GradedCanvases, order: EpochBatchSampler, num_workers: int) -> None:
-            asked.append(num_workers)
+            num_workers_used.append(num_workers)
             super().__init__(data, order, 0)
 
     monkeypatch.setattr(loop, "BatchLoader", Noting)
@@ -45,4 +45,4 @@ def test_validation_has_few_where_its_photographs_lie_in_memory(
     val_set = photographs(range(100, 120), augmented=False)
     assert val_set.in_memory == in_memory
     train(tmp_path, candidate=SHORT, val_set=val_set)
-    assert asked == workers
+    assert num_workers_used == workers

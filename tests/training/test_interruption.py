@@ -32,9 +32,9 @@ from tests.factories.training import train
 steps = iter(range(1000))
 finite = loop.require_finite
 
-def kill(*given):
-    finite(*given)
-    if given[1] == "loss" and next(steps) == 2 * 5 + 2:
+def kill(*arguments):
+    finite(*arguments)
+    if arguments[1] == "loss" and next(steps) == 2 * 5 + 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
 loop.require_finite = kill
@@ -97,11 +97,11 @@ def test_ctrl_c_saves_the_best_and_reports_how_to_resume(
     assert "validation QWK" in messages
     assert "to stop here: run it with --take-best" in messages
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best-key.safetensors", "last.pt"]
-    taken = network(tmp_path, take_best=True)
+    resumed_best = network(tmp_path, take_best=True)
     state = Checkpoint(tmp_path, "key").load()
     assert state is not None
-    assert len(taken.fit.history) == 2
-    assert same(taken.grader.state_dict(), state["best_weights"])
+    assert len(resumed_best.fit.history) == 2
+    assert same(resumed_best.grader.state_dict(), state["best_weights"])
     resumed: FitResult = network(tmp_path).fit
     assert len(resumed.history) == 4
 

@@ -14,20 +14,20 @@ from dr_pipeline.stages import train as stage
 from dr_pipeline.training.launcher import command_line, is_first_process, run_in_processes
 
 
-def test_the_command_is_started_again_with_its_own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_reproduces_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     parser = argparse.ArgumentParser()
     stage.add_arguments(parser)
     words = [
         "--candidate", "lite0", "--fold", "0", "--params", "p.yaml", "--canvases", "c", "--splits", "s", "--readings",
         "r", "--out", "o", "--history", "h", "--layers", "l", "--report", "j", "--scratch", "x", "--take-best",
     ]  # fmt: skip
-    given = parser.parse_args(words)
-    given.run = stage.run
-    assert parser.parse_args(command_line("train", vars(given))[1:]).__dict__ == parser.parse_args(words).__dict__
+    arguments = parser.parse_args(words)
+    arguments.run = stage.run
+    assert parser.parse_args(command_line("train", vars(arguments))[1:]).__dict__ == parser.parse_args(words).__dict__
 
 
 def launch_with(outcome: BaseException | None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Stands for torch's launcher, which ends as told; returns what it is called with."""
+    """Replaces torch's launcher by one with this outcome; returns the calls."""
     called: list[Any] = []
 
     def elastic_launch(config: Any, program: str) -> Any:
@@ -45,7 +45,7 @@ def launch_with(outcome: BaseException | None, monkeypatch: pytest.MonkeyPatch) 
     return called
 
 
-def test_as_many_processes_as_asked_for_run_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configured_number_of_processes_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     called = launch_with(None, monkeypatch)
     assert run_in_processes("train", {"fold": 0, "take_best": False}) == 2
     assert called == [(2, 0, sys.executable, ("-m", "dr_pipeline", "train", "--fold", "0"))]
@@ -54,7 +54,7 @@ def test_as_many_processes_as_asked_for_run_the_command(monkeypatch: pytest.Monk
     assert len(called) == 1
 
 
-def test_what_ends_a_process_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_or_interrupted_process_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     failure = ProcessFailure(local_rank=0, pid=1, exitcode=2, error_file="<none>")
     launch_with(ChildFailedError("dr-pipeline", {0: failure}), monkeypatch)
     with pytest.raises(SystemExit, match="2"):
@@ -64,14 +64,14 @@ def test_what_ends_a_process_ends_the_command(monkeypatch: pytest.MonkeyPatch) -
         run_in_processes("train", {})
 
 
-@pytest.mark.parametrize("wanted", ["0", "-1", "two", ""])
-def test_a_number_of_processes_that_is_none_is_refused(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DR_PIPELINE_PROCESSES", wanted)
+@pytest.mark.parametrize("number", ["0", "-1", "two", ""])
+def test_an_invalid_number_of_processes_is_refused(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DR_PIPELINE_PROCESSES", number)
     with pytest.raises(EnvironmentProblem, match="DR_PIPELINE_PROCESSES is"):
         run_in_processes("train", {})
 
 
-def test_alone_or_rank_0_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_only_process_and_rank_0_are_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     assert is_first_process()
     monkeypatch.setenv("RANK", "1")

@@ -1,4 +1,4 @@
-"""Layer statistics: planted dead channels and shifted BatchNorm are found, and nothing else is."""
+"""Layer statistics: planted dead channels and shifted BatchNorm are detected, and nothing else."""
 
 from dataclasses import asdict
 from typing import Any
@@ -42,7 +42,7 @@ def described(grader: nn.Module, **more: Any) -> dict[str, LayerRow]:
 
 
 def settle(grader: Small) -> None:
-    """Gives BatchNorm the statistics of these very photographs."""
+    """Sets BatchNorm to the statistics of these photographs."""
     grader.norm.momentum = None  # type: ignore[assignment]
     grader.train()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def settle(grader: Small) -> None:
     grader.eval()
 
 
-def test_layers_come_in_the_order_in_which_they_run() -> None:
+def test_layers_are_in_execution_order() -> None:
     rows = layer_statistics(Small(), photographs(), when="before")
     assert [(row.layer, row.kind, row.channels) for row in rows] == [
         ("norm", "BatchNorm2d", 4),
@@ -62,7 +62,7 @@ def test_layers_come_in_the_order_in_which_they_run() -> None:
     assert list(asdict(rows[0])) == ["layer", "kind", "when", "channels", "dead_channels", "mean", "std", "shift"]
 
 
-def test_a_dead_channel_is_found_and_only_that() -> None:
+def test_only_dead_channels_are_detected() -> None:
     grader = Small()
     settle(grader)
     alive = described(grader)
@@ -77,7 +77,7 @@ def test_a_dead_channel_is_found_and_only_that() -> None:
     assert rows["norm"].dead_channels == 0  # a negative channel is not dead before the activation
 
 
-def test_a_shifted_batch_norm_is_found_in_standard_deviations() -> None:
+def test_the_shift_of_batch_norm_is_in_standard_deviations() -> None:
     grader = Small()
     settle(grader)
     assert described(grader)["norm"].shift == pytest.approx(0.0, abs=1e-4)
@@ -89,7 +89,7 @@ def test_a_shifted_batch_norm_is_found_in_standard_deviations() -> None:
     assert described(grader)["relu"].shift is None
 
 
-def test_mean_and_spread_are_those_of_all_numbers() -> None:
+def test_mean_and_std_are_those_of_all_outputs() -> None:
     grader = Small().eval()
     with torch.no_grad():
         pixels = torch.cat(photographs()).permute(0, 3, 1, 2).float() / 255
@@ -103,7 +103,7 @@ def test_mean_and_spread_are_those_of_all_numbers() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(cuts=st.lists(st.integers(1, 11), max_size=4, unique=True))
-def test_how_photographs_are_batched_does_not_matter(cuts: list[int]) -> None:
+def test_statistics_do_not_depend_on_the_batches(cuts: list[int]) -> None:
     images = torch.cat(photographs())
     whole = layer_statistics(Small(), [images], when="after")
     pieces = layer_statistics(Small(), torch.tensor_split(images, sorted(cuts)), when="after")
@@ -113,7 +113,7 @@ def test_how_photographs_are_batched_does_not_matter(cuts: list[int]) -> None:
         assert one.shift == (None if other.shift is None else pytest.approx(other.shift, rel=1e-4))
 
 
-def test_a_layer_that_runs_twice_has_two_rows() -> None:
+def test_a_layer_that_is_called_twice_has_two_rows() -> None:
     class Twice(Small):
         def forward(self, image: Tensor) -> Tensor:
             pixels = image.permute(0, 3, 1, 2).float() / 255
@@ -133,7 +133,7 @@ def test_nothing_in_the_grader_changes() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in grader.modules())
 
 
-def test_no_batch_and_numbers_that_are_not_finite_are_refused() -> None:
+def test_no_batch_and_outputs_that_are_not_finite_are_refused() -> None:
     grader = Small()
     with pytest.raises(ValueError, match="at least one batch"):
         layer_statistics(grader, [], when="after")

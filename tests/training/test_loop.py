@@ -1,4 +1,4 @@
-"""The loop: it learns, keeps the best, resumes exactly, divides a batch exactly, and stops on nonsense."""
+"""The loop: it trains, keeps the best epoch, resumes exactly, splits batches exactly, and stops on errors."""
 
 import inspect
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, prob
     assert [row.validation_qwk for row in whole.history] == [row.validation_qwk for row in resumed.history]
 
 
-def test_half_precision_learns_and_goes_on_with_its_scale(tmp_path: Path) -> None:
+def test_half_precision_trains_and_resumes_with_its_loss_scale(tmp_path: Path) -> None:
     def half(scale: float) -> Fabric:
         scaler = torch.amp.GradScaler("cpu", init_scale=scale)
         return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler))
@@ -72,11 +72,11 @@ def test_the_best_finished_epoch_can_be_taken(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, on_epoch=stop)
-    taken = train(tmp_path, take_best=True)
+    resumed_best = train(tmp_path, take_best=True)
     state = Checkpoint(tmp_path, "key").load()
     assert state is not None
-    assert len(taken.history) == 2
-    assert same(taken.weights, state["best_weights"])
+    assert len(resumed_best.history) == 2
+    assert same(resumed_best.weights, state["best_weights"])
 
 
 def test_loader_processes_do_not_change_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_loader_processes_do_not_change_the_weights(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("sampling", ["natural", "balanced"])
-def test_grades_are_drawn_as_the_params_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str) -> None:
+def test_sampling_follows_the_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str) -> None:
     training = photographs([*range(0, 150, 5), 1, 2, 3, 4], augmented=True)  # grade 0 thirty times, the others once
     drawn: list[int] = []
 
@@ -122,14 +122,14 @@ def gradients(folder: Path, monkeypatch: pytest.MonkeyPatch, accumulation: int, 
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "coral"])
-def test_a_batch_in_parts_gives_the_same_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str) -> None:
+def test_microbatches_give_the_same_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str) -> None:
     whole, parts = (gradients(tmp_path / str(num), monkeypatch, num, loss) for num in (1, 4))
     assert sum(gradient.abs().sum().item() for gradient in whole.values()) > 1
     for name, gradient in whole.items():
         assert torch.allclose(gradient, parts[name], rtol=1e-5, atol=1e-7), name
 
 
-def test_frozen_layers_stay_as_they_are_and_thaw(tmp_path: Path) -> None:
+def test_frozen_layers_do_not_change_until_they_are_unfrozen(tmp_path: Path) -> None:
     candidate = section(CANDIDATE, "fine_tuning", frozen_epochs=1, thaw_epochs=2).model_copy(update={"epochs": 3})
     grader = grader_for(candidate)
     first = {name: value.clone() for name, value in grader.state_dict().items()}
@@ -146,7 +146,7 @@ def test_frozen_layers_stay_as_they_are_and_thaw(tmp_path: Path) -> None:
     assert any("running_mean" in name for name in stages[2])
 
 
-def test_the_learning_rate_falls_towards_the_first_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_learning_rate_decays_towards_the_first_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     adam_w = torch.optim.AdamW
     monkeypatch.setattr(
@@ -168,8 +168,8 @@ def test_every_objective_learns(tmp_path: Path, loss: str) -> None:
     assert trained.history[-1].validation_loss < trained.history[0].validation_loss
 
 
-def test_a_teacher_is_followed_where_grades_have_no_say(tmp_path: Path) -> None:
-    """With the whole weight on a teacher who turns the grades round, the student's QWK turns negative."""
+def test_a_teacher_with_the_whole_weight_is_followed(tmp_path: Path) -> None:
+    """With the whole weight on a teacher that reverses the grades, the student's QWK turns negative."""
     training = photographs(range(41), augmented=True)
     training.teacher = 8.0 * torch.nn.functional.one_hot(4 - training.grades, 5)
     params = section(PARAMS, "distillation", weight=1.0)
@@ -177,7 +177,7 @@ def test_a_teacher_is_followed_where_grades_have_no_say(tmp_path: Path) -> None:
     assert trained.history[-1].validation_qwk < -0.3
 
 
-def test_the_task_is_compiled_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_task_is_compiled_where_params_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
     compile_ = torch.compile
 
@@ -194,7 +194,7 @@ def test_the_task_is_compiled_where_it_is_asked_for(tmp_path: Path, monkeypatch:
     assert same(plain.weights, made.weights)
 
 
-def test_a_machine_that_cannot_compile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_function: object, **_options: object) -> None:
         raise RuntimeError("no working C++ compiler found\nand a long story")
 
@@ -204,7 +204,7 @@ def test_a_machine_that_cannot_compile_is_told(tmp_path: Path, monkeypatch: pyte
     assert "training.compile" in raised.value.where
 
 
-def test_a_loss_that_is_not_finite_stops_and_says_where(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_and_reports_the_step(tmp_path: Path) -> None:
     absurd = CANDIDATE.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(GateError, match=r"epoch 1, step \d"):
         train(tmp_path, candidate=absurd)
@@ -265,7 +265,7 @@ def test_the_rate_counts_each_batchs_own_photographs(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("full", [torch.OutOfMemoryError("CUDA out of memory."), None])
-def test_out_of_memory_proposes_what_makes_a_step_smaller(tmp_path: Path, full: Exception | None) -> None:
+def test_out_of_memory_in_a_step_gives_advice(tmp_path: Path, full: Exception | None) -> None:
     class Greedy(Bursts):
         def outputs(self, images: torch.Tensor) -> torch.Tensor:
             if full is not None:

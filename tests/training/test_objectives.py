@@ -1,4 +1,4 @@
-"""Losses against slow references, their arithmetic, and whether they teach."""
+"""Losses against slow references, their arithmetic, and training with them."""
 
 import math
 from typing import Any
@@ -77,18 +77,18 @@ def reference(loss: str, head: nn.Module, outputs: Tensor, targets: list[list[fl
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_each_loss_is_its_papers(loss: str, smoothing: float) -> None:
+def test_each_loss_equals_its_published_formula(loss: str, smoothing: float) -> None:
     grading_loss, head = make(loss, label_smoothing=smoothing)
     outputs, grades, shares = batch(loss)
     for targets, as_shares in [(grades, torch.eye(5)[grades]), (shares, shares)]:
         total = grading_loss.total(head, outputs, targets)
-        wanted = reference(loss, head, outputs, as_shares.tolist(), objective(loss, label_smoothing=smoothing))
-        assert total.item() == pytest.approx(wanted, rel=1e-5)
+        expected = reference(loss, head, outputs, as_shares.tolist(), objective(loss, label_smoothing=smoothing))
+        assert total.item() == pytest.approx(expected, rel=1e-5)
         assert grading_loss.weight(targets).item() == pytest.approx((as_shares * WEIGHTS).sum().item())
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_torchs(smoothing: float) -> None:
+def test_cross_entropy_equals_torch(smoothing: float) -> None:
     grading_loss, head = make("cross_entropy", label_smoothing=smoothing)
     outputs, grades, _ = batch("cross_entropy")
     mean = grading_loss.total(head, outputs.float(), grades) / grading_loss.weight(grades)
@@ -97,7 +97,7 @@ def test_cross_entropy_is_torchs(smoothing: float) -> None:
 
 @settings(max_examples=40)
 @given(st.sampled_from(ADDITIVE), st.integers(1, 11), st.integers(0, 1000), st.booleans())
-def test_the_total_adds_up_over_photographs(loss: str, cut: int, seed: int, soft: bool) -> None:
+def test_the_total_is_additive_over_photographs(loss: str, cut: int, seed: int, soft: bool) -> None:
     grading_loss, head = make(loss)
     outputs, grades, shares = batch(loss, seed=seed)
     targets = shares if soft else grades
@@ -108,7 +108,7 @@ def test_the_total_adds_up_over_photographs(loss: str, cut: int, seed: int, soft
     torch.testing.assert_close(sum(weights), grading_loss.weight(targets))
 
 
-def test_a_soft_kappa_of_certain_predictions_is_the_kappa() -> None:
+def test_the_soft_kappa_of_certain_predictions_is_the_kappa() -> None:
     grading_loss, head = make("soft_kappa", torch.ones(5), kappa_share=1.0)
     _, grades, _ = batch("soft_kappa", num=40)
     predicted = (grades + torch.randint(-1, 2, (40,), generator=torch.Generator().manual_seed(1))).clamp(0, 4)
@@ -117,7 +117,7 @@ def test_a_soft_kappa_of_certain_predictions_is_the_kappa() -> None:
 
 
 @pytest.mark.parametrize("weights", [torch.ones(5), torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0])])
-def test_an_undefined_soft_kappa_is_no_disagreement(weights: Tensor) -> None:
+def test_an_undefined_soft_kappa_has_loss_zero(weights: Tensor) -> None:
     grading_loss, head = make("soft_kappa", weights, kappa_share=1.0)
     outputs = (100 * torch.eye(5)[[2, 2, 2]]).requires_grad_()
     total = grading_loss.total(head, outputs, torch.tensor([2, 2, 2]))
@@ -141,7 +141,7 @@ def test_gradients_of_extreme_outputs_are_finite(loss: str, gamma: float) -> Non
 
 
 def outputs_for(loss: str, head: nn.Module, grade: int) -> list[float]:
-    """Outputs that say this grade with confidence."""
+    """Outputs that predict this grade with confidence."""
     if loss == "regression":
         return [float(grade)]
     if loss == "corn":
@@ -158,7 +158,7 @@ def outputs_for(loss: str, head: nn.Module, grade: int) -> list[float]:
 def test_a_distant_grade_costs_more_than_a_near_one(loss: str, true: int) -> None:
     grading_loss, head = make(loss, torch.ones(5), label_smoothing=0.0, kappa_share=1.0)
     if isinstance(head, CoralHead):
-        nn.init.constant_(head.raw_gaps, 9.0)  # grades told apart
+        nn.init.constant_(head.raw_gaps, 9.0)  # separates the grades
     grades = torch.tensor([true, 0, 1, 2, 3, 4])  # the others make a kappa possible
 
     def loss_of(predicted: int) -> float:
@@ -228,7 +228,7 @@ def test_a_linear_model_learns_ordered_grades(loss: str, soft: bool) -> None:
     assert quadratic_weighted_kappa(grades.numpy(), predicted) > 0.8
 
 
-def test_a_teacher_who_agrees_adds_nothing_to_the_gradient_and_one_who_does_not_does() -> None:
+def test_only_a_teacher_that_disagrees_changes_the_gradient() -> None:
     distillation = PARAMS.distillation.model_copy(update={"weight": 1.0})
     grader = Small(drop_rate=0.0).eval()
     task = TrainingTask(grader, GradingLoss(PARAMS.objective, torch.tensor([1.0, 2.0, 1.0, 1.0, 1.0])), distillation)

@@ -19,7 +19,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert 0 <= rates[-1] < 0.001
 
 
-def test_the_average_forgets_its_random_start() -> None:
+def test_the_average_loses_its_random_initialisation() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
     average = AveragedModel(model, multi_avg_fn=MovingAverage(0.999), use_buffers=True)
     torch.nn.init.constant_(model.weight, 1.0)
@@ -29,7 +29,7 @@ def test_the_average_forgets_its_random_start() -> None:
     assert average.module.weight.item() == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_batch_counts_by_its_photographs_in_the_adapted_statistics() -> None:
+def test_adapted_statistics_weight_batches_by_their_photographs() -> None:
     grader = Small()
     images = torch.randint(0, 256, (10, 32, 32, 3), dtype=torch.uint8)
     assert adapt_batch_norm(grader.train(), [images[:8], images[8:]]) == 1
@@ -41,6 +41,6 @@ def test_a_batch_counts_by_its_photographs_in_the_adapted_statistics() -> None:
 
 
 @pytest.mark.parametrize("numbers", [(), (1,), (4, 1)])
-def test_statistics_of_no_photograph_or_one_at_once_are_refused(numbers: tuple[int, ...]) -> None:
+def test_adaptation_to_none_or_single_photographs_is_refused(numbers: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="batch normalisation takes its statistics from 2 or more"):
         adapt_batch_norm(Small(), [torch.zeros(number, 32, 32, 3, dtype=torch.uint8) for number in numbers])

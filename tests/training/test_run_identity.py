@@ -11,7 +11,7 @@ from dr_pipeline.training import run_identity as provenance
 from dr_pipeline.training.run_identity import require_disjoint
 
 
-def test_files_and_bundles_count_by_their_content(tmp_path: Path) -> None:
+def test_files_and_bundles_are_hashed_by_content(tmp_path: Path) -> None:
     weights, bundle = tmp_path / "w.safetensors", tmp_path / "bundle"
     bundle.mkdir()
     found = [provenance.provenance("timm", "none")]
@@ -26,7 +26,7 @@ def test_files_and_bundles_count_by_their_content(tmp_path: Path) -> None:
     assert provenance.provenance(f"file:{tmp_path}/none", f"bundle:{tmp_path}") == found[0]
 
 
-def test_a_missing_shard_is_told(tmp_path: Path) -> None:
+def test_a_missing_shard_is_reported(tmp_path: Path) -> None:
     index = tmp_path / "w.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "w-1.safetensors"}}')
     with pytest.raises(DataError, match=r"w-1\.safetensors"):
@@ -46,7 +46,7 @@ def bundle(folder: Path, *, splits: str, canvases: str, folds: tuple[int, ...]) 
 @pytest.mark.parametrize(
     ("splits", "canvases", "folds"), [("s", "c", (0,)), ("s", "c", (0, 0)), ("other", "other", (1, 2))]
 )
-def test_the_same_fold_and_other_photographs_are_let_pass(
+def test_the_same_fold_and_other_photographs_are_accepted(
     tmp_path: Path, splits: str, canvases: str, folds: tuple[int, ...]
 ) -> None:
     require_disjoint(bundle(tmp_path, splits=splits, canvases=canvases, folds=folds), **HERE)
@@ -65,13 +65,11 @@ def test_the_same_photographs_under_another_split_are_refused(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("source", ["timm", "none", "file:weights.safetensors#0", "bundle:nowhere"])
-def test_what_is_no_bundle_here_is_left_to_who_loads_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
+def test_a_source_without_bundle_is_accepted_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     monkeypatch.chdir(tmp_path)
     require_disjoint(source, **HERE)
 
 
-def test_an_unreadable_description_is_left_to_who_loads_it(tmp_path: Path) -> None:
+def test_unreadable_metadata_are_accepted_here(tmp_path: Path) -> None:
     write_json(tmp_path / "metadata.json", ["no", "description"])
     require_disjoint(f"bundle:{tmp_path}", **HERE)

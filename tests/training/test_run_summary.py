@@ -1,4 +1,4 @@
-"""The figures of a finished training, and how long one that runs will still take."""
+"""The figures of a finished training, and the remaining time of an unfinished one."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from dr_pipeline.training.trainer import TrainedNetwork
 from tests.factories.training import CANDIDATE, Small, section
 
 
-def member(*rates: float) -> TrainedNetwork:
+def network(*rates: float) -> TrainedNetwork:
     history = tuple(
         EpochRow(
             epoch=epoch,
@@ -26,15 +26,15 @@ def member(*rates: float) -> TrainedNetwork:
 
 
 def test_the_rate_is_the_median_over_all_epochs() -> None:
-    figures = training_figures(CANDIDATE, [member(2.0, 30.0), member(31.0, 400.0)], [20, 21])
+    figures = training_figures(CANDIDATE, [network(2.0, 30.0), network(31.0, 400.0)], [20, 21])
     assert figures["images_per_s"] == 30.5
 
 
 @pytest.mark.parametrize(
     ("seeds", "number", "epochs", "minutes"), [(1, 0, 3, 1), (3, 0, 1, 11), (3, 1, 4, 4), (3, 2, 4, 0)]
 )
-def test_the_minutes_left_are_those_of_all_members(seeds: int, number: int, epochs: int, minutes: int) -> None:
-    """Of members of 4 epochs of a minute."""
+def test_the_minutes_left_cover_all_networks(seeds: int, number: int, epochs: int, minutes: int) -> None:
+    """Networks of 4 epochs of a minute each."""
     history = [{"epoch": epoch, "seconds": 60.0} for epoch in range(epochs)]
-    told = with_minutes_left(history, section(CANDIDATE, "ensemble", seeds=seeds), number)
-    assert told == [*history[:-1], history[-1] | {"minutes_left": minutes}]
+    rows = with_minutes_left(history, section(CANDIDATE, "ensemble", seeds=seeds), number)
+    assert rows == [*history[:-1], history[-1] | {"minutes_left": minutes}]

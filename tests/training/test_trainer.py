@@ -25,7 +25,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_member_is_a_finished_grader_with_its_story(tmp_path: Path) -> None:
+def test_a_trained_network_is_a_finished_grader_with_its_history(tmp_path: Path) -> None:
     candidate = section(SHORT, "memory", gradient_checkpointing=True, accumulation=2)
     params = section(PARAMS, "objective", loss="coral")
     made = network(tmp_path, candidate=candidate, params=params, collect_layer_stats=True)
@@ -37,7 +37,7 @@ def test_a_member_is_a_finished_grader_with_its_story(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_readings_of_several_graders_change_what_is_learnt(tmp_path: Path) -> None:
+def test_readings_of_several_graders_change_the_training(tmp_path: Path) -> None:
     params = PARAMS.model_copy(update={"reader_agreement": 1.0})
     losses = []
     for other in (1, 2):
@@ -48,7 +48,7 @@ def test_readings_of_several_graders_change_what_is_learnt(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("source", ["training", "validation"])
-def test_statistics_are_taken_anew_where_it_is_asked_for(tmp_path: Path, source: str) -> None:
+def test_batch_norm_is_adapted_to_the_configured_photographs(tmp_path: Path, source: str) -> None:
     plain = network(tmp_path / "plain")
     adapted = network(tmp_path / "adapted", params=PARAMS.model_copy(update={"adaptive_batch_norm": source}))
     moved = {name for name, value in plain.fit.weights.items() if not torch.equal(value, adapted.fit.weights[name])}

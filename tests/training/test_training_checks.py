@@ -22,7 +22,7 @@ class Heavy(Small):
 
 
 @pytest.mark.parametrize("at", ["layer_statistics", "adapt_batch_norm", "create_grader", "GradedCanvases", "fit"])
-def test_full_memory_before_between_and_after_the_steps_is_told(
+def test_out_of_memory_before_between_and_after_the_steps_gives_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     monkeypatch.setattr("dr_pipeline.training.trainer.create_grader", lambda *_args, **_named: Small())
@@ -38,7 +38,7 @@ def test_full_memory_before_between_and_after_the_steps_is_told(
     assert "gradient_checkpointing" not in raised.value.todo  # there are no gradients
 
 
-def test_of_two_blocks_the_inner_one_speaks() -> None:
+def test_of_nested_blocks_the_inner_one_reports() -> None:
     device = torch.device("cpu")
     with (
         pytest.raises(EnvironmentProblem) as raised,
@@ -50,7 +50,7 @@ def test_of_two_blocks_the_inner_one_speaks() -> None:
     assert raised.value.what.count("out of memory") == 1
 
 
-def test_a_full_machine_is_not_taken_for_a_full_gpu() -> None:
+def test_out_of_host_memory_is_not_reported_as_out_of_gpu_memory() -> None:
     with (
         pytest.raises(EnvironmentProblem, match="this machine has") as raised,
         memory_advice(torch.device("cuda"), CANDIDATE),

@@ -3,8 +3,6 @@
 import importlib
 from typing import cast
 
-# The built-in losses. They are loaded by name; the imports put them into the code version of the stages.
-from dr_pipeline.models.losses import coral, corn, regression, softmax  # noqa: F401
 from dr_pipeline.models.losses.loss import Loss
 from dr_pipeline.params.losses import LOSSES
 

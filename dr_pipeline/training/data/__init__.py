@@ -1,1 +1,1 @@
-"""What a training step sees: data set, sampler, augmentation, mixing, targets, class weights."""
+"""The data of a training step: sampler, data set and loader, augmentation, targets, teacher, batches."""

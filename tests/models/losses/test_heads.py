@@ -74,7 +74,7 @@ def test_coral_takes_differences_of_cumulative_probabilities() -> None:
         assert np.exp(logits) == pytest.approx(-np.diff(above))
 
 
-def test_coral_begins_with_equal_probabilities() -> None:
+def test_coral_starts_with_equal_probabilities() -> None:
     assert CoralHead()(torch.zeros(1, 1)).exp().tolist()[0] == pytest.approx([0.2] * 5, rel=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_coral_begins_with_equal_probabilities() -> None:
     st.floats(-1e4, 1e4, width=32),
     st.floats(-1e4, 1e4, width=32),
 )
-def test_coral_stays_ordered_whatever_it_learns(raw_gaps: list[float], first_bias: float, output: float) -> None:
+def test_coral_stays_ordered_for_all_parameters(raw_gaps: list[float], first_bias: float, output: float) -> None:
     head = CoralHead()
     with torch.no_grad():
         head.raw_gaps.copy_(torch.tensor(raw_gaps))

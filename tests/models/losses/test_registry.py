@@ -31,12 +31,12 @@ def params_with(loss: str, folder: Path) -> Path:
     return written
 
 
-def test_an_unknown_loss_is_refused_with_the_names_there_are(tmp_path: Path) -> None:
+def test_an_unknown_loss_is_refused_with_the_registered_names(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"'cross_entropy', 'focal', .* or 'soft_kappa', found 'hinge'"):
         load_section(params_with("hinge", tmp_path), "training", Training)
 
 
-def test_a_loss_of_its_own_trains_and_gives_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_from_outside_trains_and_gives_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LOSSES, "absolute_error", "tests.factories.absolute_error:AbsoluteError")
     objective = load_section(params_with("absolute_error", tmp_path), "training", Training).objective
     trained = train(tmp_path, params=section(PARAMS, "objective", **objective.model_dump()))

@@ -1,4 +1,4 @@
-"""Augmentation: the same picture for the same seed, no lesion-bearing canvas turned into another grade's."""
+"""Augmentation: the same picture for the same seed, no canvas changed into another grade."""
 
 import numpy as np
 import pytest
@@ -34,14 +34,14 @@ def only(**changes: object) -> Augmentation:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_same_seed_gives_the_same_picture_whatever_was_drawn_before(seed: int) -> None:
+def test_the_image_depends_on_the_seed_alone(seed: int) -> None:
     first, second = augmenter(EVERYTHING), augmenter(EVERYTHING)
     second(noise(), seed + 100)
     assert np.array_equal(first(noise(), seed), second(noise(), seed))
     assert not np.array_equal(first(noise(), seed), first(noise(), seed + 1))
 
 
-def test_the_canvas_given_is_left_as_it_is() -> None:
+def test_the_input_canvas_is_not_modified() -> None:
     canvas = noise()
     for seed in range(4):
         augmenter(EVERYTHING)(canvas, seed)
@@ -49,7 +49,7 @@ def test_the_canvas_given_is_left_as_it_is() -> None:
     assert np.array_equal(canvas, noise())
 
 
-def test_augmentation_keeps_shape_type_and_can_be_off() -> None:
+def test_shape_and_type_are_preserved_and_augmentation_can_be_disabled() -> None:
     changed = augmenter(EVERYTHING)(noise(), 1)
     assert changed.shape == noise().shape
     assert changed.dtype == np.uint8
@@ -76,15 +76,15 @@ def test_a_probability_is_that_of_a_photograph(name: str) -> None:
     assert 0.2 < changed / 300 < 0.4
 
 
-def test_augmentation_never_loses_the_disc() -> None:
+def test_the_disc_stays_in_view() -> None:
     """A white disc stays mostly in view at the default strengths: no crop takes the periphery away."""
     augment = augmenter(AUGMENTATION)
     shares = [(augment(disc(128), seed)[..., 0] > 60).sum() / (disc(128)[..., 0] > 0).sum() for seed in range(50)]
     assert min(shares) > 0.8
 
 
-def test_scale_draws_width_and_height_apart() -> None:
-    """The stretch is meant: see Augmentation."""
+def test_scale_draws_width_and_height_independently() -> None:
+    """The stretch is intended: see Augmentation."""
     augment, square = augmenter(only(scale=0.2)), np.zeros((128, 128, 3), np.uint8)
     square[32:96, 32:96] = 255
     sides = []
@@ -101,7 +101,7 @@ def test_scale_draws_width_and_height_apart() -> None:
 COLOURS = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "blur_probability": 1.0, "jpeg_probability": 1.0}
 
 
-def test_what_lies_beside_the_disc_stays_black_as_in_scoring() -> None:
+def test_the_surroundings_of_the_disc_stay_black() -> None:
     """Contrast alone would lift it to 25 of 255; blur and JPEG would spill into it."""
     augment, full = augmenter(only(**COLOURS)), disc(128)
     full[:20] = 0  # the camera's frame cuts it off
@@ -112,7 +112,7 @@ def test_what_lies_beside_the_disc_stays_black_as_in_scoring() -> None:
         assert not np.array_equal(changed, full)
 
 
-def test_so_it_does_where_the_disc_has_moved() -> None:
+def test_the_surroundings_of_a_moved_disc_stay_black() -> None:
     moves = {"rotation_deg": 180.0, "scale": 0.1, "translation": 0.05, "flip": True}
     moved_only, both, full = augmenter(only(**moves)), augmenter(only(**moves, **COLOURS)), disc(128)
     for seed in range(10):
@@ -121,14 +121,14 @@ def test_so_it_does_where_the_disc_has_moved() -> None:
         assert not changed[~moved.any(axis=2)].any()
 
 
-def test_black_inside_the_disc_is_retina() -> None:
+def test_black_inside_the_disc_may_change() -> None:
     augment, full = augmenter(only(**COLOURS)), disc(128)
     full[60:63, 60:63] = 0
     assert all(augment(full, seed)[60:63, 60:63].any() for seed in range(10))
 
 
-def test_blur_and_jpeg_meet_different_photographs() -> None:
-    """Of one seed for all, each change would draw the same numbers."""
+def test_blur_and_jpeg_are_drawn_independently() -> None:
+    """With one seed for all, each transform would draw the same numbers."""
     blur, jpeg = augmenter(only(blur_probability=0.5)), augmenter(only(blur_probability=0.5, jpeg_probability=0.5))
     canvas = noise(32)
     kinds = {
@@ -138,7 +138,7 @@ def test_blur_and_jpeg_meet_different_photographs() -> None:
     assert kinds == {(True, True), (True, False), (False, True), (False, False)}
 
 
-def test_the_holes_are_few_small_and_black_and_the_rest_is_untouched() -> None:
+def test_coarse_dropout_changes_only_a_few_small_holes() -> None:
     """So a photograph seldom loses its only lesion: 1 % of the disc on average, 3.3 % at most."""
     augment, full = augmenter(only(coarse_dropout_probability=1.0)), disc(256)
     inside = full[..., 0] > 0
@@ -154,7 +154,7 @@ def test_the_holes_are_few_small_and_black_and_the_rest_is_untouched() -> None:
     assert min(lost) < 0.005
 
 
-def test_the_smallest_canvas_gets_its_holes_too() -> None:
+def test_coarse_dropout_works_on_the_smallest_canvas() -> None:
     augment, white = augmenter(only(coarse_dropout_probability=1.0)), np.full((32, 32, 3), 255, np.uint8)
     for seed in range(20):
         assert 1 <= (augment(white, seed)[..., 0] == 0).sum() <= HOLES[1] * 2 * 2

@@ -44,22 +44,22 @@ def one_hot(*grades: int) -> Tensor:
 
 
 @pytest.mark.parametrize("params", [MIXUP, CUTMIX, BOTH])
-def test_the_seed_alone_decides(params: Mixing) -> None:
+def test_mixing_depends_on_the_seed_alone(params: Mixing) -> None:
     images, soft = batch(6)
-    kept = torch.get_rng_state(), np.random.get_state()[1].copy()
+    state = torch.get_rng_state(), np.random.get_state()[1].copy()
     first, first_soft = mix(images, [soft], params, seed=3)
     again, again_soft = mix(images, [soft], params, seed=3)
     assert torch.equal(first, again)
     assert torch.equal(first_soft[0], again_soft[0])
     others = [mix(images, [soft], params, seed=seed)[0] for seed in range(4, 12)]
     assert any(not torch.equal(first, other) for other in others)
-    assert torch.equal(kept[0], torch.get_rng_state())
-    assert np.array_equal(kept[1], np.random.get_state()[1])
+    assert torch.equal(state[0], torch.get_rng_state())
+    assert np.array_equal(state[1], np.random.get_state()[1])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 7), st.integers(0, 10**6), st.sampled_from([MIXUP, CUTMIX, BOTH]))
-def test_label_mass_is_kept(photographs: int, seed: int, params: Mixing) -> None:
+def test_label_mass_is_preserved(photographs: int, seed: int, params: Mixing) -> None:
     images, soft = batch(photographs)
     mixed, (target, teacher) = mix(images, [soft, soft.flip(0)], params, seed=seed)
     assert mixed.shape == images.shape
@@ -72,7 +72,7 @@ def test_label_mass_is_kept(photographs: int, seed: int, params: Mixing) -> None
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(4, 40))
-def test_a_cutmix_pixel_is_one_of_the_two_and_the_share_is_the_area(seed: int, side: int) -> None:
+def test_cutmix_weights_equal_the_pasted_area(seed: int, side: int) -> None:
     images, soft = mix(flat(10, 200, side=side), [one_hot(0, 4)], CUTMIX, seed=seed)
     assert set(images.unique().tolist()) <= {10, 200}
     assert soft[0][0, 0] == pytest.approx((images[0, ..., 0] == 10).float().mean().item(), abs=1e-6)
@@ -84,7 +84,7 @@ def test_a_cutmix_pixel_is_one_of_the_two_and_the_share_is_the_area(seed: int, s
         assert len(pasted) == (bottom - top + 1) * (right - left + 1)
 
 
-def test_cutmix_pixels_stay_where_they_were() -> None:
+def test_cutmix_pixels_keep_their_position() -> None:
     images, soft = batch(3, side=20)
     mixed, _ = mix(images, [soft], CUTMIX, seed=8)
     own, other = (mixed == images).all(-1), (mixed == images.roll(1, 0)).all(-1)
@@ -93,8 +93,8 @@ def test_cutmix_pixels_stay_where_they_were() -> None:
     assert own.any()
 
 
-def test_cutmix_shares_reach_from_almost_nothing_to_almost_all() -> None:
-    """The area drawn is uniform with an alpha of 1; the border cuts some of it off."""
+def test_cutmix_weights_cover_almost_the_whole_range() -> None:
+    """The area drawn is uniform with an alpha of 1; the border clips some of it."""
     shares = [mix(flat(0, 1), [one_hot(0, 4)], CUTMIX, seed=seed)[1][0][0, 0].item() for seed in range(300)]
     assert min(shares) < 0.2
     assert max(shares) > 0.95
@@ -111,7 +111,7 @@ def test_mixup_rounds_to_the_nearest_level(seed: int) -> None:
     assert soft[0][1, 4].item() == pytest.approx(share)
 
 
-def test_equal_photographs_stay_what_they_are() -> None:
+def test_mixing_equal_photographs_changes_nothing() -> None:
     for level in (0, 1, 127, 254, 255):
         assert all((mix(flat(level, level), [], BOTH, seed=seed)[0] == level).all() for seed in range(10))
 
@@ -125,13 +125,13 @@ def test_the_probability_is_that_of_a_batch() -> None:
     assert 0.64 < untouched / 500 < 0.76
 
 
-def test_both_kinds_come_equally_often() -> None:
+def test_mixup_and_cutmix_are_equally_likely() -> None:
     """A blend of 0 and 200 has a level between, a paste has none."""
     pasted = [set(mix(flat(0, 200), [], BOTH, seed=seed)[0].unique().tolist()) <= {0, 200} for seed in range(400)]
     assert 0.4 < sum(pasted) / 400 < 0.65
 
 
-def test_a_photograph_alone_stays_alone() -> None:
+def test_a_single_photograph_is_not_mixed() -> None:
     images, soft = batch(1)
     mixed, mixed_soft = mix(images, [soft], BOTH, seed=1)
     assert torch.equal(mixed, images)
@@ -147,7 +147,7 @@ def test_mixing_without_a_kind_is_refused() -> None:
     assert mix(images, [soft], off, seed=1)[0] is images
 
 
-def test_grades_that_are_no_distributions_are_refused() -> None:
+def test_targets_that_are_no_distributions_are_refused() -> None:
     images, soft = batch(2)
     with pytest.raises(ValueError, match="one-hot"):
         mix(images, [torch.tensor([0, 4])], BOTH, seed=1)
@@ -161,7 +161,7 @@ MIXED = section(PARAMS, "mixing", probability=1.0, mixup_alpha=0.4, cutmix_alpha
 
 
 @pytest.mark.parametrize("seed", range(6))  # mixup and CutMix
-def test_photographs_on_another_device_are_mixed_there(seed: int) -> None:
+def test_photographs_are_mixed_on_their_device(seed: int) -> None:
     builder = BatchBuilder(photographs(range(8), augmented=False, soft=True), MIXED)
     images, positions = torch.zeros(8, 32, 32, 3, dtype=torch.uint8), torch.arange(8)
     here, there = (builder.build(images.to(device), positions, seed=seed) for device in ("cpu", "meta"))
@@ -170,7 +170,7 @@ def test_photographs_on_another_device_are_mixed_there(seed: int) -> None:
     assert torch.equal(there.targets, here.targets)
 
 
-def test_the_loop_takes_photographs_to_the_device_before_they_are_mixed(
+def test_the_loop_moves_photographs_to_the_device_before_mixing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
@@ -193,7 +193,7 @@ def test_the_loop_takes_photographs_to_the_device_before_they_are_mixed(
 
 @given(st.integers(1, 40), st.integers(1, 12), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_the_parts_of_a_batch_are_the_batch(num: int, num_parts: int, taught: bool) -> None:
+def test_the_microbatches_make_up_the_batch(num: int, num_parts: int, taught: bool) -> None:
     images = torch.arange(num, dtype=torch.uint8).view(num, 1, 1, 1).expand(num, 2, 2, 3)
     whole = Batch(images, torch.arange(num) % 5, torch.rand(num, 5) if taught else None)
     parts = split_microbatches(whole, num_parts, min_per_process=num)
@@ -205,8 +205,8 @@ def test_the_parts_of_a_batch_are_the_batch(num: int, num_parts: int, taught: bo
 
 @given(st.integers(4, 60), st.integers(1, 12), st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
-def test_all_processes_make_equally_many_parts(num: int, num_parts: int, world_size: int) -> None:
-    """Batch normalisation over several GPUs would wait for ever for a process that makes fewer."""
+def test_all_processes_make_equally_many_microbatches(num: int, num_parts: int, world_size: int) -> None:
+    """Batch normalisation over several GPUs would wait forever for a process that makes fewer."""
     num = max(num, 2 * world_size)
     orders = [
         EpochBatchSampler([0] * num, max(8, 2 * world_size), shuffle=True, seed=1, rank=rank, world_size=world_size)

@@ -37,17 +37,17 @@ def data(*, augment: bool) -> GradedCanvases:
     )
 
 
-def test_a_photograph_depends_on_seed_and_draw_alone() -> None:
+def test_a_sample_depends_on_seed_and_key_alone() -> None:
     one, other = data(augment=True), data(augment=True)
     draws = [SampleKey(0, 2, 0), SampleKey(0, 3, 0), SampleKey(0, 3, 1), SampleKey(1, 3, 0)]
-    wanted = {draw: other[draw][0] for draw in reversed(draws)}  # drawn in another order
+    expected = {draw: other[draw][0] for draw in reversed(draws)}  # drawn in another order
     for draw in draws:
-        assert torch.equal(one[draw][0], wanted[draw])
+        assert torch.equal(one[draw][0], expected[draw])
     for first, second in itertools.combinations(draws[1:], 2):  # another epoch, or once more in the same
-        assert not torch.equal(wanted[first], wanted[second])
+        assert not torch.equal(expected[first], expected[second])
 
 
-def test_without_augmentation_the_model_sees_what_scoring_sees() -> None:
+def test_without_augmentation_the_input_equals_that_of_scoring() -> None:
     from dr_pipeline.fundus.pixel_path import model_input
 
     image, position = data(augment=False)[SampleKey(9, 4, 0)]
@@ -55,7 +55,7 @@ def test_without_augmentation_the_model_sees_what_scoring_sees() -> None:
     assert position == 4
 
 
-def test_loading_draws_from_no_generator_that_dropout_draws_from() -> None:
+def test_loading_does_not_use_the_global_generator() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
     assert len(list(BatchLoader(data(augment=True), in_order(2), 0))) == 3
@@ -67,7 +67,7 @@ def in_order(batch: int) -> EpochBatchSampler:
 
 
 class Broken(Store):
-    """A store where photograph 3 cannot be read, or takes its reader with it."""
+    """A store where photograph 3 cannot be read, or kills its reader."""
 
     def __init__(self, fault: str) -> None:
         self.fault, self.home = fault, os.getpid()
@@ -110,7 +110,7 @@ def test_a_loader_process_that_dies_names_its_photograph(num_workers: int, monke
     assert raised.value.where == "photograph '3'"
 
 
-def test_batches_hold_every_photograph_once_the_last_one_short() -> None:
+def test_each_photograph_is_in_one_batch_and_the_last_is_short() -> None:
     batches = BatchLoader(data(augment=False), in_order(4), 0)
     assert len(batches) == 2
     assert [positions.tolist() for _, positions in batches] == [[0, 1, 2, 3], [4, 5]]

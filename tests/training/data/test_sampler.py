@@ -1,4 +1,4 @@
-"""Which photograph is seen when, and on which process."""
+"""The batches of an epoch on each process."""
 
 import itertools
 import math
@@ -62,7 +62,7 @@ def test_evaluation_has_the_batches_of_one_process_unpadded(num: int, batch: int
         assert len(rank) == len(list(rank))
 
 
-def test_each_epoch_has_an_order_of_its_own_and_keeps_it() -> None:
+def test_each_epoch_has_its_own_reproducible_order() -> None:
     batches = training([0] * 50, 8)
     first = list(batches)
     batches.epoch = 1
@@ -84,14 +84,14 @@ def test_the_natural_order_is_numpys_shuffle_by_seed_and_epoch() -> None:
     assert [len(batch) for batch in batches] == [6, 6, 6, 2]
 
 
-def test_a_small_rest_joins_the_batch_before_it() -> None:
+def test_a_small_remainder_joins_the_batch_before_it() -> None:
     assert [len(batch) for batch in training([0] * 17, 8)] == [8, 9]
     assert [len(batch) for batch in training([0] * 18, 8)] == [8, 8, 2]
     assert [len(batch) for batch in training([0] * 19, 8, world_size=2)] == [4, 6]
     assert [len(batch) for batch in training([0] * 5, 8)] == [5]
 
 
-def test_what_batch_normalisation_cannot_use_is_an_error() -> None:
+def test_batches_too_small_for_batch_normalisation_are_refused() -> None:
     with pytest.raises(ParamsError, match="a batch of 7 photographs is too small for 4 processes") as raised:
         training([0] * 50, 7, world_size=4)
     assert "8 or more" in raised.value.todo
@@ -118,13 +118,13 @@ def test_balanced_sampling_favours_no_photograph_of_a_grade() -> None:
     num_epochs = 300
     for batches.epoch in range(num_epochs):
         times.update(positions(batches))
-    share = 20 / 70  # of the epochs that hold a given photograph of grade 0
+    share = 20 / 70  # of the epochs that include a certain photograph of grade 0
     deviation = math.sqrt(num_epochs * share * (1 - share))
     assert all(abs(times[p] - num_epochs * share) < 5 * deviation for p in range(70))
 
 
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=150), st.integers(0, 9))
-def test_a_photograph_is_drawn_as_often_as_it_is_due_up_to_one(grades: list[int], epoch: int) -> None:
+def test_counts_differ_from_their_expectation_by_less_than_one(grades: list[int], epoch: int) -> None:
     batches = training(grades, 8, "decaying", num_epochs=10)
     batches.epoch = epoch
     times = Counter(positions(batches))
@@ -135,8 +135,8 @@ def test_a_photograph_is_drawn_as_often_as_it_is_due_up_to_one(grades: list[int]
         assert abs(times[position] - ((1 - balance) + balance * balanced)) < 1 + 1e-6
 
 
-def test_a_photograph_drawn_again_is_counted_over_all_processes() -> None:
-    """So that its second look in an epoch is augmented in another way."""
+def test_repeats_are_counted_over_all_processes() -> None:
+    """So that the second sample of a photograph in an epoch is augmented differently."""
     ranks = [training(GRADES, 8, "balanced", rank=rank, world_size=2) for rank in range(2)]
     draws = [draw for rank in ranks for batch in rank for draw in batch]
     assert len(set(draws)) == len(draws) == len(GRADES)

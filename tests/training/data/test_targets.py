@@ -33,13 +33,13 @@ def test_without_agreement_a_target_is_the_grade() -> None:
     assert soft.tolist() == [[0, 0, 1, 0, 0], [1, 0, 0, 0, 0]]
 
 
-def test_agreement_gives_the_readings_their_share() -> None:
+def test_agreement_weights_the_readings() -> None:
     targets = training_targets(ROWS, {"a": [2, 2, 3, 4]}, agreement=0.4, soft=False)
     assert torch.allclose(targets[0], torch.tensor([0, 0, 0.6 + 0.2, 0.1, 0.1]))
     assert targets[1].tolist() == [1, 0, 0, 0, 0]  # read once
 
 
-def test_one_reading_never_overrules_the_grade() -> None:
+def test_a_single_reading_does_not_change_the_grade() -> None:
     targets = training_targets(ROWS, {"a": [2, 3], "b": [4]}, agreement=1.0, soft=False)
     assert targets[1].tolist() == [1, 0, 0, 0, 0]
 
@@ -122,7 +122,7 @@ def test_weights_have_mean_one_and_follow_the_formula(
     assert np.allclose(found[present] / found[present[0]], expected / expected[0], rtol=1e-4)
 
 
-def test_rare_grades_weigh_more() -> None:
+def test_rare_grades_have_larger_weights() -> None:
     grades = [0] * 60 + [1] * 20 + [2] * 12 + [3] * 6 + [4] * 2
     for weights in ("exponent", "effective_number"):
         assert (grade_weights(grades, balance(weights=weights, beta=0.9)).diff() > 0).all()
@@ -132,14 +132,14 @@ def test_rare_grades_weigh_more() -> None:
 
 
 @pytest.mark.parametrize(("grades", "named"), [([], "no photograph"), ([0, 5], "5"), ([-1, 2], "-1")])
-def test_grades_that_cannot_be_weighed_are_an_error(grades: list[int], named: str) -> None:
+def test_grades_out_of_range_and_no_grades_are_refused(grades: list[int], named: str) -> None:
     with pytest.raises(DataError, match=named):
         grade_weights(grades, balance(weights="exponent"))
 
 
 @pytest.mark.parametrize("weights", ["exponent", "effective_number"])
 @pytest.mark.parametrize("sampling", ["balanced", "decaying"])
-def test_weights_and_sampler_together_are_refused_unless_asked_for(weights: str, sampling: str) -> None:
+def test_weights_and_sampling_together_need_the_explicit_option(weights: str, sampling: str) -> None:
     with pytest.raises(ParamsError, match="both compensate for rare grades") as raised:
         balance(weights=weights, sampling=sampling)
     assert raised.value.where == "training.balance"
@@ -149,5 +149,5 @@ def test_weights_and_sampler_together_are_refused_unless_asked_for(weights: str,
 
 
 @pytest.mark.parametrize("changes", [{"sampling": "balanced"}, {"weights": "exponent"}, {}])
-def test_one_of_the_two_needs_no_permission(changes: dict[str, str]) -> None:
+def test_one_of_the_two_needs_no_option(changes: dict[str, str]) -> None:
     assert balance(**changes).weights_and_sampling is False

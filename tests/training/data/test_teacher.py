@@ -1,4 +1,4 @@
-"""The teacher: the bundle that is named, on canvases of its own pixel path."""
+"""The teacher: the bundle in params.yaml, on canvases of its own pixel path."""
 
 from pathlib import Path
 
@@ -33,13 +33,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("teacher") / "bundle")
 
 
-def told(teacher: str, store: Store = STORE) -> np.ndarray:
+def logits_of(teacher: str, store: Store = STORE) -> np.ndarray:
     return teacher_logits(teacher, store, IDS, threads=1).numpy()  # type: ignore[arg-type]
 
 
-def test_their_softmax_is_what_the_bundle_states(bundle: Path) -> None:
+def test_the_softmax_equals_the_bundles_probabilities(bundle: Path) -> None:
     read = read_bundle(bundle, threads=1)
-    logits = told(f"bundle:{bundle}")
+    logits = logits_of(f"bundle:{bundle}")
     assert logits.shape == (11, 5)
     assert logits.dtype == np.float32
     for image_id, row in zip(IDS, logits, strict=True):
@@ -48,40 +48,40 @@ def test_their_softmax_is_what_the_bundle_states(bundle: Path) -> None:
     assert not np.allclose(logits[0], logits[1])
 
 
-def test_the_temperature_is_the_bundles(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_temperature_of_the_bundle_applies(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
     read = read_bundle(bundle, threads=1)
     warm = replace(read, decision=replace(read.decision, temperature=4.0))
-    plain = told(f"bundle:{bundle}")
+    plain = logits_of(f"bundle:{bundle}")
     monkeypatch.setattr("dr_pipeline.training.data.teacher.read_bundle", lambda *_, **__: warm)
-    assert np.allclose(told(f"bundle:{bundle}"), plain * read.decision.temperature / 4.0)
+    assert np.allclose(logits_of(f"bundle:{bundle}"), plain * read.decision.temperature / 4.0)
 
 
-def test_the_id_is_held_to(bundle: Path) -> None:
+def test_another_id_is_refused(bundle: Path) -> None:
     right = read_bundle(bundle, threads=1).bundle_id
-    assert np.array_equal(told(f"bundle:{bundle}#{right}"), told(f"bundle:{bundle}"))
+    assert np.array_equal(logits_of(f"bundle:{bundle}#{right}"), logits_of(f"bundle:{bundle}"))
     with pytest.raises(ParamsError, match=f"the id {right}, not 0123") as caught:
-        told(f"bundle:{bundle}#0123")
+        logits_of(f"bundle:{bundle}#0123")
     assert "distillation.teacher" in caught.value.where
 
 
 @pytest.mark.parametrize("other", [PixelPath(CANVAS_PX * 2), PixelPath(CANVAS_PX, "clahe")])
 def test_another_pixel_path_is_refused(bundle: Path, other: PixelPath) -> None:
     with pytest.raises(ParamsError, match="pixel path"):
-        told(f"bundle:{bundle}", Store(other))
+        logits_of(f"bundle:{bundle}", Store(other))
 
 
 @pytest.mark.parametrize("teacher", ["none", "bundle:", "bundle:#12", "file:x"])
 def test_a_text_that_names_no_bundle_is_refused(teacher: str) -> None:
     with pytest.raises(ParamsError, match="names no bundle"):
-        told(teacher)
+        logits_of(teacher)
 
 
 def test_a_bundle_that_is_missing_or_altered_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle"):
-        told(f"bundle:{tmp_path / 'absent'}")
+        logits_of(f"bundle:{tmp_path / 'absent'}")
     altered = make_bundle(tmp_path / "altered")
     (altered / "model.onnx").write_bytes(b"x")
     with pytest.raises(BundleError, match="altered"):
-        told(f"bundle:{altered}")
+        logits_of(f"bundle:{altered}")
