@@ -44,13 +44,14 @@ def run(args: argparse.Namespace) -> Outcome:
         confidence_thresholds,
         read_out_of_fold,
         suspicious_labels,
-        write_suspicious,
+        suspicious_rows,
     )
+    from dr_pipeline.tables.suspicious_labels import write_suspicious_labels
 
     predictions = read_out_of_fold(args.predictions)
     suspicions = suspicious_labels(predictions.grades, predictions.probabilities)
     listed = suspicions[: args.top]
-    write_suspicious(args.out, predictions, listed)
+    write_suspicious_labels(args.out, suspicious_rows(predictions, listed))
     thresholds = confidence_thresholds(predictions.grades, predictions.probabilities)
     lines = [f"{len(suspicions)} of {len(predictions.image_ids)} labels are suspicious; {len(listed)} listed"]
     if predictions.left_aside:

@@ -1,26 +1,18 @@
-"""What became of each photograph once the site's quality threshold was applied: data/gradability.csv."""
+"""The quality status of each photograph: thresholds applied to the canvases' index, and read back."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_csv
 from dr_pipeline.fundus.quality.thresholds import Gradability
-from dr_pipeline.schema import GRADABILITY_COLUMNS, GRADABILITY_VERSION, Status
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A photograph's status, and why it is not `scored`."""
-
-    status: Status
-    reason: str
+from dr_pipeline.schema import Status
+from dr_pipeline.tables.canvas_index import CanvasRow
+from dr_pipeline.tables.gradability import GradabilityRow, read_gradability
 
 
 def apply_gradability(
-    gradability: Gradability, index: Mapping[str, Mapping[str, str]], site_of: Mapping[str, str]
-) -> dict[str, Judged]:
+    gradability: Gradability, index: Mapping[str, CanvasRow], site_of: Mapping[str, str]
+) -> dict[str, GradabilityRow]:
     """Applies the thresholds to every photograph.
 
     Args:
@@ -28,40 +20,33 @@ def apply_gradability(
         index: Rows of data/canvases/index.csv by image id.
         site_of: The site of each image id; empty: unknown.
 
+    Returns:
+        The rows of data/gradability.csv by image id, sorted.
+
     Raises:
         DataError: A photograph is in one of the two only.
     """
-    if apart := sorted(index.keys() ^ site_of.keys()):
+    if unmatched := sorted(index.keys() ^ site_of.keys()):
         raise DataError(
-            f"the audited table and the canvases' index differ in {len(apart)} photographs, such as {apart[0]!r}",
+            f"the audited table and the canvases' index differ in {len(unmatched)} photographs, such as "
+            f"{unmatched[0]!r}",
             todo="run `dvc repro`",
         )
-    judged = {}
+    rows = {}
     for name in sorted(index):
         row = index[name]
-        status, added = gradability.apply(Status(row["status"]), float(row["quality"] or 0), site=site_of[name])
-        judged[name] = Judged(status, added or row["reason"])
-    return judged
+        status, reason = gradability.apply(row.status, row.quality or 0.0, site=site_of[name])
+        rows[name] = GradabilityRow(image_id=name, status=status, reason=reason or row.reason)
+    return rows
 
 
-def gradability_rows(judged: Mapping[str, Judged]) -> Iterator[dict[str, str]]:
-    """The rows of data/gradability.csv, by image id."""
-    for name, one in judged.items():
-        yield {
-            "schema_version": str(GRADABILITY_VERSION),
-            "image_id": name,
-            "status": str(one.status),
-            "reason": one.reason,
-        }
-
-
-def read_statuses(path: Path, image_ids: Sequence[str]) -> list[str]:
+def read_statuses(path: Path, image_ids: Sequence[str]) -> list[Status]:
     """The status of each photograph, in the order of `image_ids`.
 
     Raises:
         DataError: The table is missing, of another version, or lacks a photograph.
     """
-    known = {row["image_id"]: row["status"] for row in read_csv(path, GRADABILITY_COLUMNS, version=GRADABILITY_VERSION)}
-    if missing := [name for name in image_ids if name not in known]:
+    status_of = {row.image_id: row.status for row in read_gradability(path)}
+    if missing := [name for name in image_ids if name not in status_of]:
         raise DataError(f"no status of {missing[0]!r}", where=str(path), todo="run `dvc repro`")
-    return [known[name] for name in image_ids]
+    return [status_of[name] for name in image_ids]

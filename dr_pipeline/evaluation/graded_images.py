@@ -1,15 +1,16 @@
-"""The photographs of a split with the readers' and the model's grade, read from a table, and the misses among them."""
+"""Graded photographs: the rows of their table, and its columns as arrays with the misses among them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.files import read_csv
-from dr_pipeline.schema import REFERABLE_FROM, VISION_THREATENING_FROM, Grade
-
-_COLUMNS = ("image_id", "grade", "predicted", "status", "expected_grade", "referable_probability")
+from dr_pipeline.bundle.decision import Decided
+from dr_pipeline.schema import REFERABLE_FROM, VISION_THREATENING_FROM, Grade, Status
+from dr_pipeline.tables.graded import GradedRow
+from dr_pipeline.tables.splits import SplitRow
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,17 @@ class Graded:
     expected: NDArray[np.float64]
     referable_probability: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, rows: Sequence[GradedRow]) -> "Graded":
+        """The columns of the table as arrays."""
+        return cls(
+            image_ids=tuple(row.image_id for row in rows),
+            true=np.array([row.grade for row in rows], dtype=np.int64),
+            predicted=np.array([row.predicted for row in rows], dtype=np.int64),
+            expected=np.array([row.expected_grade for row in rows], dtype=np.float64),
+            referable_probability=np.array([row.referable_probability for row in rows], dtype=np.float64),
+        )
+
     @property
     def referable(self) -> NDArray[np.bool_]:
         """Whether the readers' grade is 2 or more, shape (N,)."""
@@ -40,7 +52,7 @@ class Graded:
         """Whether the readers' grade is 3 or more, shape (N,)."""
         return np.asarray(self.true >= VISION_THREATENING_FROM)
 
-    def dangerous(self) -> list[int]:
+    def missed_vision_threatening(self) -> list[int]:
         """Rows of severe or proliferative disease called none or mild, the worst first."""
         missed = np.flatnonzero(self.vision_threatening & (self.predicted <= Grade.MILD))
         return sorted(missed.tolist(), key=lambda row: (self.predicted[row] - self.true[row], self.image_ids[row]))
@@ -52,19 +64,37 @@ class Graded:
         return order[:count]
 
 
-def read_graded(path: Path) -> Graded:
-    """Reads data/validation/<candidate>/predictions.csv or data/test_predictions.csv.
+def graded_rows(
+    rows: Sequence[SplitRow],
+    statuses: Sequence[Status],
+    logits: NDArray[Any],
+    deployed: Decided,
+    cross_fitted: Decided,
+) -> list[GradedRow]:
+    """The rows of data/validation/<candidate>/predictions.csv or data/test_predictions.csv.
 
-    Rows without a grade by the model (not a fundus, failed) are left out; the figures count them.
-
-    Raises:
-        DataError: The table is missing or lacks a column.
+    Args:
+        rows: The photographs, N of them.
+        statuses: Their quality statuses.
+        logits: Shape (N, 5).
+        deployed: Grades by the deployed decision.
+        cross_fitted: Grades that the figures are computed from; on the test part those of the deployed decision.
     """
-    rows = [row for row in read_csv(path, _COLUMNS) if row["grade"] and row["predicted"]]
-    return Graded(
-        image_ids=tuple(row["image_id"] for row in rows),
-        true=np.array([int(row["grade"]) for row in rows], dtype=np.int64),
-        predicted=np.array([int(row["predicted"]) for row in rows], dtype=np.int64),
-        expected=np.array([float(row["expected_grade"]) for row in rows], dtype=np.float64),
-        referable_probability=np.array([float(row["referable_probability"]) for row in rows], dtype=np.float64),
-    )
+    return [
+        GradedRow(
+            image_id=row.image_id,
+            patient_id=row.patient_id,
+            group=row.group,
+            grade=row.grade,
+            logits=tuple(logits[index].tolist()),
+            probabilities=tuple(deployed.probabilities[index].tolist()),
+            expected_grade=float(deployed.expected_grade[index]),
+            predicted=int(cross_fitted.grade[index]),
+            predicted_locked=int(deployed.grade[index]),
+            referable=bool(cross_fitted.referable[index]),
+            referable_probability=float(deployed.referable_probability[index]),
+            needs_human=bool(deployed.needs_human[index]),
+            status=status,
+        )
+        for index, (row, status) in enumerate(zip(rows, statuses, strict=True))
+    ]

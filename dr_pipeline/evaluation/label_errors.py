@@ -12,29 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_csv, spreadsheet_safe, write_csv
-from dr_pipeline.schema import GRADES, NUM_GRADES
+from dr_pipeline.files import iterate_csv, spreadsheet_safe
+from dr_pipeline.schema import GRADES
+from dr_pipeline.tables.suspicious_labels import SuspiciousLabelRow, iterate_labelled_predictions
 
-SUSPICIOUS_VERSION = 1
-_PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
-SUSPICIOUS_COLUMNS = (
-    "schema_version",
-    "rank",  # 1: the most suspicious
-    "image_id",
-    "grade",  # the label
-    "suggested",
-    "distance",  # in grades, between the two
-    "margin",
-    "confident",  # 1: by confident learning; 0: by the distance alone
-    *_PROBABILITIES,
-)
-_READ = ("image_id", "grade", *_PROBABILITIES)
 # What `score` writes into every row, and no table with the readers' grade has.
 _SCORED = "bundle_id"
 # One grade apart, as two readers often are, asks for confidence as well; two are worth a look by themselves.
 GROSS_DISTANCE = 2
-# Tables hold six decimals of each probability.
-_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -84,28 +69,26 @@ def read_out_of_fold(paths: Sequence[Path]) -> OutOfFold:
             label is none of 0–4; probabilities are none; one photograph has two labels; no row is left.
     """
     labels: dict[str, int] = {}
-    given: defaultdict[str, list[list[float]]] = defaultdict(list)
+    given: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
     left_aside = 0
     for path in paths:
-        for number, row in enumerate(read_csv(path, _READ), start=2):
-            where = f"{path}, row {number}"
-            if _SCORED in row:
-                raise DataError(
-                    "the grade in this table is the network's own, not a label",
-                    where=str(path),
-                    todo="name a table of `validate` or `experiment`, see --help",
-                )
-            if not row["grade"] or not all(row[name] for name in _PROBABILITIES):
+        if _SCORED in next(iterate_csv(path), {}):
+            raise DataError(
+                "the grade in this table is the network's own, not a label",
+                where=str(path),
+                todo="name a table of `validate` or `experiment`, see --help",
+            )
+        for number, row in enumerate(iterate_labelled_predictions(path), start=2):
+            if row.grade is None or row.probabilities is None:
                 left_aside += 1
                 continue
-            label = _label(row["grade"], where)
-            if labels.setdefault(row["image_id"], label) != label:
+            if labels.setdefault(row.image_id, row.grade) != row.grade:
                 raise DataError(
-                    f"{row['image_id']!r} has the grades {labels[row['image_id']]} and {label}",
-                    where=where,
+                    f"{row.image_id!r} has the grades {labels[row.image_id]} and {row.grade}",
+                    where=f"{path}, row {number}",
                     todo="name tables that were made with the same labels",
                 )
-            given[row["image_id"]].append(_probabilities([row[name] for name in _PROBABILITIES], where))
+            given[row.image_id].append(row.probabilities)
     if not labels:
         raise DataError(
             "no row has both a label and probabilities", where=", ".join(map(str, paths)), todo="name another table"
@@ -128,10 +111,10 @@ def confidence_thresholds(grades: NDArray[np.int64], probabilities: NDArray[np.f
 def suspicious_labels(grades: NDArray[np.int64], probabilities: NDArray[np.float64]) -> list[Suspicion]:
     """Finds doubtful labels by confident learning (Northcutt et al., J Artif Intell Res 2021;70:1373), and gross ones.
 
-    A grade is claimed where its probability reaches the mean that its own photographs have, so a network that is
-    overconfident in one grade, or shy of a rare one, is judged by its own measure. Of several claimed grades the most
-    probable counts. A label is suspicious where another grade is claimed, unless the label is the most probable of all
-    (as the authors' cleanlab leaves it then). A grade that no photograph bears cannot be claimed.
+    A grade is claimed where its probability reaches the mean that its own photographs have, so that a network that is
+    overconfident in one grade, or underconfident in a rare one, does not bias the list. Of several claimed grades the
+    most probable counts. A label is suspicious where another grade is claimed, unless the label is the most probable
+    of all (as in the authors' cleanlab). A grade that no photograph has as its label cannot be claimed.
 
     Grades have an order, which that method does not use. So a label is suspicious too where the most probable grade is
     two or more away, claimed or not, and the list begins with the greatest distances. Of 30 labels planted two or more
@@ -154,45 +137,25 @@ def suspicious_labels(grades: NDArray[np.int64], probabilities: NDArray[np.float
     others = probabilities.copy()
     others[rows, grades] = -np.inf
     margin = (probabilities[rows, grades] - others.max(axis=1) + 1) / 2
-    found = [
+    suspicions = [
         Suspicion(int(row), int(suggested[row]), int(distance[row]), float(margin[row]), bool(confident[row]))
         for row in np.flatnonzero(confident | (distance >= GROSS_DISTANCE))
     ]
-    return sorted(found, key=lambda one: (-one.distance, one.margin, one.index))
+    return sorted(suspicions, key=lambda suspicion: (-suspicion.distance, suspicion.margin, suspicion.index))
 
 
-def write_suspicious(path: Path, predictions: OutOfFold, found: Sequence[Suspicion]) -> None:
-    """Writes the list as a table, in its order; names that a spreadsheet would run as a formula are made inert."""
-    rows = [
-        {
-            "schema_version": SUSPICIOUS_VERSION,
-            "rank": rank,
-            "image_id": spreadsheet_safe(predictions.image_ids[one.index]),
-            "grade": int(predictions.grades[one.index]),
-            "suggested": one.suggested,
-            "distance": one.distance,
-            "margin": f"{one.margin:.6f}",
-            "confident": int(one.confident),
-            **dict(zip(_PROBABILITIES, (f"{p:.6f}" for p in predictions.probabilities[one.index]), strict=True)),
-        }
-        for rank, one in enumerate(found, start=1)
-    ]
-    write_csv(path, SUSPICIOUS_COLUMNS, rows)
-
-
-def _label(text: str, where: str) -> int:
-    if text not in {str(grade) for grade in GRADES}:
-        raise DataError(f"a label of {text!r}; grades are 0, 1, 2, 3, 4", where=where, todo="correct the table")
-    return int(text)
-
-
-def _probabilities(texts: Sequence[str], where: str) -> list[float]:
-    try:
-        values = [float(text) for text in texts]
-    except ValueError:
-        values = []
-    if len(values) != NUM_GRADES or not all(0 <= p <= 1 for p in values) or abs(sum(values) - 1) > _SUM_TOLERANCE:
-        raise DataError(
-            f"{', '.join(texts)} are no probabilities of the five grades", where=where, todo="remake the table"
+def suspicious_rows(predictions: OutOfFold, suspicions: Sequence[Suspicion]) -> list[SuspiciousLabelRow]:
+    """The rows of the list, in its order; names that a spreadsheet would run as a formula are made inert."""
+    return [
+        SuspiciousLabelRow(
+            rank=rank,
+            image_id=spreadsheet_safe(predictions.image_ids[suspicion.index]),
+            grade=int(predictions.grades[suspicion.index]),
+            suggested=suspicion.suggested,
+            distance=suspicion.distance,
+            margin=suspicion.margin,
+            confident=suspicion.confident,
+            probabilities=tuple(predictions.probabilities[suspicion.index].tolist()),
         )
-    return values
+        for rank, suspicion in enumerate(suspicions, start=1)
+    ]

@@ -1,4 +1,4 @@
-"""Who would get no grade, by grade: a gate that turns away the sickest eyes must show."""
+"""Rejection rates by grade and site: whether the quality gate rejects severe grades more often."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.evaluation.gradability import Judged
 from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.schema import GRADES, Status
+from dr_pipeline.tables.gradability import GradabilityRow
 from dr_pipeline.tables.splits import SplitRow
 
 
@@ -33,32 +33,35 @@ def rejection_by_grade(
     shares = {}
     for grade in GRADES:
         rows = np.flatnonzero(true == grade)
-        told = clustered_proportion(rejected[rows], [groups[row] for row in rows.tolist()], confidence)
-        shares[str(grade)] = told.to_dict() | {"rejected": int(rejected[rows].sum())}
+        rate = clustered_proportion(rejected[rows], [groups[row] for row in rows.tolist()], confidence)
+        shares[str(grade)] = rate.to_dict() | {"rejected": int(rejected[rows].sum())}
     return shares
 
 
-def rejection_report(splits: Sequence[SplitRow], judged: Mapping[str, Judged], confidence: float) -> dict[str, Any]:
-    """Who is turned away in each part: all, by grade, by site, and why.
+def rejection_report(
+    splits: Sequence[SplitRow], statuses: Mapping[str, GradabilityRow], confidence: float
+) -> dict[str, Any]:
+    """The rejection rate in each part: of all, by grade, by site, and the reasons.
 
     Args:
         splits: The rows of data/splits.csv.
-        judged: Status and reason by image id.
+        statuses: Rows of data/gradability.csv by image id.
         confidence: Such as 0.95.
     """
     report = {}
     for part in dict.fromkeys(row.split for row in splits):
         rows = [row for row in splits if row.split == part]
-        rejected = [judged[row.image_id] for row in rows if judged[row.image_id].status is not Status.SCORED]
-        reasons = Counter(code for one in rejected for code in one.reason.split(";"))
+        rejected = [statuses[row.image_id] for row in rows if statuses[row.image_id].status is not Status.SCORED]
+        reasons = Counter(code for row in rejected for code in row.reason.split(";"))
         report[str(part)] = {
-            "all": _share(rows, judged, confidence),
+            "all": _share(rows, statuses, confidence),
             "by_grade": {
-                str(grade): _share([row for row in rows if row.grade == grade], judged, confidence) for grade in GRADES
+                str(grade): _share([row for row in rows if row.grade == grade], statuses, confidence)
+                for grade in GRADES
             },
             # A list: a clinic's name is no name of a metric.
             "by_site": [
-                {"site": site} | _share([row for row in rows if row.site == site], judged, confidence)
+                {"site": site} | _share([row for row in rows if row.site == site], statuses, confidence)
                 for site in sorted({row.site for row in rows if row.site})
             ],
             "reasons": dict(sorted(reasons.items())),
@@ -66,7 +69,7 @@ def rejection_report(splits: Sequence[SplitRow], judged: Mapping[str, Judged], c
     return report
 
 
-def _share(rows: Sequence[SplitRow], judged: Mapping[str, Judged], confidence: float) -> dict[str, Any]:
-    rejected = is_rejected([judged[row.image_id].status for row in rows])
-    told = clustered_proportion(rejected, [row.group for row in rows], confidence)
-    return told.to_dict() | {"rejected": int(rejected.sum())}
+def _share(rows: Sequence[SplitRow], statuses: Mapping[str, GradabilityRow], confidence: float) -> dict[str, Any]:
+    rejected = is_rejected([statuses[row.image_id].status for row in rows])
+    rate = clustered_proportion(rejected, [row.group for row in rows], confidence)
+    return rate.to_dict() | {"rejected": int(rejected.sum())}

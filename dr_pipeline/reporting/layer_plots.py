@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dr_pipeline.reporting.layer_tables import AFTER, BEFORE, Layer, Layers
+from dr_pipeline.reporting.layer_tables import Layers
 from dr_pipeline.reporting.plot_style import QUIET, blank, style
+from dr_pipeline.tables.history import AFTER, BEFORE, LayerRow
 
 _TIMES = (BEFORE, AFTER)
 # The least upper end of a colour scale, so that next to nothing does not look like much.
@@ -25,13 +26,13 @@ def layer_strips(trainings: Mapping[str, Layers]) -> Figure:
         figure = blank(10, 0.5 + 1.25 * len(trainings))
         rows = figure.subplots(len(trainings), 2, squeeze=False)
         for (dead, shift), (name, layers) in zip(rows, trainings.items(), strict=True):
-            _strip(dead, layers, lambda layer: layer.dead_share, f"{name}: share of dead channels", 1.0, _LEAST_DEAD)
+            _strip(dead, layers, lambda layer: layer.dead_fraction, f"{name}: share of dead channels", 1.0, _LEAST_DEAD)
             _strip(shift, layers, lambda layer: layer.shift, f"{name}: shift of BatchNorm", _MOST_SHIFT, _LEAST_SHIFT)
     return figure
 
 
 def _strip(
-    panel: Any, layers: Layers, figure_of: Callable[[Layer], float | None], title: str, most: float, least: float
+    panel: Any, layers: Layers, figure_of: Callable[[LayerRow], float | None], title: str, most: float, least: float
 ) -> None:
     lines = [[figure_of(layer) for layer in layers[when]] for when in _TIMES]
     known = [[value for value in line if value is not None] for line in lines]

@@ -11,6 +11,7 @@ from dr_pipeline.evaluation.reliability_bins import RateBin
 from dr_pipeline.metrics.curves import roc_curve
 from dr_pipeline.reporting.plot_style import COLOURS, QUIET, blank, style
 from dr_pipeline.schema import GRADE_NAMES, GRADES
+from dr_pipeline.tables.history import EpochRow
 
 _MARKS = "osD^vP"
 _CURVES = (
@@ -20,11 +21,11 @@ _CURVES = (
 )
 
 
-def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+def training_curves(histories: Mapping[str, Sequence[EpochRow]]) -> Figure:
     """Losses, QWK and learning rate over the epochs, a colour per training; the best epoch is marked.
 
     Args:
-        histories: Rows of each training's history by its name, with `epoch` from 0 and the columns drawn.
+        histories: Each training's epochs by its name.
     """
     with style():
         figure = blank(10, 3.1)
@@ -32,13 +33,13 @@ def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
         for panel, (title, columns) in zip(panels, _CURVES, strict=True):
             for index, (name, rows) in enumerate(histories.items()):
                 colour = COLOURS[index % len(COLOURS)]
-                epochs = [row["epoch"] + 1 for row in rows]
+                epochs = [row.epoch + 1 for row in rows]
                 for column, dashes in columns:
                     label = name if column == columns[-1][0] else None
-                    panel.plot(epochs, [row[column] for row in rows], dashes, color=colour, label=label)
+                    panel.plot(epochs, [getattr(row, column) for row in rows], dashes, color=colour, label=label)
                 if title == "Validation QWK":
-                    best = max(rows, key=lambda row: row["validation_qwk"])
-                    panel.plot(best["epoch"] + 1, best["validation_qwk"], "o", color=colour, markersize=6)
+                    best = max(rows, key=lambda row: row.validation_qwk)
+                    panel.plot(best.epoch + 1, best.validation_qwk, "o", color=colour, markersize=6)
             panel.set(title=title, xlabel="epoch")
             panel.xaxis.get_major_locator().set_params(integer=True)
         panels[0].plot([], [], "--", color=QUIET, label="dashed: training")

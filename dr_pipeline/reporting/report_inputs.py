@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.evaluation.graded_images import Graded, read_graded
-from dr_pipeline.files import read_csv, read_json
-from dr_pipeline.reporting.layer_tables import Layers, layers_path, read_layers
+from dr_pipeline.evaluation.graded_images import Graded
+from dr_pipeline.files import read_json
+from dr_pipeline.reporting.layer_tables import Layers, layers_path, read_layers_by_time
+from dr_pipeline.tables.graded import read_graded
+from dr_pipeline.tables.history import EpochRow, read_history
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Sources:
     split: Mapping[str, Any]
     gradability: Mapping[str, Any]
     training: dict[str, Mapping[str, Any]]
-    histories: dict[str, list[dict[str, float]]]
+    histories: dict[str, list[EpochRow]]
     layers: dict[str, Layers]
     validation: dict[str, Mapping[str, Any]]
     latency: dict[str, Mapping[str, Any]]
@@ -90,21 +92,15 @@ def read_sources(
         gradability=_entry(gradability, "gradability"),
         training=_merged([path.with_suffix(".json") for path in trained], "training", training),
         histories={path.stem: read_history(path) for path in trained},
-        layers={path.stem: read_layers(layers_path(training, path.stem)) for path in trained},
+        layers={path.stem: read_layers_by_time(layers_path(training, path.stem)) for path in trained},
         validation=_merged([validation / f"{name}.json" for name in sorted(candidates)], "validation", validation),
         latency=_merged([latency / f"{name}.json" for name in sorted(candidates)], "latency", latency),
         selection=selected,
         test=_entry(test, "test"),
-        graded=read_graded(test_predictions),
+        graded=Graded.of(read_graded(test_predictions)),
         bundle=read_json(bundle / "metadata.json"),
         machine=read_json(machine),
     )
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The epochs of one training, as numbers."""
-    columns = ("epoch", "train_loss", "validation_loss", "validation_qwk", "learning_rate")
-    return [{name: float(row[name]) for name in columns} for row in read_csv(path, columns)]
 
 
 def _merged(paths: Sequence[Path], key: str, folder: Path) -> dict[str, Mapping[str, Any]]:

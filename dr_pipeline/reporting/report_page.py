@@ -30,7 +30,7 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
         research_use=RESEARCH_USE,
         grades=[(grade, GRADE_NAMES[grade]) for grade in GRADES],
         comparison=comparison(sources),
-        dangerous=dangerous(sources),
+        missed_vision_threatening=missed_vision_threatening(sources),
         warnings=warnings(sources),
         layers={name: summaries(layers) for name, layers in sources.layers.items()},
     )
@@ -46,7 +46,7 @@ def comparison(sources: Sources) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def dangerous(sources: Sources) -> list[dict[str, Any]]:
+def missed_vision_threatening(sources: Sources) -> list[dict[str, Any]]:
     """The test photographs with severe or proliferative disease that were called none or mild."""
     graded = sources.graded
     return [
@@ -56,7 +56,7 @@ def dangerous(sources: Sources) -> list[dict[str, Any]]:
             "predicted": int(graded.predicted[row]),
             "referable_probability": float(graded.referable_probability[row]),
         }
-        for row in graded.dangerous()
+        for row in graded.missed_vision_threatening()
     ]
 
 

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from dr_pipeline.evaluation.graded_images import read_graded
+from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
 from dr_pipeline.files import read_json
 from dr_pipeline.reporting import plots as pictures
 from dr_pipeline.reporting.format_estimate import quoted
 from dr_pipeline.reporting.layer_plots import layer_strips
-from dr_pipeline.reporting.layer_tables import layers_path, read_layers
+from dr_pipeline.reporting.layer_tables import layers_path, read_layers_by_time
 from dr_pipeline.reporting.plot_style import png
-from dr_pipeline.reporting.report_inputs import read_history
+from dr_pipeline.tables.graded import read_graded
+from dr_pipeline.tables.history import read_history
 
 
 def item_pictures(name: str, *, training: Path, validation: Path, predictions: Path) -> dict[str, bytes]:
@@ -25,7 +26,7 @@ def item_pictures(name: str, *, training: Path, validation: Path, predictions: P
     candidate, fold = split_name(name)
     drawn = {
         "training.png": png(pictures.training_curves({name: read_history(training / f"{name}.csv")})),
-        "layers.png": png(layer_strips({name: read_layers(layers_path(training, name))})),
+        "layers.png": png(layer_strips({name: read_layers_by_time(layers_path(training, name))})),
     }
     decision = predictions / candidate / "decision.json"
     if decision.is_file() and read_json(decision)["fitted_on"]["fold"] == str(fold):
@@ -43,7 +44,7 @@ def split_name(name: str) -> tuple[str, int]:
 
 def _validation_pictures(candidate: str, report: Path, table: Path) -> dict[str, bytes]:
     found = read_json(report)["validation"][candidate]
-    graded = read_graded(table)
+    graded = Graded.of(read_graded(table))
     bins = reliability_bins(graded.referable, graded.referable_probability, NUM_BINS)
     qwk = f"{candidate}, validation: QWK {quoted(found['qwk'], 2)}"
     return {

@@ -1,4 +1,4 @@
-"""Fits each site's quality threshold on the development part, applies it to all, and shows whom it turns away."""
+"""Fits each site's quality threshold on the development part, applies it to all, and reports the rejection rate."""
 
 import argparse
 from pathlib import Path
@@ -26,30 +26,23 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A table is missing, or they are not about the same photographs.
     """
     from dr_pipeline.errors import DataError
-    from dr_pipeline.evaluation.gradability import apply_gradability, gradability_rows
+    from dr_pipeline.evaluation.gradability import apply_gradability
     from dr_pipeline.evaluation.rejection import rejection_report
     from dr_pipeline.evaluation.reliability_bins import CONFIDENCE
-    from dr_pipeline.files import read_csv, sha256_file, write_csv, write_json
+    from dr_pipeline.files import sha256_file, write_json
     from dr_pipeline.fundus.quality.thresholds import fit_gradability
     from dr_pipeline.params.curation import QualityParams
     from dr_pipeline.params.params_file import load_section
-    from dr_pipeline.schema import (
-        CANVAS_INDEX_COLUMNS,
-        CANVAS_INDEX_VERSION,
-        GRADABILITY_COLUMNS,
-        MANIFEST_COLUMNS,
-        MANIFEST_VERSION,
-        RESEARCH_USE,
-        Status,
-    )
+    from dr_pipeline.schema import RESEARCH_USE
+    from dr_pipeline.tables.canvas_index import read_canvas_index
+    from dr_pipeline.tables.gradability import write_gradability
+    from dr_pipeline.tables.manifest import read_manifest
     from dr_pipeline.tables.splits import DEVELOPMENT, read_splits
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "quality", QualityParams)
-    canvases = read_csv(args.index, CANVAS_INDEX_COLUMNS, version=CANVAS_INDEX_VERSION)
-    index = {row["image_id"]: row for row in canvases}
-    audited = read_csv(args.audited, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
-    site_of = {row["image_id"]: row["site"] for row in audited}
+    index = {row.image_id: row for row in read_canvas_index(args.index)}
+    site_of = {row.image_id: row.site for row in read_manifest(args.audited)}
     splits = read_splits(args.splits)
 
     development = [row.image_id for row in splits if row.split == DEVELOPMENT]
@@ -60,7 +53,7 @@ def run(args: argparse.Namespace) -> Outcome:
             todo="run `dvc repro`",
         )
     gradability = fit_gradability(
-        ((site_of[name], Status(index[name]["status"]), float(index[name]["quality"] or 0)) for name in development),
+        ((site_of[name], index[name].status, index[name].quality or 0.0) for name in development),
         min_score=params.min_score,
         max_rejected_share=params.max_rejected_share,
         fitted_on={
@@ -70,22 +63,22 @@ def run(args: argparse.Namespace) -> Outcome:
             "photographs": str(len(development)),
         },
     )
-    judged = apply_gradability(gradability, index, site_of)
-    report = rejection_report(splits, judged, CONFIDENCE) | {
+    statuses = apply_gradability(gradability, index, site_of)
+    report = rejection_report(splits, statuses, CONFIDENCE) | {
         "research_use": RESEARCH_USE,
         "thresholds": gradability.to_dict()
         | {"sites": [{"site": site, "threshold": limit} for site, limit in gradability.sites.items()]},
     }
     with tracked("gradability") as tracker:
         write_json(args.thresholds, gradability.to_dict())
-        write_csv(args.out, GRADABILITY_COLUMNS, gradability_rows(judged))
+        write_gradability(args.out, statuses.values())
         write_json(args.report, {"gradability": report})
         tracker.metrics({"gradability.default_threshold": gradability.default})
-    told = ", ".join(f"{site} {threshold:.3f}" for site, threshold in gradability.sites.items())
-    everyone = report["development"]["all"]
+    sites = ", ".join(f"{site} {threshold:.3f}" for site, threshold in gradability.sites.items())
+    overall = report["development"]["all"]
     return Outcome(
         wrote=(args.thresholds, args.out, args.report),
-        headline=f"threshold {gradability.default:.3f}{f' ({told})' if told else ''}; turned away in development: "
-        f"{everyone['rejected']} of {everyone['n']}",
+        headline=f"threshold {gradability.default:.3f}{f' ({sites})' if sites else ''}; rejected in development: "
+        f"{overall['rejected']} of {overall['n']}",
         next_command="dvc repro train",
     )

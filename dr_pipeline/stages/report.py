@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.reporting.format_estimate import quoted
     from dr_pipeline.reporting.plot_style import png, svg
     from dr_pipeline.reporting.report_inputs import read_sources
-    from dr_pipeline.reporting.report_page import dangerous, render
+    from dr_pipeline.reporting.report_page import missed_vision_threatening, render
     from dr_pipeline.reporting.report_plots import largest_misses, report_figures
     from dr_pipeline.reporting.training_plots import item_pictures, split_name
     from dr_pipeline.tracking.run import tracked
@@ -93,6 +93,6 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(
         wrote=(args.out, *written),
         headline=f"test QWK {quoted(sources.test['qwk'])}; severe or proliferative called none or mild: "
-        f"{len(dangerous(sources))} of {sources.graded.vision_threatening.sum()} test photographs",
+        f"{len(missed_vision_threatening(sources))} of {sources.graded.vision_threatening.sum()} test photographs",
         next_command=f"open {args.out}",
     )

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.eye_level import eye_figures
     from dr_pipeline.evaluation.fellow_eye import held_out_fusion, pair_eyes
     from dr_pipeline.evaluation.gradability import read_statuses
-    from dr_pipeline.evaluation.graded_table import write_graded
+    from dr_pipeline.evaluation.graded_images import graded_rows
     from dr_pipeline.evaluation.inference import canvas_logits
     from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures, say
     from dr_pipeline.files import read_json, sha256_file, write_json
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.scoring.scorer import Scorer
+    from dr_pipeline.tables.graded import write_graded
     from dr_pipeline.tables.splits import DEVELOPMENT, read_splits, select_split
     from dr_pipeline.tracking.run import tracked
 
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> Outcome:
                 read_json(args.bundle / METADATA)["validation"].get("two_eye_fusion", {}),
                 params=params,
             )
-        write_graded(args.predictions, rows, statuses, logits, locked=decided, judged=decided)
+        write_graded(args.predictions, graded_rows(rows, statuses, logits, decided, decided))
         write_json(args.report, {"test": report})
         tracker.metrics(headline_figures("test", report) | {"test.openings": float(openings)})
     return Outcome(

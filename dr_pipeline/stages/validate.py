@@ -37,13 +37,14 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.eye_level import eye_figures
     from dr_pipeline.evaluation.fellow_eye import pair_eyes, validation_fusion
     from dr_pipeline.evaluation.gradability import read_statuses
-    from dr_pipeline.evaluation.graded_table import write_graded
+    from dr_pipeline.evaluation.graded_images import graded_rows
     from dr_pipeline.evaluation.inference import canvas_logits
     from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures, say
     from dr_pipeline.files import read_json, sha256_file, write_json
     from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE, Split
+    from dr_pipeline.tables.graded import write_graded
     from dr_pipeline.tables.out_of_fold import aligned_logits, read_out_of_fold_logits
     from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.run import tracked
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> Outcome:
         if params.two_eye_fusion:
             pairs = [pair_eyes(one.expected_grade, grades, rows, statuses) for one in (locked, judged)]
             report["two_eye_fusion"] = validation_fusion(*pairs, params=params)
-        write_graded(args.out / "predictions.csv", rows, statuses, unseen, locked, judged)
+        write_graded(args.out / "predictions.csv", graded_rows(rows, statuses, unseen, locked, judged))
         write_json(args.out / "decision.json", decision.to_dict())
         write_json(args.report, {"validation": {args.candidate: report}})
         tracker.metrics(headline_figures("validation", report))

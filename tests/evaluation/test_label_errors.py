@@ -10,17 +10,16 @@ from hypothesis import strategies as st
 
 from dr_pipeline.commands import labels
 from dr_pipeline.errors import DataError
-from dr_pipeline.evaluation.graded_table import GRADED_COLUMNS
 from dr_pipeline.evaluation.label_errors import (
-    SUSPICIOUS_COLUMNS,
-    SUSPICIOUS_VERSION,
     confidence_thresholds,
     read_out_of_fold,
     suspicious_labels,
 )
-from dr_pipeline.files import read_csv, write_csv
+from dr_pipeline.files import write_csv
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.tables.graded import GRADED
+from dr_pipeline.tables.suspicious_labels import read_suspicious_labels
 
 SHARES = (0.5, 0.1, 0.2, 0.12, 0.08)  # of the grades, about as a screening set has them
 
@@ -129,11 +128,11 @@ def predictions(path: Path, grades: np.ndarray, probabilities: np.ndarray, *, fi
     """A table as `validate` writes it."""
     rows = []
     for index, grade in enumerate(grades):
-        row: dict[str, object] = dict.fromkeys(GRADED_COLUMNS, "")
+        row: dict[str, object] = dict.fromkeys(GRADED.columns, "")
         row |= {"schema_version": 1, "image_id": f"i{first + index}", "grade": grade}
         row |= {f"p{k}": f"{p:.6f}" for k, p in enumerate(probabilities[index])}
         rows.append(row | changes)
-    write_csv(path, GRADED_COLUMNS, rows)
+    write_csv(path, GRADED.columns, rows)
     return path
 
 
@@ -152,10 +151,9 @@ def test_the_command_writes_the_list_and_says_what_it_saw(tmp_path: Path) -> Non
     ]
     out = tmp_path / "suspicious.csv"
     outcome = run("--predictions", *halves, "--out", out, "--top", 8)
-    rows = read_csv(out, SUSPICIOUS_COLUMNS, version=SUSPICIOUS_VERSION)
-    assert tuple(rows[0]) == SUSPICIOUS_COLUMNS
-    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 9)]
-    assert sum(int(row["image_id"][1:]) in wrong for row in rows) >= 7
+    rows = read_suspicious_labels(out)
+    assert [row.rank for row in rows] == list(range(1, 9))
+    assert sum(int(row.image_id[1:]) in wrong for row in rows) >= 7
     assert "of 200 labels are suspicious; 8 listed" in outcome.headline
     assert RESEARCH_USE in outcome.headline
     assert outcome.wrote == (out,)
@@ -170,7 +168,7 @@ def test_an_absent_grade_and_rows_left_aside_are_told(tmp_path: Path) -> None:
     headline = run("--predictions", table, empty, "--out", tmp_path / "out.csv").headline
     assert "1 rows without a label" in headline
     assert "grade 4: no photograph has this label" in headline
-    assert read_csv(tmp_path / "out.csv", SUSPICIOUS_COLUMNS) == []
+    assert read_suspicious_labels(tmp_path / "out.csv") == []
 
 
 def test_several_tables_of_one_photograph_are_averaged(tmp_path: Path) -> None:
@@ -187,7 +185,7 @@ def test_a_formula_is_made_inert(tmp_path: Path) -> None:
     plain = predictions(tmp_path / "0.csv", grades[:3], probabilities[:3])
     formula = predictions(tmp_path / "1.csv", grades[3:], probabilities[3:], image_id="=1+1")
     run("--predictions", plain, formula, "--out", tmp_path / "out.csv")
-    assert [row["image_id"] for row in read_csv(tmp_path / "out.csv")] == ["'=1+1"]
+    assert [row.image_id for row in read_suspicious_labels(tmp_path / "out.csv")] == ["'=1+1"]
 
 
 SURE = np.array([[0.9, 0.1, 0, 0, 0]])
@@ -196,12 +194,12 @@ SURE = np.array([[0.9, 0.1, 0, 0, 0]])
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"grade": "5"}, "a label of '5'"),
-        ({"grade": "1.0"}, "a label of '1.0'"),
+        ({"grade": "5"}, "'5' is not one of 0, 1, 2, 3, 4"),
+        ({"grade": "1.0"}, "'1.0' is not an integer"),
         ({"p0": "0.5"}, "no probabilities"),
         ({"p0": "nan"}, "no probabilities"),
         ({"p0": "1.1", "p1": "-0.1"}, "no probabilities"),
-        ({"p0": "many"}, "no probabilities"),
+        ({"p0": "many"}, "'many' is not a number"),
         ({"grade": ""}, "no row has both"),
     ],
 )

@@ -9,9 +9,10 @@ from dr_pipeline.evaluation.baselines import baselines
 from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.metrics import all_and_gradable
 from dr_pipeline.params.evaluation import Evaluation
-from dr_pipeline.reporting.layer_tables import Layer, Layers
+from dr_pipeline.reporting.layer_tables import Layers
 from dr_pipeline.reporting.report_inputs import Sources
 from dr_pipeline.schema import GRADES
+from dr_pipeline.tables.history import EpochRow, LayerRow
 
 DECISION = Decision(
     temperature=1.1,
@@ -48,31 +49,39 @@ def graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Grade
     return report, Graded(names, true, decided.grade, decided.expected_grade, decided.referable_probability)
 
 
-def history(epochs: int, best: float) -> list[dict[str, float]]:
+def history(epochs: int, best: float) -> list[EpochRow]:
     return [
-        {
-            "epoch": float(epoch),
-            "train_loss": 1.7 / (1 + 0.4 * epoch),
-            "validation_loss": 1.6 / (1 + 0.3 * epoch),
-            "validation_qwk": best * (1 - 0.7 ** (epoch + 1)),
-            "learning_rate": 0.002 * np.cos(epoch / epochs * 1.5),
-        }
+        EpochRow(
+            epoch=epoch,
+            seconds=20.0,
+            train_loss=1.7 / (1 + 0.4 * epoch),
+            validation_loss=1.6 / (1 + 0.3 * epoch),
+            validation_qwk=best * (1 - 0.7 ** (epoch + 1)),
+            learning_rate=float(0.002 * np.cos(epoch / epochs * 1.5)),
+            images_per_s=30.0 + epoch,
+        )
         for epoch in range(epochs)
     ]
+
+
+def layer(name: str, kind: str, when: str, channels: int, dead: int, shift: float | None) -> LayerRow:
+    return LayerRow(
+        layer=name, kind=kind, when=when, channels=channels, dead_channels=dead, mean=0.1, std=1.0, shift=shift
+    )
 
 
 def layers(dead: int) -> Layers:
     """Four layers; after training the second one has `dead` dead channels."""
 
-    def four(dead: int, shift: float) -> list[Layer]:
+    def four(when: str, dead: int, shift: float) -> list[LayerRow]:
         return [
-            Layer("backbone.bn1", "BatchNorm2d", 16, 0, shift),
-            Layer("backbone.<act1>", "ReLU", 16, dead, None),
-            Layer("backbone.bn2", "BatchNorm2d", 32, 0, shift / 3),
-            Layer("backbone.act2", "ReLU", 32, 0, None),
+            layer("backbone.bn1", "BatchNorm2d", when, 16, 0, shift),
+            layer("backbone.<act1>", "ReLU", when, 16, dead, None),
+            layer("backbone.bn2", "BatchNorm2d", when, 32, 0, shift / 3),
+            layer("backbone.act2", "ReLU", when, 32, 0, None),
         ]
 
-    return {"before": four(0, 1.5), "after": four(dead, 0.3)}
+    return {"before": four("before", 0, 1.5), "after": four("after", dead, 0.3)}
 
 
 def latency(p50_ms: float) -> dict[str, Any]:

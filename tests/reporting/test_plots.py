@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -52,7 +53,7 @@ def test_confusion_shows_counts_and_row_shares() -> None:
 
 def test_training_marks_the_best_epoch_not_the_last() -> None:
     rows = history(4, 0.8)
-    rows[1]["validation_qwk"] = 0.99
+    rows[1] = replace(rows[1], validation_qwk=0.99)
     panel = pictures.training_curves({"lite0-0": rows}).axes[1]
     dots = [line.get_xydata().tolist() for line in panel.get_lines() if line.get_marker() == "o"]
     assert dots == [[[2.0, 0.99]]]

@@ -58,7 +58,7 @@ def test_names_from_data_are_escaped(page: str) -> None:
     assert "phantom <b>" not in page
 
 
-def test_dangerous_misses_are_listed_the_worst_first(page: str) -> None:
+def test_missed_vision_threatening_disease_is_listed_the_worst_first(page: str) -> None:
     shown = sources()
     true, predicted = np.array([3, 4, 4, 2]), np.array([1, 0, 4, 0])
     graded = replace(
@@ -69,7 +69,7 @@ def test_dangerous_misses_are_listed_the_worst_first(page: str) -> None:
         expected=predicted.astype(float),
         referable_probability=np.array([0.3, 0.1, 0.9, 0.2]),
     )
-    assert [graded.image_ids[row] for row in graded.dangerous()] == ["four-as-none", "three-as-one"]
+    assert [graded.image_ids[row] for row in graded.missed_vision_threatening()] == ["four-as-none", "three-as-one"]
     section = page_of(replace(shown, graded=graded)).partition('id="errors"')[2].partition("<h2")[0]
     assert "2 of the 3 test photographs" in section
     assert section.index("four-as-none") < section.index("three-as-one")

@@ -6,43 +6,30 @@ from pathlib import Path
 import pytest
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import write_csv
-from dr_pipeline.schema import (
-    CANVAS_INDEX_COLUMNS,
-    CANVAS_INDEX_VERSION,
-    MANIFEST_COLUMNS,
-    MANIFEST_VERSION,
-    SPLITS_COLUMNS,
-    SPLITS_VERSION,
-)
+from dr_pipeline.schema import Status
 from dr_pipeline.stages import gradability
+from dr_pipeline.tables.canvas_index import CanvasRow, write_canvas_index
+from dr_pipeline.tables.manifest import ManifestRow, write_manifest
+from dr_pipeline.tables.splits import SplitRow, write_splits
 from tests.factories import REPOSITORY
-
-
-def table(path: Path, columns: tuple[str, ...], version: int, names: str, **cells: str) -> Path:
-    rows = [dict.fromkeys(columns, "") | cells | {"schema_version": str(version), "image_id": name} for name in names]
-    write_csv(path, columns, rows)
-    return path
 
 
 @pytest.mark.parametrize("missing", ["index", "audited"])
 def test_a_split_of_other_photographs_is_refused(missing: str, tmp_path: Path) -> None:
+    names = {"index": "ab", "audited": "ab"} | {missing: "a"}
+    write_canvas_index(
+        tmp_path / "index.csv", [CanvasRow(image_id=n, status=Status.SCORED, quality=0.9) for n in names["index"]]
+    )
+    write_manifest(tmp_path / "audited.csv", [ManifestRow(image_id=name, path=name) for name in names["audited"]])
+    write_splits(
+        tmp_path / "splits.csv",
+        [SplitRow(image_id=name, group=name, grade=0, split="development", fold=0) for name in "ab"],
+    )
     args = argparse.Namespace(
         params=tmp_path / "params.yaml",
-        index=table(
-            tmp_path / "index.csv",
-            CANVAS_INDEX_COLUMNS,
-            CANVAS_INDEX_VERSION,
-            "a" if missing == "index" else "ab",
-            status="scored",
-            quality="0.9",
-        ),
-        audited=table(
-            tmp_path / "audited.csv", MANIFEST_COLUMNS, MANIFEST_VERSION, "a" if missing == "audited" else "ab"
-        ),
-        splits=table(
-            tmp_path / "splits.csv", SPLITS_COLUMNS, SPLITS_VERSION, "ab", grade="0", split="development", fold="0"
-        ),
+        index=tmp_path / "index.csv",
+        audited=tmp_path / "audited.csv",
+        splits=tmp_path / "splits.csv",
         thresholds=tmp_path / "t.json",
         out=tmp_path / "o.csv",
         report=tmp_path / "r.json",
