@@ -1,22 +1,28 @@
-"""Compares configurations by nested, duplicate-safe cross-validation; writes a table and a picture.
+"""Compares configurations by nested, duplicate-safe cross-validation; writes a table and a plot.
 
 Every arm is trained on the same outer folds. An inner validation part of the other folds chooses the epoch and fits
-the cut points; the outer fold is predicted once. An interrupted experiment goes on where it stopped.
+the cut points; the outer fold is predicted once. An interrupted experiment resumes where it stopped.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from dr_pipeline.experiments.names import NAMES
+from dr_pipeline.experiments.catalogue import experiment_names
 from dr_pipeline.stages.outcome import Outcome
+
+if TYPE_CHECKING:
+    from dr_pipeline.experiments.run_experiment import ExperimentRun
+    from dr_pipeline.experiments.summary import ArmResult
 
 _READINGS = Path("data/readings.csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the experiment, what it reads and what may be changed."""
-    parser.add_argument("name", choices=NAMES, metavar="NAME", help="the experiment: " + ", ".join(NAMES))
+    names = experiment_names()
+    parser.add_argument("name", choices=names, metavar="NAME", help="the experiment: " + ", ".join(names))
     parser.add_argument("--candidate", required=True, help="a key of `candidates` in params.yaml: what is varied")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="PATH", help="(params.yaml)")
     parser.add_argument(
@@ -76,74 +82,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("reports/experiments"),
         metavar="PATH",
-        help="folder for table, figures, picture and openings.jsonl, its own ledger of what was opened "
-        "(reports/experiments)",
+        help="folder for table, figures, plot and openings.jsonl, the ledger of openings (reports/experiments)",
     )
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Runs what is not kept from an earlier run, and writes NAME.json, NAME.csv, NAME.png and the predictions.
+    """Runs what is not cached by an earlier run, and writes NAME.json, NAME.csv, NAME.png and the predictions.
 
-    What is opened is noted in openings.jsonl beside them, before it is.
+    Openings are recorded in openings.jsonl beside them, before the outer fold is predicted.
 
     Raises:
-        DataError: A table or canvas is missing, a fold lacks a grade, or the ledger of what was opened is damaged.
-        ParamsError: A value is unknown or out of range, arms are the same, or an arm needs readings and there are none.
+        DataError: A table or canvas is missing, a fold lacks a grade, or the ledger of openings is damaged.
+        ParamsError: A value is unknown or out of range, arms are equal, or an arm needs readings and there are none.
         EnvironmentProblem: The memory or the disk is full, or it was started as one of several processes.
         GateError: A training's loss is no longer finite.
     """
-    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.evaluation.metrics import say
-    from dr_pipeline.experiments.canvases import require_canvases
-    from dr_pipeline.experiments.definition import dotted_values, only, read_experiment
-    from dr_pipeline.experiments.ledger import LEDGER, configurations_opened
-    from dr_pipeline.experiments.mlflow_view import show
-    from dr_pipeline.experiments.nested_folds import nested_folds, photographs_to_divide
-    from dr_pipeline.experiments.outer_fold import Workplace
-    from dr_pipeline.experiments.plot import draw
-    from dr_pipeline.experiments.run_experiment import conduct
-    from dr_pipeline.experiments.settings import resolve
+    from dr_pipeline.experiments.definition import dotted_values, read_experiment, select_arms
+    from dr_pipeline.experiments.mlflow_view import show_in_mlflow
+    from dr_pipeline.experiments.run_experiment import run_experiment
+    from dr_pipeline.experiments.settings import resolve_settings
     from dr_pipeline.experiments.summary import summarise
-    from dr_pipeline.experiments.tables import TABLE_COLUMNS, table_rows, write_out_of_fold
-    from dr_pipeline.files import atomic_write, sha256_file, write_csv, write_json
-    from dr_pipeline.machine import describe_machine
-    from dr_pipeline.params.curation import SplitParams
-    from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
+    from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.params_file import load_section, read_document
-    from dr_pipeline.reporting.plot_style import png
-    from dr_pipeline.splitting.groups import bridges_of, group_photographs
-    from dr_pipeline.tables.manifest import read_manifest
-    from dr_pipeline.tables.splits import read_splits
 
     experiment = read_experiment(args.name)
     if args.arms:
-        experiment = only(experiment, args.arms)
-    arms = resolve(
-        read_document(args.params), args.candidate, experiment, dotted_values(args.set), train_all=args.train_all
-    )
+        experiment = select_arms(experiment, args.arms)
+    overrides = dotted_values(args.set)
+    arms = resolve_settings(read_document(args.params), args.candidate, experiment, overrides, train_all=args.train_all)
     evaluation = load_section(args.params, "evaluation", Evaluation)
-    wanted = load_section(args.params, "operating_point", OperatingPoint)
-    split = load_section(args.params, "split", SplitParams)
-    audited = read_manifest(args.audited)
-    store = CanvasStore(args.canvases)
-    photographs = photographs_to_divide(audited, read_splits(args.development) if args.development else None)
-    require_canvases(store, photographs)
     num_folds = experiment.folds if args.folds is None else args.folds
-    folds = nested_folds(group_photographs(photographs, bridges_of(audited)), num_folds, split.salt)
-    workplace = Workplace(_readings(args.readings, [arm.training.reader_agreement for arm in arms]), args.scratch)
-    machine, ledger = describe_machine(), args.out / LEDGER
-
-    results = conduct(
-        args.name,
-        arms,
-        folds,
-        store,
-        workplace,
-        wanted,
-        ledger=ledger,
-        seed=evaluation.bootstrap_seed,
-        machine=machine["fingerprint"],
-    )
+    context = _prepare(args, num_folds, [arm.training.reader_agreement for arm in arms], evaluation.bootstrap_seed)
+    results = run_experiment(arms, context)
     report = summarise(
         args.name,
         experiment,
@@ -151,36 +122,81 @@ def run(args: argparse.Namespace) -> Outcome:
         evaluation,
         candidate=args.candidate,
         num_folds=num_folds,
-        configurations_opened=configurations_opened(ledger, sha256_file(store.index_path)),
-        machine=machine,
+        configurations_opened=context.configurations_opened(),
+        machine=context.machine,
     )
-    figures, table, picture = (args.out / f"{args.name}.{suffix}" for suffix in ("json", "csv", "png"))
-    write_json(figures, report)
-    write_csv(table, TABLE_COLUMNS, table_rows(report))
-    with atomic_write(picture) as stream:
-        stream.write(png(draw(report)))
-    predictions: list[Path] = []
-    for arm in results:
-        if arm.pooled is not None:
-            predictions.append(args.predictions / f"{args.name}-{arm.settings.name}.csv")
-            write_out_of_fold(predictions[-1], arm.pooled)
-    show(report, (figures, table, picture))
-    said = [f"{arm['arm']} {say(arm['figures']['qwk'])}" for arm in report["arms"] if arm["trained"]]
+    written = _write(args, report, results)
+    show_in_mlflow(report, written[:3])
+    qwk = [f"{arm['arm']} {say(arm['figures']['qwk'])}" for arm in report["arms"] if arm["trained"]]
     return Outcome(
-        wrote=(figures, table, picture, *predictions),
-        headline=f"{args.name}, {num_folds} outer folds, QWK: " + ("; ".join(said) or "no arm is trained, only timed"),
-        next_command=f"open {picture}",
+        wrote=tuple(written),
+        headline=f"{args.name}, {num_folds} outer folds, QWK: " + ("; ".join(qwk) or "no arm is trained, only timed"),
+        next_command=f"open {written[2]}",
     )
 
 
-def _readings(given: Path | None, agreements: Sequence[float]) -> dict[str, list[int]]:
-    """Of the table that is given; else of the usual one, where an arm learns from readings at all."""
+def _prepare(args: argparse.Namespace, num_folds: int, agreements: Sequence[float], seed: int) -> "ExperimentRun":
+    """Reads the photographs and builds the nested folds."""
+    from dr_pipeline.canvases.store import CanvasStore
+    from dr_pipeline.experiments.enhanced_canvases import require_canvases
+    from dr_pipeline.experiments.ledger import LEDGER
+    from dr_pipeline.experiments.nested_folds import eligible_photographs, nested_folds
+    from dr_pipeline.experiments.outer_fold import RunContext
+    from dr_pipeline.experiments.run_experiment import ExperimentRun
+    from dr_pipeline.machine import describe_machine
+    from dr_pipeline.params.curation import SplitParams
+    from dr_pipeline.params.evaluation import OperatingPoint
+    from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.splitting.groups import bridges_of, group_photographs
+    from dr_pipeline.tables.manifest import read_manifest
+    from dr_pipeline.tables.splits import read_splits
+
+    split = load_section(args.params, "split", SplitParams)
+    audited, store = read_manifest(args.audited), CanvasStore(args.canvases)
+    photographs = eligible_photographs(audited, read_splits(args.development) if args.development else None)
+    require_canvases(store, photographs)
+    return ExperimentRun(
+        name=args.name,
+        folds=nested_folds(group_photographs(photographs, bridges_of(audited)), num_folds, split.salt),
+        store=store,
+        context=RunContext(_readings(args.readings, agreements), args.scratch),
+        targets=load_section(args.params, "operating_point", OperatingPoint),
+        ledger=args.out / LEDGER,
+        seed=seed,
+        machine=describe_machine(),
+    )
+
+
+def _write(args: argparse.Namespace, report: "Mapping[str, Any]", results: "Sequence[ArmResult]") -> list[Path]:
+    """Writes figures, table and plot, then each arm's predictions; returns their paths in this order."""
+    from dr_pipeline.experiments.arm_table import arm_rows, out_of_fold_rows
+    from dr_pipeline.experiments.plot import plot_experiment
+    from dr_pipeline.files import atomic_write, write_json
+    from dr_pipeline.reporting.plot_style import png
+    from dr_pipeline.tables.experiment import write_experiment
+    from dr_pipeline.tables.out_of_fold import write_out_of_fold
+
+    figures, table, plot = (args.out / f"{args.name}.{suffix}" for suffix in ("json", "csv", "png"))
+    write_json(figures, report)
+    write_experiment(table, arm_rows(report))
+    with atomic_write(plot) as stream:
+        stream.write(png(plot_experiment(report)))
+    written = [figures, table, plot]
+    for arm in results:
+        if arm.predictions is not None:
+            written.append(args.predictions / f"{args.name}-{arm.settings.name}.csv")
+            write_out_of_fold(written[-1], out_of_fold_rows(arm.predictions))
+    return written
+
+
+def _readings(path: Path | None, agreements: Sequence[float]) -> dict[str, list[int]]:
+    """The readings of the given table; else of the default one, where an arm trains on readings."""
     from dr_pipeline.errors import ParamsError
     from dr_pipeline.tables.readings import read_readings
     from dr_pipeline.training.data.targets import readings_by_photograph
 
-    if given is not None:
-        return readings_by_photograph(read_readings(given))
+    if path is not None:
+        return readings_by_photograph(read_readings(path))
     if not any(agreements):
         return {}
     if not _READINGS.is_file():

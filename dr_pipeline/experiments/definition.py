@@ -1,24 +1,22 @@
-"""What an experiment is: a question, and arms that differ in a few values of params.yaml."""
+"""An experiment: a question, and arms that differ in a few values of params.yaml."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import Field
 
 from dr_pipeline.errors import ParamsError
+from dr_pipeline.experiments.catalogue import FOLDER
 from dr_pipeline.params.params_file import present_key
 from dr_pipeline.params.section import Section, validate
-
-_FOLDER = Path(__file__).parent / "catalogue"
 
 
 class Arm(Section):
     """One configuration.
 
     `changes` are values by dotted key: `candidate.…` of the chosen candidate, `training.…`, or
-    `preprocess.enhancement`. An arm with `throughput_only` is timed and not trained, unless everything is asked for.
+    `preprocess.enhancement`. An arm with `throughput_only` is timed and not trained, unless --train-all is given.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -27,7 +25,7 @@ class Arm(Section):
 
 
 class Experiment(Section):
-    """Arms that share everything else; the first one is what the others are compared with.
+    """Arms that share everything else; the others are compared with the first.
 
     `changes` hold for every arm; `--set` on the command line may change them, but not what an arm sets.
     """
@@ -39,8 +37,8 @@ class Experiment(Section):
 
 
 def read_experiment(name: str) -> Experiment:
-    """The experiment of that name, as shipped."""
-    path = _FOLDER / f"{name}.yaml"
+    """Reads a shipped experiment."""
+    path = FOLDER / f"{name}.yaml"
     return parse_experiment(path.read_text(encoding="utf-8"), where=path.name)
 
 
@@ -57,8 +55,8 @@ def parse_experiment(text: str, *, where: str) -> Experiment:
     return experiment
 
 
-def only(experiment: Experiment, names: Sequence[str]) -> Experiment:
-    """The experiment with these arms alone, in its own order.
+def select_arms(experiment: Experiment, names: Sequence[str]) -> Experiment:
+    """The experiment with these arms only, in its own order.
 
     Raises:
         ParamsError: It has no such arm.
@@ -70,15 +68,15 @@ def only(experiment: Experiment, names: Sequence[str]) -> Experiment:
 
 
 def dotted_values(pairs: list[str]) -> dict[str, Any]:
-    """Reads `key=value` words; the value is YAML, as it would stand in params.yaml.
+    """Parses `key=value` arguments; the value is YAML, as in params.yaml.
 
     Raises:
-        ParamsError: A word has no `=`, a key stands twice, or a value is not YAML.
+        ParamsError: An argument has no `=`, a key occurs twice, or a value is not YAML.
     """
     values: dict[str, Any] = {}
     for pair in pairs:
-        given, sign, text = pair.partition("=")
-        key = present_key(given)
+        name, sign, text = pair.partition("=")
+        key = present_key(name)
         if not sign or not key or key in values:
             raise ParamsError(f"not one key=value each: {pair!r}", where="--set", todo="--set candidate.epochs=4")
         try:

@@ -1,7 +1,7 @@
-"""What has been opened, for good: a line for every configuration whose outer folds were predicted, by which code.
+"""The ledger of openings: a line for every configuration whose outer folds were predicted, with its code version.
 
-The ledger stands beside the tables and belongs into version control, as reports/test_openings.jsonl does: neither a
-removed scratch folder nor a table made anew makes an opening undone.
+The ledger lies beside the tables and belongs in version control, as reports/test_openings.jsonl does: an opening stays
+counted when the scratch folder is removed or a table is written again.
 """
 
 import json
@@ -17,14 +17,14 @@ LEDGER = "openings.jsonl"
 
 
 @dataclass(frozen=True)
-class Combination:
-    """What is counted once, in whatever experiment and however often it runs.
+class Opening:
+    """The unit that is counted once, in whatever experiment and however often it runs.
 
     Attributes:
         configuration: Hash of an arm's values.
-        code_sha256: Of the code that decides a result: other code is another attempt on the same outer folds.
-        canvas_index_sha256: Of the photographs.
-        division: Hash of who is in which part of which fold.
+        code_sha256: Code version of the result: other code is another attempt on the same outer folds.
+        canvas_index_sha256: Hash of the photographs.
+        division: Hash of the folds.
     """
 
     configuration: str
@@ -33,25 +33,25 @@ class Combination:
     division: str
 
 
-def record_opening(ledger: Path, combination: Combination, *, experiment: str, arm: str) -> None:
-    """Notes that outer folds are being opened, before anything of them is predicted; once for each combination.
+def record_opening(ledger: Path, opening: Opening, *, experiment: str, arm: str) -> None:
+    """Records that outer folds are opened, before anything of them is predicted; once per opening.
 
     Args:
-        ledger: JSON lines; made where it is missing, appended to where not.
-        combination: What is opened.
+        ledger: JSON lines; created where it is missing, else appended to.
+        opening: What is opened.
         experiment: Name of the experiment that is the first to open it.
         arm: Name of its arm.
 
     Raises:
-        DataError: The ledger holds a line that is none of ours; nothing is written.
+        DataError: The ledger holds an unrecognised line; nothing is written.
     """
-    if combination in read_openings(ledger):
+    if opening in read_openings(ledger):
         return
     line = {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "experiment": experiment,
         "arm": arm,
-        **asdict(combination),
+        **asdict(opening),
     }
     ledger.parent.mkdir(parents=True, exist_ok=True)
     unended = ledger.exists() and ledger.read_bytes()[-1:] not in (b"", b"\n")  # an editor may have saved it so
@@ -62,39 +62,39 @@ def record_opening(ledger: Path, combination: Combination, *, experiment: str, a
 
 
 def configurations_opened(ledger: Path, canvas_index_sha256: str) -> int:
-    """How many configurations have had an outer fold of these photographs predicted; by other code, it is another one.
+    """How many configurations have had an outer fold of these photographs predicted; each code version counts.
 
     Raises:
-        DataError: The ledger holds a line that is none of ours.
+        DataError: The ledger holds an unrecognised line.
     """
-    mine = [one for one in read_openings(ledger) if one.canvas_index_sha256 == canvas_index_sha256]
-    return len({(one.configuration, one.code_sha256) for one in mine})
+    openings = [item for item in read_openings(ledger) if item.canvas_index_sha256 == canvas_index_sha256]
+    return len({(opening.configuration, opening.code_sha256) for opening in openings})
 
 
-def read_openings(ledger: Path) -> list[Combination]:
-    """All lines, in their order; none where there is no ledger.
+def read_openings(ledger: Path) -> list[Opening]:
+    """All openings in order; none where there is no ledger.
 
     Raises:
-        DataError: The ledger holds a line that is none of ours.
+        DataError: The ledger holds an unrecognised line.
     """
     if not ledger.exists():
         return []
     openings = []
     for number, line in enumerate(ledger.read_bytes().splitlines(), start=1):
         try:
-            openings.append(_combination(json.loads(line)))
+            openings.append(_opening(json.loads(line)))
         except (ValueError, RecursionError, KeyError, TypeError):  # not UTF-8 and not JSON are ValueErrors
             raise DataError(
                 "the ledger of opened configurations is damaged",
                 where=f"{ledger}, line {number}",
-                todo="restore it from version control, both sides' lines after a merge; do not remove lines, they say "
-                "how often these photographs have judged",
+                todo="restore it from version control, both sides' lines after a merge; do not remove lines: "
+                "they count how often these photographs were opened",
             ) from None
     return openings
 
 
-def _combination(line: Mapping[str, str]) -> Combination:
-    return Combination(
+def _opening(line: Mapping[str, str]) -> Opening:
+    return Opening(
         configuration=str(line["configuration"]),
         code_sha256=str(line["code_sha256"]),
         canvas_index_sha256=str(line["canvas_index_sha256"]),

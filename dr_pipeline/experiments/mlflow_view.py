@@ -1,4 +1,4 @@
-"""The experiment in MLflow: a run per arm, made from what was written. A failing tracker stops nothing."""
+"""The experiment in MLflow: one run per arm, from the written files. A failing tracker stops nothing."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ _REACH = ("value", "low", "high")
 _FIGURES = ("qwk", "referable_auc", "accuracy")
 
 
-def show(report: Mapping[str, Any], files: Sequence[Path]) -> None:
+def show_in_mlflow(report: Mapping[str, Any], files: Sequence[Path]) -> None:
     """Adds or finds the run of each arm, where tracking is on (DR_PIPELINE_TRACKING).
 
     Args:
-        report: As `summary.summarise` gives it.
-        files: What goes into each run.
+        report: The report of `summary.summarise`.
+        files: The artifacts of each run.
     """
     if switched_on():
         guarded(lambda: _show(report, files))
@@ -38,7 +38,7 @@ def _show(report: Mapping[str, Any], files: Sequence[Path]) -> None:
 
 
 def arm_facts(arm: Mapping[str, Any]) -> Facts:
-    """Parameters and figures of an arm, named as the pipeline's own runs name them."""
+    """Parameters and figures of an arm, named as in the pipeline's own runs."""
     speed = {name: value for name, value in arm["throughput"].items() if name.endswith("_per_s")}
     metrics = [Measure(f"experiment/{name}", float(value)) for name, value in speed.items()]
     if arm["trained"]:

@@ -1,4 +1,4 @@
-"""Nested folds: the outer fold judges, an inner part of the rest chooses the epoch and the cut points."""
+"""Nested folds: the outer fold is predicted once; an inner part of the rest chooses the epoch and the cut points."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _VALIDATION_SHARE = 0.2  # of what is not the outer fold
 
 
 @dataclass(frozen=True)
-class Nested:
-    """One outer fold and what it is judged by. No group is in two of the parts.
+class NestedFold:
+    """One outer fold with its training and validation part. No group is in two of the parts.
 
     Attributes:
-        fold: From 0.
-        training: What the network learns from.
-        validation: What chooses the epoch and fits the decision.
-        outer: What is predicted once.
+        fold: Number of the outer fold, from 0.
+        training: The training part.
+        validation: The part that chooses the epoch and fits the decision.
+        outer: The outer fold, predicted once.
     """
 
     fold: int
@@ -33,30 +33,30 @@ class Nested:
 
     @property
     def digest(self) -> str:
-        """Hash of who is in which part with which grade."""
+        """Hash of the photographs and grades of each part."""
         parts = (self.training, self.validation, self.outer)
         return sha256_json([[[row.image_id, row.grade] for row in part] for part in parts])
 
 
-def division_digest(folds: Sequence[Nested]) -> str:
-    """Hash of the whole division: the same for all arms, another one with other folds, photographs or grades."""
+def folds_digest(folds: Sequence[NestedFold]) -> str:
+    """Hash of all folds: the same for all arms, another one with other folds, photographs or grades."""
     return sha256_json([nested.digest for nested in folds])
 
 
-def photographs_to_divide(audited: Sequence[ManifestRow], splits: Sequence[SplitRow] | None) -> list[Photograph]:
-    """Every photograph with a grade that is not excluded; without the test part, where a split is given.
+def eligible_photographs(audited: Sequence[ManifestRow], splits: Sequence[SplitRow] | None) -> list[Photograph]:
+    """The photographs with a grade that are not excluded; without the test part, where a split is given.
 
     Args:
         audited: Rows of the audited manifest.
         splits: Rows of splits.csv; None takes all photographs.
 
     Raises:
-        DataError: None is left.
+        DataError: No photograph is left.
     """
     photographs = photographs_of(audited)
     if splits is not None:
-        kept = {row.image_id for row in splits if row.split == DEVELOPMENT}
-        photographs = [one for one in photographs if one.image_id in kept]
+        development = {row.image_id for row in splits if row.split == DEVELOPMENT}
+        photographs = [photograph for photograph in photographs if photograph.image_id in development]
     if not photographs:
         raise DataError(
             "no photograph is left that has a grade and is not excluded",
@@ -66,20 +66,20 @@ def photographs_to_divide(audited: Sequence[ManifestRow], splits: Sequence[Split
     return photographs
 
 
-def nested_folds(groups: Sequence[Group], num_folds: int, salt: str) -> list[Nested]:
-    """Divides all groups into outer folds, and the rest of each into training and validation.
+def nested_folds(groups: Sequence[Group], num_folds: int, salt: str) -> list[NestedFold]:
+    """Splits all groups into outer folds, and the rest of each into training and validation.
 
-    Both divisions are drawn as the pipeline's own split is: by group and salted hash, each stratum of the worse eye
-    shared out exactly. Every arm gets these same folds.
+    Both are drawn as the pipeline's own split: by group and salted hash, stratified by the grade of the worse eye.
+    Every arm gets the same folds.
 
     Args:
         groups: In any order.
         num_folds: Outer folds, 2 or more.
-        salt: Another salt gives another division.
+        salt: Another salt gives other folds.
 
     Raises:
-        DataError: A part is empty, a validation part has one grade only, or a fold is judged on a grade that its
-            training part has no photograph of.
+        DataError: A part is empty, a validation part has one grade only, or a fold has a grade that its
+            training part lacks.
         ParamsError: There are fewer than 2 folds.
     """
     if num_folds < 2:
@@ -88,11 +88,11 @@ def nested_folds(groups: Sequence[Group], num_folds: int, salt: str) -> list[Nes
     return [_nested(groups, outer, fold, salt) for fold in range(num_folds)]
 
 
-def _nested(groups: Sequence[Group], outer: dict[str, str], fold: int, salt: str) -> Nested:
+def _nested(groups: Sequence[Group], outer: dict[str, str], fold: int, salt: str) -> NestedFold:
     rest = [group for group in groups if outer[group.key] != str(fold)]
     shares = {_VALIDATION: _VALIDATION_SHARE, TRAIN: 1 - _VALIDATION_SHARE}
     inner = assign_groups(rest, shares, f"{salt}/experiments/inner {fold}")
-    nested = Nested(
+    nested = NestedFold(
         fold=fold,
         training=_rows((group for group in rest if inner[group.key] == TRAIN), None),
         validation=_rows((group for group in rest if inner[group.key] == _VALIDATION), fold),
@@ -109,11 +109,11 @@ def _nested(groups: Sequence[Group], outer: dict[str, str], fold: int, salt: str
             where="--folds",
             todo="use fewer folds, or add photographs of other grades",
         )
-    learnt = {row.grade for row in nested.training}
-    judged = {row.grade for row in (*nested.outer, *nested.validation)}
-    if missing := [grade for grade in GRADES if grade in judged - learnt]:
+    trained = {row.grade for row in nested.training}
+    evaluated = {row.grade for row in (*nested.outer, *nested.validation)}
+    if missing := [grade for grade in GRADES if grade in evaluated - trained]:
         raise DataError(
-            f"fold {fold} has no photograph of grade {', '.join(map(str, missing))} to learn from",
+            f"fold {fold} has no photograph of grade {', '.join(map(str, missing))} in its training part",
             where="--folds",
             todo="use fewer folds, or add photographs of that grade",
         )

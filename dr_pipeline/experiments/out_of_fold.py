@@ -1,4 +1,4 @@
-"""The outer folds of one arm in one table: each fold decided by what its own validation part fitted."""
+"""Out-of-fold predictions of one arm: each outer fold graded by the decision fitted on its own validation part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -8,21 +8,21 @@ from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.evaluation.decision_fit import fit_decision
-from dr_pipeline.experiments.nested_folds import Nested
-from dr_pipeline.experiments.results import FoldResult
+from dr_pipeline.experiments.fold_results import FoldResult
+from dr_pipeline.experiments.nested_folds import NestedFold
 from dr_pipeline.params.evaluation import OperatingPoint
 from dr_pipeline.tables.splits import SplitRow
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """Every photograph once, graded by a network and a decision that have not seen it.
+class OutOfFold:
+    """Every photograph once, graded by a network and a decision that were not fitted on it.
 
     Attributes:
         rows: N photographs, fold after fold.
         folds: The outer fold of each, shape (N,).
         logits: Shape (N, 5).
-        decided: What was decided of each.
+        decided: The decisions.
     """
 
     rows: tuple[SplitRow, ...]
@@ -32,23 +32,25 @@ class Pooled:
 
     @property
     def grades(self) -> NDArray[np.int64]:
-        """By the readers, shape (N,)."""
+        """The readers' grades, shape (N,)."""
         return np.array([row.grade for row in self.rows], dtype=np.int64)
 
     @property
     def groups(self) -> list[str]:
-        """What is resampled as a whole, N names."""
+        """The group of each photograph, the unit of resampling; N names."""
         return [row.group for row in self.rows]
 
 
-def pool(folds: Sequence[Nested], results: Sequence[FoldResult], wanted: OperatingPoint, *, seed: int) -> Pooled:
+def pool_folds(
+    folds: Sequence[NestedFold], results: Sequence[FoldResult], targets: OperatingPoint, *, seed: int
+) -> OutOfFold:
     """Fits each fold's decision on its validation part and applies it to its outer part.
 
     Args:
-        folds: The division.
+        folds: The nested folds.
         results: One per fold, in the same order.
-        wanted: Target sensitivity and share for human review.
-        seed: Of the resamplings that steady the cut points.
+        targets: Target sensitivity and fraction for human review.
+        seed: Seed of the resamplings that steady the cut points.
     """
     pieces: list[Decided] = []
     for nested, result in zip(folds, results, strict=True):
@@ -56,12 +58,12 @@ def pool(folds: Sequence[Nested], results: Sequence[FoldResult], wanted: Operati
             result.validation,
             np.array([row.grade for row in nested.validation], dtype=np.int64),
             [row.group for row in nested.validation],
-            wanted,
+            targets,
             seed=seed,
             provenance={"split": "inner validation part", "fold": str(nested.fold)},
         )
         pieces.append(decision.apply(result.outer))
-    return Pooled(
+    return OutOfFold(
         rows=tuple(row for nested in folds for row in nested.outer),
         folds=np.concatenate([np.full(len(nested.outer), nested.fold, dtype=np.int64) for nested in folds]),
         logits=np.concatenate([result.outer for result in results]),

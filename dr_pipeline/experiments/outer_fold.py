@@ -1,4 +1,4 @@
-"""Trains one arm on one fold and predicts the outer part, once; or takes what is kept."""
+"""Trains one arm on one fold and predicts the outer fold, once; or reads the cached result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dr_pipeline.canvases.store import CanvasStore
-from dr_pipeline.experiments.cache_key import result_key
-from dr_pipeline.experiments.nested_folds import Nested
-from dr_pipeline.experiments.results import FoldResult, read_result, write_result
+from dr_pipeline.experiments.fold_results import FoldResult, read_result, result_key, write_result
+from dr_pipeline.experiments.nested_folds import NestedFold
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.files import sha256_file
 from dr_pipeline.logs import logger
@@ -31,7 +30,7 @@ _FOLDER_DIGITS = 16
 
 
 @dataclass(frozen=True)
-class Workplace:
+class RunContext:
     """What all trainings of an experiment share.
 
     Attributes:
@@ -43,27 +42,27 @@ class Workplace:
     scratch: Path
 
 
-def outer_fold(
+def run_outer_fold(
     settings: Settings,
-    nested: Nested,
+    nested: NestedFold,
     store: CanvasStore,
-    workplace: Workplace,
+    context: RunContext,
     *,
     label: str,
     before_opening: Callable[[], None],
 ) -> FoldResult:
-    """The result of one arm on one fold: kept from an earlier run with the same inputs, or trained now.
+    """The result of one arm on one fold: cached by an earlier run with the same inputs, or trained now.
 
     Args:
-        settings: Of the arm.
-        nested: The fold.
+        settings: The arm's settings.
+        nested: The nested fold.
         store: The arm's canvases.
-        workplace: What all share.
-        label: What standard error shows before each epoch.
-        before_opening: Called before anything of the outer fold is predicted, or a kept prediction is used.
+        context: What all trainings share.
+        label: Prefix of the messages.
+        before_opening: Called before anything of the outer fold is predicted, or a cached prediction is used.
 
     Raises:
-        DataError: A canvas cannot be read, or a kept result is damaged.
+        DataError: A canvas cannot be read, or a cached result is damaged.
         EnvironmentProblem: The memory or the disk is full.
         GateError: The loss is no longer finite.
         ParamsError: The candidate cannot be trained as it is.
@@ -73,19 +72,19 @@ def outer_fold(
         settings,
         index_sha256=photographs,
         pixel_path=dict(store.pixel_path.to_dict()),
-        readings=workplace.readings,
+        readings=context.readings,
         digest=nested.digest,
     )
-    folder = workplace.scratch / "folds" / key[:_FOLDER_DIGITS]
-    if (kept := read_result(folder, nested.validation, nested.outer, key=key)) is not None:
-        logger.info("%s: kept from an earlier run", label)
+    folder = context.scratch / "folds" / key[:_FOLDER_DIGITS]
+    if (cached := read_result(folder, nested.validation, nested.outer, key=key)) is not None:
+        logger.info("%s: cached by an earlier run", label)
         before_opening()
-        return kept
-    members = [_member(settings, nested, store, workplace, folder, key, seed, label) for seed in _seeds(settings)]
+        return cached
+    members = [_member(settings, nested, store, context, folder, key, seed, label) for seed in _seeds(settings)]
     network = _combined(settings, [member.grader for member in members])
-    validation = _answers(settings, network, store, [row.image_id for row in nested.validation])
+    validation = _predict_logits(settings, network, store, [row.image_id for row in nested.validation])
     before_opening()
-    outer = _answers(settings, network, store, [row.image_id for row in nested.outer])
+    outer = _predict_logits(settings, network, store, [row.image_id for row in nested.outer])
     facts = _facts(settings, nested, members) | {"canvas_index_sha256": photographs}
     result = FoldResult(validation, outer, facts)
     write_result(folder, result, nested.validation, nested.outer, key=key)
@@ -104,9 +103,9 @@ def _checkpoint(folder: Path, key: str, seed: int) -> Checkpoint:
 
 def _member(
     settings: Settings,
-    nested: Nested,
+    nested: NestedFold,
     store: CanvasStore,
-    workplace: Workplace,
+    context: RunContext,
     folder: Path,
     key: str,
     seed: int,
@@ -122,23 +121,23 @@ def _member(
             row.images_per_s,
         )
 
-    data = TrainingData(store, nested.training, nested.validation, workplace.readings)
+    data = TrainingData(store, nested.training, nested.validation, context.readings)
     options = FitOptions(seed, _checkpoint(folder, key, seed), on_epoch)
     return train_network(settings.candidate, settings.training, data, options)
 
 
 def _combined(settings: Settings, graders: Sequence[Grader]) -> nn.Module:
-    """One network with the plain view answers itself; others answer by the mean of their probabilities."""
+    """One network with the identity view as it is; several networks or views by the mean of their probabilities."""
     views = settings.candidate.ensemble.views
     if len(graders) == 1 and views == ("identity",):
         return graders[0]
-    return _Together(Ensemble(graders, views, Weighted.uniform(len(graders) * len(views))))
+    return _EnsembleGrader(Ensemble(graders, views, Weighted.uniform(len(graders) * len(views))))
 
 
-def _answers(
+def _predict_logits(
     settings: Settings, network: nn.Module, store: CanvasStore, image_ids: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Logits (N, 5). All views of a photograph are computed at once, so that fewer photographs are."""
+    """Logits (N, 5). All views of a photograph are computed at once, so that the batch holds fewer photographs."""
     candidate = settings.candidate
     views = len(candidate.ensemble.views)
     batch = max(1, evaluation_batch(candidate) // views)
@@ -147,8 +146,8 @@ def _answers(
     return logits.astype(np.float32)
 
 
-class _Together(nn.Module):
-    """An ensemble in the form that `predict` asks: the opinions are combined already, and no head follows."""
+class _EnsembleGrader(nn.Module):
+    """An ensemble with the interface that `predict` expects: its outputs are combined, and no head follows."""
 
     def __init__(self, ensemble: Ensemble) -> None:
         super().__init__()
@@ -159,7 +158,7 @@ class _Together(nn.Module):
         return cast("Tensor", self.ensemble(image))
 
 
-def _facts(settings: Settings, nested: Nested, members: Sequence[TrainedNetwork]) -> dict[str, Any]:
+def _facts(settings: Settings, nested: NestedFold, members: Sequence[TrainedNetwork]) -> dict[str, Any]:
     history = [row for member in members for row in member.fit.history]
     return {
         "configuration": settings.configuration,
@@ -170,7 +169,7 @@ def _facts(settings: Settings, nested: Nested, members: Sequence[TrainedNetwork]
         "epochs": settings.candidate.epochs,
         "best_epochs": [member.fit.best.epoch for member in members],
         "inner_validation_qwk": [member.fit.best.validation_qwk for member in members],
-        # of the epochs, also of those before an interruption; without loading and predicting
+        # of all epochs, those before an interruption included; without loading and predicting
         "seconds": round(sum(row.seconds for row in history), 1),
         "images_per_s": median(row.images_per_s for row in history),
         "weights": members[0].weights_source,

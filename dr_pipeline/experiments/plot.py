@@ -1,4 +1,4 @@
-"""The picture of an experiment: QWK by arm with its interval and its folds, and how fast each arm is."""
+"""The plot of an experiment: QWK by arm with its interval and its folds, and the speed of each arm."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ _ROW_IN = 0.42
 _FRAME_IN = 1.5
 
 
-def draw(report: Mapping[str, Any]) -> Figure:
+def plot_experiment(report: Mapping[str, Any]) -> Figure:
     """QWK on the left where an arm was trained, photographs per second on the right; one line per arm, in order.
 
     Args:
-        report: As `summary.summarise` gives it.
+        report: The report of `summary.summarise`.
     """
     arms: Sequence[Mapping[str, Any]] = report["arms"]
     with style():
@@ -62,7 +62,7 @@ def _speed(panel: Any, arms: Sequence[Mapping[str, Any]]) -> None:
             speed = arm["throughput"][f"{name}_images_per_s"]
             panel.barh(line + place, speed, height=0.32, color=colour, label=name if line == 0 else None)
             panel.annotate(
-                _told(speed), (speed, line + place), (3, 0), textcoords="offset points", va="center", fontsize=7.5
+                _speed_text(speed), (speed, line + place), (3, 0), textcoords="offset points", va="center", fontsize=7.5
             )
     panel.margins(x=0.18)
     panel.set(title="Photographs/s", xlabel=arms[0]["throughput"]["device"])
@@ -70,7 +70,7 @@ def _speed(panel: Any, arms: Sequence[Mapping[str, Any]]) -> None:
     panel.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8)  # above, where no bar is
 
 
-def _told(speed: float) -> str:
+def _speed_text(speed: float) -> str:
     return f"{speed:.0f}" if speed >= 100 else f"{speed:.3g}"
 
 

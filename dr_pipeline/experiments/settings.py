@@ -1,4 +1,4 @@
-"""One arm's values: params.yaml, changed as the experiment and the command line say, checked as params.yaml is."""
+"""The settings of an arm: params.yaml with the changes of experiment and command line, validated as params.yaml is."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -16,15 +16,15 @@ from dr_pipeline.params.training import Training
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that params.yaml would say of one arm's training.
+    """All values of params.yaml that matter to one arm's training.
 
     Attributes:
-        name: Of the arm.
-        changes: What it sets beside the values that all arms share.
+        name: The arm's name.
+        changes: The values it sets beside those that all arms share.
         throughput_only: Whether it is only timed.
         candidate: Network and schedule.
         training: Objective, averaging, augmentation.
-        preprocess_arm: Enhancement of the canvas.
+        enhancement: Enhancement of the canvas.
     """
 
     name: str
@@ -32,27 +32,27 @@ class Settings:
     throughput_only: bool
     candidate: Candidate
     training: Training
-    preprocess_arm: str
+    enhancement: str
 
     def to_dict(self) -> dict[str, Any]:
-        """All values, plain; the name is no part of them."""
+        """All values as plain types; the name is not among them."""
         return {
             "candidate": self.candidate.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
-            "preprocess_arm": self.preprocess_arm,
+            "preprocess_arm": self.enhancement,
         }
 
     @property
     def configuration(self) -> str:
-        """Hash of the values: arms of different experiments with the same one are the same."""
+        """Hash of the values: arms of different experiments with equal values share it."""
         return sha256_json(self.to_dict())
 
 
-def resolve(
+def resolve_settings(
     document: Mapping[str, Any],
     candidate: str,
     experiment: Experiment,
-    asked: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     *,
     train_all: bool,
 ) -> list[Settings]:
@@ -61,13 +61,13 @@ def resolve(
     Args:
         document: params.yaml, plain.
         candidate: A key of `candidates`.
-        experiment: What its arms change.
-        asked: Changes for every arm from the command line; they go before the experiment's own shared ones.
+        experiment: The changes of its arms.
+        overrides: Changes for every arm from the command line; they override the experiment's shared ones.
         train_all: Train also the arms that are only timed.
 
     Raises:
         ParamsError: A key is unknown, a value is out of range, the command line sets what an arm sets, or two arms
-            are the same.
+            have equal values.
     """
     if candidate not in document["candidates"]:
         known = [str(key) for key in document["candidates"]]
@@ -78,19 +78,21 @@ def resolve(
         )
     settings = []
     for arm in experiment.arms:
-        if fixed := sorted(set(asked) & set(arm.changes)):
+        if fixed := sorted(set(overrides) & set(arm.changes)):
             raise ParamsError(
                 f"the arm {arm.name!r} sets {', '.join(fixed)} itself",
                 where="--set",
                 todo="leave it out: it is what the experiment compares",
             )
-        values = {**experiment.changes, **asked, **arm.changes}
-        settings.append(_settled(document, candidate, arm.name, values, arm.changes, arm.throughput_only, train_all))
+        values = {**experiment.changes, **overrides, **arm.changes}
+        settings.append(
+            _settings_of(document, candidate, arm.name, values, arm.changes, arm.throughput_only, train_all)
+        )
     _require_different(settings)
     return settings
 
 
-def _settled(
+def _settings_of(
     document: Mapping[str, Any],
     candidate: str,
     name: str,
@@ -117,12 +119,12 @@ def _settled(
         throughput_only=throughput_only and not train_all,
         candidate=network,
         training=validate(tree["training"], Training, where=f"{where}, training"),
-        preprocess_arm=validate(tree["preprocess"], Preprocess, where=f"{where}, preprocess").enhancement,
+        enhancement=validate(tree["preprocess"], Preprocess, where=f"{where}, preprocess").enhancement,
     )
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
-    """Sets a key that is there; every key of params.yaml is."""
+    """Sets an existing key; every key of params.yaml exists."""
     *parents, last = dotted.split(".")
     level: Any = tree
     for key in parents:
@@ -132,7 +134,7 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
         raise ParamsError(
             f"an experiment cannot change {dotted}",
             where="a change of an experiment",
-            todo="change it in params.yaml and make the canvases anew with `dvc repro preprocess`",
+            todo="change it in params.yaml and render the canvases again with `dvc repro preprocess`",
         )
     level[last] = value
 
@@ -149,7 +151,7 @@ def _inner(level: Any, key: str, dotted: str) -> Any:
 
 
 def _require_plain(candidate: Candidate, where: str) -> None:
-    """Of an ensemble, seeds and views are compared here; fitted weights and folds are the pipeline's."""
+    """An experiment averages an ensemble's seeds and views; fitted weights and folds belong to the pipeline."""
     if candidate.ensemble.folds or candidate.ensemble.combine != "mean":
         raise ParamsError(
             "an experiment averages seeds and views, and nothing else",
@@ -165,5 +167,5 @@ def _require_different(settings: Sequence[Settings]) -> None:
             raise ParamsError(
                 f"the arms {other!r} and {arm.name!r} are the same with these values",
                 where="params.yaml",
-                todo="set what the arm is about there, such as the candidate's weights for `initialisation`",
+                todo="set the value that the arm compares there, such as the candidate's weights for `initialisation`",
             )

@@ -1,4 +1,4 @@
-"""The figures of an experiment: each arm's, each fold's, and every arm against the first on the same photographs."""
+"""The report of an experiment: figures of each arm and fold, and of every arm against the first."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from dr_pipeline.evaluation.metrics import figures, resampling
 from dr_pipeline.experiments.definition import Experiment
-from dr_pipeline.experiments.out_of_fold import Pooled
+from dr_pipeline.experiments.out_of_fold import OutOfFold
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.throughput import METHOD as THROUGHPUT_METHOD
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference
@@ -35,18 +35,18 @@ SEEN_BY_A_BUNDLE = (
 
 @dataclass(frozen=True)
 class ArmResult:
-    """What is known of one arm.
+    """The result of one arm.
 
     Attributes:
-        settings: Its values.
+        settings: The arm's settings.
         throughput: Plain values: photographs per second in training and inference, parameters.
-        pooled: Its out-of-fold answers; None where it was only timed.
+        predictions: Its out-of-fold predictions; None where it was only timed.
         trainings: The facts of each fold's training; empty where it was only timed.
     """
 
     settings: Settings
     throughput: Mapping[str, Any]
-    pooled: Pooled | None
+    predictions: OutOfFold | None
     trainings: tuple[Mapping[str, Any], ...]
 
 
@@ -64,16 +64,16 @@ def summarise(
     """The report of an experiment, as JSON holds it.
 
     Args:
-        name: Of the experiment.
-        experiment: As shipped.
-        arms: In its order.
-        params: Confidence, resamplings and their seed.
+        name: The experiment's name.
+        experiment: The experiment.
+        arms: The results, in its order.
+        params: Confidence, bootstrap replicates and their seed.
         candidate: The key in params.yaml that was varied.
         num_folds: Outer folds.
-        configurations_opened: Different configurations whose outer folds the ledger knows of these photographs.
-        machine: What it ran on.
+        configurations_opened: Configurations of the ledger whose outer folds of these photographs were predicted.
+        machine: The machine it ran on.
     """
-    trained = [arm for arm in arms if arm.pooled is not None]
+    trained = [arm for arm in arms if arm.predictions is not None]
     first = trained[0] if trained else None
     return {
         "schema_version": SCHEMA_VERSION,
@@ -86,14 +86,14 @@ def summarise(
         "configurations_tried": len(trained),
         "configurations_opened": configurations_opened,
         "confidence": params.confidence,
-        "data": _data(first.pooled) if first is not None and first.pooled is not None else None,
+        "data": _data(first.predictions) if first is not None and first.predictions is not None else None,
         "arms": [_arm(arm, first, params) for arm in arms],
         "machine": dict(machine),
         "research_use": RESEARCH_USE,
     }
 
 
-def _data(pooled: Pooled) -> dict[str, Any]:
+def _data(pooled: OutOfFold) -> dict[str, Any]:
     return {
         "photographs": len(pooled.rows),
         "groups": len(set(pooled.groups)),
@@ -102,7 +102,7 @@ def _data(pooled: Pooled) -> dict[str, Any]:
     }
 
 
-def _patients(pooled: Pooled) -> str:
+def _patients(pooled: OutOfFold) -> str:
     known = [row.patient_id for row in pooled.rows if row.patient_id]
     if not known:
         return UNKNOWN_PATIENTS
@@ -113,36 +113,36 @@ def _patients(pooled: Pooled) -> str:
 
 def _arm(arm: ArmResult, first: ArmResult | None, params: Evaluation) -> dict[str, Any]:
     settings = arm.settings
-    told: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "arm": settings.name,
         "changes": dict(settings.changes),
         "settings": settings.to_dict(),
         "throughput": dict(arm.throughput),
-        "trained": arm.pooled is not None,
+        "trained": arm.predictions is not None,
     }
     if "bundle:" in settings.candidate.weights + settings.training.distillation.teacher:
-        told["caution"] = SEEN_BY_A_BUNDLE
-    if arm.pooled is None or first is None or first.pooled is None:
-        return told
-    pooled = arm.pooled
-    told["figures"] = figures(pooled.decided, pooled.grades, pooled.groups, params)
-    told["by_fold"] = [fold_figures(pooled, fold) for fold in range(int(pooled.folds.max()) + 1)]
-    told["trainings"] = [dict(facts) for facts in arm.trainings]
-    told["seconds"] = round(sum(facts["seconds"] for facts in arm.trainings), 1)
+        entry["caution"] = SEEN_BY_A_BUNDLE
+    if arm.predictions is None or first is None or first.predictions is None:
+        return entry
+    pooled = arm.predictions
+    entry["figures"] = figures(pooled.decided, pooled.grades, pooled.groups, params)
+    entry["by_fold"] = [fold_figures(pooled, fold) for fold in range(int(pooled.folds.max()) + 1)]
+    entry["trainings"] = [dict(facts) for facts in arm.trainings]
+    entry["seconds"] = round(sum(facts["seconds"] for facts in arm.trainings), 1)
     if arm is not first:
         difference = paired_qwk_difference(
-            pooled.grades, pooled.decided.grade, first.pooled.decided.grade, pooled.groups, **resampling(params)
+            pooled.grades, pooled.decided.grade, first.predictions.decided.grade, pooled.groups, **resampling(params)
         )
-        told["qwk_minus_first"] = difference.to_dict() | {"first": first.settings.name}
-    return told
+        entry["qwk_minus_first"] = difference.to_dict() | {"first": first.settings.name}
+    return entry
 
 
-def fold_figures(pooled: Pooled, fold: int) -> dict[str, Any]:
+def fold_figures(pooled: OutOfFold, fold: int) -> dict[str, Any]:
     """QWK and referable area of one outer fold, without an interval: the pooled figure has one."""
-    mine = pooled.folds == fold
-    true = pooled.grades[mine]
-    qwk = quadratic_weighted_kappa(true, pooled.decided.grade[mine])
-    scores = pooled.decided.referable_probability[mine]
+    in_fold = pooled.folds == fold
+    true = pooled.grades[in_fold]
+    qwk = quadratic_weighted_kappa(true, pooled.decided.grade[in_fold])
+    scores = pooled.decided.referable_probability[in_fold]
     area = float(weighted_roc_auc(scores, true >= REFERABLE_FROM, np.ones((1, len(true))))[0])
     return {
         "fold": fold,

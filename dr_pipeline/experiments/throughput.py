@@ -1,4 +1,4 @@
-"""How fast networks learn and answer here: photographs per second on noise, all of an experiment in turns."""
+"""Training and inference speed: photographs per second on noise, all networks of an experiment in turns."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -34,23 +34,22 @@ _NO_TEACHER = Distillation(teacher="none", weight=0.0, temperature=1.0)
 
 
 def throughputs(arms: Sequence[Settings], scratch: Path, *, machine: str) -> list[dict[str, Any]]:
-    """The speeds of each arm: measured together, or all of them kept from when they were.
+    """The speeds of all arms, measured together or read from the cache of such a measurement.
 
-    Arms that cost the same have one measurement. What is kept is kept of all: speeds of different moments are no
-    comparison.
+    Arms of equal cost share one measurement. Speeds measured at different moments do not compare, so that the cache
+    holds all of them or none.
 
     Args:
-        arms: Of the experiment.
-        scratch: Folder of what is kept.
-        machine: Its fingerprint.
+        arms: The settings of the arms.
+        scratch: Folder of the cache.
+        machine: Fingerprint of the machine.
 
     Returns:
-        For each arm what `measure` gives of its network, `inference_images_per_s` divided by its views. Its seeds do
-        not count.
+        For each arm the result of `measure`, `inference_images_per_s` divided by its views. Seeds do not count.
 
     Raises:
         EnvironmentProblem: The memory is full.
-        ParamsError: timm knows no such model, or it cannot be changed as an arm asks.
+        ParamsError: timm knows no such model, or it cannot be changed as an arm requires.
     """
     different = {_cost(settings): settings for settings in reversed(arms)}  # the first of those that cost the same
     key = sha256_json(
@@ -65,20 +64,19 @@ def throughputs(arms: Sequence[Settings], scratch: Path, *, machine: str) -> lis
     path = scratch / "throughput" / f"{key}.json"
     if not path.is_file():
         write_json(path, dict(zip(different, measure(list(different.values())), strict=True)))
-    kept = read_json(path)
-    return [_of_arm(kept[_cost(settings)], settings) for settings in arms]
+    measured = read_json(path)
+    return [_of_arm(measured[_cost(settings)], settings) for settings in arms]
 
 
 def measure(arms: Sequence[Settings]) -> list[dict[str, Any]]:
     """Times training steps (forward, loss, backward, AdamW) and inference at each candidate's batch and input.
 
-    In turns, so that a noisy moment hits all alike: each network once, then each once more. Loading and augmenting are
-    not in it, nor are compiling, distillation and frozen layers: on noise of the input's shape, in the precision that
-    training has, with memory and determinism set as for training. A batch that is computed in parts
-    (`memory.accumulation`) is timed by one part.
+    In turns, so that a busy moment affects all alike: each network once, then each once more. The input is noise,
+    in the precision of training, with memory and determinism set as for training. Loading, augmentation, compilation,
+    distillation and frozen layers are excluded. Of a batch computed in parts (`memory.accumulation`) one part is timed.
 
     Args:
-        arms: One of each network that is to be timed.
+        arms: One arm per network to be timed.
 
     Returns:
         `training_images_per_s`, `inference_images_per_s` of one view, `parameters`, `photographs_at_once`, `input_px`,
@@ -92,17 +90,17 @@ def measure(arms: Sequence[Settings]) -> list[dict[str, Any]]:
     benches = [_Bench(settings) for settings in arms]
     seconds: list[list[tuple[float, float]]] = [[] for _ in benches]
     for _ in range(1 + _TURNS):
-        for bench, taken in zip(benches, seconds, strict=True):
-            taken.append(bench.turn())
-    # the first turn builds kernels and fills caches, and does not count
-    return [bench.told(taken[1:]) for bench, taken in zip(benches, seconds, strict=True)]
+        for bench, turns in zip(benches, seconds, strict=True):
+            turns.append(bench.turn())
+    # the first turn builds kernels and fills caches: it is dropped
+    return [bench.figures(turns[1:]) for bench, turns in zip(benches, seconds, strict=True)]
 
 
 class _Bench:
     """One network, ready to be timed.
 
     Args:
-        settings: Of an arm.
+        settings: The settings of an arm.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -135,14 +133,14 @@ class _Bench:
             EnvironmentProblem: The memory is full.
         """
         with memory_advice(self._fabric.device, self._candidate, self._at_once):
-            return _seconds(self._learn, self._fabric), _seconds(self._answer, self._fabric)
+            return _seconds(self._train_step, self._fabric), _seconds(self._inference, self._fabric)
 
-    def told(self, seconds: Sequence[tuple[float, float]]) -> dict[str, Any]:
-        """What `measure` says of it, by the seconds of its turns."""
-        learning, answering = (median(taken) for taken in zip(*seconds, strict=True))
+    def figures(self, seconds: Sequence[tuple[float, float]]) -> dict[str, Any]:
+        """The figures that `measure` returns, from the seconds of the turns."""
+        training_s, inference_s = (median(times) for times in zip(*seconds, strict=True))
         return {
-            "training_images_per_s": round(self._at_once / learning, 2),
-            "inference_images_per_s": round(self._at_once / answering, 2),
+            "training_images_per_s": round(self._at_once / training_s, 2),
+            "inference_images_per_s": round(self._at_once / inference_s, 2),
             "parameters": self._num_parameters,
             "photographs_at_once": self._at_once,
             "input_px": self._candidate.input_px,
@@ -151,7 +149,7 @@ class _Bench:
             "turns": len(seconds),
         }
 
-    def _learn(self) -> None:
+    def _train_step(self) -> None:
         self._task.train()
         with self._fabric.autocast():
             loss = self._task(self._images, self._grades, None) / self._at_once
@@ -159,7 +157,7 @@ class _Bench:
         self._optimizer.step()
         self._optimizer.zero_grad()
 
-    def _answer(self) -> None:
+    def _inference(self) -> None:
         self._task.eval()
         with torch.inference_mode(), self._fabric.autocast():
             self._task.grader(self._images)
@@ -170,7 +168,7 @@ def _photographs_at_once(settings: Settings) -> int:
 
 
 def _cost(settings: Settings) -> str:
-    """Hash of all that a step's time hangs on; objective, schedule and augmentation are no part of it."""
+    """Hash of everything that determines a step's time; objective, schedule and augmentation do not."""
     candidate = settings.candidate
     return sha256_json(
         candidate.model_dump(mode="json", include={"model", "input_px", "drop_rate", "drop_path_rate", "network"})
@@ -183,12 +181,12 @@ def _cost(settings: Settings) -> str:
 
 
 def _of_arm(speed: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    views = len(settings.candidate.ensemble.views)  # each is one more pass of the whole network
+    views = len(settings.candidate.ensemble.views)  # each view is one more pass of the network
     return speed | {"inference_images_per_s": round(speed["inference_images_per_s"] / views, 2)}
 
 
 def _seconds(step: Callable[[], None], fabric: Fabric) -> float:
-    """Of a step that begins with nothing under way on the device, and ends so."""
+    """Seconds of a step; the device is idle before and after it."""
     started = time.perf_counter()
     step()
     if fabric.device.type == "cuda":

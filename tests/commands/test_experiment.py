@@ -15,7 +15,7 @@ from dr_pipeline.commands import experiment as command
 from dr_pipeline.errors import DataError, EnvironmentProblem, ParamsError
 from dr_pipeline.experiments import mlflow_view as tracked
 from dr_pipeline.experiments import outer_fold
-from dr_pipeline.experiments.canvases import canvases_of
+from dr_pipeline.experiments.enhanced_canvases import canvases_of
 from dr_pipeline.files import read_csv, read_json, sha256_file, write_csv, write_json
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS
 from dr_pipeline.fundus.pixel_path import PixelPath
@@ -113,7 +113,7 @@ def test_canvases_of_another_arm_cannot_be_compared(photographs: Path, tmp_path:
     write_json(tmp_path / "canvases" / "pixel_path.json", path.to_dict() | {"fingerprint": path.fingerprint})
     store = CanvasStore(tmp_path / "canvases")
     assert canvases_of(store, "green") is store
-    with pytest.raises(ParamsError, match="made with the arm 'green'"):
+    with pytest.raises(ParamsError, match="have the enhancement 'green'"):
         canvases_of(store, "none")
 
 
@@ -156,10 +156,10 @@ def test_readings_come_from_the_usual_table_where_an_arm_learns_from_them(
     found: list[dict[str, list[int]]] = []
 
     def stop(*given: Any, **_: Any) -> None:
-        found.append(given[4].readings)
+        found.append(given[1].context.readings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dr_pipeline.experiments.run_experiment.conduct", stop)
+    monkeypatch.setattr("dr_pipeline.experiments.run_experiment.run_experiment", stop)
     monkeypatch.chdir(tmp_path)
     agreement = ("--set", "training.reader_agreement=0.5")
     with pytest.raises(ParamsError, match=r"no data/readings\.csv") as caught:
@@ -182,5 +182,5 @@ def test_a_tracker_that_fails_stops_nothing(
     monkeypatch.setenv("DR_PIPELINE_TRACKING", "on")
     monkeypatch.setattr(tracked, "files_root", lambda _: 1 / 0)
     with caplog.at_level(logging.WARNING):
-        tracked.show(made_report({"a": 0.4})[0], [])
+        tracked.show_in_mlflow(made_report({"a": 0.4})[0], [])
     assert "ZeroDivisionError" in caplog.text

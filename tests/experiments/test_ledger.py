@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.experiments.ledger import Combination, configurations_opened, read_openings, record_opening
+from dr_pipeline.experiments.ledger import Opening, configurations_opened, read_openings, record_opening
 
-ONE = Combination("c1", "code1", "photographs", "division")
+ONE = Opening("c1", "code1", "photographs", "division")
 
 
-def note(ledger: Path, combination: Combination, experiment: str = "losses") -> None:
+def note(ledger: Path, combination: Opening, experiment: str = "losses") -> None:
     record_opening(ledger, combination, experiment=experiment, arm="a")
 
 

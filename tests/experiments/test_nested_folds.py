@@ -1,4 +1,4 @@
-"""Nested folds: everyone is judged once, and never by what has seen a relative or a copy."""
+"""NestedFold folds: everyone is judged once, and never by what has seen a relative or a copy."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.experiments.nested_folds import division_digest, nested_folds, photographs_to_divide
+from dr_pipeline.experiments.nested_folds import eligible_photographs, folds_digest, nested_folds
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.splits import SplitRow
 from tests.factories.experiments import made_groups
@@ -38,14 +38,14 @@ def test_the_division_follows_the_salt_and_not_the_order() -> None:
     other = nested_folds(groups, 3, "b")
     assert [nested.digest for nested in one] == [nested.digest for nested in again]
     assert {nested.digest for nested in one}.isdisjoint(nested.digest for nested in other)
-    assert division_digest(one) == division_digest(again) != division_digest(other)
-    assert division_digest(one) != division_digest(nested_folds(groups, 4, "a"))
+    assert folds_digest(one) == folds_digest(again) != folds_digest(other)
+    assert folds_digest(one) != folds_digest(nested_folds(groups, 4, "a"))
 
 
-def test_a_fold_that_cannot_be_learnt_for_is_refused() -> None:
+def test_a_fold_without_a_grade_in_training_is_refused() -> None:
     groups = made_groups(12)
     lonely = [group for group in groups if group.worst_grade < 4] + [g for g in groups if g.worst_grade == 4][:1]
-    with pytest.raises(DataError, match="no photograph of grade 4 to learn from"):
+    with pytest.raises(DataError, match="no photograph of grade 4 in its training part"):
         nested_folds(lonely, 2, "a")
     with pytest.raises(DataError, match="is empty"):
         nested_folds(groups[:2], 5, "a")
@@ -66,7 +66,7 @@ def test_the_test_part_stays_out_where_a_split_is_given() -> None:
         SplitRow(image_id="a", group="a", grade=1, split="development", fold=0),
         SplitRow(image_id="b", group="b", grade=1, split="test"),
     ]
-    assert [one.image_id for one in photographs_to_divide(audited, None)] == ["a", "b"]
-    assert [one.image_id for one in photographs_to_divide(audited, splits)] == ["a"]
+    assert [one.image_id for one in eligible_photographs(audited, None)] == ["a", "b"]
+    assert [one.image_id for one in eligible_photographs(audited, splits)] == ["a"]
     with pytest.raises(DataError, match="no photograph is left"):
-        photographs_to_divide(audited, splits[1:])
+        eligible_photographs(audited, splits[1:])

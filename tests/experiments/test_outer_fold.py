@@ -25,7 +25,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def answer(asked: dict[str, Any]) -> np.ndarray:
     (settings,) = settings_of(made_experiment({"a": {}}), {"candidate.batch_photographs": 16} | asked)
-    return outer_fold._answers(settings, torch.nn.Identity(), None, ["a", "b"])  # type: ignore[arg-type]
+    return outer_fold._predict_logits(settings, torch.nn.Identity(), None, ["a", "b"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

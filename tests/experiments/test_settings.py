@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.experiments.definition import dotted_values, only, parse_experiment, read_experiment
-from dr_pipeline.experiments.names import NAMES
-from dr_pipeline.experiments.settings import resolve
+from dr_pipeline.experiments.catalogue import experiment_names
+from dr_pipeline.experiments.definition import dotted_values, parse_experiment, read_experiment, select_arms
+from dr_pipeline.experiments.settings import resolve_settings
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.recipes import NAMES as RECIPES
@@ -18,17 +18,17 @@ PRETRAINED = {"candidate.weights": "file:weights.safetensors"}
 
 def test_every_shipped_file_has_a_name_at_the_door() -> None:
     shipped = {path.stem for path in (REPOSITORY / "dr_pipeline" / "experiments" / "catalogue").glob("*.yaml")}
-    assert set(NAMES) == shipped
+    assert set(experiment_names()) == shipped
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", experiment_names())
 def test_every_experiment_fits_every_recipe(name: str, recipe: str) -> None:
     document = yaml.safe_load(recipe_text(recipe))
     candidate = next(iter(document["candidates"]))
     document["candidates"][candidate]["weights"] = PRETRAINED["candidate.weights"]
     experiment = read_experiment(name)
-    arms = resolve(document, candidate, experiment, {}, train_all=False)
+    arms = resolve_settings(document, candidate, experiment, {}, train_all=False)
     assert [arm.name for arm in arms] == [arm.name for arm in experiment.arms]
     assert not arms[0].throughput_only
     assert len({arm.configuration for arm in arms}) == len(arms)
@@ -36,7 +36,7 @@ def test_every_experiment_fits_every_recipe(name: str, recipe: str) -> None:
 
 def test_the_preprocessing_arms_are_those_of_the_pixel_path() -> None:
     arms = settings_of(read_experiment("preprocessing"))
-    assert sorted(arm.preprocess_arm for arm in arms) == sorted(ENHANCEMENTS)
+    assert sorted(arm.enhancement for arm in arms) == sorted(ENHANCEMENTS)
 
 
 def test_an_arm_goes_before_the_command_line_before_the_experiment_before_params() -> None:
@@ -82,7 +82,7 @@ def test_what_cannot_be_compared_is_refused(
 def test_an_unknown_candidate_is_named_with_the_closest() -> None:
     document = read_document(REPOSITORY / "params.yaml")
     with pytest.raises(ParamsError, match="did you mean 'lite0'"):
-        resolve(document, "lite", made_experiment({"a": {}}), {}, train_all=False)
+        resolve_settings(document, "lite", made_experiment({"a": {}}), {}, train_all=False)
 
 
 def test_words_of_the_command_line_are_yaml() -> None:
@@ -98,11 +98,11 @@ def test_words_of_the_command_line_are_yaml() -> None:
 
 def test_some_arms_keep_the_experiments_order_and_all_else() -> None:
     experiment = read_experiment("preprocessing")
-    some = only(experiment, ["ben_graham", "plain"])
+    some = select_arms(experiment, ["ben_graham", "plain"])
     assert [arm.name for arm in some.arms] == ["plain", "ben_graham"]
     assert (some.folds, some.changes) == (experiment.folds, experiment.changes)
     with pytest.raises(ParamsError, match="no such arm: graham") as caught:
-        only(experiment, ["plain", "graham"])
+        select_arms(experiment, ["plain", "graham"])
     assert "ben_graham" in caught.value.todo
 
 

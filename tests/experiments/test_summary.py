@@ -1,4 +1,4 @@
-"""Pooled figures, table, predictions, picture and MLflow facts, of logits made here."""
+"""OutOfFold figures, table, predictions, picture and MLflow facts, of logits made here."""
 
 import json
 from dataclasses import replace
@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.experiments.cache_key import result_key
+from dr_pipeline.experiments.arm_table import arm_rows, out_of_fold_rows
+from dr_pipeline.experiments.fold_results import read_result, result_key, write_result
 from dr_pipeline.experiments.mlflow_view import arm_facts
 from dr_pipeline.experiments.nested_folds import nested_folds
-from dr_pipeline.experiments.out_of_fold import pool
-from dr_pipeline.experiments.plot import draw
-from dr_pipeline.experiments.results import read_result, write_result
+from dr_pipeline.experiments.out_of_fold import pool_folds
+from dr_pipeline.experiments.plot import plot_experiment
 from dr_pipeline.experiments.summary import ArmResult, summarise
-from dr_pipeline.experiments.tables import OUT_OF_FOLD_COLUMNS, TABLE_COLUMNS, table_rows, write_out_of_fold
-from dr_pipeline.files import canonical_json, read_csv, write_csv
+from dr_pipeline.files import canonical_json, read_csv
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.reporting.plot_style import png
 from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tables.experiment import EXPERIMENT, write_experiment
+from dr_pipeline.tables.out_of_fold import OUT_OF_FOLD, write_out_of_fold
 from dr_pipeline.training import run_identity as provenance
 from tests.factories.experiments import (
     EVALUATION,
@@ -36,10 +37,10 @@ from tests.factories.experiments import (
 def test_a_decision_never_comes_from_the_photographs_it_judges() -> None:
     folds = nested_folds(made_groups(), 3, "salt")
     results = made_results(folds, 0.8)
-    one = pool(folds, results, WANTED, seed=1)
+    one = pool_folds(folds, results, WANTED, seed=1)
     # other answers on an outer fold change that fold's grades alone
     other = [replace(results[0], outer=results[0].outer[:, ::-1].copy()), *results[1:]]
-    changed = pool(folds, other, WANTED, seed=1)
+    changed = pool_folds(folds, other, WANTED, seed=1)
     elsewhere = one.folds != 0
     assert np.array_equal(one.decided.probabilities[elsewhere], changed.decided.probabilities[elsewhere])
     assert np.array_equal(one.decided.grade[elsewhere], changed.decided.grade[elsewhere])
@@ -49,8 +50,8 @@ def test_a_decision_never_comes_from_the_photographs_it_judges() -> None:
 def test_the_report_pools_the_folds_and_compares_with_the_first() -> None:
     report, results = made_report({"good": 0.4, "poor": 2.0, "timed": None})
     good, poor, timed = report["arms"]
-    assert results[0].pooled is not None
-    pooled = results[0].pooled
+    assert results[0].predictions is not None
+    pooled = results[0].predictions
     assert good["figures"]["qwk"]["value"] == quadratic_weighted_kappa(pooled.grades, pooled.decided.grade)
     assert good["figures"]["qwk"]["low"] < good["figures"]["qwk"]["value"] < good["figures"]["qwk"]["high"]
     assert poor["qwk_minus_first"]["high"] < 0
@@ -68,7 +69,7 @@ def test_unknown_patients_and_networks_from_a_bundle_are_told() -> None:
     report, results = made_report({"a": 0.4}, known=False)
     assert report["data"]["patients"].startswith("unknown")
     settings = settings_of(made_experiment({"a": {"candidate.weights": "bundle:data/release"}}))[0]
-    arms = [ArmResult(settings, results[0].throughput, results[0].pooled, results[0].trainings)]
+    arms = [ArmResult(settings, results[0].throughput, results[0].predictions, results[0].trainings)]
     told = summarise(
         "made",
         made_experiment({"a": {}}),
@@ -85,8 +86,8 @@ def test_unknown_patients_and_networks_from_a_bundle_are_told() -> None:
 
 def test_one_row_per_arm_with_what_there_is(tmp_path: Path) -> None:
     report, _ = made_report({"good": 0.4, "poor": 2.0, "timed": None})
-    write_csv(tmp_path / "made.csv", TABLE_COLUMNS, table_rows(report))
-    good, poor, timed = read_csv(tmp_path / "made.csv", TABLE_COLUMNS, version=2)
+    write_experiment(tmp_path / "made.csv", arm_rows(report))
+    good, poor, timed = read_csv(tmp_path / "made.csv", EXPERIMENT.columns, version=2)
     assert float(good["qwk"]) > float(poor["qwk"])
     assert (good["qwk_minus_first"], good["folds"], good["epochs"]) == ("", "3", "5")
     assert float(poor["qwk_minus_first_high"]) < 0
@@ -98,10 +99,10 @@ def test_one_row_per_arm_with_what_there_is(tmp_path: Path) -> None:
 
 def test_predictions_hold_every_photograph_once(tmp_path: Path) -> None:
     _, results = made_report({"good": 0.4})
-    pooled = results[0].pooled
+    pooled = results[0].predictions
     assert pooled is not None
-    write_out_of_fold(tmp_path / "made-good.csv", pooled)
-    rows = read_csv(tmp_path / "made-good.csv", OUT_OF_FOLD_COLUMNS, version=1)
+    write_out_of_fold(tmp_path / "made-good.csv", out_of_fold_rows(pooled))
+    rows = read_csv(tmp_path / "made-good.csv", OUT_OF_FOLD.columns, version=1)
     assert [row["image_id"] for row in rows] == sorted(row.image_id for row in pooled.rows)
     sums = [sum(float(row[f"p{grade}"]) for grade in range(5)) for row in rows]
     assert sums == pytest.approx([1.0] * len(rows), abs=1e-5)
@@ -110,7 +111,8 @@ def test_predictions_hold_every_photograph_once(tmp_path: Path) -> None:
 
 
 def test_pictures_with_and_without_trained_arms() -> None:
-    trained, timed = draw(made_report({"a": 0.4, "b": None})[0]), draw(made_report({"a": None, "b": None})[0])
+    trained = plot_experiment(made_report({"a": 0.4, "b": None})[0])
+    timed = plot_experiment(made_report({"a": None, "b": None})[0])
     assert [panel.get_title(loc="left") for panel in trained.axes] == [
         "QWK, outer folds pooled",
         "Photographs/s",

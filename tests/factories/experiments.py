@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.experiments.definition import Arm, Experiment
-from dr_pipeline.experiments.nested_folds import Nested, nested_folds
-from dr_pipeline.experiments.out_of_fold import pool
-from dr_pipeline.experiments.results import FoldResult
-from dr_pipeline.experiments.settings import Settings, resolve
+from dr_pipeline.experiments.fold_results import FoldResult
+from dr_pipeline.experiments.nested_folds import NestedFold, nested_folds
+from dr_pipeline.experiments.out_of_fold import pool_folds
+from dr_pipeline.experiments.settings import Settings, resolve_settings
 from dr_pipeline.experiments.summary import ArmResult, summarise
 from dr_pipeline.files import add_to_tar, write_csv, write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
@@ -55,7 +55,7 @@ def made_logits(rows: tuple[SplitRow, ...], noise: float, seed: int) -> NDArray[
     return (-((np.arange(5) - grades - noise * drawn) ** 2)).astype(np.float32)
 
 
-def made_results(folds: list[Nested], noise: float, seed: int = 0) -> list[FoldResult]:
+def made_results(folds: list[NestedFold], noise: float, seed: int = 0) -> list[FoldResult]:
     return [
         FoldResult(
             made_logits(nested.validation, noise, seed + nested.fold),
@@ -78,7 +78,7 @@ def made_experiment(arms: Mapping[str, Mapping[str, Any]], *, timed: tuple[str, 
 def settings_of(
     experiment: Experiment, asked: Mapping[str, Any] | None = None, *, all_: bool = False
 ) -> list[Settings]:
-    return resolve(read_document(REPOSITORY / "params.yaml"), "lite0", experiment, asked or {}, train_all=all_)
+    return resolve_settings(read_document(REPOSITORY / "params.yaml"), "lite0", experiment, asked or {}, train_all=all_)
 
 
 def made_report(
@@ -101,7 +101,7 @@ def made_report(
             "turns": 5,
             "device": "CPU, 1 threads",
         }
-        pooled = pool(folds, made, WANTED, seed=1) if made else None
+        pooled = pool_folds(folds, made, WANTED, seed=1) if made else None
         results.append(ArmResult(settings, speed, pooled, tuple(one.facts for one in made)))
     report = summarise(
         "made",

@@ -1,4 +1,4 @@
-"""Canvases as an arm wants them: the store's own, or enhanced as they are read."""
+"""The canvases of an arm: the store's own, or enhanced as they are read."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,15 @@ from dr_pipeline.splitting.predefined import listed
 
 
 class EnhancedCanvases(CanvasStore):
-    """Plain canvases with an arm applied to each as it is read: bit for bit what `preprocess` makes with that arm.
+    """Plain canvases, enhanced as they are read: bit for bit what `preprocess` renders with that enhancement.
 
     Attributes:
-        pixel_path: The one that would have made them.
+        pixel_path: The pixel path that would have rendered them.
     """
 
-    def __init__(self, root: Path, arm: str) -> None:
+    def __init__(self, root: Path, enhancement: str) -> None:
         super().__init__(root)
-        self.pixel_path = replace(self.pixel_path, enhancement=arm)
+        self.pixel_path = replace(self.pixel_path, enhancement=enhancement)
 
     def read(self, image_id: str) -> NDArray[np.uint8]:
         """Reads one canvas and enhances it: (canvas_px, canvas_px, 3) RGB.
@@ -33,21 +33,21 @@ class EnhancedCanvases(CanvasStore):
         return enhance(super().read(image_id), self.pixel_path.enhancement)
 
 
-def canvases_of(store: CanvasStore, arm: str) -> CanvasStore:
+def canvases_of(store: CanvasStore, enhancement: str) -> CanvasStore:
     """The canvases of an arm.
 
     Raises:
-        ParamsError: The store's canvases are enhanced already, by another arm.
+        ParamsError: The store's canvases are already enhanced, in another way.
     """
-    if arm == store.pixel_path.enhancement:
+    if enhancement == store.pixel_path.enhancement:
         return store
     if store.pixel_path.enhancement != NO_ENHANCEMENT:
         raise ParamsError(
-            f"the canvases were made with the arm {store.pixel_path.enhancement!r}, so that {arm!r} cannot be compared",
+            f"the canvases have the enhancement {store.pixel_path.enhancement!r}: {enhancement!r} cannot be compared",
             where=str(store.root),
             todo="set preprocess.enhancement to none and run `dvc repro preprocess`",
         )
-    return EnhancedCanvases(store.root, arm)
+    return EnhancedCanvases(store.root, enhancement)
 
 
 def require_canvases(store: CanvasStore, photographs: list[Photograph]) -> None:
@@ -61,5 +61,5 @@ def require_canvases(store: CanvasStore, photographs: list[Photograph]) -> None:
         raise DataError(
             f"{len(without)} photograph(s) with a grade have no canvas: {listed(without)}",
             where=str(store.index_path),
-            todo="exclude them (audit.unreadable: exclude), or run `dvc repro audit`, which makes both anew",
+            todo="exclude them (audit.unreadable: exclude), or run `dvc repro audit`, which writes both again",
         )

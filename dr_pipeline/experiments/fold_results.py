@@ -1,0 +1,121 @@
+"""The results of one arm on one fold, cached on disk under a hash of everything that they depend on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.code_version import code_version
+from dr_pipeline.errors import DataError
+from dr_pipeline.experiments.settings import Settings
+from dr_pipeline.files import read_json, sha256_json, write_json
+from dr_pipeline.tables.out_of_fold import FoldLogitsRow, read_fold_logits, write_fold_logits
+from dr_pipeline.tables.splits import SplitRow
+from dr_pipeline.training.run_identity import provenance
+
+_VERSION = 1
+_LOGITS = "logits.csv"
+_FACTS = "result.json"
+# Trains an arm on a fold and predicts its outer part: its import closure decides a result.
+_MODULE = "dr_pipeline.experiments.outer_fold"
+
+
+def result_key(
+    settings: Settings,
+    *,
+    index_sha256: str,
+    pixel_path: dict[str, Any],
+    readings: Mapping[str, Sequence[int]],
+    digest: str,
+) -> str:
+    """The cache key: a hash of values, initial weights, teacher, photographs, readings, folds, code and libraries.
+
+    Args:
+        settings: The arm's settings.
+        index_sha256: Hash of the canvas index, which lists the pixel hash of every photograph.
+        pixel_path: The pixel path of the canvases.
+        readings: Individual readings of the photographs.
+        digest: Hash of the fold's parts.
+
+    Raises:
+        ParamsError: A folder of initial weights does not hold one index of shards.
+        DataError: An index of shards cannot be read, or a shard is missing.
+    """
+    return sha256_json(
+        {
+            "settings": settings.to_dict(),
+            "canvas_index_sha256": index_sha256,
+            "pixel_path": pixel_path,
+            "readings": {image_id: list(grades) for image_id, grades in readings.items()},
+            "division": digest,
+            **provenance(settings.candidate.weights, settings.training.distillation.teacher, module=_MODULE),
+        }
+    )
+
+
+def result_code_sha256() -> str:
+    """Code version of a result."""
+    return code_version(_MODULE)
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """The predictions of one arm on one fold.
+
+    Attributes:
+        validation: Logits of the inner validation part, shape (V, 5), in its order.
+        outer: Logits of the outer fold, shape (N, 5), in its order.
+        facts: Plain values of the training: seconds, epochs, best_epoch, device, …
+    """
+
+    validation: NDArray[np.float32]
+    outer: NDArray[np.float32]
+    facts: Mapping[str, Any]
+
+
+def write_result(
+    folder: Path, result: FoldResult, validation: Sequence[SplitRow], outer: Sequence[SplitRow], *, key: str
+) -> None:
+    """Writes a result; the facts with the key are written last, so that half a result does not count."""
+    table = [
+        FoldLogitsRow(part=part, image_id=row.image_id, logits=tuple(values))
+        for part, rows, logits in (("validation", validation, result.validation), ("outer", outer, result.outer))
+        for row, values in zip(rows, logits.tolist(), strict=True)
+    ]
+    write_fold_logits(folder / _LOGITS, table)
+    write_json(folder / _FACTS, {"schema_version": _VERSION, "key": key, "facts": dict(result.facts)})
+
+
+def read_result(
+    folder: Path, validation: Sequence[SplitRow], outer: Sequence[SplitRow], *, key: str
+) -> FoldResult | None:
+    """Reads the result that `write_result` wrote under this key; None where there is none.
+
+    Raises:
+        DataError: The files are damaged.
+    """
+    if not (folder / _FACTS).is_file():
+        return None
+    document = read_json(folder / _FACTS)
+    if document.get("key") != key:
+        return None
+    table = read_fold_logits(folder / _LOGITS)
+    return FoldResult(
+        validation=_logits(folder, table, "validation", validation),
+        outer=_logits(folder, table, "outer", outer),
+        facts=document["facts"],
+    )
+
+
+def _logits(folder: Path, table: Sequence[FoldLogitsRow], part: str, rows: Sequence[SplitRow]) -> NDArray[np.float32]:
+    of_part = [row for row in table if row.part == part]
+    if [row.image_id for row in of_part] != [row.image_id for row in rows]:
+        raise DataError(
+            f"holds other photographs than the {part} part",
+            where=str(folder / _LOGITS),
+            todo="remove the folder and start again: this fold is trained again",
+        )
+    return np.array([row.logits for row in of_part], dtype=np.float32)
