@@ -50,7 +50,7 @@ def test_networks_take_turns_and_the_first_turn_does_not_count(monkeypatch: pyte
             order.append(self.name)
             return self.name, next(clock)
 
-        def told(self, seconds: Sequence[tuple[str, int]]) -> dict[str, Any]:
+        def figures(self, seconds: Sequence[tuple[str, int]]) -> dict[str, Any]:
             return {"turns": list(seconds)}
 
     monkeypatch.setattr(throughput, "_Bench", Bench)
