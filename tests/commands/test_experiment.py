@@ -50,16 +50,16 @@ def arguments(folder: Path, place: Path, *more: str) -> argparse.Namespace:
 def test_a_killed_experiment_goes_on_and_a_finished_one_trains_nothing(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, trained = outer_fold.train_member, []
+    train, trained = outer_fold.train_network, []
 
     def killed(*args: Any, **kwargs: Any) -> Any:
         if len(trained) == 3:  # the second seed of the second fold
             raise KeyboardInterrupt
-        trained.append(kwargs["seed"])
+        trained.append(args[3].seed)
         return train(*args, **kwargs)
 
     args = arguments(photographs, tmp_path, *(word for value in ENSEMBLE for word in ("--set", value)))
-    monkeypatch.setattr(outer_fold, "train_member", killed)
+    monkeypatch.setattr(outer_fold, "train_network", killed)
     with pytest.raises(KeyboardInterrupt):
         command.run(args)
     ledger = args.out / "openings.jsonl"
@@ -120,7 +120,7 @@ def test_canvases_of_another_arm_cannot_be_compared(photographs: Path, tmp_path:
 def test_what_cannot_run_is_said_before_anything_is_trained(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outer_fold, "train_member", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(outer_fold, "train_network", lambda *_, **__: pytest.fail("trained"))
     args = arguments(photographs, tmp_path)
     args.name = "initialisation"  # params.yaml names no pretrained weights
     with pytest.raises(ParamsError, match="are the same"):
