@@ -109,7 +109,7 @@ def _with_present_keys(values: Any, section: str, path: Path) -> Any:
     for old, new in renamed.items():
         if new in values:
             raise ParamsError(
-                f"{section} has {new!r} and its former name {old!r}", where=str(path), todo=f"remove {old!r}"
+                f"{section} has {new!r} and its former name {old!r}", where=str(path), todo=f"keep {section}.{new} only"
             )
         present_key(f"{section}.{old}")
     return {renamed.get(key, key): value for key, value in values.items()}

@@ -96,7 +96,7 @@ class Training(Section):
     seed: int = Field(ge=0)
     objective: Objective
     balance: Balance
-    reader_agreement: float = Field(ge=0, le=1)  # share of the readers' distribution in a target; 0: the grade alone
+    reader_agreement: float = Field(ge=0, le=1)  # fraction of the readers' distribution in a target
     mixing: Mixing
     distillation: Distillation
     weight_decay: float = Field(ge=0)

@@ -81,11 +81,11 @@ def test_colours_are_those_inside_the_disc() -> None:
     inside = np.stack([canvas[disc_mask(32) > 0] for canvas in canvases.values()]) / 255
     for canvas in canvases.values():
         canvas[disc_mask(32) == 0] = 255  # what is outside does not count
-    found = measure_colours(Store(canvases), list(canvases))
-    assert found.photographs == 3
-    assert found.mean == pytest.approx(inside.mean((0, 1)), abs=1e-4)
-    assert found.std == pytest.approx(inside.std((0, 1)), abs=1e-4)
-    assert found.spread == pytest.approx(inside.mean(1).std(0), abs=1e-4)
+    measured = measure_colours(Store(canvases), list(canvases))
+    assert measured.photographs == 3
+    assert measured.mean == pytest.approx(inside.mean((0, 1)), abs=1e-4)
+    assert measured.std == pytest.approx(inside.std((0, 1)), abs=1e-4)
+    assert measured.spread == pytest.approx(inside.mean(1).std(0), abs=1e-4)
     with pytest.raises(ValueError, match="at least one"):
         measure_colours(Store(canvases), [])
 

@@ -77,7 +77,7 @@ def test_more_time_never_means_fewer_candidates_or_a_smaller_input(
 
 @settings(deadline=None, max_examples=25)
 @given(inputs=any_inputs())
-def test_the_time_budget_is_kept_or_the_proposal_says_so(inputs: PlanInputs) -> None:
+def test_the_time_budget_is_kept_or_the_proposal_states_that_it_is_not(inputs: PlanInputs) -> None:
     inputs = replace(inputs, latency=None, minutes=inputs.minutes or 100.0)
     proposal = propose(inputs)
     if proposal.minutes is not None and inputs.minutes is not None and proposal.minutes > inputs.minutes:
@@ -110,13 +110,13 @@ def test_where_one_network_has_weights_others_do_not_start_without() -> None:
     assert {name: one["weights"] for name, one in propose(inputs).candidates.items()} == {"lite0": "file:data/weights"}
 
 
-def test_a_finished_bundle_learns_at_a_tenth_of_the_rate_and_says_why() -> None:
-    found = {}
+def test_a_finished_bundle_trains_at_a_tenth_of_the_rate_with_a_reason() -> None:
+    proposed = {}
     for weights in ("file:data/weights", "bundle:data/release#0123456789abcdef"):
         proposal = propose(plan_inputs(fingerprint(RARE), present=params("idrid", weights=weights)))
         reasons = {reason.key: reason for reason in proposal.reasons}
-        found[weights[:4]] = proposal.candidates["lite0"], reasons["candidates.lite0.learning_rate"]
-    (published, _), (bundle, reason) = found["file"], found["bund"]
+        proposed[weights[:4]] = proposal.candidates["lite0"], reasons["candidates.lite0.learning_rate"]
+    (published, _), (bundle, reason) = proposed["file"], proposed["bund"]
     assert bundle["learning_rate"] == pytest.approx(published["learning_rate"] / 10, abs=1e-7)
     assert bundle["epochs"] == published["epochs"]
     assert "a bundle that grades already" in reason.why
@@ -147,8 +147,8 @@ def test_what_is_not_validated_trains() -> None:
 
 
 @given(st.integers(1, 200_000), st.integers(1, 200_000))
-def test_class_weights_never_exceed_five_to_one(one: int, other: int) -> None:
-    imbalance = max(one, other) / min(one, other)
+def test_class_weights_never_exceed_five_to_one(first: int, second: int) -> None:
+    imbalance = max(first, second) / min(first, second)
     exponent = rules.class_weight_exponent(imbalance).value
     assert 0 <= exponent <= 0.5
     assert imbalance**exponent <= 5.0 + 1e-9
@@ -201,11 +201,11 @@ def test_compiling_must_be_worth_its_start(minutes: float | None, on_gpu: bool, 
 
 
 def test_several_cameras_mean_stronger_changes() -> None:
-    one = propose(plan_inputs(fingerprint(cameras={"a": 700})))
-    five = propose(plan_inputs(fingerprint(cameras=dict.fromkeys("abcde", 140))))
+    single = propose(plan_inputs(fingerprint(cameras={"a": 700})))
+    several = propose(plan_inputs(fingerprint(cameras=dict.fromkeys("abcde", 140))))
     for name in ("brightness", "blur_probability"):
         key = f"training.augmentation.{name}"
-        assert five.values[key] > one.values[key]
+        assert several.values[key] > single.values[key]
 
 
 def test_cpus_by_name_only() -> None:

@@ -68,7 +68,7 @@ def test_every_comment_of_the_base_is_kept_or_replaced(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_line_of_values_in_a_recipe_is_as_wide_as_an_editor(name: str) -> None:
+def test_every_line_of_a_recipe_is_at_most_120_wide(name: str) -> None:
     assert max(map(len, recipe_text(name).splitlines())) <= 120
 
 
@@ -97,7 +97,7 @@ def test_aptos2019_is_the_case_study_with_our_efficientnets_beside_it() -> None:
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_official_parts_are_kept_and_what_straddles_them_is_left_out(name: str) -> None:
+def test_official_parts_are_kept_and_groups_in_two_of_them_are_left_out(name: str) -> None:
     split = yaml.safe_load(recipe_text(name))["split"]
     assert (split["test"], split["validation"], split["on_group_conflict"]) == ("official", "official", "leave_out")
 
@@ -107,7 +107,7 @@ def test_every_adapter_with_grades_has_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_recipe_whose_layout_was_not_tried_says_so(name: str) -> None:
+def test_a_recipe_states_whether_its_layout_was_tried(name: str) -> None:
     text = " ".join(recipe_text(name).split("\ndataset:")[0].replace("\n#", " ").split())
     line = next(line for line in help_text().splitlines() if line.split()[0:1] == [name])
     assert ("not tried on the real download" in text) == ("not tried on the real download" in line)

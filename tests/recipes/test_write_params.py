@@ -77,11 +77,11 @@ def test_weights_in_shards_are_hashed_with_their_index(tmp_path: Path, clinic: P
     (store / shard).write_bytes(b"w")
     index = store / "tf_efficientnet_lite0.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"conv_stem.weight": shard}}))
-    wanted = sha256_bytes("".join(f"{sha256_file(path)}  {path.name}\n" for path in (index, store / shard)).encode())
+    expected = sha256_bytes("".join(f"{sha256_file(path)}  {path.name}\n" for path in (index, store / shard)).encode())
     for given in (store, index):
         run(tmp_path, "idrid", root=clinic, weights=given)
         _, _, digest = written(tmp_path)["candidates"]["lite0"]["weights"].partition("#")
-        assert digest == wanted
+        assert digest == expected
 
 
 def test_weights_from_a_folder_are_the_one_file_of_that_model(tmp_path: Path, clinic: Path) -> None:
@@ -117,28 +117,28 @@ def test_links_are_replaced_and_real_folders_never(tmp_path: Path, clinic: Path)
     assert (tmp_path / "params.yaml").read_bytes() == before
 
 
-def test_an_edited_file_is_kept_and_said_so(tmp_path: Path, clinic: Path) -> None:
-    params, kept = tmp_path / "params.yaml", tmp_path / "params.yaml.bak"
+def test_an_edited_file_is_kept_and_reported(tmp_path: Path, clinic: Path) -> None:
+    params, backup = tmp_path / "params.yaml", tmp_path / "params.yaml.bak"
     run(tmp_path, "idrid", root=clinic)
     (tmp_path / "w.safetensors").write_bytes(b"w")
     run(tmp_path, "idrid", root=clinic, weights=tmp_path / "w.safetensors")
     run(tmp_path, "idrid", root=clinic)
-    assert not kept.exists()  # recipes, only fitted to their links: nothing to lose
+    assert not backup.exists()  # recipes, only fitted to their links: nothing to lose
     params.write_text(params.read_text(encoding="utf-8").replace("weights: timm", "weights: none"))
     mine = params.read_bytes()
     outcome = run(tmp_path, "idrid", root=clinic)
     assert "params.yaml is kept as params.yaml.bak" in outcome.headline
-    assert kept in outcome.wrote
+    assert backup in outcome.wrote
     params.write_bytes(mine + b"# more\n")
     run(tmp_path, "idrid", root=clinic)
-    assert kept.read_bytes() == mine
+    assert backup.read_bytes() == mine
     assert (tmp_path / "params.yaml.bak2").read_bytes() == mine + b"# more\n"
     params.write_bytes(mine)
-    assert kept in run(tmp_path, "idrid", root=clinic).wrote  # kept already; no third copy
+    assert backup in run(tmp_path, "idrid", root=clinic).wrote  # kept already; no third copy
     assert not (tmp_path / "params.yaml.bak3").exists()
 
 
-def test_wrong_arguments_say_what_to_give(tmp_path: Path, clinic: Path) -> None:
+def test_errors_of_arguments_state_what_to_give(tmp_path: Path, clinic: Path) -> None:
     with pytest.raises(ParamsError, match="recipe idrid --root PATH"):
         run(tmp_path, "idrid")
     with pytest.raises(ParamsError, match="takes no --root"):
