@@ -91,7 +91,7 @@ def test_ids_do_not_depend_on_the_order(paths: list[str], chance: random.Random)
     assert ids_from_paths(shuffled) == ids_from_paths(paths)
 
 
-def test_a_plain_name_is_its_own_id_and_a_nested_one_is_told_apart() -> None:
+def test_a_plain_name_is_its_own_id_and_a_nested_one_has_a_hash() -> None:
     ids = ids_from_paths(["p1_left.jpg", "a/p1_left.jpg", "b/p1_left.jpg"])
     assert ids["p1_left.jpg"] == "p1_left"
     assert re.fullmatch(r"a-p1_left-[0-9a-f]{8}", ids["a/p1_left.jpg"])

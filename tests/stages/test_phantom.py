@@ -1,4 +1,4 @@
-"""The stage `phantom`: reads its own entry of params.yaml and says what it wrote."""
+"""The stage `phantom`: reads its own entry of params.yaml and reports what it wrote."""
 
 import argparse
 from pathlib import Path
@@ -31,7 +31,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def test_it_writes_what_it_says(params: Path, tmp_path: Path) -> None:
+def test_it_writes_what_it_reports(params: Path, tmp_path: Path) -> None:
     out = tmp_path / "data" / "small"
     outcome = phantom.run(parsed("--params", str(params), "--name", "small", "--out", str(out)))
     assert len(list((out / "photographs").iterdir())) == 5
