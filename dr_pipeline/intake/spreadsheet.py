@@ -1,20 +1,25 @@
 """Reads the first sheet of an Excel workbook as text cells, by openpyxl: some data sets publish their labels so.
 
-openpyxl bounds neither the size of a member nor entity expansion, so that both are checked before it opens the file.
+openpyxl bounds neither the size of a member, nor entity expansion, nor the empty rows before a row with a high number;
+this module does.
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
 
 _MAX_BYTES = 32 << 20  # of all members together, decompressed
-_EXACT = 1e15  # Excel keeps 15 digits; a larger number stays as it is
+_MAX_ROWS = 1 << 20  # Excel's own limit
+_MAX_COLUMNS = 256  # further ones are not read
+_EXACT = 1e15  # Excel keeps 15 digits; a larger number is left as it is
+_DOCTYPES = tuple("<!DOCTYPE".encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
+_AGAIN = "download it again"
 
 
 def read_xlsx(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
@@ -25,36 +30,26 @@ def read_xlsx(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
 
     Args:
         path: An .xlsx file.
-        columns: Names in the header.
+        columns: Names in the header, which is the first row that is not empty.
 
     Raises:
         DataError: The file is not such a workbook, is too large, or lacks a column.
     """
-    import openpyxl
-
     try:
         _check_members(path)
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            sheet = book.worksheets[0]
-            sheet.reset_dimensions()  # some writers state wrong ones
-            rows = [row for row in _rows(sheet) if any(row)]
-        finally:
-            book.close()
-    except (OSError, KeyError, IndexError, ValueError, TypeError, zipfile.BadZipFile, ParseError) as error:
-        raise DataError(
-            f"the workbook cannot be read: {error}", where=printable(path), todo="download it again"
-        ) from None
-    header = rows[0] if rows else ()
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise DataError(
-            f"column {missing[0]!r} is missing; found {', '.join(map(repr, filter(None, header))) or 'no header'}",
-            where=str(path),
-            todo="download it again",
-        )
-    places = [header.index(name) for name in columns]
-    return [tuple(row[place] if place < len(row) else "" for place in places) for row in rows[1:]]
+        rows = _rows(path)
+        header = tuple(map(_text, next(rows, ())))
+        missing = [name for name in columns if name not in header]
+        if missing:
+            names = ", ".join(repr(name) for name in header if name) or "no header"
+            raise DataError(f"column {missing[0]!r} is missing; found {names}", where=str(path), todo=_AGAIN)
+        places = [header.index(name) for name in columns]
+        return [tuple(_text(row[place]) for place in places) for row in rows]
+    except (
+        *(OSError, ParseError, RuntimeError, zipfile.BadZipFile, zlib.error),
+        *(AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError),  # openpyxl's, by what is damaged
+    ) as error:
+        raise DataError(f"the workbook cannot be read: {error}", where=printable(path), todo=_AGAIN) from None
 
 
 def _check_members(path: Path) -> None:
@@ -63,17 +58,27 @@ def _check_members(path: Path) -> None:
         total = sum(member.file_size for member in archive.infolist())
         if total > _MAX_BYTES:
             raise DataError(f"the workbook is larger than {_MAX_BYTES >> 20} MiB", where=printable(path))
-        for name in archive.namelist():
+        for name in archive.namelist():  # of any suffix: a relationship may name any member as a sheet
             data = archive.read(name)
-            if name.endswith((".xml", ".rels")) and (b"<!DOCTYPE" in data or b"\0" in data):
-                raise DataError(
-                    f"{name} in the workbook declares a document type, or is not UTF-8", where=printable(path)
-                )
+            if any(doctype in data for doctype in _DOCTYPES):
+                raise DataError(f"{name} in the workbook declares a document type", where=printable(path))
 
 
-def _rows(sheet: Any) -> Iterator[tuple[str, ...]]:
-    for row in sheet.iter_rows(values_only=True):
-        yield tuple(map(_text, row))
+def _rows(path: Path) -> Iterator[tuple[object, ...]]:
+    """The rows of the first sheet that are not empty, each of `_MAX_COLUMNS` cells."""
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    try:
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # some writers state wrong ones
+        for number, values in enumerate(sheet.iter_rows(max_col=_MAX_COLUMNS, values_only=True), start=1):
+            if number > _MAX_ROWS:
+                raise DataError("the workbook has more rows than Excel allows", where=printable(path), todo=_AGAIN)
+            if values.count(None) < len(values) and any(map(_text, values)):
+                yield values
+    finally:
+        book.close()
 
 
 def _text(value: object) -> str:

@@ -106,7 +106,7 @@ def deepdrid(root: Path, *, training: Sequence[str], validation: Sequence[str], 
     return root
 
 
-def workbook(path: Path, rows: Sequence[Sequence[str | int]] = (), *, sheet: str = "") -> Path:
+def workbook(path: Path, rows: Sequence[Sequence[str | int]] = (), *, sheet: str | bytes = "") -> Path:
     """An .xlsx file as Excel writes it: texts in a table of their own, numbers in place; `sheet` replaces its XML."""
     texts = sorted({cell for row in rows for cell in row if isinstance(cell, str)})
     schema = "http://schemas.openxmlformats.org"

@@ -44,13 +44,20 @@ def test_inline_strings_and_a_wrong_dimension(tmp_path: Path) -> None:
     ("sheet", "reason"),
     [
         (f'<!DOCTYPE x [<!ENTITY a "aaaa">]>{WORKSHEET.format("&a;")}', "declares a document type"),
-        (WORKSHEET.format("").encode("utf-16").decode("latin-1"), "is not UTF-8"),
+        (f'<!DOCTYPE x [<!ENTITY a "aaaa">]>{WORKSHEET.format("&a;")}'.encode("utf-16"), "declares a document type"),
         ("<worksheet><row>", "cannot be read"),
         (WORKSHEET.format("<sheetData/>"), "column 'image_id' is missing; found no header"),
         (WORKSHEET.format(" " * (33 << 20)), "larger than 32 MiB"),
+        (
+            WORKSHEET.format(
+                '<sheetData><row r="1"><c t="inlineStr"><is><t>image_id</t></is></c></row>'
+                '<row r="999999999999"><c><v>1</v></c></row></sheetData>'
+            ),
+            "more rows than Excel allows",
+        ),
     ],
 )
-def test_a_workbook_that_cannot_be_right_is_refused(tmp_path: Path, sheet: str, reason: str) -> None:
+def test_a_workbook_that_cannot_be_right_is_refused(tmp_path: Path, sheet: str | bytes, reason: str) -> None:
     path = workbook(tmp_path / "labels.xlsx", sheet=sheet)
     with pytest.raises(DataError, match=re.escape(str(path))) as caught:
         read_xlsx(path, ("image_id",))
@@ -60,8 +67,8 @@ def test_a_workbook_that_cannot_be_right_is_refused(tmp_path: Path, sheet: str, 
 def test_entities_in_any_part_are_refused(tmp_path: Path) -> None:
     path = workbook(tmp_path / "labels.xlsx", [["image_id"], ["a"]])
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("xl/styles.xml", '<!DOCTYPE x [<!ENTITY a "aaaa">]><styleSheet>&a;</styleSheet>')
-    with pytest.raises(DataError, match=r"styles\.xml in the workbook declares a document type"):
+        archive.writestr("xl/styles.bin", '<!DOCTYPE x [<!ENTITY a "aaaa">]><styleSheet>&a;</styleSheet>')
+    with pytest.raises(DataError, match=r"styles\.bin in the workbook declares a document type"):
         read_xlsx(path, ("image_id",))
 
 
