@@ -10,7 +10,7 @@
 continues. It runs the default recipe; with --idrid, the recipe `idrid --only lite0` to `split`, two epochs of fold 0
 and the export; with --bundle, scoring of the IDRiD folder and of the zoo (`release` of tests/zoo.py into ZOO/2); with
 --zoo, its intake and preprocessing; with --latency, the stages from `select` on once more, with these latency reports
-instead of measured ones, so that the bundle and the pictures are comparable byte by byte.
+instead of measured ones: a measured one can choose another candidate in each run, so only these outputs are recorded.
 --epochs shortens the trainings of the default, and --threads 1 keeps them quick on a busy machine.
 Only the command line and files are used, so that the script also runs older code.
 The latency budget is lifted: the speed of a busy machine must not choose the candidate.
@@ -52,6 +52,9 @@ REPLAYED = (
     "{out}/index.html --confusion {out}/confusion.png --pareto {out}/pareto.png --training-curves {out}/training.png "
     "--reliability {out}/reliability.png",
 )
+# What the default run makes of measured latencies.
+RELEASED = ("data/release/*", "data/test_predictions.csv", "reports/selection.json", "reports/test*")
+RELEASED += ("reports/*.png", "reports/index.html")
 BIN = Path(sys.executable).parent
 
 
@@ -106,6 +109,10 @@ def record(args: argparse.Namespace) -> None:
         "work": str(work),
         "artefacts": {str(path.relative_to(work)): describe(path) for path in artefacts(work)},
     }
+    if args.latency:
+        released = [path for pattern in RELEASED for path in default.glob(pattern)]
+        for path in released:
+            document["artefacts"].pop(str(path.relative_to(work)), None)
     for photographs in work.glob("*/data/phantom/*/photographs"):
         document["artefacts"][str(photographs.relative_to(work))] = describe_photographs(photographs)
     write(args.out, document)

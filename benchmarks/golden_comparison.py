@@ -27,13 +27,8 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     ("*/reports/latency/*.json", "*_ms", "time"),
     ("*/reports/latency/*.json", "*.steps_ms.*", "time"),
     ("*openings.jsonl", "*.utc", "date"),
-    # Latencies enter these; `replay/` holds the same files on given latencies, and there nothing is excused.
-    ("default/reports/selection.json", "candidates.*_ms", "time"),
-    ("default/reports/pareto.png", "", "shows latencies"),
-    ("default/reports/index.html", "pictures", "show latencies"),
-    ("default/data/release/metadata.json", "*latency*_ms*", "time"),
-    ("default/data/release/SHA256SUMS", "", "covers latencies"),
-    ("default/data/release/MODEL_CARD.md", "", "states latencies"),
+    ("*/reports/split.json", "asked.straddling", "the parameter is now on_group_conflict"),
+    ("*/reports/split.json", "asked.on_group_conflict", "the parameter was straddling"),
 )
 PICTURE = r"data:image/[^\"]*"
 SHOWN = 4  # differences listed for each artefact
