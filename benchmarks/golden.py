@@ -32,7 +32,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.golden_comparison import Document, compare, describe, describe_photographs, load, write
+from benchmarks.golden_comparison import Document, Entry, compare, describe, describe_photographs, load, write
 
 LIBRARIES = ("torch", "timm", "lightning-fabric", "onnx", "onnxruntime", "numpy", "opencv-python-headless", "scipy")
 THREADS = "OMP_NUM_THREADS"  # a float sum depends on it: both records need the same
@@ -53,8 +53,14 @@ REPLAYED = (
     "--reliability {out}/reliability.png",
 )
 # What the default run makes of measured latencies.
-RELEASED = ("data/release/*", "data/test_predictions.csv", "reports/selection.json", "reports/test*")
-RELEASED += ("reports/*.png", "reports/index.html")
+RELEASED = (
+    "data/release/*",
+    "data/test_predictions.csv",
+    "reports/selection.json",
+    "reports/test*",
+    "reports/*.png",
+    "reports/index.html",
+)
 BIN = Path(sys.executable).parent
 
 
@@ -103,18 +109,12 @@ def record(args: argparse.Namespace) -> None:
         preprocess_zoo(default, scoring, args.zoo.resolve())
     if args.latency:
         replay(default, empty(work / "replay"), args.latency.resolve())
-    document: Document = {
+    document = {
         "commit": git("-C", args.code, "rev-parse", "HEAD"),
         "environment": environment() | {"epochs": args.epochs, "threads": args.threads},
         "work": str(work),
-        "artefacts": {str(path.relative_to(work)): describe(path) for path in artefacts(work)},
+        "artefacts": artefacts(work, measured=not args.latency),
     }
-    if args.latency:
-        released = [path for pattern in RELEASED for path in default.glob(pattern)]
-        for path in released:
-            document["artefacts"].pop(str(path.relative_to(work)), None)
-    for photographs in work.glob("*/data/phantom/*/photographs"):
-        document["artefacts"][str(photographs.relative_to(work))] = describe_photographs(photographs)
     write(args.out, document)
 
 
@@ -191,14 +191,22 @@ def environment() -> Document:
     return {"cores": os.cpu_count(), "python": sys.version.split()[0], "libraries": libraries}
 
 
-def artefacts(work: Path) -> Iterator[Path]:
-    """Every output below `work`; links and the phantom's photographs are left out."""
-    roots = (work / run / name for run in ("default", "idrid") for name in ("data", "reports"))
-    for root in (*roots, work / "scoring", work / "replay"):
-        for folder, folders, names in os.walk(root):
-            folders[:] = sorted(set(folders) - {"photographs"})
-            paths = [Path(folder) / name for name in sorted(set(names) - {".gitignore", "params.yaml"})]
-            yield from (path for path in paths if not path.is_symlink() and path != root / "README.md")
+def artefacts(work: Path, *, measured: bool) -> dict[str, Entry]:
+    """Every output below `work` without links; `measured` includes what follows from measured latencies."""
+    released = set() if measured else {path for pattern in RELEASED for path in work.glob(f"default/{pattern}")}
+    roots = [work / run / name for run in ("default", "idrid") for name in ("data", "reports")]
+    paths = {path for root in (*roots, work / "scoring", work / "replay") for path in below(root)} - released
+    photographs = {path for path in paths if path.parent.name == "photographs"}
+    entries = {str(path.relative_to(work)): describe(path) for path in sorted(paths - photographs)}
+    folders = sorted({path.parent for path in photographs})
+    return entries | {str(folder.relative_to(work)): describe_photographs(folder) for folder in folders}
+
+
+def below(root: Path) -> Iterator[Path]:
+    """The files of a folder; links are not followed, nor are inputs and documents included."""
+    for folder, _, names in os.walk(root):
+        paths = (Path(folder) / name for name in set(names) - {".gitignore", "params.yaml"})
+        yield from (path for path in paths if not path.is_symlink() and path != root / "README.md")
 
 
 def figures(args: argparse.Namespace) -> None:
