@@ -5,8 +5,8 @@ alone the picture would come out green. The stream's own marks therefore take pr
 a JFIF mark means YCbCr (JFIF 1.02), an Adobe mark states which (T.872, 6.5.3), and components of different sampling
 are luma and chroma. Without such marks the header's photometric interpretation counts.
 
-pydicom's decoders are not used here. Its gdcm plug-in runs in this process, which some corrupt streams kill (see
-`gdcm_worker`), and refuses JPEG extended of 12 bits; its other plug-ins need packages of their own.
+pydicom's decoders are not used here. Its gdcm plug-in runs in this process, which a JPEG-LS stream that contradicts its
+header kills (see `gdcm_worker`), and refuses JPEG extended of 12 bits; its other plug-ins need further packages.
 """
 
 import struct
