@@ -2,7 +2,7 @@
 
     python -m benchmarks.dicom --idrid ROOT --out reports/benchmarks/dicom.json
 
-The files are made from IDRiD photographs by tests/factories/dicom.py. Each figure is the best of the repeats, averaged
+The files are factory from IDRiD photographs by tests/factories/dicom.py. Each figure is the best of the repeats, averaged
 over the photographs; decoding is compared with decoding the original JPEG.
 """
 
@@ -18,13 +18,13 @@ from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.intake.dicom_headers import fill_from_headers
 from dr_pipeline.intake.records import Intake, Provenance, Record
 from dr_pipeline.machine import describe_machine, installed_version
-from tests.factories import dicom as made
+from tests.factories import dicom as factory
 
 COMPRESSED = {
-    "RLE": made.RLE,
-    "JPEG lossless (.70)": made.JPEG_LOSSLESS_SV1,
-    "JPEG-LS (.80)": made.JPEG_LS,
-    "JPEG 2000 (.90)": made.JPEG_2000_LOSSLESS,
+    "RLE": factory.RLE,
+    "JPEG lossless (.70)": factory.JPEG_LOSSLESS_SV1,
+    "JPEG-LS (.80)": factory.JPEG_LS,
+    "JPEG 2000 (.90)": factory.JPEG_2000_LOSSLESS,
 }
 HEADERS_PER_SECOND_BAR = 300
 
@@ -41,14 +41,16 @@ def best_s(work: Callable[[], object], repeats: int) -> float:
 def variants(jpeg: bytes) -> dict[str, bytes]:
     """One photograph in every syntax measured."""
     pixels = decode(jpeg, 4096).pixels
-    native = made.dicom(pixels, **made.PATIENT)
+    native = factory.dicom(pixels, **factory.PATIENT)
     files = {
         "JPEG file": jpeg,
-        "JPEG baseline (.50)": made.dicom(pixels, syntax=made.JPEG_BASELINE, stream=jpeg, photometric="YBR_FULL_422"),
+        "JPEG baseline (.50)": factory.dicom(
+            pixels, syntax=factory.JPEG_BASELINE, stream=jpeg, photometric="YBR_FULL_422"
+        ),
         "native": native,
-        "deflated": made.dicom(pixels, syntax=made.DEFLATED),
+        "deflated": factory.dicom(pixels, syntax=factory.DEFLATED),
     }
-    return files | {name: made.compressed(native, syntax) for name, syntax in COMPRESSED.items()}
+    return files | {name: factory.compressed(native, syntax) for name, syntax in COMPRESSED.items()}
 
 
 def headers_per_second(data: bytes, files: int, repeats: int) -> float:

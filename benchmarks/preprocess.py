@@ -1,12 +1,12 @@
-"""How fast the pixel path is on real photographs, beside other programs, on one core in the same run.
+"""Speed of the pixel path on real photographs, compared with other programs, on one core in the same run.
 
     python -m benchmarks.preprocess --idrid ROOT --out reports/benchmarks/preprocess.json
 
-The path's time holds everything: decode, hashes, disc, canvas, burnt-in text, quality. Beside it stand a script as
+The path's time includes everything: decode, hashes, disc, canvas, burnt-in text, quality. It is compared with a script as
 most repositories have it and, at the first canvas size and where the package is installed, fundus_image_toolbox's
 circle crop; both are given the bytes too and do no more than decode, find the field, crop and resize. Each program has
-a process of its own, so that none profits or suffers from another's libraries and memory; all sit on one core and
-take turns photograph by photograph, so that other load meets all alike.
+a process of its own, so that none is affected by another's libraries and memory. All run on one core and take turns
+photograph by photograph, so that other load affects all alike.
 """
 
 import argparse
@@ -133,8 +133,8 @@ def steps_ms(files: list[bytes], canvas_px: int) -> dict[str, float]:
         timed("perceptual_hash", lambda canvas=canvas: perceptual_hash(canvas))
         in_original = disc.scaled(decoded.scale)
         timed("assess", lambda canvas=canvas, disc=in_original: assess(canvas, disc))
-        for arm in ENHANCEMENTS:
-            timed(arm, lambda canvas=canvas, arm=arm: enhance(canvas, arm))
+        for name in ENHANCEMENTS:
+            timed(name, lambda canvas=canvas, name=name: enhance(canvas, name))
         timed("encode_png", lambda canvas=canvas: encode_png(canvas))
     return {step: round(ms, 2) for step, ms in total.items()}
 

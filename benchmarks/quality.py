@@ -1,4 +1,4 @@
-"""How far the quality score tells planted defects, stays with a photograph's size, and spares the sick eyes.
+"""Whether the quality score detects planted defects, is independent of size, and does not reject diseased eyes.
 
     python -m benchmarks.quality --idrid ROOT --out reports/benchmarks/quality.json
 
@@ -59,19 +59,19 @@ def auc(originals: Sequence[float], planted: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What is kept of a photograph that went through the pixel path."""
+class Assessed:
+    """A photograph's quality and whether text was detected."""
 
     quality: Quality
     annotation: bool
 
 
-def judge(data: bytes, canvas_px: int) -> Judged:
+def assess_file(data: bytes, canvas_px: int) -> Assessed:
     photograph = PixelPath(canvas_px).process(data)
-    return Judged(photograph.quality, photograph.annotation)
+    return Assessed(photograph.quality, photograph.annotation)
 
 
-def scores(photographs: list[Judged]) -> list[float]:
+def scores(photographs: list[Assessed]) -> list[float]:
     return [photograph.quality.score for photograph in photographs]
 
 
@@ -88,8 +88,8 @@ def plant(paths: list[Path], seed: int) -> dict[str, list[list[Quality]]]:
             for strength in STRENGTHS:
                 rng = np.random.default_rng((seed, number, index))  # the same place and shape at every strength
                 pixels = defect(decoded.pixels, disc, strength, rng)
-                found = find_disc(pixels)
-                series.append(assess(to_canvas(pixels, found, px), found.scaled(decoded.scale)))
+                planted_disc = find_disc(pixels)
+                series.append(assess(to_canvas(pixels, planted_disc, px), planted_disc.scaled(decoded.scale)))
             planted[kind].append(series)
     return planted
 
@@ -120,8 +120,8 @@ def defect_figures(originals: list[float], planted: dict[str, list[list[Quality]
     return {"kinds": figures, "artefacts": kinds, "auc_all_pooled": auc(originals, every)}
 
 
-def size_figures(whole: dict[int, list[Judged]], half: list[Judged]) -> dict[str, float]:
-    def rank(first: list[Judged], second: list[Judged]) -> float:
+def size_figures(whole: dict[int, list[Assessed]], half: list[Assessed]) -> dict[str, float]:
+    def rank(first: list[Assessed], second: list[Assessed]) -> float:
         return round(float(spearmanr(scores(first), scores(second))[0]), 4)
 
     change = np.abs(np.subtract(scores(whole[512]), scores(half)))
@@ -138,7 +138,7 @@ def read_grades(root: Path) -> dict[str, int]:
         return {row[0]: int(row[1]) for row in list(csv.reader(stream))[1:] if row and row[0]}
 
 
-def grade_figures(paths: list[Path], photographs: list[Judged], grades: dict[str, int]) -> dict[str, Any]:
+def grade_figures(paths: list[Path], photographs: list[Assessed], grades: dict[str, int]) -> dict[str, Any]:
     figures = {}
     for grade in sorted(set(grades.values())):
         mine = [photo.quality for path, photo in zip(paths, photographs, strict=True) if grades[path.stem] == grade]
@@ -154,16 +154,16 @@ def grade_figures(paths: list[Path], photographs: list[Judged], grades: dict[str
     return figures
 
 
-def text_figures(paths: list[Path], whole: list[Judged], seed: int) -> dict[str, Any]:
-    found = []
+def text_figures(paths: list[Path], whole: list[Assessed], seed: int) -> dict[str, Any]:
+    detected = []
     for number, path in enumerate(paths):
         marked = burn_in(read_full(path), np.random.default_rng((seed, number)))
-        found.append(judge(jpeg(marked, _TEXT_JPEG_QUALITY), 512).annotation)
+        detected.append(assess_file(jpeg(marked, _TEXT_JPEG_QUALITY), 512).annotation)
     return {
         "photographs_without_text": len(whole),
         "false_alarms": sum(photograph.annotation for photograph in whole),
-        "photographs_with_text": len(found),
-        "recall": round(float(np.mean(found)), 4),
+        "photographs_with_text": len(detected),
+        "recall": round(float(np.mean(detected)), 4),
     }
 
 
@@ -200,8 +200,8 @@ def main() -> None:
     if not paths:
         parser.error(f"no .jpg under {args.idrid}")
     chosen = paths[1 :: args.every]
-    whole = {px: [judge(path.read_bytes(), px) for path in paths] for px in CANVAS_PX}
-    half = [judge(half_size(read_full(path)), 512) for path in paths]
+    whole = {px: [assess_file(path.read_bytes(), px) for path in paths] for px in CANVAS_PX}
+    half = [assess_file(half_size(read_full(path)), 512) for path in paths]
     result = {
         "photographs": len(paths),
         "photographs_with_planted_defects": len(chosen),

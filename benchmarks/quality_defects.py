@@ -37,7 +37,7 @@ def dark(pixels: Pixels, disc: Disc, strength: int, rng: np.random.Generator) ->
 
 
 def overexposed(pixels: Pixels, disc: Disc, strength: int, rng: np.random.Generator) -> Pixels:
-    """Too much light: clipped. Relative to the photograph's own exposure, for brightening a dark one mends it."""
+    """Too much light: clipped. Relative to the photograph's own exposure, since brightening a dark one improves it."""
     typical = np.quantile(pixels.max(axis=2)[_inside(pixels, disc)], 0.75)
     return _bytes(pixels * np.float32(BRIGHT_LEVEL[strength - 1] * rng.uniform(0.97, 1.03) * 255 / typical))
 

@@ -1,6 +1,6 @@
-"""The zoo: hostile files as they turn up in clinics and from attackers, made by code, with what must become of each.
+"""The zoo: hostile files as clinics and attackers produce them, generated, with the result that each must have.
 
-`animals()` gives contents under harmless names; `NAMES` are hostile names for a sound photograph; `release` puts all of
+`hostile_files()` returns contents under harmless names; `NAMES` are hostile names for a sound photograph; `release` puts all of
 it, with links, pipes and folders that only a file system can hold, into a folder.
 """
 
@@ -47,8 +47,8 @@ dicom = partial(dicom_factory.dicom, **PATIENT)
 
 
 @dataclass(frozen=True)
-class Animal:
-    """A file's bytes, the statuses (joined by |) of which it must get one, and a word of the reason."""
+class Sample:
+    """A file's bytes, its allowed statuses (joined by |), and a word of the reason."""
 
     data: bytes
     status: str
@@ -56,8 +56,8 @@ class Animal:
 
     def accepts(self, status: str, reason: str) -> bool:
         """Whether this is what must become of it; a photograph that is not scored always has a reason."""
-        told = status == SCORED or bool(reason)
-        return status in self.status.split("|") and told and self.reason.casefold() in reason.casefold()
+        has_reason = status == SCORED or bool(reason)
+        return status in self.status.split("|") and has_reason and self.reason.casefold() in reason.casefold()
 
 
 @cache
@@ -68,7 +68,7 @@ def picture() -> Pixels:
 
 
 @cache
-def animals() -> dict[str, Animal]:
+def hostile_files() -> dict[str, Sample]:
     """By file name; the suffix is what a clinic's software would have given."""
     return {**_jpegs(), **_pngs(), **_tiffs(), **_others(), **_dicoms()}
 
@@ -78,53 +78,53 @@ def photograph() -> bytes:
     return jpeg(picture(), 92)
 
 
-def _jpegs() -> dict[str, Animal]:
+def _jpegs() -> dict[str, Sample]:
     whole = photograph()
     progressive = encode(picture(), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
     middle = len(whole) // 2
     garbage = np.random.default_rng(1).integers(0, 255, 400, np.uint8).tobytes()
     return {
-        "zero bytes.jpg": Animal(b"", FAILED, "empty"),
-        "one byte.jpg": Animal(b"\xff", FAILED, "not a"),
-        "signature alone.jpg": Animal(whole[:3], FAILED, "truncated"),
-        "cut in its header.jpg": Animal(whole[:150], FAILED, "truncated"),
-        "cut after its header.jpg": Animal(whole[: whole.index(b"\xff\xda") + 14], FAILED, "truncated"),
-        "cut at 50 %.jpg": Animal(whole[:middle], FAILED, "truncated"),
-        "cut at 99 %.jpg": Animal(whole[: len(whole) * 99 // 100], FAILED, "truncated"),
-        "last byte lost.jpg": Animal(whole[:-1], FAILED, "truncated"),
-        "cut, end marker added.jpg": Animal(whole[:middle] + b"\xff\xd9", FAILED, "truncated"),
-        "zeros for its second half.jpg": Animal(whole[:middle] + bytes(middle), FAILED, "truncated"),
-        "progressive, cut.jpg": Animal(progressive[: len(progressive) // 2], FAILED, "truncated"),
-        "garbage in its scan.jpg": Animal(whole[:middle] + garbage + whole[middle + 400 :], ANY),
-        "garbage after its end.jpg": Animal(whole + garbage, SCORED),
-        "says arithmetic coding.jpg": Animal(whole.replace(b"\xff\xc0", b"\xff\xc9", 1), ANY),
-        "says 12 bits.jpg": Animal(_with_byte(whole, whole.index(b"\xff\xc0") + 4, 12), FAILED),
-        "says no components.jpg": Animal(_with_byte(whole, whole.index(b"\xff\xc0") + 9, 0), FAILED),
-        "cmyk.jpg": Animal(pil_file(picture(), "JPEG", "CMYK"), ANY),
-        "grey.jpg": Animal(encode(picture()[..., 1], ".jpg"), UNGRADABLE, "no_colour"),
-        "50,000 px a side.jpg": Animal(jpeg_claiming(whole, 50_000, 50_000), FAILED, "megapixels"),
-        "no height.jpg": Animal(jpeg_claiming(whole, 500, 0), FAILED, "500×0"),
-        "3,000 scans.jpg": Animal(_jpeg_of_scans(3000), FAILED, "scans"),
-        "exif offset far away.jpg": Animal(with_jpeg_exif(whole, b"II*\0\xff\xff\xff\x7f"), SCORED),
-        "exif that names itself.jpg": Animal(with_jpeg_exif(whole, _looping_exif()), SCORED),
-        "exif of 65,535 entries.jpg": Animal(
+        "zero bytes.jpg": Sample(b"", FAILED, "empty"),
+        "one byte.jpg": Sample(b"\xff", FAILED, "not a"),
+        "signature alone.jpg": Sample(whole[:3], FAILED, "truncated"),
+        "cut in its header.jpg": Sample(whole[:150], FAILED, "truncated"),
+        "cut after its header.jpg": Sample(whole[: whole.index(b"\xff\xda") + 14], FAILED, "truncated"),
+        "cut at 50 %.jpg": Sample(whole[:middle], FAILED, "truncated"),
+        "cut at 99 %.jpg": Sample(whole[: len(whole) * 99 // 100], FAILED, "truncated"),
+        "last byte lost.jpg": Sample(whole[:-1], FAILED, "truncated"),
+        "cut, end marker added.jpg": Sample(whole[:middle] + b"\xff\xd9", FAILED, "truncated"),
+        "zeros for its second half.jpg": Sample(whole[:middle] + bytes(middle), FAILED, "truncated"),
+        "progressive, cut.jpg": Sample(progressive[: len(progressive) // 2], FAILED, "truncated"),
+        "garbage in its scan.jpg": Sample(whole[:middle] + garbage + whole[middle + 400 :], ANY),
+        "garbage after its end.jpg": Sample(whole + garbage, SCORED),
+        "says arithmetic coding.jpg": Sample(whole.replace(b"\xff\xc0", b"\xff\xc9", 1), ANY),
+        "says 12 bits.jpg": Sample(_with_byte(whole, whole.index(b"\xff\xc0") + 4, 12), FAILED),
+        "says no components.jpg": Sample(_with_byte(whole, whole.index(b"\xff\xc0") + 9, 0), FAILED),
+        "cmyk.jpg": Sample(pil_file(picture(), "JPEG", "CMYK"), ANY),
+        "grey.jpg": Sample(encode(picture()[..., 1], ".jpg"), UNGRADABLE, "no_colour"),
+        "50,000 px a side.jpg": Sample(jpeg_claiming(whole, 50_000, 50_000), FAILED, "megapixels"),
+        "no height.jpg": Sample(jpeg_claiming(whole, 500, 0), FAILED, "500×0"),
+        "3,000 scans.jpg": Sample(_jpeg_of_scans(3000), FAILED, "scans"),
+        "exif offset far away.jpg": Sample(with_jpeg_exif(whole, b"II*\0\xff\xff\xff\x7f"), SCORED),
+        "exif that names itself.jpg": Sample(with_jpeg_exif(whole, _looping_exif()), SCORED),
+        "exif of 65,535 entries.jpg": Sample(
             with_jpeg_exif(whole, b"II*\0\x08\0\0\0\xff\xff" + bytes(40)), SCORED
         ),
-        "exif count of 4 billion.jpg": Animal(
+        "exif count of 4 billion.jpg": Sample(
             with_jpeg_exif(whole, b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\xff\xff\xff\xff\0\x06\0\0\0\0\0\0"), SCORED
         ),
-        "exif orientation 0.jpg": Animal(with_jpeg_exif(whole, exif_block(0)), SCORED),
-        "exif orientation 9.jpg": Animal(with_jpeg_exif(whole, exif_block(9)), SCORED),
-        "text.jpg": Animal(b"Dear colleague, please find the photograph attached.\n" * 40, FAILED, "not a"),
-        "web page.jpg": Animal(b"<!DOCTYPE html><html><body>404</body></html>", FAILED, "not a"),
-        "archive.jpg": Animal(_zip(), FAILED, "not a"),
-        "report.jpg": Animal(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj<<>>endobj\n%%EOF", FAILED, "not a"),
-        "png in truth.jpg": Animal(encode(picture(), ".png"), SCORED),
-        "vector.jpg": Animal(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', FAILED, "not a"),
+        "exif orientation 0.jpg": Sample(with_jpeg_exif(whole, exif_block(0)), SCORED),
+        "exif orientation 9.jpg": Sample(with_jpeg_exif(whole, exif_block(9)), SCORED),
+        "text.jpg": Sample(b"Dear colleague, please find the photograph attached.\n" * 40, FAILED, "not a"),
+        "web page.jpg": Sample(b"<!DOCTYPE html><html><body>404</body></html>", FAILED, "not a"),
+        "archive.jpg": Sample(_zip(), FAILED, "not a"),
+        "report.jpg": Sample(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj<<>>endobj\n%%EOF", FAILED, "not a"),
+        "png in truth.jpg": Sample(encode(picture(), ".png"), SCORED),
+        "vector.jpg": Sample(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', FAILED, "not a"),
     }  # fmt: skip
 
 
-def _pngs() -> dict[str, Animal]:
+def _pngs() -> dict[str, Sample]:
     whole = encode(picture(), ".png")
     height, width = picture().shape[:2]
     middle = len(whole) // 2
@@ -133,72 +133,72 @@ def _pngs() -> dict[str, Animal]:
     tiny = np.zeros((1, 1, 3), np.uint8)
     ihdr = struct.pack(">IIBBBBB", 300, 300, 8, 2, 0, 0, 0)
     return {
-        "signature alone.png": Animal(whole[:8], FAILED, "truncated"),
-        "cut in IHDR.png": Animal(whole[:20], FAILED, "truncated"),
-        "cut at 50 %.png": Animal(whole[:middle], FAILED, "truncated"),
-        "without IEND.png": Animal(whole[:-12], FAILED, "truncated"),
-        "checksum wrong.png": Animal(_with_byte(whole, middle, whole[middle] ^ 1), FAILED, "checksum"),
-        "1×1.png": Animal(encode(tiny, ".png"), FAILED, "1×1"),
-        "50,000 px a side.png": Animal(png_header_only(50_000, 50_000), FAILED, "megapixels"),
-        "4 billion px a side.png": Animal(png_header_only(0xFFFFFFFF, 0xFFFFFFFF), FAILED, "megapixels"),
-        "more pixels than it says.png": Animal(
+        "signature alone.png": Sample(whole[:8], FAILED, "truncated"),
+        "cut in IHDR.png": Sample(whole[:20], FAILED, "truncated"),
+        "cut at 50 %.png": Sample(whole[:middle], FAILED, "truncated"),
+        "without IEND.png": Sample(whole[:-12], FAILED, "truncated"),
+        "checksum wrong.png": Sample(_with_byte(whole, middle, whole[middle] ^ 1), FAILED, "checksum"),
+        "1×1.png": Sample(encode(tiny, ".png"), FAILED, "1×1"),
+        "50,000 px a side.png": Sample(png_header_only(50_000, 50_000), FAILED, "megapixels"),
+        "4 billion px a side.png": Sample(png_header_only(0xFFFFFFFF, 0xFFFFFFFF), FAILED, "megapixels"),
+        "more pixels than it says.png": Sample(
             b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", ihdr) + png_chunk(b"IDAT", _inflating_zlib(2048))
             + png_chunk(b"IEND", b""), ANY
         ),
-        "profile of 2 GB.png": Animal(with_png_chunk(whole, b"iCCP", b"x\0\0" + _inflating_zlib(2048)), SCORED),
-        "text of 2 GB.png": Animal(with_png_chunk(whole, b"zTXt", b"x\0\0" + _inflating_zlib(2048)), SCORED),
-        "animated.png": Animal(with_png_chunk(whole, b"acTL", struct.pack(">II", 2, 0)), FAILED, "animated"),
-        "16 bits.png": Animal(encode_deep(rgb16, ".png"), SCORED),
-        "alpha.png": Animal(encode(alpha, ".png"), SCORED),
-        "palette.png": Animal(pil_file(picture(), "PNG", "P"), SCORED),
-        "1 bit.png": Animal(pil_file(picture(), "PNG", "1"), f"{UNGRADABLE}|{NOT_FUNDUS}|{FAILED}"),
-        "exif corrupt.png": Animal(with_png_chunk(whole, b"eXIf", b"II*\0\xff\xff\xff\xff"), SCORED),
-        "jpeg in truth.png": Animal(photograph(), SCORED),
-        "all white.png": Animal(encode(np.full((300, 400, 3), 255, np.uint8), ".png"), f"{UNGRADABLE}|{NOT_FUNDUS}"),
-        "all black.png": Animal(encode(np.zeros((300, 400, 3), np.uint8), ".png"), UNGRADABLE, "dark"),
+        "profile of 2 GB.png": Sample(with_png_chunk(whole, b"iCCP", b"x\0\0" + _inflating_zlib(2048)), SCORED),
+        "text of 2 GB.png": Sample(with_png_chunk(whole, b"zTXt", b"x\0\0" + _inflating_zlib(2048)), SCORED),
+        "animated.png": Sample(with_png_chunk(whole, b"acTL", struct.pack(">II", 2, 0)), FAILED, "animated"),
+        "16 bits.png": Sample(encode_deep(rgb16, ".png"), SCORED),
+        "alpha.png": Sample(encode(alpha, ".png"), SCORED),
+        "palette.png": Sample(pil_file(picture(), "PNG", "P"), SCORED),
+        "1 bit.png": Sample(pil_file(picture(), "PNG", "1"), f"{UNGRADABLE}|{NOT_FUNDUS}|{FAILED}"),
+        "exif corrupt.png": Sample(with_png_chunk(whole, b"eXIf", b"II*\0\xff\xff\xff\xff"), SCORED),
+        "jpeg in truth.png": Sample(photograph(), SCORED),
+        "all white.png": Sample(encode(np.full((300, 400, 3), 255, np.uint8), ".png"), f"{UNGRADABLE}|{NOT_FUNDUS}"),
+        "all black.png": Sample(encode(np.zeros((300, 400, 3), np.uint8), ".png"), UNGRADABLE, "dark"),
     }  # fmt: skip
 
 
-def _tiffs() -> dict[str, Animal]:
+def _tiffs() -> dict[str, Sample]:
     whole = plain_tiff([picture()])
     ifd = struct.unpack_from("<I", whole, 4)[0]
     bits_at = struct.unpack_from("<I", whole, ifd + 2 + 3 * 12 + 8)[0]
     floats = picture().astype(np.float32) / 255
     return {
-        "header alone.tif": Animal(whole[:8], FAILED, "truncated"),
-        "cut at 50 %.tif": Animal(whole[: len(whole) // 2], FAILED, "truncated"),
-        "cut at 99 %.tif": Animal(whole[: len(whole) * 99 // 100], FAILED),
-        "no directory.tif": Animal(b"II*\0" + bytes(4), FAILED, "picture"),
-        "directory that names itself.tif": Animal(b"II*\0\x08\0\0\0\0\0\x08\0\0\0", FAILED, "TIFF"),
-        "50,000 px a side.tif": Animal(_tiff_claiming(whole, 50_000, 50_000), FAILED, "megapixels"),
-        "65,535 bits.tif": Animal(whole[:bits_at] + b"\xff" * 6 + whole[bits_at + 6 :], FAILED),
-        "two pages.tif": Animal(multipage(picture(), "TIFF"), FAILED, "2 pages"),
-        "floats.tif": Animal(encode_deep(floats, ".tiff"), FAILED, "float"),
-        "not a number.tif": Animal(encode_deep(np.full((300, 300, 3), np.nan, np.float32), ".tiff"), FAILED, "float"),
-        "16 bits.tif": Animal(plain_tiff([picture().astype(np.uint16) * 257]), SCORED),
-        "cmyk.tif": Animal(pil_file(picture(), "TIFF", "CMYK"), ANY),
-        "big tiff.tif": Animal(b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + bytes(40), FAILED),
-        "orientation 9.tif": Animal(plain_tiff([picture()], orientation=9), SCORED),
+        "header alone.tif": Sample(whole[:8], FAILED, "truncated"),
+        "cut at 50 %.tif": Sample(whole[: len(whole) // 2], FAILED, "truncated"),
+        "cut at 99 %.tif": Sample(whole[: len(whole) * 99 // 100], FAILED),
+        "no directory.tif": Sample(b"II*\0" + bytes(4), FAILED, "picture"),
+        "directory that names itself.tif": Sample(b"II*\0\x08\0\0\0\0\0\x08\0\0\0", FAILED, "TIFF"),
+        "50,000 px a side.tif": Sample(_tiff_claiming(whole, 50_000, 50_000), FAILED, "megapixels"),
+        "65,535 bits.tif": Sample(whole[:bits_at] + b"\xff" * 6 + whole[bits_at + 6 :], FAILED),
+        "two pages.tif": Sample(multipage(picture(), "TIFF"), FAILED, "2 pages"),
+        "floats.tif": Sample(encode_deep(floats, ".tiff"), FAILED, "float"),
+        "not a number.tif": Sample(encode_deep(np.full((300, 300, 3), np.nan, np.float32), ".tiff"), FAILED, "float"),
+        "16 bits.tif": Sample(plain_tiff([picture().astype(np.uint16) * 257]), SCORED),
+        "cmyk.tif": Sample(pil_file(picture(), "TIFF", "CMYK"), ANY),
+        "big tiff.tif": Sample(b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + bytes(40), FAILED),
+        "orientation 9.tif": Sample(plain_tiff([picture()], orientation=9), SCORED),
     }
 
 
-def _others() -> dict[str, Animal]:
+def _others() -> dict[str, Sample]:
     bmp, webp = encode(picture(), ".bmp"), encode(picture(), ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
     return {
-        "cut.bmp": Animal(bmp[:-1000], FAILED, "truncated"),
-        "50,000 px a side.bmp": Animal(bmp[:18] + struct.pack("<ii", 50_000, 50_000) + bmp[26:], FAILED, "megapixels"),
-        "negative sides.bmp": Animal(bmp[:18] + struct.pack("<ii", -(1 << 31), -(1 << 31)) + bmp[26:], FAILED),
-        "cut.webp": Animal(webp[: len(webp) // 2], FAILED, "truncated"),
-        "animated.webp": Animal(multipage(picture(), "WEBP"), FAILED, "animated"),
-        "50,000 px a side.webp": Animal(_webp_claiming(webp, 50_000), FAILED),
-        "animated.gif": Animal(gif(picture()), FAILED, "not a"),
-        "gif in truth.jpeg": Animal(gif(picture()), FAILED, "not a"),
-        "archive.zip": Animal(_zip(), FAILED, "not a"),
-        "page.html": Animal(b"<html><body>patients</body></html>", FAILED, "not a"),
+        "cut.bmp": Sample(bmp[:-1000], FAILED, "truncated"),
+        "50,000 px a side.bmp": Sample(bmp[:18] + struct.pack("<ii", 50_000, 50_000) + bmp[26:], FAILED, "megapixels"),
+        "negative sides.bmp": Sample(bmp[:18] + struct.pack("<ii", -(1 << 31), -(1 << 31)) + bmp[26:], FAILED),
+        "cut.webp": Sample(webp[: len(webp) // 2], FAILED, "truncated"),
+        "animated.webp": Sample(multipage(picture(), "WEBP"), FAILED, "animated"),
+        "50,000 px a side.webp": Sample(_webp_claiming(webp, 50_000), FAILED),
+        "animated.gif": Sample(gif(picture()), FAILED, "not a"),
+        "gif in truth.jpeg": Sample(gif(picture()), FAILED, "not a"),
+        "archive.zip": Sample(_zip(), FAILED, "not a"),
+        "page.html": Sample(b"<html><body>patients</body></html>", FAILED, "not a"),
     }
 
 
-def _dicoms() -> dict[str, Animal]:
+def _dicoms() -> dict[str, Sample]:
     small, whole = picture()[:300, 100:400].copy(), dicom(picture())
     at = whole.index(b"\xe0\x7f\x10\x00")  # tag (7FE0,0010)
     jpeg2000 = dicom_factory.compressed(dicom(small), dicom_factory.JPEG_2000_LOSSLESS)
@@ -206,37 +206,37 @@ def _dicoms() -> dict[str, Animal]:
     siz, sof55 = jpeg2000.index(b"\xff\x4f\xff\x51") + 2, jpeg_ls.index(b"\xff\xf7")
     baseline = {"syntax": dicom_factory.JPEG_BASELINE, "photometric": "YBR_FULL_422"}
     return {
-        "sound.dcm": Animal(whole, SCORED),
-        "preamble alone.dcm": Animal(whole[:132], FAILED),
-        "cut in its header.dcm": Animal(whole[:300], FAILED),
-        "cut before its pixels.dcm": Animal(whole[:at], FAILED, "pixel"),
-        "cut in its pixels.dcm": Animal(whole[: at + (len(whole) - at) // 2], FAILED),
-        "garbage after DICM.dcm": Animal(whole[:132] + b"\xa5" * 4000, FAILED),
-        "without pixels.dcm": Animal(dicom(small, PixelData=None), FAILED, "pixel"),
-        "fewer pixels than it says.dcm": Animal(dicom(small, PixelData=bytes(1000)), FAILED),
-        "more pixels than it says.dcm": Animal(dicom(picture(), PixelData=picture().tobytes() + bytes(5000)), ANY),
-        "50,000 px a side.dcm": Animal(dicom(small, Rows=50_000, Columns=50_000), FAILED, "megapixels"),
-        "no rows.dcm": Animal(dicom(small, Rows=None), FAILED),
-        "computed tomography.dcm": Animal(
+        "sound.dcm": Sample(whole, SCORED),
+        "preamble alone.dcm": Sample(whole[:132], FAILED),
+        "cut in its header.dcm": Sample(whole[:300], FAILED),
+        "cut before its pixels.dcm": Sample(whole[:at], FAILED, "pixel"),
+        "cut in its pixels.dcm": Sample(whole[: at + (len(whole) - at) // 2], FAILED),
+        "garbage after DICM.dcm": Sample(whole[:132] + b"\xa5" * 4000, FAILED),
+        "without pixels.dcm": Sample(dicom(small, PixelData=None), FAILED, "pixel"),
+        "fewer pixels than it says.dcm": Sample(dicom(small, PixelData=bytes(1000)), FAILED),
+        "more pixels than it says.dcm": Sample(dicom(picture(), PixelData=picture().tobytes() + bytes(5000)), ANY),
+        "50,000 px a side.dcm": Sample(dicom(small, Rows=50_000, Columns=50_000), FAILED, "megapixels"),
+        "no rows.dcm": Sample(dicom(small, Rows=None), FAILED),
+        "computed tomography.dcm": Sample(
             dicom(small[..., 1].astype(np.uint16), SOPClassUID=dicom_factory.CT_IMAGE, Modality="CT"), FAILED, "CT"
         ),
-        "optical tomography.dcm": Animal(
+        "optical tomography.dcm": Sample(
             dicom(small[..., 1].copy(), SOPClassUID=dicom_factory.OPHTHALMIC_TOMOGRAPHY, Modality="OPT"), FAILED, "OPT"
         ),
-        "three frames.dcm": Animal(dicom(small, NumberOfFrames=3, PixelData=small.tobytes() * 3), FAILED, "frames"),
-        "unknown syntax.dcm": Animal(whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.9.9\0"), FAILED),
-        "jpeg inside is cut.dcm": Animal(dicom(small, stream=jpeg(small)[:2000], **baseline), FAILED),
-        "jpeg inside says 50,000 px.dcm": Animal(
+        "three frames.dcm": Sample(dicom(small, NumberOfFrames=3, PixelData=small.tobytes() * 3), FAILED, "frames"),
+        "unknown syntax.dcm": Sample(whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.9.9\0"), FAILED),
+        "jpeg inside is cut.dcm": Sample(dicom(small, stream=jpeg(small)[:2000], **baseline), FAILED),
+        "jpeg inside says 50,000 px.dcm": Sample(
             dicom(small, stream=jpeg_claiming(jpeg(small), 50_000, 50_000), **baseline), FAILED
         ),
-        "jpeg 2000 inside says 50,000 px.dcm": Animal(_patched(jpeg2000, siz + 6, ">II", 50_000, 50_000), FAILED),
-        "jpeg-ls inside says 50,000 px.dcm": Animal(_patched(jpeg_ls, sof55 + 5, ">HH", 50_000, 50_000), FAILED),
-        "nothing inside.dcm": Animal(dicom(small, stream=[b""], **baseline), FAILED),
-        "deflated, 4 GB.dcm": Animal(_deflating_dicom(4096), FAILED),
-        "3 million elements.dcm": Animal(dicom(small)[:132] + bytes(24_000_000), FAILED),
-        "sequences 20,000 deep.dcm": Animal(_nested_dicom(20_000), FAILED),
-        "jpeg in truth.dcm": Animal(photograph(), SCORED),
-        "dicom in truth.jpg": Animal(whole, SCORED),
+        "jpeg 2000 inside says 50,000 px.dcm": Sample(_patched(jpeg2000, siz + 6, ">II", 50_000, 50_000), FAILED),
+        "jpeg-ls inside says 50,000 px.dcm": Sample(_patched(jpeg_ls, sof55 + 5, ">HH", 50_000, 50_000), FAILED),
+        "nothing inside.dcm": Sample(dicom(small, stream=[b""], **baseline), FAILED),
+        "deflated, 4 GB.dcm": Sample(_deflating_dicom(4096), FAILED),
+        "3 million elements.dcm": Sample(dicom(small)[:132] + bytes(24_000_000), FAILED),
+        "sequences 20,000 deep.dcm": Sample(_nested_dicom(20_000), FAILED),
+        "jpeg in truth.dcm": Sample(photograph(), SCORED),
+        "dicom in truth.jpg": Sample(whole, SCORED),
     }
 
 
@@ -287,8 +287,8 @@ IN_FOLDER_JPG = "folder.jpg/inner.jpg"
 
 def release(folder: Path) -> None:
     """Fills an empty folder with the whole zoo."""
-    for name, animal in animals().items():
-        (folder / name).write_bytes(animal.data)
+    for name, file in hostile_files().items():
+        (folder / name).write_bytes(file.data)
     for name in (*NAMES, NOT_UTF8, HIDDEN, DEEP, IN_FOLDER_JPG):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(photograph())

@@ -1,4 +1,4 @@
-"""Text beside the disc is found; notches, halos, noise and what is on the disc are not taken for it."""
+"""Text beside the disc is detected; notches, halos, noise and the disc itself give no false alarm."""
 
 import dataclasses
 
@@ -45,11 +45,11 @@ def test_a_picture_without_text_has_none():
     assert not has_annotation(decode_jpeg(jpeg(FUNDUS, 60)), DISC)
 
 
-def test_text_on_the_disc_is_not_looked_for():
+def test_text_on_the_disc_is_ignored():
     assert not has_annotation(written((600, 500)), DISC)
 
 
-def test_without_a_circle_nothing_is_said():
+def test_without_a_circle_the_answer_is_no():
     assert not has_annotation(written((10, 30)), dataclasses.replace(DISC, fit=FULL_FRAME))
 
 

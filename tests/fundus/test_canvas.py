@@ -1,4 +1,4 @@
-"""The canvas keeps shape, lesions and the way back to the original."""
+"""The canvas preserves shape and small lesions, and maps back to the original."""
 
 import numpy as np
 import pytest
@@ -95,10 +95,10 @@ def test_a_strip_takes_no_more_memory_than_the_widest_square(width, monkeypatch)
     strip = np.full((64, width, 3), (160, 60, 20), np.uint8)
     crop, sides = canvas._crop, []
     monkeypatch.setattr(canvas, "_crop", lambda *given: sides.append(given[3]) or crop(*given))
-    made = canvas_of(strip)
+    canvas_of_strip = canvas_of(strip)
     assert sides[0] <= 2048 * 1.01
-    assert made[127:129, 10:-10].any(axis=2).any(axis=0).all()
-    assert not made[:120].any()
+    assert canvas_of_strip[127:129, 10:-10].any(axis=2).any(axis=0).all()
+    assert not canvas_of_strip[:120].any()
 
 
 def test_the_largest_square_picture_is_not_shrunk_before():

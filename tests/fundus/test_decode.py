@@ -1,4 +1,4 @@
-"""Every format and oddity gets its one declared policy; nothing broken gives a picture."""
+"""Each format and irregularity has one declared policy; a broken file never gives a picture."""
 
 import re
 import struct
@@ -53,9 +53,9 @@ def in_three_scans(data):
     sides = grey[0][frame + 5 : frame + 9]
     start = b"\xff\xc0" + struct.pack(">HB", 17, 8) + sides + b"\3" + b"".join(bytes([k, 0x11, 0]) for k in b"RGB")
     out = grey[0][:2] + grey[0][20:frame] + start + grey[0][frame + 13 : grey[0].index(b"\xff\xda")]
-    for name, one in zip(b"RGB", grey, strict=True):
-        scan = one.index(b"\xff\xda")
-        out += b"\xff\xda" + bytes([0, 8, 1, name, 0, 0, 63, 0]) + one[scan + 10 : -2]
+    for name, plane in zip(b"RGB", grey, strict=True):
+        scan = plane.index(b"\xff\xda")
+        out += b"\xff\xda" + bytes([0, 8, 1, name, 0, 0, 63, 0]) + plane[scan + 10 : -2]
     return out + b"\xff\xd9"
 
 
@@ -167,7 +167,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_header_made_to_take_minutes_is_refused_at_once(name):
+def test_a_header_that_would_take_minutes_is_refused_at_once(name):
     data, reason = SLOW[name]
     start = time.perf_counter()
     with pytest.raises(ImageError, match=reason):
@@ -194,7 +194,7 @@ def test_a_file_cut_anywhere_is_refused(data, kind):
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(FILES)))
-def test_changed_bytes_give_a_picture_or_a_reason_and_nothing_else(data, kind):
+def test_changed_bytes_give_a_picture_or_a_reason(data, kind):
     damaged = bytearray(FILES[kind])
     for _ in range(data.draw(st.integers(1, 8))):
         damaged[data.draw(st.integers(0, min(400, len(damaged) - 1)))] = data.draw(st.integers(0, 255))
@@ -239,7 +239,7 @@ def test_all_eight_orientations_are_applied_exactly_once(orientation, order):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_our_turn_is_opencvs_also_when_reduced(orientation):
+def test_orientation_equals_opencv_s_also_when_reduced(orientation):
     data = with_jpeg_exif(jpeg(unturned(PICTURE, orientation)), exif_block(orientation))
     theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_2)[..., ::-1]
     ours = decode(data, 50)
@@ -267,12 +267,12 @@ def test_progressive_jpegs_and_those_of_several_scans_are_read():
     assert np.abs(decode(THREE_SCANS, 200).pixels.astype(int) - PICTURE).mean() < 3
 
 
-@pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9, 0.999])
-def test_a_tiff_that_lacks_strips_is_refused(share):
+@pytest.mark.parametrize("fraction", [0.02, 0.2, 0.5, 0.9, 0.999])
+def test_a_tiff_that_lacks_strips_is_refused(fraction):
     whole = tiff_of_strips(PICTURE)
     assert np.array_equal(decode(whole, 200).pixels, PICTURE)
     with pytest.raises(ImageError, match="truncated"):
-        decode(whole[: round(share * len(whole))], 64)
+        decode(whole[: round(fraction * len(whole))], 64)
 
 
 def test_sixteen_bits_are_scaled_from_the_full_range():
@@ -320,7 +320,7 @@ def test_the_reduced_side_stays_twice_the_canvas(width, height, canvas_px):
     assert jpeg_scale(Header("png", width, height, 3, 8, alpha=False, orientation=1), canvas_px) == 1
 
 
-def test_the_pixel_hash_knows_pixels_and_not_bytes():
+def test_the_pixel_hash_is_of_pixels_not_of_bytes():
     plain, tagged = decode(JPEG, 200), decode(with_jpeg_exif(JPEG, exif_block(1)), 200)
     assert plain.pixel_sha256 == tagged.pixel_sha256
     assert decode(PNG, 200).pixel_sha256 == decode(TIFF, 200).pixel_sha256 == decode(BMP, 200).pixel_sha256
@@ -328,20 +328,20 @@ def test_the_pixel_hash_knows_pixels_and_not_bytes():
     assert decode(JPEG, 50).pixel_sha256 != plain.pixel_sha256
 
 
-def test_the_header_alone_tells_the_facts():
+def test_the_header_is_read_without_decoding():
     header = read_header(with_jpeg_exif(JPEG, exif_block(6)))
     assert header == Header("jpeg", 240, 200, 3, 8, alpha=False, orientation=6)
     assert read_header(PNG) == Header("png", 240, 200, 3, 8, alpha=False, orientation=1)
 
 
-def test_a_thumbnail_page_is_no_second_picture():
+def test_a_thumbnail_page_does_not_count():
     pages = [PICTURE, PICTURE[::2, ::2][:100, :120]]
     assert np.array_equal(decode(plain_tiff(pages, subfiles=(0, 1)), 200).pixels, PICTURE)
     with pytest.raises(ImageError, match="2 pages"):
         decode(plain_tiff(pages), 200)
 
 
-def test_a_canvas_comes_back_from_png():
+def test_a_canvas_round_trips_through_png():
     assert np.array_equal(decode_png(PNG), PICTURE)
 
 

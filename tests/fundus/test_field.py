@@ -1,4 +1,4 @@
-"""The disc is found wherever the camera put it; where there is none, the fallback is declared."""
+"""The disc is located wherever it lies in the frame; without a circle the fallback is declared."""
 
 import numpy as np
 import pytest
@@ -24,42 +24,42 @@ LAYOUTS = {
 }
 
 
-def close(found: Disc, x: float, y: float, radius: float, share: float = 0.01) -> bool:
-    return max(abs(found.x - x), abs(found.y - y), abs(found.radius - radius)) <= share * radius
+def close(disc: Disc, x: float, y: float, radius: float, tolerance: float = 0.01) -> bool:
+    return max(abs(disc.x - x), abs(disc.y - y), abs(disc.radius - radius)) <= tolerance * radius
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("ground", [0, 14])
-def test_the_disc_is_found_to_one_percent(name, ground):
+def test_the_disc_is_located_to_one_percent(name, ground):
     width, height, x, y, radius = LAYOUTS[name]
-    found = find_disc(draw_fundus(width, height, x, y, radius, ground=ground))
-    assert found.fit == CIRCLE
-    assert close(found, x, y, radius), found
+    disc = find_disc(draw_fundus(width, height, x, y, radius, ground=ground))
+    assert disc.fit == CIRCLE
+    assert close(disc, x, y, radius), disc
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(250, 420), st.floats(-0.25, 0.25), st.floats(-0.25, 0.25), st.integers(0, 50))
-def test_the_disc_is_found_anywhere(radius, right, down, seed):
+def test_the_disc_is_located_anywhere(radius, right, down, seed):
     x, y = 450 + right * radius, 350 + down * radius
-    found = find_disc(draw_fundus(900, 700, x, y, radius, seed=seed))
-    assert found.fit == CIRCLE
-    assert close(found, x, y, radius), found
+    disc = find_disc(draw_fundus(900, 700, x, y, radius, seed=seed))
+    assert disc.fit == CIRCLE
+    assert close(disc, x, y, radius), disc
 
 
 def test_a_notch_a_date_stamp_and_jpeg_noise_do_not_move_it():
     picture = draw_fundus(1000, 800, 500, 400, 350, ground=6)
-    cv2.circle(picture, (745, 155), 30, (190, 90, 40), -1)  # the notch that tells up from down
+    cv2.circle(picture, (745, 155), 30, (190, 90, 40), -1)  # the orientation notch
     cv2.putText(picture, "2019-03-02", (20, 780), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (255, 255, 255), 2)
-    found = find_disc(decode_jpeg(jpeg(picture, quality=40)))
-    assert found.fit == CIRCLE
-    assert close(found, 500, 400, 350), found
+    disc = find_disc(decode_jpeg(jpeg(picture, quality=40)))
+    assert disc.fit == CIRCLE
+    assert close(disc, 500, 400, 350), disc
 
 
 def test_a_dark_half_does_not_move_it():
     picture = draw_fundus(1000, 800, 500, 400, 350)
     shade = np.linspace(1.0, 0.2, 1000)[None, :, None]
-    found = find_disc((picture * shade).astype(np.uint8))
-    assert close(found, 500, 400, 350, share=0.03), found
+    disc = find_disc((picture * shade).astype(np.uint8))
+    assert close(disc, 500, 400, 350, tolerance=0.03), disc
 
 
 def test_without_a_circle_the_fallbacks_are_declared():
@@ -78,12 +78,12 @@ def test_it_never_fails(width, height, seed):
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (6, 6, 3)).astype(np.uint8)
     picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
-    found = find_disc(picture)
-    assert found.radius > 0
-    assert found.fit in (CIRCLE, BOUNDING_BOX, FULL_FRAME)
+    disc = find_disc(picture)
+    assert disc.radius > 0
+    assert disc.fit in (CIRCLE, BOUNDING_BOX, FULL_FRAME)
 
 
-def test_a_circle_survives_outliers_and_a_line_is_none():
+def test_the_circle_fit_ignores_outliers_and_refuses_a_line():
     angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
     random = np.random.default_rng(3)
     x = np.concatenate([50 + 30 * np.cos(angle), random.uniform(0, 100, 90)])

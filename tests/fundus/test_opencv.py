@@ -1,4 +1,4 @@
-"""Exactly one OpenCV, and a sentence that helps where it cannot be imported."""
+"""Exactly one OpenCV is installed; a failed import gives an actionable error."""
 
 import os
 import subprocess
@@ -25,14 +25,14 @@ def test_exactly_one_opencv_is_installed_and_it_runs_one_thread():
         ("No module named 'cv2'", [], "cannot be imported"),
     ],
 )
-def test_a_failed_import_says_what_to_do(message, installed, expected):
+def test_a_failed_import_has_a_remedy(message, installed, expected):
     problem = import_problem(ImportError(message), installed)
     assert expected in problem.what
     assert "pip install opencv-python-headless" in problem.todo
     assert problem.where == message
 
 
-def test_a_host_without_libgl_gets_the_sentence(tmp_path):
+def test_without_libgl_the_error_names_it(tmp_path):
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     code = (
         "from dr_pipeline.errors import EnvironmentProblem\n"

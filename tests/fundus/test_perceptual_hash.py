@@ -1,4 +1,4 @@
-"""The perceptual hash: near for copies, far for others, and turned without the picture."""
+"""The perceptual hash: similar for copies, different for others, and turned without the picture."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from tests.factories.drawings import Pixels, draw_fundus, unturned
 
 DISC = Disc(500, 400, 450, CIRCLE)  # cut off by the frame above and below
 FUNDUS = draw_fundus(1000, 800, 500, 400, 450)
-# What AUDIT looks for: copies must stay well within, others well beyond.
+# The audit's radius: copies must be well within it, others well beyond.
 RADIUS = 31
 
 
@@ -28,8 +28,8 @@ def canvas(picture: Pixels = FUNDUS, side: int = 512) -> Pixels:
     return to_canvas(picture, DISC, side)
 
 
-def bits_between(one: Pixels, other: Pixels) -> int:
-    words = hash_words([perceptual_hash(one), perceptual_hash(other)])
+def bits_between(first: Pixels, second: Pixels) -> int:
+    words = hash_words([perceptual_hash(first), perceptual_hash(second)])
     return int(np.bitwise_count(words[0] ^ words[1]).sum())
 
 
@@ -70,7 +70,7 @@ def test_the_bits_turn_as_the_picture_does(turn, side):
     assert np.array_equal(turn_hashes(turn_hashes(plain, turn), inverse_turn(turn)), plain)
 
 
-def test_the_turns_are_all_that_exif_knows():
+def test_the_turns_are_those_of_exif():
     picture = canvas(side=64)
     stored = {unturned(picture, orientation).tobytes() for orientation in range(1, 9)}
     assert stored == {turn_square(picture, turn).tobytes() for turn in range(NUM_TURNS)}
@@ -81,7 +81,7 @@ def test_a_canvas_that_shows_nothing_has_the_hash_zero(level):
     assert perceptual_hash(canvas(np.full_like(FUNDUS, level))) == "0" * 64
 
 
-def test_words_keep_the_order_and_the_bits():
+def test_words_preserve_order_and_bits():
     words = hash_words(["0" * 64, "f" * 64, "0" * 63 + "1"])
     assert words.shape == (3, 4)
     assert np.bitwise_count(words).sum(axis=1).tolist() == [0, 256, 1]

@@ -1,4 +1,4 @@
-"""The pixel path as one object: versioned, deterministic, blind to how a file happens to be stored."""
+"""The pixel path as one object: versioned, deterministic, independent of how a file is stored."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from tests.factories.drawings import (
 PICTURE = draw_fundus(900, 700, 455, 352, 330)
 
 
-def test_everything_about_a_photograph_comes_out():
+def test_a_photograph_has_every_field():
     photograph = PixelPath(200).process(encode(PICTURE, ".png"))
     assert photograph.canvas.shape == (200, 200, 3)
     assert photograph.canvas.dtype == np.uint8
@@ -38,15 +38,15 @@ def test_everything_about_a_photograph_comes_out():
     assert photograph.annotation is False
 
 
-def test_an_arm_changes_the_canvas_and_nothing_else_that_is_said_of_a_photograph():
+def test_enhancement_changes_the_canvas_only():
     data = encode(PICTURE, ".png")
     plain = PixelPath(128).process(data)
-    for arm in ("ben_graham", "clahe", "green"):
-        enhanced = PixelPath(128, arm).process(data)
-        assert np.array_equal(enhanced.canvas, enhance(plain.canvas, arm))
+    for name in ("ben_graham", "clahe", "green"):
+        enhanced = PixelPath(128, name).process(data)
+        assert np.array_equal(enhanced.canvas, enhance(plain.canvas, name))
         assert not np.array_equal(enhanced.canvas, plain.canvas)
         for fact in ("width", "height", "format", "pixel_sha256", "perceptual_hash", "disc", "annotation", "quality"):
-            assert getattr(enhanced, fact) == getattr(plain, fact), (arm, fact)
+            assert getattr(enhanced, fact) == getattr(plain, fact), (name, fact)
 
 
 @pytest.mark.parametrize("canvas_px", [700, 400, 200])  # decoded at 1, 1/2 and 1/4
@@ -99,8 +99,8 @@ def test_cameras_that_differ_in_size_give_one_canvas():
 def test_version_and_parameters_are_recorded_and_others_refused():
     path = PixelPath(256)
     assert path.to_dict() == {"version": PIXEL_PATH_VERSION, "canvas_px": 256, "arm": "none"}
-    for one in (path, PixelPath(256, "clahe")):
-        assert PixelPath.from_dict(one.to_dict()) == one
+    for other in (path, PixelPath(256, "clahe")):
+        assert PixelPath.from_dict(other.to_dict()) == other
     assert path.fingerprint == PixelPath(256).fingerprint
     assert len({path.fingerprint, PixelPath(255).fingerprint, PixelPath(256, "green").fingerprint}) == 3
     good = path.to_dict()
@@ -123,8 +123,8 @@ def test_version_and_parameters_are_recorded_and_others_refused():
         PixelPath(256, "sharpen")
 
 
-def test_idrid_discs_are_found_alike(idrid_dir):
-    # One camera took them all, so the disc must come out the same, within 1 % of its radius.
+def test_idrid_discs_agree(idrid_dir):
+    # All are of one camera, so the disc must be the same within 1 % of its radius.
     photographs = sorted(idrid_dir.rglob("*.jpg"))[5::30]
     discs = [PixelPath(256).process(path.read_bytes()).disc for path in photographs]
     assert {disc.fit for disc in discs} == {CIRCLE}
@@ -133,6 +133,6 @@ def test_idrid_discs_are_found_alike(idrid_dir):
     assert np.ptp([disc.y for disc in discs]) < 0.02 * radii.mean()
 
 
-def test_model_input_is_the_room_s_own_function():
+def test_model_input_of_the_same_side_is_the_canvas():
     canvas = PixelPath(96).process(encode(PICTURE, ".png")).canvas
     assert model_input(canvas, 96) is canvas

@@ -1,7 +1,7 @@
-"""Every animal of the zoo through the pixel path: a picture or a reason, soon, in little memory.
+"""Every hostile file through the pixel path: a picture or a reason, quickly, in little memory.
 
-One child process takes them all, its address space limited, and says after each what became of it: a decoder that
-crashes, hangs or eats memory is named by the animal that has no line.
+One child process with a limited address space takes them all and prints the result of each: a file on which a decoder
+crashes, hangs or exhausts memory has no line.
 """
 
 import json
@@ -46,8 +46,8 @@ for file in sorted(Path(sys.argv[1]).iterdir()):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zoo")
-    for name, animal in zoo.animals().items():
-        (folder / name).write_bytes(animal.data)
+    for name, file in zoo.hostile_files().items():
+        (folder / name).write_bytes(file.data)
     command = [sys.executable, "-c", _CHILD, str(folder), str(MAX_ADDED_MIB)]
     child = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     lines = [json.loads(line) for line in child.stdout.splitlines()]
@@ -56,15 +56,15 @@ def results(tmp_path_factory):
 
 
 def test_the_zoo_is_large_enough():
-    assert len(zoo.animals()) + len(zoo.NAMES) + len(zoo.ODDITIES) >= 40
-    assert len(zoo.animals()) >= 90
+    assert len(zoo.hostile_files()) + len(zoo.NAMES) + len(zoo.ODDITIES) >= 40
+    assert len(zoo.hostile_files()) >= 90
 
 
-@pytest.mark.parametrize("name", sorted(zoo.animals()))
-def test_an_animal_ends_in_a_status_with_a_reason(results, name):
+@pytest.mark.parametrize("name", sorted(zoo.hostile_files()))
+def test_a_hostile_file_ends_in_a_status_with_a_reason(results, name):
     assert name in results, "the process died on it or on the one before"
     result = results[name]
-    assert zoo.animals()[name].accepts(result["status"], result["reason"]), result
+    assert zoo.hostile_files()[name].accepts(result["status"], result["reason"]), result
     assert result["seconds"] <= MAX_SECONDS
 
 

@@ -118,14 +118,14 @@ def test_what_intake_cannot_read_is_listed_with_its_reason(through: Through) -> 
     assert all(listed.values())
 
 
-@pytest.mark.parametrize("name", sorted(zoo.animals()))
-def test_an_animal_ends_in_its_status_in_the_index(through: Through, name: str) -> None:
+@pytest.mark.parametrize("name", sorted(zoo.hostile_files()))
+def test_a_hostile_file_ends_in_its_status_in_the_index(through: Through, name: str) -> None:
     path = f"{GRADE}/{name}"
     if path not in through.index_of_path:  # not a photograph by its name, so among the files counted
         assert Path(name).suffix in {".gif", ".zip", ".html"}
         return
     row = through.index_of_path[path]
-    assert zoo.animals()[name].accepts(row["status"], row["reason"]), row
+    assert zoo.hostile_files()[name].accepts(row["status"], row["reason"]), row
 
 
 @pytest.mark.parametrize("name", [*zoo.NAMES, zoo.DEEP, zoo.IN_FOLDER_JPG])
@@ -155,10 +155,10 @@ def test_scoring_has_one_row_for_every_file(root: Path, scored: dict[str, dict[s
         assert scored[f"{GRADE}/{name}"]["status"] == zoo.SCORED
 
 
-@pytest.mark.parametrize("name", sorted(zoo.animals()))
-def test_an_animal_ends_in_its_status_when_scored(scored: dict[str, dict[str, str]], name: str) -> None:
+@pytest.mark.parametrize("name", sorted(zoo.hostile_files()))
+def test_a_hostile_file_ends_in_its_status_when_scored(scored: dict[str, dict[str, str]], name: str) -> None:
     row = scored[f"{GRADE}/{name}"]
-    assert zoo.animals()[name].accepts(row["status"], row["reason"]), row
+    assert zoo.hostile_files()[name].accepts(row["status"], row["reason"]), row
 
 
 def test_no_reason_is_an_internal_error(through: Through, scored: dict[str, dict[str, str]]) -> None:

@@ -23,7 +23,7 @@ FUNDUS = draw_fundus(1000, 800, 500, 400, 380)
 PATH = PixelPath(256)
 
 
-def judge(picture: np.ndarray) -> Quality:
+def quality_of(picture: np.ndarray) -> Quality:
     return PATH.process(encode(np.clip(picture, 0, 255).astype(np.uint8), ".png")).quality
 
 
@@ -32,7 +32,7 @@ def blurred(sigma: float) -> np.ndarray:
 
 
 def test_a_good_fundus_is_scored():
-    quality = judge(FUNDUS)
+    quality = quality_of(FUNDUS)
     assert quality.status is Status.SCORED
     assert quality.reasons == ()
     assert 0.3 < quality.score <= 1
@@ -53,7 +53,7 @@ def test_each_defect_has_its_reason(reason):
     picture = GROSS[reason].copy()
     ys, xs = np.mgrid[:800, :1000]
     picture[np.hypot(xs - 500, ys - 400) > 380] = 0
-    quality = judge(picture)
+    quality = quality_of(picture)
     assert quality.status is Status.UNGRADABLE
     assert reason in quality.reasons
     assert quality.score == 0
@@ -63,7 +63,7 @@ def test_too_little_of_the_disc_and_too_few_pixels():
     strip = np.zeros_like(FUNDUS)
     strip[330:470] = FUNDUS[330:470]
     assert "field" in assess(draw_canvas(strip), Disc(500, 400, 380, CIRCLE)).reasons
-    assert judge(draw_fundus(100, 100, 50, 50, 45)).reasons == ("small",)
+    assert quality_of(draw_fundus(100, 100, 50, 50, 45)).reasons == ("small",)
 
 
 def draw_canvas(picture: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def draw_canvas(picture: np.ndarray) -> np.ndarray:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_score_falls_with_the_defects_strength(series, name):
-    scores = [judge(picture).score for picture in series]
+    scores = [quality_of(picture).score for picture in series]
     assert all(a > b or a == b == 0 for a, b in pairwise(scores)), (name, scores)
 
 
@@ -93,7 +93,7 @@ def canvas_of(pixels: np.ndarray) -> tuple[np.ndarray, Disc]:
 
 
 @pytest.mark.parametrize("kind", [*DEFECTS, *ARTEFACTS])
-def test_planted_defects_lower_the_score_of_photographs_step_by_step_and_say_why(idrid_dir, kind):
+def test_planted_defects_lower_the_score_step_by_step_and_are_named(idrid_dir, kind):
     series = []
     for number, path in enumerate(sorted(idrid_dir.rglob("*.jpg"))[4::100]):
         decoded = decode(path.read_bytes(), 256)
@@ -110,12 +110,12 @@ def test_planted_defects_lower_the_score_of_photographs_step_by_step_and_say_why
     assert np.mean([REASONS.get(kind, ARTEFACT) in row[-1].reasons for row in series]) >= 0.8
 
 
-def test_noise_is_not_taken_for_sharpness():
+def test_noise_does_not_count_as_sharpness():
     # Noise of 3 levels on a picture out of focus, in a file of twice the canvas's side.
     picture = draw_fundus(600, 520, 300, 260, 250, seed=3)
     soft = cv2.GaussianBlur(picture, (0, 0), 10).astype(np.float64)
     noise = np.random.default_rng(0).normal(0, 3, picture.shape) * (picture.max(axis=2, keepdims=True) > 12)
-    sharp, unsharp = judge(picture + noise), judge(soft + noise)
+    sharp, unsharp = quality_of(picture + noise), quality_of(soft + noise)
     assert sharp.score > 0.5
     assert unsharp.score < 0.3 * sharp.score
 
@@ -137,14 +137,14 @@ def test_exudates_are_no_defect():
 
 
 def turned_alike(canvas: np.ndarray) -> np.ndarray:
-    """A canvas whose four quarters are one quarter turned."""
+    """A canvas whose four quadrants are rotated copies of one."""
     half = canvas.shape[0] // 2
     quarter = canvas[:half, half:]
     right = np.vstack([quarter, np.rot90(quarter, -1)])
     return np.ascontiguousarray(np.hstack([np.rot90(right, 2), right]))
 
 
-def test_the_spread_tells_whether_one_quarter_differs():
+def test_the_spread_shows_a_differing_quadrant():
     alike = turned_alike(PATH.process(encode(FUNDUS, ".png")).canvas)
     even = assess(alike, Disc(500, 400, 380, CIRCLE))
     assert even.score > 0.3
@@ -173,7 +173,7 @@ def test_a_disc_cut_alike_above_and_below_is_centred_and_one_cut_at_the_side_is_
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from((64, 130, 256, 400)), st.floats(0, 1), st.floats(0, 60))
 @settings(max_examples=60, deadline=None)
-def test_any_canvas_gets_an_answer(seed, side, lit, deviation):
+def test_every_canvas_has_a_quality(seed, side, lit, deviation):
     random = np.random.default_rng(seed)
     canvas = random.normal(random.uniform(0, 255, 3), deviation, (side, side, 3))
     canvas[random.random((side, side)) > lit] = 0
@@ -187,7 +187,7 @@ def test_any_canvas_gets_an_answer(seed, side, lit, deviation):
 def test_the_score_does_not_depend_on_resolution():
     large = draw_fundus(2000, 1600, 1000, 800, 760)
     half = cv2.resize(large, (1000, 800), interpolation=cv2.INTER_AREA)
-    assert judge(large).score == pytest.approx(judge(half).score, abs=0.03)
+    assert quality_of(large).score == pytest.approx(quality_of(half).score, abs=0.03)
 
 
 def landscape(seed: int, *, grey: bool) -> np.ndarray:
@@ -213,7 +213,7 @@ def green_disc() -> np.ndarray:
     return cv2.cvtColor(FUNDUS, cv2.COLOR_RGB2BGR)[..., [0, 2, 1]]
 
 
-STRANGERS = {
+NOT_FUNDUS = {
     "white page": np.full((600, 600, 3), 255.0),
     "grey page": np.full((600, 600, 3), 128.0),
     "plain red": np.full((600, 600, 3), (180.0, 60.0, 20.0)),
@@ -228,20 +228,20 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("name", STRANGERS)
-def test_what_is_no_fundus_is_told_apart(name):
-    quality = judge(STRANGERS[name])
+@pytest.mark.parametrize("name", NOT_FUNDUS)
+def test_other_pictures_are_not_fundus(name):
+    quality = quality_of(NOT_FUNDUS[name])
     assert quality.status is Status.NOT_FUNDUS, quality
     assert quality.reasons
     assert quality.score == 0
 
 
-def test_a_black_picture_is_ungradable_not_lost():
-    assert judge(np.zeros((400, 400, 3))) == Quality(0.0, 0.0, ("dark",), Status.UNGRADABLE)
+def test_a_black_picture_is_ungradable():
+    assert quality_of(np.zeros((400, 400, 3))) == Quality(0.0, 0.0, ("dark",), Status.UNGRADABLE)
 
 
 def test_a_fundus_without_its_rim_is_still_scored_with_a_remark():
-    quality = judge(FUNDUS[200:600, 300:700])
+    quality = quality_of(FUNDUS[200:600, 300:700])
     assert quality.status is Status.SCORED
     assert quality.reasons[-1] == "no_disc"
 

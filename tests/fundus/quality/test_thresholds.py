@@ -19,18 +19,18 @@ MEMBERS = st.lists(st.tuples(st.sampled_from([SCORED, UNGRADABLE, Status.FAILED]
 
 
 @given(MEMBERS, st.floats(0, 1), st.floats(0, 1))
-def test_the_threshold_keeps_the_cap_or_turns_nobody_away_of_its_own(
+def test_the_threshold_respects_the_cap_or_rejects_nothing(
     members: list[tuple[Status, float]], wish: float, cap: float
 ) -> None:
     threshold = capped_threshold(members, wish, cap)
-    of_itself = sum(status is SCORED and score < threshold for status, score in members)
+    by_threshold = sum(status is SCORED and score < threshold for status, score in members)
     others = sum(status is not SCORED for status, _ in members)
     assert 0 <= threshold <= wish
-    assert of_itself == 0 or of_itself + others <= cap * len(members) + 1e-6
+    assert by_threshold == 0 or by_threshold + others <= cap * len(members) + 1e-6
 
 
 @given(MEMBERS, st.floats(0.01, 1), st.floats(0, 1))
-def test_the_threshold_is_the_highest_that_keeps_the_cap(
+def test_the_threshold_is_the_highest_under_the_cap(
     members: list[tuple[Status, float]], wish: float, cap: float
 ) -> None:
     threshold = capped_threshold(members, wish, cap)
@@ -53,11 +53,11 @@ def test_a_site_of_hazy_photographs_gets_its_own_threshold_and_a_small_one_that_
 
 
 def test_the_order_of_photographs_does_not_matter() -> None:
-    judged = [("A", SCORED, (number * 7919 % 100) / 100) for number in range(100)]
-    one, other = (
-        fit_gradability(order, min_score=0.3, max_rejected_share=0.2, fitted_on={}) for order in (judged, judged[::-1])
+    rows = [("A", SCORED, (number * 7919 % 100) / 100) for number in range(100)]
+    first, second = (
+        fit_gradability(order, min_score=0.3, max_rejected_share=0.2, fitted_on={}) for order in (rows, rows[::-1])
     )
-    assert one == other
+    assert first == second
 
 
 def test_thresholds_survive_json_and_refuse_nonsense() -> None:
