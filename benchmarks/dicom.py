@@ -1,9 +1,9 @@
-"""How fast DICOM headers are read, and how fast each transfer syntax is decoded for a canvas.
+"""Speed of reading DICOM headers, and of decoding each transfer syntax for a canvas.
 
     python -m benchmarks.dicom --idrid ROOT --out reports/benchmarks/dicom.json
 
-The files are factory from IDRiD photographs by tests/factories/dicom.py. Each figure is the best of the repeats, averaged
-over the photographs; decoding is compared with decoding the original JPEG.
+The files are generated from IDRiD photographs by tests/factories/dicom.py. Each figure is the best of the repeats,
+averaged over the photographs; decoding is compared with decoding the original JPEG.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python -m benchmarks.preprocess --idrid ROOT --out reports/benchmarks/preprocess.json
 
-The path's time includes everything: decode, hashes, disc, canvas, burnt-in text, quality. It is compared with a script as
-most repositories have it and, at the first canvas size and where the package is installed, fundus_image_toolbox's
-circle crop; both are given the bytes too and do no more than decode, find the field, crop and resize. Each program has
+The path's time includes everything: decode, hashes, disc, canvas, burnt-in text, quality. It is compared with a
+script as most repositories have it and, at the first canvas size and if the package is installed, with
+fundus_image_toolbox's circle crop. Both start from the bytes too, and only decode, find the field, crop and resize. Each program has
 a process of its own, so that none is affected by another's libraries and memory. All run on one core and take turns
 photograph by photograph, so that other load affects all alike.
 """

@@ -1,7 +1,7 @@
 """The zoo: hostile files as clinics and attackers produce them, generated, with the result that each must have.
 
-`hostile_files()` returns contents under harmless names; `NAMES` are hostile names for a sound photograph; `release` puts all of
-it, with links, pipes and folders that only a file system can hold, into a folder.
+`hostile_files()` returns contents under harmless names; `NAMES` are hostile names for a sound photograph; `release`
+writes all of them into a folder, with links, pipes and folders that only a file system can hold.
 """
 
 import io

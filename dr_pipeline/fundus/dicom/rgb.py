@@ -90,7 +90,7 @@ def _uncompressed(image: DicomImage) -> Samples:
     samples = np.ascontiguousarray(samples, samples.dtype.newbyteorder("="))  # the machine's byte order
     if image.bits_stored < image.bits_allocated:  # older files hold overlays in the unused bits
         samples = samples & samples.dtype.type((1 << image.bits_stored) - 1)
-    return samples  # type: ignore[no-any-return]
+    return samples
 
 
 def _native_bytes(image: DicomImage, *, subsampled: bool) -> int:
