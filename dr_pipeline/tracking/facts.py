@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.files import read_csv, read_json, sha256_file, sha256_json
+from dr_pipeline.files import read_json, sha256_file, sha256_json
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tables.history import EpochRow, read_history
 from dr_pipeline.tracking.dvc_lock import data_hashes
 from dr_pipeline.tracking.layout import PIPELINE_STAGES, Item, Layout
 
@@ -88,7 +89,7 @@ def item_facts(layout: Layout, item: Item, stages: Sequence[str]) -> Facts:
     for stage in stages:
         facts.add(_stage_facts(layout, stage, item))
     if layout.history(item).is_file() and "train" in stages:
-        facts.metrics += _curves(read_csv(layout.history(item)))
+        facts.metrics += _curves(read_history(layout.history(item)))
         facts.artifacts.append((layout.history(item), GROUPS["train"]))
         facts.tags["dr.training"] = training_result(layout, item)
     return facts
@@ -141,12 +142,12 @@ def _own_part(content: Any, group: str, item: Item | None) -> dict[str, Any]:
     return dict(own)
 
 
-def _curves(history: Iterable[Mapping[str, str]]) -> Iterator[Measure]:
+def _curves(history: Iterable[EpochRow]) -> Iterator[Measure]:
     """Each column of the training history over the epochs; `epoch` is the step."""
     for row in history:
-        for name, cell in row.items():
-            if name != "epoch" and cell and math.isfinite(float(cell)):
-                yield Measure(f"epoch/{name}", float(cell), int(row["epoch"]))
+        for name, value in asdict(row).items():
+            if name != "epoch" and math.isfinite(value):
+                yield Measure(f"epoch/{name}", value, row.epoch)
 
 
 def _numbers(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import logit
+from sklearn.preprocessing import TargetEncoder
 
 from dr_pipeline.audit.inputs import AuditInputs, join_inputs
 from dr_pipeline.audit.shortcut_table import shortcut_table
@@ -126,3 +128,17 @@ def test_a_camera_with_one_grade_only_is_found_from_twenty_photographs() -> None
     found = one_grade_findings(inputs, list(inputs.rows))
     assert [finding.detail for finding in found] == [{"predictor": "camera", "value": "ward", "grade": 4, "n": 20}]
     assert not one_grade_findings(inputs, [name for name in inputs.rows if name.startswith("ward")])
+
+
+def test_log_odds_are_those_of_scikit_learns_target_encoder() -> None:
+    """The same smoothing; our prior is smoothed too, so that it is never 0 or 1."""
+    table = shortcut_table(cohort(patients=300, seed=7, share_by_camera={"a": 0.7, "b": 0.3, "c": 0.5}), {}, ())
+    camera = np.array(table.categories["camera"]).reshape(-1, 1)
+    predictor = predictors_of(table)["camera"]
+    odds, fold = predictor.scores(table.referable), predictor.cells // predictor.totals.shape[1]
+    for held_out in np.unique(fold):
+        outside = fold != held_out
+        encoder = TargetEncoder(smooth=10.0, target_type="binary").fit(camera[outside], table.referable[outside])
+        mean = encoder.transform(camera[~outside]).ravel()
+        expected = logit(mean) - logit(table.referable[outside].mean())
+        assert odds[~outside] == pytest.approx(expected, abs=5e-3)

@@ -13,7 +13,7 @@ from benchmarks.training_table import row
 from benchmarks.training_timm import Settings, command_line, epoch_rates
 from dr_pipeline.files import write_csv
 from dr_pipeline.models.grader import create_grader, num_parameters
-from dr_pipeline.schema import SPLITS_COLUMNS, SPLITS_VERSION
+from dr_pipeline.tables.splits import SPLITS
 from tests.factories import REPOSITORY
 
 PARAMS = REPOSITORY / "params.yaml"
@@ -76,7 +76,7 @@ def test_photographs_are_whole_batches_with_every_grade(tmp_path: Path) -> None:
     path = tmp_path / "splits.csv"
     rows = [
         {
-            "schema_version": SPLITS_VERSION,
+            "schema_version": SPLITS.version,
             "image_id": f"i{number:02d}",
             "group": f"g{number}",
             "grade": 4 if number < 2 else number % 4,
@@ -85,7 +85,7 @@ def test_photographs_are_whole_batches_with_every_grade(tmp_path: Path) -> None:
         }
         for number in range(40)
     ]
-    write_csv(path, SPLITS_COLUMNS, [dict.fromkeys(SPLITS_COLUMNS, "") | each for each in rows])
+    write_csv(path, SPLITS.columns, [dict.fromkeys(SPLITS.columns, "") | each for each in rows])
     training, validation = chosen(path, 30, 8)
     assert len(training) == 24
     assert set(training.values()) == {0, 1, 2, 3, 4}

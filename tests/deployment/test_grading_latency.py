@@ -12,7 +12,8 @@ from dr_pipeline.deployment.grading_latency import Latency, measure
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import write_csv, write_json
 from dr_pipeline.machine import describe_machine, require_same_machine
-from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, SPLITS_COLUMNS, SPLITS_VERSION
+from dr_pipeline.tables.manifest import MANIFEST
+from dr_pipeline.tables.splits import SPLITS
 from tests.factories import REPOSITORY
 from tests.factories.bundles import DECISION, GRADABILITY, export_json, onnx_model, photograph
 
@@ -124,14 +125,14 @@ def stage(tmp_path):
     rows, splits = [], []
     for index in range(6):
         (root / f"{index}.jpg").write_bytes(photograph(index))
-        empty = dict.fromkeys(MANIFEST_COLUMNS, "")
-        facts = {"schema_version": MANIFEST_VERSION, "image_id": f"i{index}", "path": f"{index}.jpg"}
+        empty = dict.fromkeys(MANIFEST.columns, "")
+        facts = {"schema_version": MANIFEST.version, "image_id": f"i{index}", "path": f"{index}.jpg"}
         rows.append(empty | facts | {"width": 316, "height": 276, "excluded": 0})
         fold = {"split": "development", "fold": index % 2} if index < 4 else {"split": "test", "fold": ""}
-        facts = {"schema_version": SPLITS_VERSION, "image_id": f"i{index}", "group": f"g{index}", "grade": 1}
-        splits.append(dict.fromkeys(SPLITS_COLUMNS, "") | facts | fold)
-    write_csv(tmp_path / "audited.csv", MANIFEST_COLUMNS, rows)
-    write_csv(tmp_path / "splits.csv", SPLITS_COLUMNS, splits)
+        facts = {"schema_version": SPLITS.version, "image_id": f"i{index}", "group": f"g{index}", "grade": 1}
+        splits.append(dict.fromkeys(SPLITS.columns, "") | facts | fold)
+    write_csv(tmp_path / "audited.csv", MANIFEST.columns, rows)
+    write_csv(tmp_path / "splits.csv", SPLITS.columns, splits)
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "model.onnx").write_bytes(model)
     write_json(tmp_path / "export" / "export.json", export_json(model))

@@ -14,8 +14,10 @@ from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_csv, wri
 from dr_pipeline.models.grader import grader_from_spec, model_family, normalisation
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from dr_pipeline.params.candidate import EnsembleParams
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, GRADABILITY_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import export, validate
+from dr_pipeline.tables.canvas_index import CANVAS_INDEX
+from dr_pipeline.tables.gradability import GRADABILITY
+from dr_pipeline.tables.splits import SPLITS
 from tests.factories.bundles import PIXEL_PATH, encode
 from tests.factories.repository import REPOSITORY
 
@@ -42,11 +44,11 @@ def write_data(root: Path, *, folds: tuple[int, ...], combined: dict[str, Any]) 
                 colour = np.clip(40 * grade + 40 + 15 * rng.normal(size=3), 0, 255)
                 canvas = (colour + 20 * rng.normal(size=(64, 64, 3))).clip(0, 255).astype(np.uint8)
                 add_to_tar(tar, f"{image_id}.png", encode(canvas, ".png"))
-                row = dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"schema_version": "2", "image_id": image_id}
+                row = dict.fromkeys(CANVAS_INDEX.columns, "") | {"schema_version": "2", "image_id": image_id}
                 index.append(row | {"shard": "shard-00000.tar", "status": "scored"})
                 statuses.append({"schema_version": 1, "image_id": image_id, "status": "scored", "reason": ""})
                 splits.append(
-                    dict.fromkeys(SPLITS_COLUMNS, "")
+                    dict.fromkeys(SPLITS.columns, "")
                     | {
                         "schema_version": 2,
                         "image_id": image_id,
@@ -60,10 +62,10 @@ def write_data(root: Path, *, folds: tuple[int, ...], combined: dict[str, Any]) 
                 )
     (root / "canvases").mkdir()
     (root / "canvases" / "shard-00000.tar").write_bytes(tar_bytes.getvalue())
-    write_csv(root / "canvases" / "index.csv", CANVAS_INDEX_COLUMNS, index)
+    write_csv(root / "canvases" / "index.csv", CANVAS_INDEX.columns, index)
     write_json(root / "canvases" / "pixel_path.json", PIXEL_PATH.to_dict() | {"fingerprint": PIXEL_PATH.fingerprint})
-    write_csv(root / "splits.csv", SPLITS_COLUMNS, splits)
-    write_csv(root / "gradability.csv", GRADABILITY_COLUMNS, statuses)
+    write_csv(root / "splits.csv", SPLITS.columns, splits)
+    write_csv(root / "gradability.csv", GRADABILITY.columns, statuses)
     params = yaml.safe_load(SYNTHETIC.read_text())
     params["folds"] = list(folds)
     params["candidates"]["tiny"] = params["candidates"].pop("lite0") | {"ensemble": combined}

@@ -15,17 +15,12 @@ import pytest
 import yaml
 
 from dr_pipeline.files import printable, read_csv
-from dr_pipeline.schema import (
-    CANVAS_INDEX_COLUMNS,
-    CANVAS_INDEX_VERSION,
-    MANIFEST_COLUMNS,
-    MANIFEST_VERSION,
-    PREDICTIONS_COLUMNS,
-    PREDICTIONS_VERSION,
-)
 from dr_pipeline.scoring.folder import score_folder
 from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.stages import intake, preprocess
+from dr_pipeline.tables.canvas_index import CANVAS_INDEX
+from dr_pipeline.tables.manifest import MANIFEST
+from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.factories import REPOSITORY, zoo
 from tests.factories.bundles import make_bundle
 
@@ -51,8 +46,8 @@ class Through:
         run(intake, "--params", params, "--root", root, "--manifest", manifest, *said)
         paths = ("--root", root, "--manifest", manifest, "--out", out / "canvases")
         run(preprocess, "--params", params, *paths, "--workers", 1)
-        self.manifest = read_csv(manifest, MANIFEST_COLUMNS, version=MANIFEST_VERSION)
-        index = read_csv(out / "canvases" / "index.csv", CANVAS_INDEX_COLUMNS, version=CANVAS_INDEX_VERSION)
+        self.manifest = read_csv(manifest, MANIFEST.columns, version=MANIFEST.version)
+        index = read_csv(out / "canvases" / "index.csv", CANVAS_INDEX.columns, version=CANVAS_INDEX.version)
         self.index = {row["image_id"]: row for row in index}
         self.report = json.loads(report.read_text(encoding="utf-8"))
         self.index_of_path = {row["path"]: self.index[row["image_id"]] for row in self.manifest}
@@ -81,7 +76,7 @@ def scored(root: Path, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory)
     """Rows by path, the apostrophe taken off that makes a cell harmless."""
     out = tmp_path_factory.mktemp("scores") / "predictions.csv"
     summary = score_folder(root, scorer, out, threads=2)
-    rows = read_csv(out, PREDICTIONS_COLUMNS, version=PREDICTIONS_VERSION)
+    rows = read_csv(out, PREDICTIONS.columns, version=PREDICTIONS.version)
     assert summary.files == len(rows)
     return {row["path"].removeprefix("'"): row for row in rows}
 

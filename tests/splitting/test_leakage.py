@@ -7,7 +7,7 @@ import pytest
 
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import write_csv
-from dr_pipeline.schema import SPLITS_COLUMNS, Split
+from dr_pipeline.schema import Split
 from dr_pipeline.splitting.grade_balance import grade_test
 from dr_pipeline.splitting.leakage import (
     require_every_grade,
@@ -15,7 +15,7 @@ from dr_pipeline.splitting.leakage import (
     require_similar_grades,
     shared_between_parts,
 )
-from dr_pipeline.tables.splits import SplitRow, read_splits, select_split
+from dr_pipeline.tables.splits import SPLITS, SplitRow, read_splits, select_split
 
 CLEAN = [
     SplitRow(image_id="a", patient_id="p", group="patient:p", grade=0, split="test"),
@@ -115,9 +115,9 @@ def test_parts_of_a_fold() -> None:
     ("column", "value"), [("fold", "x"), ("split", "train"), ("split", "test"), ("grade", "5"), ("schema_version", "9")]
 )
 def test_impossible_row_is_refused(tmp_path: Path, column: str, value: str) -> None:
-    row = dict.fromkeys(SPLITS_COLUMNS, "") | {"schema_version": "2", "image_id": "a", "group": "g", "eye": "left"}
+    row = dict.fromkeys(SPLITS.columns, "") | {"schema_version": "2", "image_id": "a", "group": "g", "eye": "left"}
     row |= {"grade": "1", "split": "development", "fold": "0", "site": "hill"}
-    write_csv(tmp_path / "s.csv", SPLITS_COLUMNS, [row])
+    write_csv(tmp_path / "s.csv", SPLITS.columns, [row])
     assert read_splits(tmp_path / "s.csv") == [
         SplitRow(
             image_id="a",
@@ -131,6 +131,6 @@ def test_impossible_row_is_refused(tmp_path: Path, column: str, value: str) -> N
             site="hill",
         )
     ]
-    write_csv(tmp_path / "s.csv", SPLITS_COLUMNS, [row | {column: value}])
+    write_csv(tmp_path / "s.csv", SPLITS.columns, [row | {column: value}])
     with pytest.raises(DataError):
         read_splits(tmp_path / "s.csv")

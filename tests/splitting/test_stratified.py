@@ -3,9 +3,11 @@
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
 
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
 from dr_pipeline.splitting.stratified import TEST, TRAIN, apportion, assign_groups, part_shares
@@ -144,3 +146,22 @@ def test_large_groups_are_exchanged_where_shares_are_off() -> None:
         parts = assign_groups(groups, shares, salt)
         photographs = sum(len(group.photographs) for group in groups if parts[group.key] == TEST)
         assert abs(photographs / sum(len(group.photographs) for group in groups) - 0.5) <= 0.03
+
+
+@pytest.mark.parametrize(("eyes", "num_folds"), [((1,), 5), ((1, 2), 4), ((2,), 10)])
+def test_folds_are_at_least_as_even_as_scikit_learns(eyes: tuple[int, ...], num_folds: int) -> None:
+    groups = patients(400, random.Random(3), eyes)
+    parts = assign_groups(groups, {str(fold): 1 / num_folds for fold in range(num_folds)}, "salt")
+    worst = np.array([group.worst_grade for group in groups])
+    ours, theirs = np.array([int(parts[group.key]) for group in groups]), np.empty(len(groups), dtype=int)
+    splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=0)
+    for fold, (_, held_out) in enumerate(splitter.split(worst, worst, np.arange(len(groups)))):
+        theirs[held_out] = fold
+
+    def unevenness(folds: np.ndarray) -> float:
+        """The largest standard deviation, over the folds, of the number of groups of one grade of the worse eye."""
+        counts = [[np.sum((folds == fold) & (worst == grade)) for grade in range(5)] for fold in range(num_folds)]
+        return float(np.std(counts, axis=0).max())
+
+    assert unevenness(ours) <= unevenness(theirs)
+    assert unevenness(ours) <= 0.5  # each number is the ideal one, rounded down or up

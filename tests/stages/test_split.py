@@ -10,15 +10,16 @@ import yaml
 
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import write_csv
-from dr_pipeline.schema import MANIFEST_COLUMNS, MANIFEST_VERSION, Split
+from dr_pipeline.schema import Split
 from dr_pipeline.stages import split
+from dr_pipeline.tables.manifest import MANIFEST
 from dr_pipeline.tables.splits import read_splits, select_split
 from tests.factories import REPOSITORY
 
 
 def arguments(folder: Path, rows: list[dict[str, str]], **changes: object) -> argparse.Namespace:
-    empty = dict.fromkeys(MANIFEST_COLUMNS, "") | {"schema_version": str(MANIFEST_VERSION), "excluded": "0"}
-    write_csv(folder / "audited.csv", MANIFEST_COLUMNS, [empty | row for row in rows])
+    empty = dict.fromkeys(MANIFEST.columns, "") | {"schema_version": str(MANIFEST.version), "excluded": "0"}
+    write_csv(folder / "audited.csv", MANIFEST.columns, [empty | row for row in rows])
     document = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     document["split"].update(changes)
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")

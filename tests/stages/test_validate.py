@@ -14,9 +14,11 @@ import pytest
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import add_to_tar, read_csv, read_json, sha256_file, write_csv, write_json
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, GRADABILITY_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import test as test_stage
 from dr_pipeline.stages import validate
+from dr_pipeline.tables.canvas_index import CANVAS_INDEX
+from dr_pipeline.tables.gradability import GRADABILITY
+from dr_pipeline.tables.splits import SPLITS
 from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
 
@@ -37,7 +39,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 canvas = np.broadcast_to(colour, (64, 64, 3)).astype(np.uint8)
                 add_to_tar(tar, f"{image_id}.png", bundle_factory.encode(canvas, ".png"))
                 status = "ungradable" if grade == 4 and eye == "left" and patient % 2 else "scored"
-                row = dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"schema_version": "2", "image_id": image_id}
+                row = dict.fromkeys(CANVAS_INDEX.columns, "") | {"schema_version": "2", "image_id": image_id}
                 judged = {"schema_version": 1, "image_id": image_id, "status": status, "reason": ""}
                 statuses.append(judged)
                 index.append(row | {"shard": "shard-00000.tar", "status": status})
@@ -59,11 +61,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     canvases = tmp_path / "canvases"
     canvases.mkdir()
     (canvases / "shard-00000.tar").write_bytes(tar_bytes.getvalue())
-    write_csv(canvases / "index.csv", CANVAS_INDEX_COLUMNS, index)
+    write_csv(canvases / "index.csv", CANVAS_INDEX.columns, index)
     described = {"fingerprint": bundle_factory.PIXEL_PATH.fingerprint}
     write_json(canvases / "pixel_path.json", bundle_factory.PIXEL_PATH.to_dict() | described)
-    write_csv(tmp_path / "splits.csv", SPLITS_COLUMNS, splits)
-    write_csv(tmp_path / "gradability.csv", GRADABILITY_COLUMNS, statuses)
+    write_csv(tmp_path / "splits.csv", SPLITS.columns, splits)
+    write_csv(tmp_path / "gradability.csv", GRADABILITY.columns, statuses)
     model = bundle_factory.onnx_model()
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "model.onnx").write_bytes(model)
@@ -171,7 +173,7 @@ def test_validate_refuses_an_export_of_other_data(workplace: Path, change: dict[
 def test_validate_names_a_missing_canvas(workplace: Path) -> None:
     index = workplace / "canvases" / "index.csv"
     rows = [row for row in read_csv(index) if row["image_id"] != "001-left"]
-    write_csv(index, CANVAS_INDEX_COLUMNS, rows)
+    write_csv(index, CANVAS_INDEX.columns, rows)
     with pytest.raises(DataError, match="001-left"):
         validate.run(validate_arguments(workplace))
 

@@ -15,7 +15,7 @@ from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
-from dr_pipeline.schema import PHOTOGRAPH_COLUMNS
+from dr_pipeline.tables.predictions import PHOTOGRAPH_COLUMNS
 from dr_pipeline.tracking.layout import Layout
 from dr_pipeline.tracking.registry import MODEL_NAME, register
 from dr_pipeline.tracking.run import tracked
