@@ -21,8 +21,8 @@ from dr_pipeline.models.grader import Grader
 from dr_pipeline.tables.history import EpochRow
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.fabric import one_device
-from dr_pipeline.training.inference import evaluation_batch, predict
 from dr_pipeline.training.loop import FitOptions
+from dr_pipeline.training.predict import evaluation_batch, predict
 from dr_pipeline.training.trainer import TrainedNetwork, TrainingData, train_network
 from dr_pipeline.training.training_checks import memory_advice
 

@@ -72,7 +72,8 @@ def run(args: argparse.Namespace) -> Outcome:
 
         def show(epoch: EpochReport) -> None:
             tracker.metrics(epoch.metrics(), epoch.row.epoch)
-            draw_progress(epoch.folder / "progress.png", epoch.history, title=f"{name}, member {epoch.network}")
+            plot, title = epoch.folder / "progress.png", f"{name}, member {epoch.network}"
+            draw_progress(plot, epoch.history, title=title, minutes_left=epoch.minutes_left)
 
         tracker.params(inputs.tracked_params())
         trained = train_candidate(inputs, scratch=args.scratch, take_best=args.take_best, on_epoch=show)

@@ -25,9 +25,9 @@ from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
 from dr_pipeline.training.data.sampler import EpochBatchSampler, derived_seed
 from dr_pipeline.training.data.targets import grade_weights
 from dr_pipeline.training.fabric import num_loader_workers, prepare_grader, require_compiler, share_buffers
-from dr_pipeline.training.inference import evaluate, evaluation_batch, evaluation_workers
 from dr_pipeline.training.objectives import GradingLoss, TrainingTask
 from dr_pipeline.training.optimization import MovingAverage, make_optimizer, make_scheduler
+from dr_pipeline.training.predict import evaluate, evaluation_batch, evaluation_workers
 from dr_pipeline.training.training_checks import check_trainable, memory_advice, require_finite
 
 

@@ -73,14 +73,13 @@ def history_row(row: EpochRow, candidate: Candidate, number: int) -> EpochRow:
     return replace(row, epoch=number * candidate.epochs + row.epoch)
 
 
-def with_minutes_left(history: Sequence[dict[str, Any]], candidate: Candidate, number: int) -> list[dict[str, Any]]:
-    """A network's history with `minutes_left` in its last row: of it and all networks after it, at its mean speed.
+def minutes_left(history: Sequence[EpochRow], candidate: Candidate, number: int) -> float:
+    """Minutes until a candidate's training ends, at the mean speed of the current network.
 
     Args:
-        history: Rows of the epochs that the network has finished; at least one.
+        history: The epochs that the current network has finished; at least one.
         candidate: How many epochs a network has, and how many networks there are.
-        number: Of the network, from 0.
+        number: Of the current network, from 0.
     """
     epochs_left = (candidate.ensemble.seeds - number) * candidate.epochs - len(history)
-    minutes = sum(row["seconds"] for row in history) / len(history) * epochs_left / 60
-    return [*history[:-1], {**history[-1], "minutes_left": minutes}]
+    return sum(row.seconds for row in history) / len(history) * epochs_left / 60

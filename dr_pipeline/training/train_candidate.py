@@ -23,7 +23,7 @@ from dr_pipeline.training.data.targets import readings_by_photograph
 from dr_pipeline.training.launcher import is_first_process
 from dr_pipeline.training.loop import FitOptions
 from dr_pipeline.training.run_identity import provenance, require_disjoint
-from dr_pipeline.training.run_summary import history_row, member_file, model_facts, training_figures, with_minutes_left
+from dr_pipeline.training.run_summary import history_row, member_file, minutes_left, model_facts, training_figures
 from dr_pipeline.training.trainer import TrainedNetwork, TrainingData, train_network
 
 _STOP_HINT = "run `dr-pipeline train` with the same arguments and --take-best"
@@ -128,13 +128,15 @@ class EpochReport:
     Attributes:
         row: The epoch, counted over all networks of the candidate.
         network: Number of the network, from 0.
-        history: The network's epochs so far; the last row has `minutes_left` for the whole candidate.
+        history: The network's epochs so far.
+        minutes_left: Of the whole candidate.
         folder: The network's scratch folder.
     """
 
     row: EpochRow
     network: int
-    history: Sequence[dict[str, Any]]
+    history: Sequence[EpochRow]
+    minutes_left: float
     folder: Path
 
     def metrics(self) -> dict[str, float]:
@@ -209,8 +211,16 @@ def train_candidate(
     for number, (seed, checkpoint) in enumerate(zip(run.seeds, checkpoints, strict=True)):
 
         def report(row: EpochRow, number: int = number, checkpoint: Checkpoint = checkpoint) -> None:
-            history = with_minutes_left(checkpoint.history, run.candidate, number)
-            on_epoch(EpochReport(history_row(row, run.candidate, number), number, history, checkpoint.path.parent))
+            history = [EpochRow(**finished) for finished in checkpoint.history]
+            on_epoch(
+                EpochReport(
+                    row=history_row(row, run.candidate, number),
+                    network=number,
+                    history=history,
+                    minutes_left=minutes_left(history, run.candidate, number),
+                    folder=checkpoint.path.parent,
+                )
+            )
 
         options = FitOptions(seed, checkpoint, report, take_best=take_best, stop_hint=_STOP_HINT)
         networks.append(train_network(run.candidate, run.params, run.data, options, collect_layer_stats=number == 0))

@@ -24,10 +24,10 @@ from dr_pipeline.training.data.sampler import EpochBatchSampler
 from dr_pipeline.training.data.targets import training_targets
 from dr_pipeline.training.data.teacher import teacher_logits
 from dr_pipeline.training.fabric import device_name, keep_freed_memory, make_fabric
-from dr_pipeline.training.inference import evaluation_batch
 from dr_pipeline.training.layer_statistics import When, layer_statistics
 from dr_pipeline.training.loop import FitOptions, FitResult, fit
 from dr_pipeline.training.optimization import adapt_batch_norm
+from dr_pipeline.training.predict import evaluation_batch
 from dr_pipeline.training.training_checks import memory_advice
 
 # Batches for the layer statistics: a few hundred photographs suffice to recognise a dead channel.

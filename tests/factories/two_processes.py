@@ -12,8 +12,8 @@ from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.data.canvas_dataset import BatchLoader
 from dr_pipeline.training.data.sampler import EpochBatchSampler
 from dr_pipeline.training.fabric import make_fabric
-from dr_pipeline.training.inference import evaluate
 from dr_pipeline.training.objectives import GradingLoss
+from dr_pipeline.training.predict import evaluate
 from tests.factories.training import CANDIDATE, PARAMS, Small, grader_for, photographs, section, train
 
 ONE_BATCH = CANDIDATE.model_copy(update={"batch_photographs": 41, "epochs": 1, "drop_rate": 0.0})

@@ -1,6 +1,6 @@
-"""The picture of a running training: right figures on it, whole files, quick."""
+"""The plot of an unfinished training: its figures, and files that are replaced as a whole."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from dr_pipeline.reporting.progress_plot import draw_progress, progress_figure
+from dr_pipeline.tables.history import EpochRow
 from tests.factories.reports import history
 
 
-def rows(epochs: int, **more: float) -> list[dict[str, float]]:
-    return [asdict(row) | more for row in history(epochs, 0.8)]
+def rows(epochs: int) -> list[EpochRow]:
+    return history(epochs, 0.8)
 
 
 def texts(figure: Any) -> str:
@@ -35,32 +36,30 @@ def test_a_png_is_written_and_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_the_best_epoch_is_marked_and_of_equal_ones_the_last() -> None:
-    told = rows(4)
-    for row, qwk in zip(told, (0.1, 0.7, 0.3, 0.7), strict=True):
-        row["validation_qwk"] = qwk
-    figure = progress_figure(told, title="lite0-0")
+    qwks = (0.1, 0.7, 0.3, 0.7)
+    epochs = [replace(row, validation_qwk=qwk) for row, qwk in zip(rows(4), qwks, strict=True)]
+    figure = progress_figure(epochs, title="lite0-0")
     assert "best: 0.700 at epoch 4" in texts(figure)
     marked = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
     assert [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in marked] == [(4.0, 0.7)]
 
 
 def test_each_panel_draws_its_column() -> None:
-    told = rows(3)
-    figure = progress_figure(told, title="lite0-0")
+    epochs = rows(3)
+    figure = progress_figure(epochs, title="lite0-0")
     drawn = [[list(line.get_ydata()) for line in panel.lines if len(line.get_ydata()) == 3] for panel in figure.axes]
     columns = (("train_loss", "validation_loss"), ("validation_qwk",), ("learning_rate",), ("images_per_s",))
-    assert drawn == [[[row[column] for row in told] for column in panel] for panel in columns]
+    assert drawn == [[[getattr(row, column) for row in epochs] for column in panel] for panel in columns]
 
 
 @pytest.mark.parametrize(
     ("minutes", "words"), [(12.4, "about 12 min left"), (0.3, "less than a minute left"), (None, "2 epochs finished")]
 )
-def test_the_time_left_is_told_where_it_is_known(minutes: float | None, words: str) -> None:
-    more = {} if minutes is None else {"minutes_left": minutes}
-    told = texts(progress_figure(rows(2, **more), title="lite0-0"))
-    assert words in told
-    assert ("left" in told) == (minutes is not None)
-    assert "Research use only. Not a medical device." in told
+def test_the_heading_has_the_minutes_left_where_they_are_known(minutes: float | None, words: str) -> None:
+    shown = texts(progress_figure(rows(2), title="lite0-0", minutes_left=minutes))
+    assert words in shown
+    assert ("left" in shown) == (minutes is not None)
+    assert "Research use only. Not a medical device." in shown
 
 
 def test_a_title_of_dollar_signs_is_text(tmp_path: Path) -> None:

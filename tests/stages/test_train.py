@@ -13,11 +13,12 @@ import yaml
 from safetensors.torch import load_file
 
 from dr_pipeline.cli import main
-from dr_pipeline.files import add_to_tar, read_csv, read_json, sha256_file, write_csv, write_json
+from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_csv, write_json
 from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.weights.trained_weights import load_strict
 from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import train
+from dr_pipeline.tables.history import EpochRow, read_history, read_layers
 from dr_pipeline.training import loop
 from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
@@ -80,8 +81,8 @@ def test_it_writes_weights_facts_history_layers_and_figures(
     assert "ensemble" not in facts  # how members are combined may change without training
     assert (facts["candidate"], facts["fold"], facts["input_px"]) == ("lite0", 0, 32)
     assert load_file("out/member-0.safetensors").keys() == Small().state_dict().keys()
-    assert [row["epoch"] for row in read_csv(Path("history.csv"))] == ["0", "1"]
-    assert {row["when"] for row in read_csv(Path("layers.csv"))} == {"before", "after"}
+    assert [row.epoch for row in read_history(Path("history.csv"))] == [0, 1]
+    assert {row.when for row in read_layers(Path("layers.csv"))} == {"before", "after"}
     figures = read_json(Path("report.json"))["training"]["lite0-0"]
     assert not figures["stopped_early"]
     assert figures["epochs"] == 2
@@ -116,7 +117,7 @@ def test_ctrl_c_then_take_best(
     write_params(workplace, seeds=1)
     assert main(words("--take-best")) == 0
     assert read_json(Path("report.json"))["training"]["lite0-0"]["stopped_early"]
-    assert len(read_csv(Path("history.csv"))) == 1
+    assert len(read_history(Path("history.csv"))) == 1
 
 
 def test_networks_differ_by_their_seeds_and_follow_one_another(workplace: Path) -> None:
@@ -124,7 +125,7 @@ def test_networks_differ_by_their_seeds_and_follow_one_another(workplace: Path) 
     assert main(words()) == 0
     one, other = (load_file(f"out/member-{number}.safetensors") for number in (0, 1))
     assert any(not (one[name] == other[name]).all() for name in one)
-    assert [row["epoch"] for row in read_csv(Path("history.csv"))] == [str(epoch) for epoch in range(4)]
+    assert [row.epoch for row in read_history(Path("history.csv"))] == list(range(4))
     figures = read_json(Path("report.json"))["training"]["lite0-0"]
     assert [member["seed"] for member in figures["members"]] == [20, 21]
     assert figures["epochs"] == 4
@@ -172,9 +173,9 @@ def test_the_progress_plot_shows_the_minutes_left_for_all_networks(
     write_params(workplace, seeds=2)
     epochs_left: list[float] = []
 
-    def note(_path: Path, history: list[dict[str, float]], *, title: str) -> None:
-        mean = sum(row["seconds"] for row in history) / len(history)
-        epochs_left.append(round(60 * history[-1]["minutes_left"] / mean, 6))
+    def note(_path: Path, history: list[EpochRow], *, title: str, minutes_left: float) -> None:
+        mean = sum(row.seconds for row in history) / len(history)
+        epochs_left.append(round(60 * minutes_left / mean, 6))
 
     monkeypatch.setattr("dr_pipeline.reporting.progress_plot.draw_progress", note)
     assert main(words()) == 0
@@ -199,9 +200,9 @@ def test_two_processes_train_one_network_and_write_once(workplace: Path) -> None
     assert figures["device"].startswith("2 × ")
     assert figures["epochs"] == 2
     assert len(figures["members"]) == 1
-    history = read_csv(Path("history.csv"))
-    assert [row["epoch"] for row in history] == ["0", "1"]
-    assert figures["validation_qwk"] == max(float(row["validation_qwk"]) for row in history)
+    history = read_history(Path("history.csv"))
+    assert [row.epoch for row in history] == [0, 1]
+    assert figures["validation_qwk"] == max(row.validation_qwk for row in history)
     assert sorted(path.name for path in Path("out").iterdir()) == ["member-0.safetensors", "model.json"]
     grader = create_grader("resnet10t", input_px=32, drop_rate=0.0, drop_path_rate=0.0)
     load_strict(grader, Path("out/member-0.safetensors"))

@@ -10,7 +10,7 @@ from dr_pipeline.models.grader import create_grader
 from dr_pipeline.training import loop
 from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
 from dr_pipeline.training.data.sampler import EpochBatchSampler
-from dr_pipeline.training.inference import predict
+from dr_pipeline.training.predict import predict
 from tests.factories.training import CANDIDATE, Store, photographs, train
 
 
