@@ -6,6 +6,7 @@ complete parameter file to read, edit, and copy over params.yaml, which is left 
 
 import argparse
 import math
+from dataclasses import fields
 from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
@@ -38,31 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Reads the data, proposes, writes.
-
-    Raises:
-        DataError: A stage has not run, or its files do not fit together.
-        ParamsError: The present parameters are wrong, a time budget is given on a GPU without --measure, or the
-            proposal would overwrite the present parameters.
-        EnvironmentProblem: No network fits this machine or the latency budget.
-    """
+    """Reads the data, proposes, writes; errors are those of `make_plan`."""
     from dr_pipeline.planning.make_plan import PlanOptions, make_plan
     from dr_pipeline.planning.plan_report import format_plan
 
-    options = PlanOptions(
-        params=args.params,
-        audited=args.audited,
-        splits=args.splits,
-        canvases=args.canvases,
-        gradability=args.gradability,
-        selection=args.selection,
-        latency=args.latency,
-        out=args.out,
-        weights=args.weights,
-        budget_minutes=args.budget_minutes,
-        latency_ms=args.latency_ms,
-        measure=args.measure,
-    )
+    options = PlanOptions(**{field.name: getattr(args, field.name) for field in fields(PlanOptions)})
     inputs, proposal = make_plan(options)
     return Outcome(
         wrote=(options.proposed, options.report),

@@ -30,12 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Checks everything first, then links and writes.
-
-    Raises:
-        DataError: A folder or file is missing, or a link would replace a real file or folder.
-        ParamsError: The recipe needs a root, takes none, takes no weights, or lacks a candidate of --only.
-    """
+    """Checks everything first, then links and writes; errors are those of `write_params` and `select_candidates`."""
     from dr_pipeline.recipes.compose import Recipe
     from dr_pipeline.recipes.write_params import write_params
 

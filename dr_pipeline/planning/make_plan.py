@@ -16,35 +16,20 @@ from dr_pipeline.planning.proposal import Proposal, propose
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """Files and limits of a plan.
+    """Files and limits of a plan."""
 
-    Attributes:
-        params: The present parameters.
-        audited: What `audit` wrote.
-        splits: What `split` wrote.
-        canvases: Folder that `preprocess` wrote.
-        gradability: Report of `gradability`; may be missing.
-        selection: Report of `select`; may be missing.
-        latency: Folder of the reports of `latency`; may be missing.
-        out: Folder to write.
-        weights: Where initial weights come from.
-        budget_minutes: For all trainings together; None is no limit.
-        latency_ms: Budget from file to grade; None takes that of the parameters.
-        measure: Time some training steps instead of estimating them.
-    """
-
-    params: Path
-    audited: Path
-    splits: Path
-    canvases: Path
-    gradability: Path
-    selection: Path
-    latency: Path
-    out: Path
-    weights: WeightsChoice = "present"
-    budget_minutes: float | None = None
-    latency_ms: float | None = None
-    measure: bool = False
+    params: Path  # the present parameters
+    audited: Path  # what `audit` wrote
+    splits: Path  # what `split` wrote
+    canvases: Path  # folder that `preprocess` wrote
+    gradability: Path  # report of `gradability`; may be missing
+    selection: Path  # report of `select`; may be missing
+    latency: Path  # folder of the reports of `latency`; may be missing
+    out: Path  # folder to write
+    weights: WeightsChoice = "present"  # where initial weights come from
+    budget_minutes: float | None = None  # for all trainings together; None: no limit
+    latency_ms: float | None = None  # from file to grade; None: that of the parameters
+    measure: bool = False  # time some training steps instead of estimating them
 
     @property
     def proposed(self) -> Path:
