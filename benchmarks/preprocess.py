@@ -4,9 +4,9 @@
 
 The path's time includes everything: decode, hashes, disc, canvas, burnt-in text, quality. It is compared with a
 script as most repositories have it and, at the first canvas size and if the package is installed, with
-fundus_image_toolbox's circle crop. Both start from the bytes too, and only decode, find the field, crop and resize. Each program has
-a process of its own, so that none is affected by another's libraries and memory. All run on one core and take turns
-photograph by photograph, so that other load affects all alike.
+fundus_image_toolbox's circle crop. Both start from the bytes too, and only decode, find the field, crop and resize.
+Each program has a process of its own, so that none is affected by another's libraries and memory. All run on one core
+and take turns photograph by photograph, so that other load affects all alike.
 """
 
 import argparse
