@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.label_table import Label, LabelTable, read_labels
+from dr_pipeline.intake.merge_readings import NamedLabel, merge_readings, merge_repeated_rows
 from dr_pipeline.intake.photographs import Listing, list_photographs, natural_key, relative_path, stems_as_ids
-from dr_pipeline.intake.readings import NamedLabel, merge_readings, merge_repeated_rows
 from dr_pipeline.intake.records import Intake, Provenance, Reading, Record, shortlist
 
 # For users who have downloaded only some of a set's official parts; the split refuses an official part that is empty.

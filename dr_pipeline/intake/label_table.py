@@ -58,7 +58,7 @@ class Label(_Row):
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A table's rows in order; a photograph may have several, see `readings.py`."""
+    """A table's rows in order; a photograph may have several, see `merge_readings.py`."""
 
     labels: tuple[Label, ...]
     warnings: tuple[str, ...]

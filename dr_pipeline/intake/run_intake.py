@@ -9,8 +9,8 @@ from typing import Any
 from dr_pipeline.adapter_registry import Registration, find
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.adapters import read_dataset
+from dr_pipeline.intake.build_manifest import Unreadable, manifest_rows, reading_rows
 from dr_pipeline.intake.dicom_headers import fill_from_headers
-from dr_pipeline.intake.manifest import Unreadable, manifest_rows, reading_rows
 from dr_pipeline.intake.records import Intake, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE, Split

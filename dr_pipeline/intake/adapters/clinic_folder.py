@@ -2,7 +2,7 @@
 
 The photographs may be at any depth below the root. Where `dataset.folder.name_pattern` is set, patient, eye, visit,
 field and site are read from the paths; the table takes precedence, and paths that do not match the pattern are listed.
-Where `dataset.folder.columns.grader` names a column, a photograph may have a row per grader, see `readings.py`.
+Where `dataset.folder.columns.grader` names a column, a photograph may have a row per grader, see `merge_readings.py`.
 """
 
 from dataclasses import replace

@@ -9,8 +9,8 @@ from dr_pipeline.cli import main
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_json
 from dr_pipeline.intake.adapters import read_dataset
+from dr_pipeline.intake.build_manifest import manifest_rows
 from dr_pipeline.intake.join import WITHOUT_PARTS
-from dr_pipeline.intake.manifest import manifest_rows
 from dr_pipeline.intake.records import Intake, Record
 from dr_pipeline.intake.run_intake import intake_report
 from dr_pipeline.recipes.compose import recipe_text

@@ -11,7 +11,7 @@ from dr_pipeline.cli import main
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_json
 from dr_pipeline.intake.adapters import read_dataset
-from dr_pipeline.intake.readings import median_grade
+from dr_pipeline.intake.merge_readings import median_grade
 from dr_pipeline.intake.records import Intake
 from dr_pipeline.tables.manifest import read_manifest
 from dr_pipeline.tables.readings import read_readings
