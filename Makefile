@@ -7,13 +7,19 @@ STAMP := $(VENV)/.made-from-lock
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
+# One worker per core, each on one thread; a file's tests stay together and the longest files start first (conftest.py).
+IN_PARALLEL := -q -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: repro test check lock environment clean
+.PHONY: repro test test-fast check lock environment clean
 repro: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 test: environment check
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest $(IN_PARALLEL)
+
+# The inner loop: unit tests only.
+test-fast: environment
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest $(IN_PARALLEL) -m "not slow and not e2e"
 
 check: environment
 	$(BIN)/ruff check .

@@ -37,6 +37,14 @@ def lite0_weights(shared_dir: Path) -> Path:
     return path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Starts with the files that take longest, so that parallel workers end together."""
+    for item in items:
+        if item.path.is_relative_to(REPOSITORY / "tests" / "e2e"):
+            item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: 0 if item.get_closest_marker("e2e") else 1 if item.get_closest_marker("slow") else 2)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and not any(reason in str(report.longrepr) for reason in SKIP_REASONS):
         _unexpected_skips.append(f"{report.nodeid}: {report.longrepr}")
