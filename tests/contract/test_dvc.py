@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +84,31 @@ def test_parameters_tracked_are_those_the_stage_declares(stage: str) -> None:
     assert sorted(definition(stage).get("params", [])) == sorted(declared)
 
 
+def called_modules(stage: str) -> list[Path]:
+    """The stage's module, and the modules whose functions it calls."""
+    stages = REPOSITORY / "dr_pipeline" / "stages"
+    imported = [node for node in ast.walk(ast.parse(stage_source(stage))) if isinstance(node, ast.ImportFrom)]
+    files = [REPOSITORY.joinpath(*(node.module or "").split(".")).with_suffix(".py") for node in imported]
+    return [stages / f"{stage}.py", *(path for path in files if path.is_file() and path.parent.name != "params")]
+
+
+def sections_loaded(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in ("load_section", "load_names"):
+                section = ast.unparse(node.args[1]).strip("f'\"")
+                yield re.sub(r"\{args\.(\w+)\}", r"{\1}", section).replace(
+                    "candidates.{name}", "candidates.{candidate}"
+                )
+            elif node.func.id == "load_folds":
+                yield "folds"
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_sections_a_stage_loads_are_those_it_declares(stage: str) -> None:
     """Every load_section, load_names or load_folds call of the stage names a declared section, and all are loaded."""
     module = importlib.import_module(f"dr_pipeline.stages.{stage}")
-    loaded = set()
-    for node in ast.walk(ast.parse(stage_source(stage))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("load_"):
-            if node.func.id in ("load_section", "load_names"):
-                loaded.add(re.sub(r"\{args\.(\w+)\}", r"{\1}", ast.unparse(node.args[1]).strip("f'\"")))
-            elif node.func.id == "load_folds":
-                loaded.add("folds")
+    loaded = {section for path in called_modules(stage) for section in sections_loaded(path)}
     declared = set(getattr(module, "PARAMS", ()))
     assert loaded == {*(declared - IN_PARTS.keys()), *(IN_PARTS[name] for name in declared & IN_PARTS.keys())}
 
