@@ -3,7 +3,7 @@
     python -m benchmarks.near_duplicates --idrid ../shared/data/idrid --phantom data/phantom/default \
         --out reports/benchmarks/near_duplicates.json
 
-Copies are made from IDRiD photographs at full size and go through the pixel path anew; each kind is searched for
+Copies are made from IDRiD photographs at full size and go through the pixel path again; each kind is searched for
 among all photographs. The phantom is any folder that the stage `phantom` wrote; its own near duplicates are the copies.
 """
 

@@ -118,7 +118,7 @@ def write_repository(space: Path, canvas_px: int, num_shards: int) -> None:
 
 
 def run(space: Path, *command: str) -> tuple[float, str]:
-    """Runs a program of this environment in the scratch repository; returns its seconds and what it said."""
+    """Runs a program of this environment in the scratch repository; returns its seconds and its output."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment |= {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -157,15 +157,15 @@ def measure(space: Path, discs: list[NDArray[np.uint8]], num: int, canvas_px: in
     }
     before = shard_hashes(space)
     write_photographs(space / "data/source", discs, range(num, num + 1))
-    more_s, said = run(space, "dvc", "repro", "split")
-    told = re.search(r"(\d+) of (\d+) shards made", said)
-    if told is None:
-        raise SystemExit(f"the preprocess stage did not run:\n{said[-4000:]}")
+    more_s, output = run(space, "dvc", "repro", "split")
+    rendered = re.search(r"(\d+) of (\d+) shards made", output)
+    if rendered is None:
+        raise SystemExit(f"the preprocess stage did not run:\n{output[-4000:]}")
     after = shard_hashes(space)
     return result | {
         "one_more_photograph": {
-            "shards": int(told[2]),
-            "shards_made_again": int(told[1]),
+            "shards": int(rendered[2]),
+            "shards_made_again": int(rendered[1]),
             "shards_with_other_bytes": sum(before.get(name) != sha256 for name, sha256 in after.items()),
             "photographs_in_index": len(read_csv(space / "data/canvases/index.csv")),
             "dvc_repro_s": more_s,

@@ -1,3 +1,3 @@
 """Grading of diabetic retinopathy from colour fundus photographs, from labels to a deployed model."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -65,7 +65,7 @@ MANIFEST_COLUMNS = (
     "grader",
     "site",
     "camera",
-    "pixel_spacing_mm",  # on the retina, where the file tells it
+    "pixel_spacing_mm",  # on the retina, where the file states it
     "official_split",  # train, validation or test as the data set's authors divided it; empty: not divided
     "width",
     "height",

@@ -22,7 +22,7 @@ SCHEMA_VERSION = 2
 METHOD = (
     "nested cross-validation by group: each outer fold is predicted once, by the epoch and with the temperature and "
     "cut points that an inner validation part of the other folds chose; figures are of all outer folds pooled, their "
-    "intervals of photographs drawn anew, not of networks trained anew"
+    "intervals describe other photographs, not other trainings of the networks"
 )
 UNKNOWN_PATIENTS = (
     "unknown: photographs of one person may lie in different folds, so that figures may be too good and intervals too "

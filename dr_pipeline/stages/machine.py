@@ -1,4 +1,4 @@
-"""Describes this machine, so that a latency is measured anew when the machine is another.
+"""Describes this machine, so that latency is measured again on another one.
 
 DVC hashes files, not machines; this file is the dependency that stands for the machine. It runs at every `dvc repro`
 and writes the same bytes on the same machine.
