@@ -9,9 +9,10 @@
 `record` clones the committed code of CHECKOUT, so that no cache is shared and every stage runs; an interrupted record
 continues. It runs the default recipe; with --idrid, the recipe `idrid --only lite0` to `split`, two epochs of fold 0
 and the export; with --bundle, scoring of the IDRiD folder and of the zoo (`release` of tests/factories/zoo.py into
-ZOO/2); with --zoo, its intake and preprocessing; with --latency, the stages from `select` on once more, with these latency reports
-instead of measured ones: a measured one can choose another candidate in each run, so only these outputs are recorded.
---epochs shortens the trainings of the default, and --threads 1 keeps them quick on a busy machine.
+ZOO/2); with --zoo, its intake and preprocessing; with --latency, the stages from `select` on once more, with these
+latency reports instead of measured ones: a measured one can choose another candidate in each run, so only these
+outputs are recorded. --epochs shortens the trainings of the default, and --threads 1 keeps them quick on a busy
+machine.
 Only the command line and files are used, so that the script also runs older code.
 The latency budget is lifted: the speed of a busy machine must not choose the candidate.
 
