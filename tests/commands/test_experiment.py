@@ -19,7 +19,8 @@ from dr_pipeline.experiments.enhanced_canvases import canvases_of
 from dr_pipeline.files import read_csv, read_json, sha256_file, write_csv, write_json
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS
 from dr_pipeline.fundus.pixel_path import PixelPath
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, READINGS_COLUMNS, READINGS_VERSION
+from dr_pipeline.tables.canvas_index import CANVAS_INDEX
+from dr_pipeline.tables.readings import READINGS
 from tests.factories.drawings import draw_fundus, encode
 from tests.factories.experiments import REPOSITORY, made_report, write_photographs
 
@@ -143,7 +144,7 @@ def test_what_cannot_run_is_said_before_anything_is_trained(
     write_photographs(tmp_path, num_patients=5)
     rows = read_csv(tmp_path / "canvases" / "index.csv")
     rows[0]["shard"] = ""
-    write_csv(tmp_path / "canvases" / "index.csv", CANVAS_INDEX_COLUMNS, rows)
+    write_csv(tmp_path / "canvases" / "index.csv", CANVAS_INDEX.columns, rows)
     args = arguments(photographs, tmp_path / "place")
     args.audited, args.canvases = tmp_path / "audited.csv", tmp_path / "canvases"
     with pytest.raises(DataError, match=r"1 photograph.* have no canvas: 000-left"):
@@ -166,8 +167,8 @@ def test_readings_come_from_the_usual_table_where_an_arm_learns_from_them(
         command.run(arguments(photographs, tmp_path, *agreement))
     assert caught.value.where == "--readings"
     rows = [{"schema_version": 1, "image_id": "000-left", "grader": name, "grade": 1} for name in ("a", "b")]
-    rows = [dict.fromkeys(READINGS_COLUMNS, "") | row | {"schema_version": READINGS_VERSION} for row in rows]
-    write_csv(tmp_path / "data" / "readings.csv", READINGS_COLUMNS, rows)
+    rows = [dict.fromkeys(READINGS.columns, "") | row | {"schema_version": READINGS.version} for row in rows]
+    write_csv(tmp_path / "data" / "readings.csv", READINGS.columns, rows)
     given = ("--readings", str(photographs / "readings.csv"))
     for words in (agreement, (), (*agreement, *given)):
         with pytest.raises(KeyboardInterrupt):

@@ -20,9 +20,11 @@ from dr_pipeline.files import add_to_tar, write_csv, write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
 from dr_pipeline.params.params_file import read_document
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, MANIFEST_COLUMNS, READINGS_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
-from dr_pipeline.tables.splits import SplitRow
+from dr_pipeline.tables.canvas_index import CANVAS_INDEX
+from dr_pipeline.tables.manifest import MANIFEST
+from dr_pipeline.tables.readings import READINGS
+from dr_pipeline.tables.splits import SPLITS, SplitRow
 from tests.factories import REPOSITORY
 from tests.factories.bundles import encode
 
@@ -131,17 +133,17 @@ def write_photographs(
             add_to_tar(tar, f"{image_id}.png", encode(canvas, ".png"))
             known = {"image_id": image_id, "patient_id": f"P{patient}", "eye": eye, "grade": grade}
             index.append(
-                dict.fromkeys(CANVAS_INDEX_COLUMNS, "")
+                dict.fromkeys(CANVAS_INDEX.columns, "")
                 | {"schema_version": 2, "image_id": image_id, "shard": "shard-00000.tar", "status": "scored"}
             )
-            audited.append(dict.fromkeys(MANIFEST_COLUMNS, "") | known | {"schema_version": 2, "excluded": 0})
+            audited.append(dict.fromkeys(MANIFEST.columns, "") | known | {"schema_version": 2, "excluded": 0})
             split = {"group": f"patient:P{patient}", "split": "development", "fold": patient // 5 % 3}
-            splits.append(dict.fromkeys(SPLITS_COLUMNS, "") | known | split | {"schema_version": 2})
+            splits.append(dict.fromkeys(SPLITS.columns, "") | known | split | {"schema_version": 2})
     (folder / "canvases").mkdir(parents=True)
     (folder / "canvases" / "shard-00000.tar").write_bytes(tar_bytes.getvalue())
-    write_csv(folder / "canvases" / "index.csv", CANVAS_INDEX_COLUMNS, index)
+    write_csv(folder / "canvases" / "index.csv", CANVAS_INDEX.columns, index)
     path = PixelPath(64)
     write_json(folder / "canvases" / "pixel_path.json", path.to_dict() | {"fingerprint": path.fingerprint})
-    write_csv(folder / "audited.csv", MANIFEST_COLUMNS, audited)
-    write_csv(folder / "splits.csv", SPLITS_COLUMNS, splits)
-    write_csv(folder / "readings.csv", READINGS_COLUMNS, [])
+    write_csv(folder / "audited.csv", MANIFEST.columns, audited)
+    write_csv(folder / "splits.csv", SPLITS.columns, splits)
+    write_csv(folder / "readings.csv", READINGS.columns, [])

@@ -16,9 +16,10 @@ from dr_pipeline.cli import main
 from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_csv, write_json
 from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.weights.trained_weights import load_strict
-from dr_pipeline.schema import CANVAS_INDEX_COLUMNS, SPLITS_COLUMNS
 from dr_pipeline.stages import train
+from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.history import EpochRow, read_history, read_layers
+from dr_pipeline.tables.splits import SPLITS
 from dr_pipeline.training import loop
 from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
@@ -37,18 +38,18 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with tarfile.open(fileobj=content, mode="w") as tar:
         for number in range(NUM_PHOTOGRAPHS):
             add_to_tar(tar, f"{number}.png", bundle_factory.encode(Store().read(str(number)), ".png"))
-            row = dict.fromkeys(CANVAS_INDEX_COLUMNS, "") | {"schema_version": "2", "image_id": str(number)}
+            row = dict.fromkeys(CANVAS_INDEX.columns, "") | {"schema_version": "2", "image_id": str(number)}
             index.append(row | {"shard": "shard-00000.tar", "status": "scored"})
-            row = dict.fromkeys(SPLITS_COLUMNS, "") | {"schema_version": "2", "image_id": str(number)}
+            row = dict.fromkeys(SPLITS.columns, "") | {"schema_version": "2", "image_id": str(number)}
             splits.append(
                 row | {"group": str(number), "grade": number % 5, "split": "development", "fold": number // 5 % 2}
             )
     (tmp_path / "canvases").mkdir()
     (tmp_path / "canvases" / "shard-00000.tar").write_bytes(content.getvalue())
-    write_csv(tmp_path / "canvases" / "index.csv", CANVAS_INDEX_COLUMNS, index)
+    write_csv(tmp_path / "canvases" / "index.csv", CANVAS_INDEX.columns, index)
     described = {"fingerprint": bundle_factory.PIXEL_PATH.fingerprint}
     write_json(tmp_path / "canvases" / "pixel_path.json", bundle_factory.PIXEL_PATH.to_dict() | described)
-    write_csv(tmp_path / "splits.csv", SPLITS_COLUMNS, splits)
+    write_csv(tmp_path / "splits.csv", SPLITS.columns, splits)
     (tmp_path / "readings.csv").write_text("schema_version,image_id,grader,grade\n")
     write_params(tmp_path, seeds=1)
     return tmp_path

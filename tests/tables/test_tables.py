@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from dr_pipeline import schema
 from dr_pipeline.errors import DataError
 from dr_pipeline.schema import Split, Status
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
@@ -210,11 +209,3 @@ def test_statuses_are_typed(tmp_path: Path) -> None:
     first, second = CANVAS_INDEX.read(path)
     assert (first.status, first.width, first.disc_radius, first.annotation) == (Status.UNGRADABLE, 640, 200.25, False)
     assert (second.status, second.width, second.quality) == (Status.FAILED, None, None)
-
-
-def test_the_columns_of_schema_are_those_of_the_tables() -> None:
-    """While schema.py still lists them."""
-    for name in ("MANIFEST", "READINGS", "CANVAS_INDEX", "SPLITS", "GRADABILITY", "PREDICTIONS"):
-        table = globals()[name]
-        assert getattr(schema, f"{name}_COLUMNS") == table.columns
-        assert getattr(schema, f"{name}_VERSION") == table.version
