@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dr_pipeline.fundus.circle import fit_circle
 from dr_pipeline.fundus.field import BOUNDING_BOX, CIRCLE, FULL_FRAME, Disc, find_disc
 from dr_pipeline.fundus.opencv import cv2
 from tests.factories.drawings import decode_jpeg, draw_fundus, jpeg
@@ -81,17 +80,3 @@ def test_it_never_fails(width, height, seed):
     disc = find_disc(picture)
     assert disc.radius > 0
     assert disc.fit in (CIRCLE, BOUNDING_BOX, FULL_FRAME)
-
-
-def test_the_circle_fit_ignores_outliers_and_refuses_a_line():
-    angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
-    random = np.random.default_rng(3)
-    x = np.concatenate([50 + 30 * np.cos(angle), random.uniform(0, 100, 90)])
-    y = np.concatenate([40 + 30 * np.sin(angle), random.uniform(0, 100, 90)])
-    circle = fit_circle(x, y)
-    assert circle is not None
-    assert abs(circle.x - 50) < 0.2
-    assert abs(circle.y - 40) < 0.2
-    assert abs(circle.radius - 30) < 0.2
-    assert fit_circle(np.arange(100.0), 3 * np.arange(100.0)) is None
-    assert fit_circle(x[:10], y[:10]) is None

@@ -3,12 +3,9 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.fundus.opencv import cv2, import_problem, installed_distributions
 
 
@@ -42,19 +39,3 @@ def test_without_libgl_the_error_names_it(tmp_path):
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     result = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)  # fmt: skip # noqa: E501
     assert "needs libGL, which this host lacks" in result.stdout, result.stderr
-
-
-def test_a_file_that_cannot_be_read_is_an_image_error(tmp_path):
-    pipe = tmp_path / "pipe.jpg"
-    os.mkfifo(pipe)
-    loop = tmp_path / "loop.jpg"
-    loop.symlink_to(loop)
-    for path, reason in ((tmp_path / "none.jpg", "missing"), (tmp_path, "regular"), (pipe, "regular"), (loop, "read")):
-        with pytest.raises(ImageError, match=reason):
-            read_image_file(path)
-    huge = tmp_path / "huge.tif"
-    with huge.open("wb") as stream:
-        stream.truncate(5_000_000_000)  # sparse
-    with pytest.raises(ImageError, match="too large"):
-        read_image_file(huge)
-    assert read_image_file(Path(__file__)).startswith(b'"""')

@@ -1,0 +1,115 @@
+"""TIFF, BMP and WebP: one complete picture is read, everything else is refused."""
+
+import struct
+import time
+
+import numpy as np
+import pytest
+
+from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.decode import decode
+from dr_pipeline.fundus.opencv import cv2
+from tests.factories.drawings import (
+    draw_fundus,
+    encode,
+    multipage,
+    pil_file,
+    plain_tiff,
+)
+
+PICTURE = draw_fundus(240, 200, 118, 103, 95)
+TIFF, BMP = encode(PICTURE, ".tiff"), encode(PICTURE, ".bmp")
+WEBP = encode(PICTURE, ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
+
+
+def tiff_claiming(width, height):
+    whole = plain_tiff([PICTURE])
+    for tag, side in ((256, width), (257, height)):
+        at = whole.rindex(struct.pack("<HHI", tag, 4, 1)) + 8
+        whole = whole[:at] + struct.pack("<I", side) + whole[at + 4 :]
+    return whole
+
+
+def webp_claiming(width, height):
+    at = WEBP.index(b"VP8L") + 9
+    (packed,) = struct.unpack_from("<I", WEBP, at)
+    packed = packed >> 28 << 28 | (height - 1) << 14 | (width - 1)
+    return WEBP[:at] + struct.pack("<I", packed) + WEBP[at + 4 :]
+
+
+def tiff_of_strips(pixels, rows=20):
+    """A TIFF whose directory comes first, as cameras write it, so that a cut leaves the header whole."""
+    height, width, _ = pixels.shape
+    count = -(-height // rows)
+    bits_at = 8 + 2 + 12 * 10 + 4
+    offsets_at = bits_at + 6
+    pixels_at = offsets_at + 8 * count
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, bits_at), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, count, offsets_at), (274, 3, 1, 1), (277, 3, 1, 3), (278, 4, 1, rows)]
+    tags += [(279, 4, count, offsets_at + 4 * count)]
+    out = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    strip = rows * width * 3
+    out += struct.pack("<3H", 8, 8, 8) + struct.pack(f"<{count}I", *(pixels_at + k * strip for k in range(count)))
+    return out + struct.pack(f"<{count}I", *[strip] * count) + pixels.tobytes()
+
+
+BAD = {
+    "tiff bomb": (tiff_claiming(50_000, 50_000), "megapixels"),
+    "bmp bomb": (BMP[:18] + struct.pack("<ii", 50_000, 50_000) + BMP[26:], "megapixels"),
+    "bmp bomb, top down": (BMP[:18] + struct.pack("<ii", 50_000, -50_000) + BMP[26:], "megapixels"),
+    "webp bomb": (webp_claiming(16_383, 16_383), "megapixels"),
+    "tiff cut": (TIFF[: len(TIFF) // 2], "truncated"),
+    "tiff header alone": (TIFF[:8], "truncated TIFF"),
+    "tiff of two pages": (multipage(PICTURE, "TIFF"), "TIFF of 2 pages"),
+    "tiff of floats with NaN": (encode(np.full((80, 80), np.nan, np.float32), ".tiff"), "floating-point"),
+    "cmyk tiff": (pil_file(PICTURE, "TIFF", "CMYK"), "CMYK"),
+    "tiff whose directory names itself": (b"II*\0" + b"\x08\0\0\0" + b"\0\0" + b"\x08\0\0\0", "TIFF of 1000 pages"),
+    "bmp cut": (BMP[:-1], "truncated BMP"),
+    "webp cut": (WEBP[: len(WEBP) // 2], "truncated WebP"),
+    "webp, animated": (multipage(PICTURE, "WEBP"), "animated WebP"),
+}  # fmt: skip
+SLOW = {
+    "directory of 65,535 entries that names itself": (
+        b"II*\0\x08\0\0\0\xff\xff" + struct.pack("<HHII", 256, 4, 1, 512) * 65_535 + struct.pack("<I", 8),
+        "directory of 65535 entries",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_with_its_reason(name):
+    data, reason = BAD[name]
+    with pytest.raises(ImageError, match=reason):
+        decode(data, 64)
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_header_that_would_take_minutes_is_refused_at_once(name):
+    data, reason = SLOW[name]
+    start = time.perf_counter()
+    with pytest.raises(ImageError, match=reason):
+        decode(data, 64)
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("fraction", [0.02, 0.2, 0.5, 0.9, 0.999])
+def test_a_tiff_that_lacks_strips_is_refused(fraction):
+    whole = tiff_of_strips(PICTURE)
+    assert np.array_equal(decode(whole, 200).pixels, PICTURE)
+    with pytest.raises(ImageError, match="truncated"):
+        decode(whole[: round(fraction * len(whole))], 64)
+
+
+def test_a_thumbnail_page_does_not_count():
+    pages = [PICTURE, PICTURE[::2, ::2][:100, :120]]
+    assert np.array_equal(decode(plain_tiff(pages, subfiles=(0, 1)), 200).pixels, PICTURE)
+    with pytest.raises(ImageError, match="2 pages"):
+        decode(plain_tiff(pages), 200)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    start = time.perf_counter()
+    for name in (name for name in BAD if "bomb" in name):
+        with pytest.raises(ImageError):
+            decode(BAD[name][0], 64)
+    assert time.perf_counter() - start < 0.1
