@@ -1,4 +1,4 @@
-"""Errors a user can act on: each says what is wrong, where, and what to do next."""
+"""Errors a user can act on: each states what is wrong, where, and what to do next."""
 
 
 class DrPipelineError(Exception):

@@ -97,7 +97,6 @@ def run(args: argparse.Namespace) -> Outcome:
         EnvironmentProblem: The memory or the disk is full, or it was started as one of several processes.
         GateError: A training's loss is no longer finite.
     """
-    from dr_pipeline.evaluation.metrics import say
     from dr_pipeline.experiments.definition import dotted_values, read_experiment, select_arms
     from dr_pipeline.experiments.mlflow_view import show_in_mlflow
     from dr_pipeline.experiments.run_experiment import run_experiment
@@ -105,6 +104,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.experiments.summary import summarise
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.params_file import load_section, read_document
+    from dr_pipeline.reporting.format_estimate import format_estimate
 
     experiment = read_experiment(args.name)
     if args.arms:
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     written = _write(args, report, results)
     show_in_mlflow(report, written[:3])
-    qwk = [f"{arm['arm']} {say(arm['figures']['qwk'])}" for arm in report["arms"] if arm["trained"]]
+    qwk = [f"{arm['arm']} {format_estimate(arm['figures']['qwk'])}" for arm in report["arms"] if arm["trained"]]
     return Outcome(
         wrote=tuple(written),
         headline=f"{args.name}, {num_folds} outer folds, QWK: " + ("; ".join(qwk) or "no arm is trained, only timed"),

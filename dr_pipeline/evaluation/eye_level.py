@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided
-from dr_pipeline.evaluation.metrics import figures, taken
+from dr_pipeline.evaluation.metrics import figures, select_rows
 from dr_pipeline.evaluation.rejection import is_rejected
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import Status
 from dr_pipeline.tables.splits import SplitRow
 
 
-def speakers(
+def representative_images(
     rows: Sequence[SplitRow], statuses: Sequence[str], expected_grade: NDArray[np.float64]
 ) -> dict[tuple[str, str], tuple[int, list[int]]]:
     """Which photograph speaks for each eye.
@@ -38,11 +38,11 @@ def speakers(
     for number, row in enumerate(rows):
         if row.examination and row.eye:
             members[row.examination, row.eye].append(number)
-    spoken = {}
+    representatives = {}
     for eye, numbers in sorted(members.items()):
         gradable = [number for number in numbers if statuses[number] == Status.SCORED]
-        spoken[eye] = (max(gradable or numbers, key=lambda number: expected_grade[number]), numbers)
-    return spoken
+        representatives[eye] = (max(gradable or numbers, key=lambda number: expected_grade[number]), numbers)
+    return representatives
 
 
 def eye_figures(
@@ -65,15 +65,20 @@ def eye_figures(
         Those of `figures`, with `eyes`, `eyes_with_several_photographs` and `eyes_without_gradable_photograph`; only
         these counts, 0, where no photograph's patient and eye are known.
     """
-    spoken = speakers(rows, statuses, decided.expected_grade)
+    representatives = representative_images(rows, statuses, decided.expected_grade)
     rejected = is_rejected(statuses)
     counts = {
-        "eyes": len(spoken),
-        "eyes_with_several_photographs": sum(len(numbers) > 1 for _, numbers in spoken.values()),
-        "eyes_without_gradable_photograph": sum(bool(rejected[numbers].all()) for _, numbers in spoken.values()),
+        "eyes": len(representatives),
+        "eyes_with_several_photographs": sum(len(numbers) > 1 for _, numbers in representatives.values()),
+        "eyes_without_gradable_photograph": sum(
+            bool(rejected[numbers].all()) for _, numbers in representatives.values()
+        ),
     }
-    if not spoken:
+    if not representatives:
         return counts
-    chosen = np.array([number for number, _ in spoken.values()], dtype=np.int64)
-    worst = np.array([true[numbers].max() for _, numbers in spoken.values()], dtype=np.int64)
-    return figures(taken(decided, chosen), worst, [rows[number].group for number in chosen.tolist()], params) | counts
+    chosen = np.array([number for number, _ in representatives.values()], dtype=np.int64)
+    worst = np.array([true[numbers].max() for _, numbers in representatives.values()], dtype=np.int64)
+    return (
+        figures(select_rows(decided, chosen), worst, [rows[number].group for number in chosen.tolist()], params)
+        | counts
+    )

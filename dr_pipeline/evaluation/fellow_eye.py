@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.evaluation.decision_fit import held_out_parts
-from dr_pipeline.evaluation.eye_level import speakers
+from dr_pipeline.evaluation.eye_level import representative_images
 from dr_pipeline.evaluation.metrics import resampling
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference, qwk_estimate
 from dr_pipeline.metrics.cut_points import steady_cut_points
@@ -42,7 +42,7 @@ class Pairs:
     true: NDArray[np.int64]
     groups: tuple[str, ...]
 
-    def taken(self, chosen: NDArray[np.int64]) -> "Pairs":
+    def select(self, chosen: NDArray[np.int64]) -> "Pairs":
         """Some of the eyes, by their numbers, shape (M,)."""
         groups = tuple(self.groups[number] for number in chosen.tolist())
         return Pairs(self.own[chosen], self.fellow[chosen], self.true[chosen], groups)
@@ -88,13 +88,13 @@ def pair_eyes(
     Returns:
         Empty where patients or eyes are unknown.
     """
-    spoken = speakers(rows, statuses, expected_grade)
-    gradable = {eye for eye, (number, _) in spoken.items() if statuses[number] == Status.SCORED}
+    representatives = representative_images(rows, statuses, expected_grade)
+    gradable = {eye for eye, (number, _) in representatives.items() if statuses[number] == Status.SCORED}
     other = {"left": "right", "right": "left"}
     eyes = sorted(eye for eye in gradable if (eye[0], other.get(eye[1], "")) in gradable)
-    own = np.array([spoken[eye][0] for eye in eyes], dtype=np.int64)
-    fellow = np.array([spoken[examination, other[eye]][0] for examination, eye in eyes], dtype=np.int64)
-    worst = np.array([true[spoken[eye][1]].max() for eye in eyes], dtype=np.int64)
+    own = np.array([representatives[eye][0] for eye in eyes], dtype=np.int64)
+    fellow = np.array([representatives[examination, other[eye]][0] for examination, eye in eyes], dtype=np.int64)
+    worst = np.array([true[representatives[eye][1]].max() for eye in eyes], dtype=np.int64)
     groups = tuple(rows[number].group for number in own.tolist())
     return Pairs(expected_grade[own], expected_grade[fellow], worst, groups)
 
@@ -120,27 +120,27 @@ def fit_fusion(pairs: Pairs, *, seed: int) -> Fusion:
     return Fusion(weight, cuts(_blend(pairs, weight)), cuts(pairs.own))
 
 
-def validation_fusion(locked: Pairs, judged: Pairs, *, params: Evaluation) -> dict[str, Any]:
+def validation_fusion(deployed: Pairs, cross_fit: Pairs, *, params: Evaluation) -> dict[str, Any]:
     """What fusion gives on validation: the fusion to test, and figures of eyes that it was not fitted on.
 
     Args:
-        locked: Eyes by the decision that is shipped, on logits of no combination that was fitted on them; the fusion is
+        deployed: Eyes by the deployed decision, on logits of no combination that was fitted on them; the fusion is
             fitted on all of them.
-        judged: Eyes by decisions fitted on other photographs; the figures are theirs, with weight and cut points of
+        cross_fit: Eyes by decisions fitted on other photographs; the figures are theirs, with weight and cut points of
             each eye from the other four fifths of the groups.
         params: Confidence, resamplings and their seed.
 
     Returns:
         Those of `_report`, with `weight`, `cut_points` and `cut_points_alone`.
     """
-    if not len(locked.own) or not len(judged.own):
+    if not len(deployed.own) or not len(cross_fit.own):
         return _nothing()
-    fitted = fit_fusion(locked, seed=params.bootstrap_seed)
-    fused, alone = np.zeros_like(judged.true), np.zeros_like(judged.true)
-    for held_out, rest in held_out_parts(judged.groups):
-        fusion = fit_fusion(judged.taken(rest), seed=params.bootstrap_seed)
-        fused[held_out], alone[held_out] = fusion.grades(judged.taken(held_out))
-    return _report(judged, fused, alone, params) | {
+    fitted = fit_fusion(deployed, seed=params.bootstrap_seed)
+    fused, alone = np.zeros_like(cross_fit.true), np.zeros_like(cross_fit.true)
+    for held_out, rest in held_out_parts(cross_fit.groups):
+        fusion = fit_fusion(cross_fit.select(rest), seed=params.bootstrap_seed)
+        fused[held_out], alone[held_out] = fusion.grades(cross_fit.select(held_out))
+    return _report(cross_fit, fused, alone, params) | {
         "weight": fitted.weight,
         "cut_points": list(fitted.cut_points),
         "cut_points_alone": list(fitted.cut_points_alone),

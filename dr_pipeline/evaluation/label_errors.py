@@ -61,7 +61,7 @@ class Suspicion:
 def read_out_of_fold(paths: Sequence[Path]) -> OutOfFold:
     """Reads tables of predictions; they need `image_id`, `grade` (the label) and `p0` to `p4`.
 
-    Nothing in a table tells whether its network was trained on its photographs. Those of `validate` and of
+    A table does not state whether its network was trained on its photographs. Those of `validate` and of
     `experiment` are out of fold.
 
     Raises:

@@ -83,7 +83,7 @@ def all_and_gradable(
     """
     kept = np.flatnonzero(~is_rejected(statuses))
     result = figures(decided, true, groups, params)
-    result["gradable"] = figures(taken(decided, kept), true[kept], [groups[row] for row in kept.tolist()], params)
+    result["gradable"] = figures(select_rows(decided, kept), true[kept], [groups[row] for row in kept.tolist()], params)
     result["confidence"] = params.confidence
     result["rejection_by_grade"] = rejection_by_grade(true, statuses, groups, params.confidence)
     return result
@@ -98,22 +98,13 @@ def resampling(params: Evaluation) -> Resampling:
     }
 
 
-def say(figure: dict[str, Any]) -> str:
-    """A figure in one breath, for a headline: 0.843 (0.781 to 0.891, n = 126)."""
-    if figure["value"] is None:
-        return f"undefined (n = {figure['n']})"
-    if figure["low"] is None or figure["high"] is None:
-        return f"{figure['value']:.3f} (no interval, n = {figure['n']})"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n = {figure['n']})"
-
-
 def headline_figures(prefix: str, report: dict[str, Any]) -> dict[str, float]:
     """The defined ones of the main figures, flat, such as validation.qwk."""
     values = {f"{prefix}.{name}": report[name]["value"] for name in _HEADLINES}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def taken(decided: Decided, rows: NDArray[np.int64]) -> Decided:
+def select_rows(decided: Decided, rows: NDArray[np.int64]) -> Decided:
     """What was decided of some of the photographs, by their numbers, shape (M,)."""
     return Decided(**{name: values[rows] for name, values in vars(decided).items()})
 

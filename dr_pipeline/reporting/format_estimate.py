@@ -19,7 +19,7 @@ LABELS = {
 }
 
 
-def quoted(figure: Mapping[str, Any], digits: int = 3) -> str:
+def format_estimate(figure: Mapping[str, Any], digits: int = 3) -> str:
     """Value, interval and n, such as `0.831 [0.780–0.882], n = 120`; what is undefined says why."""
     if figure["value"] is None:
         return f"{figure['note']} (n = {figure['n']})"

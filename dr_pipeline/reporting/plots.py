@@ -115,8 +115,8 @@ def roc(labels: NDArray[np.bool_], scores: NDArray[np.float64], threshold: float
         panel = figure.subplots()
         panel.plot([0, 1], [0, 1], "--", color=QUIET, linewidth=1)
         panel.plot(points[:, 0], points[:, 1], color=COLOURS[0])
-        told = f"locked on validation: sensitivity {sensitivity:.3f}, specificity {1 - false_alarms:.3f}"
-        panel.plot(false_alarms, sensitivity, "o", color=COLOURS[1], markersize=8, label=told)
+        label = f"locked on validation: sensitivity {sensitivity:.3f}, specificity {1 - false_alarms:.3f}"
+        panel.plot(false_alarms, sensitivity, "o", color=COLOURS[1], markersize=8, label=label)
         panel.set(title=title, xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         panel.legend(loc="lower right", fontsize=8)
     return figure
@@ -186,11 +186,11 @@ def rejection(gradability: Mapping[str, Any]) -> Figure:
         figure = blank(9.0, 3.0)
         panel = figure.subplots()
         for index, name in enumerate(parts):
-            told = [(grade, gradability[name]["by_grade"][str(grade)]) for grade in GRADES]
-            known = [(grade, row) for grade, row in told if row["value"] is not None]
-            places = [grade + (index - (len(parts) - 1) / 2) * 0.2 for grade, _ in known]
+            rates = {grade: gradability[name]["by_grade"][str(grade)] for grade in GRADES}
+            known = {grade: rate for grade, rate in rates.items() if rate["value"] is not None}
+            places = [grade + (index - (len(parts) - 1) / 2) * 0.2 for grade in known]
             label = f"{name} (n = {gradability[name]['all']['n']})"
-            _bars(panel, places, [row for _, row in known], COLOURS[index], label)
+            _bars(panel, places, [*known.values()], COLOURS[index], label)
         panel.set_xticks(GRADES, [f"{grade} {GRADE_NAMES[grade]}" for grade in GRADES], fontsize=8.5)
         panel.set(title="Turned away as ungradable, by grade", ylabel="share of photographs")
         panel.set_ylim(bottom=-0.01)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dr_pipeline.reporting.format_estimate import LABELS, is_figure, quoted
+from dr_pipeline.reporting.format_estimate import LABELS, format_estimate, is_figure
 from dr_pipeline.reporting.layer_tables import summaries
 from dr_pipeline.reporting.pages import environment
 from dr_pipeline.reporting.report_inputs import Sources
@@ -22,7 +22,7 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
             (left out for photographs of people).
     """
     pages = environment("dr_pipeline.reporting")
-    pages.filters |= {"quoted": quoted, "short": lambda text: str(text)[:12]}
+    pages.filters |= {"format_estimate": format_estimate, "short": lambda text: str(text)[:12]}
     page = pages.get_template("index.html.j2")
     return page.render(
         s=sources,
@@ -40,7 +40,7 @@ def comparison(sources: Sources) -> list[tuple[str, str, str, str]]:
     """Rows of the table of figures: what, on validation, on test, on the gradable ones of test."""
     validation, test = sources.validation[sources.chosen], sources.test
     return [
-        (label, quoted(validation[name]), quoted(test[name]), quoted(test["gradable"][name]))
+        (label, format_estimate(validation[name]), format_estimate(test[name]), format_estimate(test["gradable"][name]))
         for name, label in LABELS.items()
         if is_figure(test.get(name))
     ]

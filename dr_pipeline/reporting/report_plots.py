@@ -6,7 +6,7 @@ from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
 from dr_pipeline.reporting import plots as pictures
 from dr_pipeline.reporting.contact_sheet import contact_sheet
-from dr_pipeline.reporting.format_estimate import quoted
+from dr_pipeline.reporting.format_estimate import format_estimate
 from dr_pipeline.reporting.layer_plots import layer_strips
 from dr_pipeline.reporting.report_inputs import Sources
 
@@ -22,7 +22,7 @@ def report_figures(sources: Sources) -> dict[str, Figure]:
     figures = {
         "histogram": pictures.grade_histogram(_parts(sources)),
         "rejection": pictures.rejection(sources.gradability),
-        "confusion": pictures.confusion_matrix(test["confusion"], f"Test QWK {quoted(test['qwk'], 2)}"),
+        "confusion": pictures.confusion_matrix(test["confusion"], f"Test QWK {format_estimate(test['qwk'], 2)}"),
         "reliability": pictures.reliability(bins, f"Calibration, test, n = {len(graded.true)}"),
         "pareto": pictures.pareto(
             sources.selection["candidates"],
@@ -33,7 +33,7 @@ def report_figures(sources: Sources) -> dict[str, Figure]:
         "layers": layer_strips(sources.layers),
     }
     if graded.referable.any() and not graded.referable.all():
-        title = f"Test ROC area {quoted(test['referable_auc'], 2)}"
+        title = f"Test ROC area {format_estimate(test['referable_auc'], 2)}"
         figures["roc"] = pictures.roc(
             graded.referable, graded.referable_probability, sources.referable_threshold, title
         )

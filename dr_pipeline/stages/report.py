@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.files import atomic_write, write_text
-    from dr_pipeline.reporting.format_estimate import quoted
+    from dr_pipeline.reporting.format_estimate import format_estimate
     from dr_pipeline.reporting.plot_style import png, svg
     from dr_pipeline.reporting.report_inputs import read_sources
     from dr_pipeline.reporting.report_page import missed_vision_threatening, render
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> Outcome:
                 run_.picture(file_name, data)
     return Outcome(
         wrote=(args.out, *written),
-        headline=f"test QWK {quoted(sources.test['qwk'])}; severe or proliferative called none or mild: "
+        headline=f"test QWK {format_estimate(sources.test['qwk'])}; severe or proliferative called none or mild: "
         f"{len(missed_vision_threatening(sources))} of {sources.graded.vision_threatening.sum()} test photographs",
         next_command=f"open {args.out}",
     )

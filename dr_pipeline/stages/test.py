@@ -43,10 +43,11 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.gradability import read_statuses
     from dr_pipeline.evaluation.graded_images import graded_rows
     from dr_pipeline.evaluation.inference import canvas_logits
-    from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures, say
+    from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures
     from dr_pipeline.files import read_json, sha256_file, write_json
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.reporting.format_estimate import format_estimate
     from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.scoring.scorer import Scorer
     from dr_pipeline.tables.graded import write_graded
@@ -104,6 +105,6 @@ def run(args: argparse.Namespace) -> Outcome:
         tracker.metrics(headline_figures("test", report) | {"test.openings": float(openings)})
     return Outcome(
         wrote=(args.predictions, args.report),
-        headline=f"test QWK {say(report['qwk'])}, opening {openings} of this test split. {RESEARCH_USE}",
+        headline=f"test QWK {format_estimate(report['qwk'])}, opening {openings} of this test split. {RESEARCH_USE}",
         next_command="dvc repro report",
     )

@@ -39,10 +39,11 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.gradability import read_statuses
     from dr_pipeline.evaluation.graded_images import graded_rows
     from dr_pipeline.evaluation.inference import canvas_logits
-    from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures, say
+    from dr_pipeline.evaluation.metrics import all_and_gradable, headline_figures
     from dr_pipeline.files import read_json, sha256_file, write_json
     from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
     from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.reporting.format_estimate import format_estimate
     from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.tables.graded import write_graded
     from dr_pipeline.tables.out_of_fold import aligned_logits, read_out_of_fold_logits
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     with tracked("validate", candidate=args.candidate, fold=args.fold) as tracker:
         logits = canvas_logits(model.logits, store, image_ids, model.input_px)
-        # a combination that was fitted on a photograph is neither judged nor calibrated by it, nor tabled
+        # a combination that was fitted on a photograph is not used to evaluate or calibrate on it
         is_fitted = export["ensemble"]["combine"] != "mean"
         if is_fitted:
             table = args.export / "unseen.csv"
@@ -87,10 +88,10 @@ def run(args: argparse.Namespace) -> Outcome:
             unseen = logits
         provenance = {"split": Split.VALIDATION.value, "splits_sha256": splits_sha256, "fold": str(args.fold)}
         decision = fit_decision(unseen, grades, groups, wanted, seed=params.bootstrap_seed, provenance=provenance)
-        locked = decision.apply(unseen)
-        judged = cross_fitted(unseen, grades, groups, wanted, seed=params.bootstrap_seed)
-        report = all_and_gradable(judged, grades, groups, statuses, params) | {
-            "by_eye": eye_figures(judged, grades, rows, statuses, params),
+        deployed = decision.apply(unseen)
+        cross_fit = cross_fitted(unseen, grades, groups, wanted, seed=params.bootstrap_seed)
+        report = all_and_gradable(cross_fit, grades, groups, statuses, params) | {
+            "by_eye": eye_figures(cross_fit, grades, rows, statuses, params),
             "research_use": RESEARCH_USE,
             "fitted": f"{'combination, ' if is_fitted else ''}calibration, cut points and operating point of each "
             "photograph come from the other four fifths of the validation split, by patient"
@@ -98,14 +99,14 @@ def run(args: argparse.Namespace) -> Outcome:
             "graded_by": export["ensemble"]["validated_by"],
         }
         if params.two_eye_fusion:
-            pairs = [pair_eyes(one.expected_grade, grades, rows, statuses) for one in (locked, judged)]
+            pairs = [pair_eyes(one.expected_grade, grades, rows, statuses) for one in (deployed, cross_fit)]
             report["two_eye_fusion"] = validation_fusion(*pairs, params=params)
-        write_graded(args.out / "predictions.csv", graded_rows(rows, statuses, unseen, locked, judged))
+        write_graded(args.out / "predictions.csv", graded_rows(rows, statuses, unseen, deployed, cross_fit))
         write_json(args.out / "decision.json", decision.to_dict())
         write_json(args.report, {"validation": {args.candidate: report}})
         tracker.metrics(headline_figures("validation", report))
     return Outcome(
         wrote=(args.out, args.report),
-        headline=f"{args.candidate}: validation QWK {say(report['qwk'])}",
+        headline=f"{args.candidate}: validation QWK {format_estimate(report['qwk'])}",
         next_command=f"dvc repro latency@{args.candidate}",
     )

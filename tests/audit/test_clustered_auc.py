@@ -42,14 +42,14 @@ def test_the_interval_covers_the_truth_where_photographs_of_a_patient_are_copies
 
 def test_few_patients_give_no_interval_or_an_honest_one() -> None:
     rng = np.random.default_rng(8)
-    hits, told = 0, 0
+    hits, finite = 0, 0
     for _ in range(400):
         sick = np.arange(40) < 8  # of 40 patients with ten like photographs each
         scores = np.repeat(rng.integers(0, 3, 40), 10).astype(float)
         found = clustered_auc(scores, np.repeat(sick, 10), np.repeat(np.arange(40), 10), 0.95)
-        told += math.isfinite(found.low)
+        finite += math.isfinite(found.low)
         hits += found.low <= 0.5 <= found.high
-    assert told == 400
+    assert finite == 400
     assert hits / 400 >= 0.93
     seven = clustered_auc(np.arange(70.0), np.repeat(np.arange(14) < 7, 5), np.repeat(np.arange(14), 5), 0.95)
     assert seven.value == 0

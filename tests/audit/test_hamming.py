@@ -18,8 +18,8 @@ def found(words: Words, radius: int, queries: Words | None = None) -> list[tuple
 
 
 def by_brute_force(words: Words, radius: int, queries: Words | None = None) -> list[tuple[int, int, int]]:
-    asked = words if queries is None else queries
-    distance = np.bitwise_count(asked[:, None] ^ words[None]).sum(axis=2)
+    left = words if queries is None else queries
+    distance = np.bitwise_count(left[:, None] ^ words[None]).sum(axis=2)
     first, second = np.nonzero(np.triu(distance <= radius, 1))
     return sorted(zip(first.tolist(), second.tolist(), distance[first, second].tolist(), strict=True))
 

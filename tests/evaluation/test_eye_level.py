@@ -2,7 +2,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided
-from dr_pipeline.evaluation.eye_level import eye_figures, speakers
+from dr_pipeline.evaluation.eye_level import eye_figures, representative_images
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.tables.splits import SplitRow
 from tests.factories.bundles import DECISION
@@ -42,7 +42,7 @@ ROWS = [
 def test_the_worst_gradable_photograph_speaks() -> None:
     statuses = ["scored", "scored", "scored", "scored", "ungradable", "scored"]
     expected = np.array([0.2, 1.9, 0.6, 3.1, 3.9, 3.0])
-    assert speakers(ROWS, statuses, expected) == {
+    assert representative_images(ROWS, statuses, expected) == {
         ("A\0", "left"): (1, [0, 1]),
         ("A\0", "right"): (2, [2]),
         ("B\0", "left"): (3, [3, 4]),
@@ -51,7 +51,7 @@ def test_the_worst_gradable_photograph_speaks() -> None:
 
 def test_where_no_photograph_is_gradable_the_worst_of_all_speaks() -> None:
     statuses = ["scored"] * 3 + ["ungradable"] * 2 + ["scored"]
-    assert speakers(ROWS, statuses, np.arange(6.0))["B\0", "left"] == (4, [3, 4])
+    assert representative_images(ROWS, statuses, np.arange(6.0))["B\0", "left"] == (4, [3, 4])
 
 
 def test_an_eyes_true_grade_is_the_worst_of_its_photographs() -> None:
@@ -79,4 +79,4 @@ def test_without_patients_there_are_no_eyes() -> None:
 
 def test_an_eye_at_another_visit_answers_for_itself() -> None:
     rows = [row("then", "A", "left", 0, "2015"), row("now", "A", "left", 4, "2020")]
-    assert len(speakers(rows, ["scored"] * 2, np.array([0.1, 3.8]))) == 2
+    assert len(representative_images(rows, ["scored"] * 2, np.array([0.1, 3.8]))) == 2

@@ -13,7 +13,7 @@ from dr_pipeline.bundle.decision import Decided, Decision
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.evaluation.baselines import baselines
 from dr_pipeline.evaluation.checks import record_opening, require_fitted_on_validation, require_same_data
-from dr_pipeline.evaluation.metrics import all_and_gradable, figures, headline_figures, say
+from dr_pipeline.evaluation.metrics import all_and_gradable, figures, headline_figures
 from dr_pipeline.files import canonical_json
 from dr_pipeline.params.evaluation import Evaluation
 
@@ -135,14 +135,6 @@ def test_fellow_eye_is_the_other_eye_and_not_another_field_of_the_same() -> None
     assert found["qwk"]["value"] == pytest.approx(expected)
 
 
-def test_headline_and_words() -> None:
-    found = figures(*sample(), PARAMS)
-    assert set(headline_figures("test", found)) >= {"test.qwk", "test.referable_auc"}
-    assert say({"value": 0.8, "low": 0.7, "high": 0.9, "n": 9}) == "0.800 (0.700 to 0.900, n = 9)"
-    assert "undefined" in say({"value": None, "low": None, "high": None, "n": 9})
-    assert "no interval" in say({"value": 1.0, "low": None, "high": None, "n": 2})
-
-
 def test_decision_of_the_test_split_is_refused() -> None:
     require_fitted_on_validation(DECISION, "a" * 64, "bundle")
     for fitted_on, words in (
@@ -174,3 +166,7 @@ def test_openings_are_counted_per_test_split(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="damaged"):
         record_opening(ledger, ["a"], "s", "b")
     assert ledger.read_text() == "torn"
+
+
+def test_headline_figures_are_prefixed() -> None:
+    assert set(headline_figures("test", figures(*sample(), PARAMS))) >= {"test.qwk", "test.referable_auc"}

@@ -68,7 +68,7 @@ def test_nearest_is_that_of_brute_force(block: int, monkeypatch: pytest.MonkeyPa
     rng = np.random.default_rng(1)
     words = rng.integers(0, 2**63, (90, 4)).astype(np.uint64)
     group = rng.integers(0, 30, 90)
-    hashed = Hashed(words, group, group % 4)  # part 3 is asked for nothing, part 9 holds nothing
+    hashed = Hashed(words, group, group % 4)  # part 3 is no query, part 9 is empty
     rows = rng.permutation(90)[:70]
     assert (nearest_in_parts(hashed, rows, [0, 9, 2, 1]) == brute_force(hashed, rows, [0, 9, 2, 1])).all()
 

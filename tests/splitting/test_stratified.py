@@ -26,9 +26,9 @@ def patients(count: int, rng: random.Random, sizes: tuple[int, ...], first: int 
     return group_photographs(photographs)
 
 
-FOLDS = st.tuples(st.floats(0.05, 0.9), st.integers(2, 10)).map(lambda asked: part_shares(*asked))
+FOLDS = st.tuples(st.floats(0.05, 0.9), st.integers(2, 10)).map(lambda drawn: part_shares(*drawn))
 THREE = st.tuples(st.floats(0.05, 0.9), st.floats(0.05, 0.9)).map(
-    lambda asked: {TEST: asked[0], "0": asked[1] * (1 - asked[0]), TRAIN: (1 - asked[1]) * (1 - asked[0])}
+    lambda drawn: {TEST: drawn[0], "0": drawn[1] * (1 - drawn[0]), TRAIN: (1 - drawn[1]) * (1 - drawn[0])}
 )
 PROPORTIONS = st.one_of(FOLDS, THREE, st.just({TEST: 0.15, "0": 0.05, TRAIN: 0.8}))
 
