@@ -1,7 +1,8 @@
 """Golden records: what is kept of a file, and how two records are compared.
 
 JSON is compared by key, CSV by column (and by cell while the recorded files exist), tar archives by member, safetensors
-by tensor and metadata, HTML by its text and its embedded pictures, and every other format by its bytes.
+by tensor and metadata, HTML by its text and its embedded pictures, Markdown by its text and its numbers, and every
+other format by its bytes.
 """
 
 import csv
@@ -20,6 +21,9 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     ("*/data/code/*", "", "code versions"),
     ("*/canvases/shard-*.json", "key", "hash over the code that renders"),
     ("*.html", "text", "wording"),
+    ("*/MODEL_CARD.md", "text", "wording"),
+    ("*/SHA256SUMS", "MODEL_CARD.md", "wording of the card"),
+    ("*/intake.json", "warnings.*", "wording"),
     ("*/reports/training/*.json", "*.seconds", "time"),
     ("*/reports/training/*.json", "*.images_per_s", "time"),
     ("*/reports/training/*.csv", "seconds", "time"),
@@ -30,6 +34,7 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     ("*/reports/split.json", "asked.straddling", "the parameter is now on_group_conflict"),
     ("*/reports/split.json", "asked.on_group_conflict", "the parameter was straddling"),
 )
+NUMBER = r"\d+(?:\.\d+)?"
 PICTURE = r"data:image/[^\"]*"
 SHOWN = 4  # differences listed for each artefact
 ABSENT = "absent"
@@ -40,7 +45,7 @@ Entry = Mapping[str, Any]  # sha256, size, and parts: a digest or value for each
 
 def describe(path: Path) -> Entry:
     data = path.read_bytes()
-    return {"sha256": sha256(data), "size": len(data), "parts": parts_of(path.suffix, data)}
+    return {"sha256": sha256(data), "size": len(data), "parts": parts_of(path.suffix or path.name, data)}
 
 
 def describe_photographs(folder: Path) -> Entry:
@@ -64,6 +69,10 @@ def parts_of(suffix: str, data: bytes) -> Mapping[str, Any]:
                 return {member.name: sha256(stream.read()) for member, stream in members if stream}
         case ".safetensors":
             return dict(tensors(data))
+        case "SHA256SUMS":
+            return {name: digest for digest, name in (line.split(maxsplit=1) for line in data.decode().splitlines())}
+        case ".md":
+            return {"text": sha256(data), "numbers": re.findall(NUMBER, data.decode())}
         case ".html":
             text = re.sub(PICTURE, "", data.decode())
             return {

@@ -75,6 +75,8 @@ def test_a_declared_difference_passes(
         ("t.csv", TABLE, TABLE.replace("\n", "\r\n"), "whole: bytes"),
         ("t.csv", TABLE, TABLE + "c,1,1.0\n", "image_id: "),
         ("p.html", "a<img src='data:image/png;base64,AA'>", "b<img src='data:image/png;base64,AB'>", "pictures: "),
+        ("card.md", "QWK 0.91 (n = 112)", "QWK 0.91 (n = 113)", "numbers: ['0.91', '112'] → ['0.91', '113']"),
+        ("SHA256SUMS", "aa  model.onnx\n", "ab  model.onnx\n", "model.onnx: aa → ab"),
         ("m.onnx", b"\x08\x0a", b"\x08\x0b", "whole: bytes (2 → 2)"),
         ("w.safetensors", tensors([1.0], {}), tensors([2.0], {}), "head.bias: F32 [1]"),
         ("w.safetensors", tensors([1.0], {"px": "1"}), tensors([1.0], {"px": "2"}), "metadata.px: 1 → 2"),
