@@ -111,7 +111,7 @@ def record(args: argparse.Namespace) -> None:
     if args.latency:
         replay(default, empty(work / "replay"), args.latency.resolve())
     document = {
-        "commit": git("-C", args.code, "rev-parse", "HEAD"),
+        "commit": git("-C", default, "rev-parse", "HEAD"),
         "environment": environment() | {"epochs": args.epochs, "threads": args.threads},
         "work": str(work),
         "artefacts": artefacts(work, measured=not args.latency),
