@@ -14,7 +14,7 @@ from dr_pipeline.schema import Split
 
 
 def require_same_data(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
-    """Compares what an artefact says it was made from with what lies here.
+    """Compares the recorded inputs of an artefact with the files present.
 
     Raises:
         GateError: They differ; names the first thing that does.
@@ -46,7 +46,7 @@ def require_fitted_on_validation(decision: Decision, splits_sha256: str, where: 
             "the decision was fitted with another division of the photographs, so that some of this test split "
             "may have been in its training",
             where=where,
-            todo="run `dvc repro`, which trains and fits anew",
+            todo="run `dvc repro`, which trains and fits again",
         )
 
 
@@ -95,6 +95,6 @@ def _read_ledger(ledger: Path) -> list[dict[str, str]]:
             raise DataError(
                 "the ledger of test openings is damaged",
                 where=f"{ledger}, line {number}",
-                todo="restore it from version control; do not remove lines, they say how often the test was seen",
+                todo="restore it from version control; do not remove lines: they count the test openings",
             ) from None
     return openings

@@ -62,7 +62,7 @@ def referable_threshold(scores: NDArray[np.float64], positive: NDArray[np.bool_]
     """The highest threshold whose sensitivity here reaches `target`, half-way down to the next lower score.
 
     Half-way, so that a rounding error on another machine turns no decision; the decisions here are the same.
-    0.5 where there is no positive: nothing then says where it belongs.
+    0.5 where there is no positive, since nothing determines it.
     """
     found = np.sort(scores[positive])[::-1]
     if len(found) == 0:

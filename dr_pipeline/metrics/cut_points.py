@@ -33,7 +33,7 @@ def best_cut_points(
 
     Returns:
         Ascending, within 0 … 4, each half-way between two photographs. A cut point next to a grade that is absent
-        from `true` stays at k + 0.5, since nothing says where it belongs.
+        from `true` stays at k + 0.5, since nothing determines it.
     """
     counts = np.ones(len(true)) if weights is None else np.asarray(weights, dtype=np.float64)
     present = set(true[counts > 0].tolist())

@@ -20,7 +20,7 @@ class Estimate:
     n: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: {"value", "low", "high", "n"}; what is undefined is null, and a "note" says so."""
+        """As JSON holds it: {"value", "low", "high", "n"}; what is undefined is null, with a "note"."""
         figure: dict[str, Any] = {"n": self.n}
         for name in ("value", "low", "high"):
             number = getattr(self, name)
@@ -50,7 +50,7 @@ def clustered_proportion(hits: NDArray[np.bool_], groups: Sequence[str], confide
     """A share of photographs with Wilson's interval at the effective sample size (Rao & Scott, Biometrics 1992;48:577).
 
     The design effect is the variance of the share with patients as units over that with photographs as units, at
-    least 1. Where all or none are hits the data cannot tell it, and the number of groups stands for the sample size.
+    least 1. Where all or none are hits it cannot be estimated, and the number of groups is the sample size.
 
     Args:
         hits: Shape (N,).

@@ -20,7 +20,7 @@ LABELS = {
 
 
 def format_estimate(figure: Mapping[str, Any], digits: int = 3) -> str:
-    """Value, interval and n, such as `0.831 [0.780–0.882], n = 120`; what is undefined says why."""
+    """Value, interval and n, such as `0.831 [0.780–0.882], n = 120`; the reason where a figure is undefined."""
     if figure["value"] is None:
         return f"{figure['note']} (n = {figure['n']})"
     value = f"{figure['value']:.{digits}f}"

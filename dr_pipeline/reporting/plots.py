@@ -192,7 +192,7 @@ def rejection(gradability: Mapping[str, Any]) -> Figure:
             label = f"{name} (n = {gradability[name]['all']['n']})"
             _bars(panel, places, [*known.values()], COLOURS[index], label)
         panel.set_xticks(GRADES, [f"{grade} {GRADE_NAMES[grade]}" for grade in GRADES], fontsize=8.5)
-        panel.set(title="Turned away as ungradable, by grade", ylabel="share of photographs")
+        panel.set(title="Rejected as ungradable, by grade", ylabel="share of photographs")
         panel.set_ylim(bottom=-0.01)
         panel.grid(visible=False, axis="x")
         panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -1,4 +1,4 @@
-"""What every stage says at its end."""
+"""The outcome that every stage reports."""
 
 from dataclasses import dataclass
 from pathlib import Path
