@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from dr_pipeline.params.losses import LOSSES, registered_loss
 from dr_pipeline.params.params_file import RENAMED
 from dr_pipeline.params.root import Params
 from dr_pipeline.params.section import Section, section_of
@@ -106,6 +107,8 @@ def _limits(metadata: list[Any]) -> str:
     for item in (inner for outer in metadata for inner in getattr(outer, "metadata", [outer])):
         if getattr(item, "min_length", None) is not None:
             found.append("not empty")
+        elif getattr(item, "func", None) is registered_loss:
+            found.append(", ".join(f"`{name}`" for name in LOSSES))
         elif getattr(item, "func", None) is not None:
             found.append("a registered name")
         found += [
