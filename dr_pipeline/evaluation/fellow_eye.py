@@ -1,9 +1,9 @@
 """What the fellow eye adds: an eye's expected grade blended with that of the patient's other eye at the same visit.
 
 Retinopathy is a disease of the patient, so that one eye is informative about the other; "eye blending" was a step of
-the sixth entry to the Kaggle competition of 2015. Reported apart, since the bundle grades photographs on their own. Weight and
-cut points are fitted on validation; the figure without fusion is of the same eyes, with cut points fitted on them in
-the same way, so that only the fellow eye differs.
+the sixth entry to the Kaggle competition of 2015. Reported apart, since the bundle grades photographs on their own.
+Weight and cut points are fitted on validation; the figure without fusion is of the same eyes, with cut points fitted on
+them in the same way, so that only the fellow eye differs.
 """
 
 from collections.abc import Mapping, Sequence
