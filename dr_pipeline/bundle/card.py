@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dr_pipeline.bundle.metadata import format_figure, is_figure
+from dr_pipeline.metrics.intervals import format_estimate, is_estimate
 
 
 def model_card(metadata: Mapping[str, Any]) -> str:
@@ -53,9 +53,9 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "| figure | value, confidence interval, photographs |",
         "|---|---|",
         *(
-            f"| {name} | {format_figure(figure)} |"
+            f"| {name} | {format_estimate(figure)} |"
             for name, figure in sorted(metadata["validation"].items())
-            if is_figure(figure)
+            if is_estimate(figure)
         ),
         "",
         "## Latency",

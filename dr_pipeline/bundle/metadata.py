@@ -12,6 +12,7 @@ from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.files import sha256_json
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
+from dr_pipeline.metrics.intervals import is_estimate
 from dr_pipeline.schema import BUNDLE_VERSION, GRADE_NAMES, GRADES, NUM_GRADES, RESEARCH_USE
 
 _ID_DIGITS = 16
@@ -108,7 +109,7 @@ def build_metadata(
         "image_classes": "RGB colour fundus photograph, 8 bit per channel",
         "label_classes": _classes(),
         "pred_classes": _classes(),
-        "eval_metrics": {name: figure["value"] for name, figure in validation.items() if is_figure(figure)},
+        "eval_metrics": {name: figure["value"] for name, figure in validation.items() if is_estimate(figure)},
         "intended_use": INTENDED_USE,
         "research_use": RESEARCH_USE,
         "references": list(REFERENCES),
@@ -133,19 +134,6 @@ def _ensemble(ensemble: Mapping[str, Any]) -> str:
     if networks == views == 1:
         return ""
     return f", {networks} network(s) on {views} view(s) combined inside ({ensemble['combine']})"
-
-
-def is_figure(value: Any) -> bool:
-    """Whether an entry of a report is a defined figure: {"value", "low", "high", "n"}."""
-    return isinstance(value, Mapping) and value.get("value") is not None and {"low", "high", "n"} <= set(value)
-
-
-def format_figure(figure: Mapping[str, Any]) -> str:
-    """A figure as text, with its interval and its number of photographs."""
-    if not is_figure(figure):
-        return "undefined"
-    interval = "no interval" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
-    return f"{figure['value']:.3f} ({interval}, n = {figure['n']})"
 
 
 def _network_data_format(input_px: int) -> dict[str, Any]:

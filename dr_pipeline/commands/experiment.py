@@ -102,6 +102,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.experiments.run_experiment import run_experiment
     from dr_pipeline.experiments.settings import resolve_settings
     from dr_pipeline.experiments.summary import summarise
+    from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.params_file import load_section, read_document
     from dr_pipeline.reporting.format_estimate import format_estimate

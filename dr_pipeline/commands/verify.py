@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Reads the bundle, which verifies it."""
     from dr_pipeline.bundle.bundle_files import CONTENT
-    from dr_pipeline.bundle.metadata import format_figure
     from dr_pipeline.bundle.read import read_bundle, verify_weights
+    from dr_pipeline.metrics.intervals import format_estimate
 
     bundle = read_bundle(args.bundle, threads=1)
     verify_weights(args.bundle)
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> Outcome:
                 f"files: {len(CONTENT)} match SHA256SUMS; self-test: same grades, "
                 f"probabilities within {bundle.golden_difference:.1g}",
                 f"decision fitted on {fitted_on.get('split', '?')}, splits {fitted_on.get('splits_sha256', '?')[:16]}",
-                f"validation QWK {format_figure(bundle.metadata['validation']['qwk'])}",
+                f"validation QWK {format_estimate(bundle.metadata['validation']['qwk'])}",
                 RESEARCH_USE,
             ]
         ),

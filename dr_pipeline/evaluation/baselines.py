@@ -1,4 +1,4 @@
-"""What needs no model, on the same photographs: the least a grader must beat."""
+"""Baselines without a model, on the same photographs: the minimum that a grader must exceed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.evaluation.metrics import resampling
+from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.metrics.bootstrap import qwk_estimate
 from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.params.evaluation import Evaluation
@@ -21,14 +21,14 @@ def baselines(
     params: Evaluation,
     eyes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Always the commonest grade; and the grade of the patient's other eye.
+    """The majority grade for all photographs; and the grade of the patient's other eye.
 
     Args:
         true: Grades, shape (N,).
-        groups: What stays together, N names.
+        groups: The unit of resampling, N names.
         examinations: The patient, at one visit, of each photograph; empty: unknown.
         majority_grade: The commonest grade of the development part.
-        params: Confidence, resamplings and their seed.
+        params: Confidence, bootstrap replicates and their seed.
         eyes: "left" or "right" for each photograph, empty: unknown; none at all: unknown for all.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Several photographs of an eye at a visit (two fields, a retake) as one answer: the worst gradable one speaks for it.
+"""Several photographs of an eye at a visit (two fields, a retake): the eye's grade is that of its worst gradable image.
 
-Screening programmes grade eyes, not photographs: disease seen in one field is the eye's disease, whatever the other
-field shows. Copies of one picture count once, as they belong to one eye.
+Screening programmes grade eyes, not photographs: disease in one field is the eye's disease, whatever the other field
+shows. Copies of one photograph count once, since they belong to one eye.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided
-from dr_pipeline.evaluation.metrics import figures, select_rows
+from dr_pipeline.evaluation.image_metrics import figures, select
 from dr_pipeline.evaluation.rejection import is_rejected
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import Status
@@ -22,12 +22,12 @@ from dr_pipeline.tables.splits import SplitRow
 def representative_images(
     rows: Sequence[SplitRow], statuses: Sequence[str], expected_grade: NDArray[np.float64]
 ) -> dict[tuple[str, str], tuple[int, list[int]]]:
-    """Which photograph speaks for each eye.
+    """The representative image of each eye.
 
     Args:
         rows: N photographs.
-        statuses: Of each.
-        expected_grade: By the model, shape (N,).
+        statuses: Their quality statuses.
+        expected_grade: The model's, shape (N,).
 
     Returns:
         By examination (patient and visit) and eye: the number of the photograph with the highest expected grade among
@@ -55,15 +55,15 @@ def eye_figures(
     """The figures with eyes as units; an eye's true grade is the worst of its photographs'.
 
     Args:
-        decided: Of N photographs.
-        true: Their grades by the readers, shape (N,).
+        decided: The decisions of N photographs.
+        true: The readers' grades, shape (N,).
         rows: The N photographs.
-        statuses: Of each.
-        params: Confidence, resamplings and their seed.
+        statuses: Their quality statuses.
+        params: Confidence, bootstrap replicates and their seed.
 
     Returns:
-        Those of `figures`, with `eyes`, `eyes_with_several_photographs` and `eyes_without_gradable_photograph`; only
-        these counts, 0, where no photograph's patient and eye are known.
+        The result of `figures`, with `eyes`, `eyes_with_several_photographs` and
+        `eyes_without_gradable_photograph`; only these counts, 0, where no photograph's patient and eye are known.
     """
     representatives = representative_images(rows, statuses, decided.expected_grade)
     rejected = is_rejected(statuses)
@@ -78,7 +78,4 @@ def eye_figures(
         return counts
     chosen = np.array([number for number, _ in representatives.values()], dtype=np.int64)
     worst = np.array([true[numbers].max() for _, numbers in representatives.values()], dtype=np.int64)
-    return (
-        figures(select_rows(decided, chosen), worst, [rows[number].group for number in chosen.tolist()], params)
-        | counts
-    )
+    return figures(select(decided, chosen), worst, [rows[number].group for number in chosen.tolist()], params) | counts

@@ -1,7 +1,7 @@
-"""What the fellow eye adds: an eye's expected grade blended with that of the patient's other eye at the same visit.
+"""The fellow eye's contribution: an eye's expected grade blended with that of the other eye at the same visit.
 
-Retinopathy is a disease of the patient, so that one eye is informative about the other; "eye blending" was a step of
-the sixth entry to the Kaggle competition of 2015. Reported apart, since the bundle grades photographs on their own.
+Retinopathy is a disease of the patient, so that one eye informs about the other; "eye blending" was a step of the sixth
+entry to the Kaggle competition of 2015. Reported separately, since the bundle grades each photograph on its own.
 Weight and cut points are fitted on validation; the figure without fusion is of the same eyes, with cut points fitted on
 them in the same way, so that only the fellow eye differs.
 """
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from dr_pipeline.evaluation.decision_fit import held_out_parts
 from dr_pipeline.evaluation.eye_level import representative_images
-from dr_pipeline.evaluation.metrics import resampling
+from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference, qwk_estimate
 from dr_pipeline.metrics.cut_points import steady_cut_points
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import Status
 from dr_pipeline.tables.splits import SplitRow
 
-_RESAMPLINGS = 200  # as those of the shipped cut points, evaluation/fitting.py
+_RESAMPLINGS = 200  # as those of the shipped cut points, evaluation/decision_fit.py
 _MAX_WEIGHT = 0.5  # the fellow eye never counts for more than the eye itself
 
 
@@ -31,10 +31,10 @@ class Pairs:
     """Eyes whose fellow was photographed at the same visit, both gradable; the first axis of every array is N.
 
     Attributes:
-        own: Expected grade of the photograph that speaks for the eye.
+        own: Expected grade of the eye's representative image.
         fellow: Expected grade of the fellow eye.
         true: The worst of the readers' grades of the eye's photographs.
-        groups: What is resampled as a whole, N names.
+        groups: The unit of resampling, N names.
     """
 
     own: NDArray[np.float64]
@@ -43,7 +43,7 @@ class Pairs:
     groups: tuple[str, ...]
 
     def select(self, chosen: NDArray[np.int64]) -> "Pairs":
-        """Some of the eyes, by their numbers, shape (M,)."""
+        """Some of the eyes, by their indices, shape (M,)."""
         groups = tuple(self.groups[number] for number in chosen.tolist())
         return Pairs(self.own[chosen], self.fellow[chosen], self.true[chosen], groups)
 
@@ -53,7 +53,7 @@ class Fusion:
     """A fused expected grade is (1 - weight) · own + weight · fellow; the grade is the number of cut points below it.
 
     Attributes:
-        weight: Of the fellow eye, 0 … 0.5.
+        weight: Weight of the fellow eye, 0 … 0.5.
         cut_points: On the fused expected grade.
         cut_points_alone: On the eye's own expected grade, for the figure without fusion.
     """
@@ -111,8 +111,8 @@ def fit_fusion(pairs: Pairs, *, seed: int) -> Fusion:
     """
     columns = np.stack([pairs.own, pairs.fellow, np.ones(len(pairs.own))], axis=1)
     own, fellow, _ = np.linalg.lstsq(columns, pairs.true.astype(np.float64), rcond=None)[0]
-    share = fellow / (own + fellow) if own > 0 else _MAX_WEIGHT
-    weight = float(np.clip(share, 0.0, _MAX_WEIGHT)) if fellow > 0 else 0.0
+    weight_of_fellow = fellow / (own + fellow) if own > 0 else _MAX_WEIGHT
+    weight = float(np.clip(weight_of_fellow, 0.0, _MAX_WEIGHT)) if fellow > 0 else 0.0
 
     def cuts(values: NDArray[np.float64]) -> tuple[float, ...]:
         return steady_cut_points(values, pairs.true, pairs.groups, replicates=_RESAMPLINGS, seed=seed)
@@ -120,27 +120,27 @@ def fit_fusion(pairs: Pairs, *, seed: int) -> Fusion:
     return Fusion(weight, cuts(_blend(pairs, weight)), cuts(pairs.own))
 
 
-def validation_fusion(deployed: Pairs, cross_fit: Pairs, *, params: Evaluation) -> dict[str, Any]:
-    """What fusion gives on validation: the fusion to test, and figures of eyes that it was not fitted on.
+def validation_fusion(deployed: Pairs, cross_fitted: Pairs, *, params: Evaluation) -> dict[str, Any]:
+    """Fusion on validation: the fusion to test, and figures of eyes that it was not fitted on.
 
     Args:
-        deployed: Eyes by the deployed decision, on logits of no combination that was fitted on them; the fusion is
-            fitted on all of them.
-        cross_fit: Eyes by decisions fitted on other photographs; the figures are theirs, with weight and cut points of
-            each eye from the other four fifths of the groups.
-        params: Confidence, resamplings and their seed.
+        deployed: Eyes by the deployed decision, on logits of no ensemble that was fitted on them; the fusion is fitted
+            on all of them.
+        cross_fitted: Eyes by decisions fitted on other photographs; the figures are theirs, with weight and cut points
+            of each eye from the other four fifths of the groups.
+        params: Confidence, bootstrap replicates and their seed.
 
     Returns:
-        Those of `_report`, with `weight`, `cut_points` and `cut_points_alone`.
+        The result of `_report`, with `weight`, `cut_points` and `cut_points_alone`.
     """
-    if not len(deployed.own) or not len(cross_fit.own):
+    if not len(deployed.own) or not len(cross_fitted.own):
         return _nothing()
     fitted = fit_fusion(deployed, seed=params.bootstrap_seed)
-    fused, alone = np.zeros_like(cross_fit.true), np.zeros_like(cross_fit.true)
-    for held_out, rest in held_out_parts(cross_fit.groups):
-        fusion = fit_fusion(cross_fit.select(rest), seed=params.bootstrap_seed)
-        fused[held_out], alone[held_out] = fusion.grades(cross_fit.select(held_out))
-    return _report(cross_fit, fused, alone, params) | {
+    fused, alone = np.zeros_like(cross_fitted.true), np.zeros_like(cross_fitted.true)
+    for held_out, rest in held_out_parts(cross_fitted.groups):
+        fusion = fit_fusion(cross_fitted.select(rest), seed=params.bootstrap_seed)
+        fused[held_out], alone[held_out] = fusion.grades(cross_fitted.select(held_out))
+    return _report(cross_fitted, fused, alone, params) | {
         "weight": fitted.weight,
         "cut_points": list(fitted.cut_points),
         "cut_points_alone": list(fitted.cut_points_alone),
@@ -148,12 +148,12 @@ def validation_fusion(deployed: Pairs, cross_fit: Pairs, *, params: Evaluation) 
 
 
 def held_out_fusion(pairs: Pairs, validation: Mapping[str, Any], *, params: Evaluation) -> dict[str, Any]:
-    """What the fusion that validation_fusion fitted gives on other eyes.
+    """The figures of the fusion that `validation_fusion` fitted, on other eyes.
 
     Args:
         pairs: The other eyes.
-        validation: What validation_fusion returned; without a weight, nothing was fitted.
-        params: Confidence, resamplings and their seed.
+        validation: The result of `validation_fusion`; without a weight, nothing was fitted.
+        params: Confidence, bootstrap replicates and their seed.
     """
     if not len(pairs.own) or validation.get("weight") is None:
         return _nothing()

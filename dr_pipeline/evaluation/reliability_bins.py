@@ -13,7 +13,7 @@ NUM_BINS = 10
 
 @dataclass(frozen=True)
 class RateBin:
-    """Photographs of like probability: the mean of what was predicted, and how many have the finding."""
+    """Photographs of similar probability: the mean prediction, and how many have the finding."""
 
     predicted: float
     hits: int
@@ -26,7 +26,7 @@ class RateBin:
 
 
 def reliability_bins(labels: NDArray[np.bool_], probabilities: NDArray[np.float64], num_bins: int) -> list[RateBin]:
-    """Splits photographs by probability into bins of equal number, so that no bin rests on a handful.
+    """Splits photographs by probability into bins of equal number, so that no bin has only a few.
 
     Args:
         labels: Whether the finding is there, shape (N,), N ≥ 1.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dr_pipeline.evaluation.metrics import figures, resampling
+from dr_pipeline.evaluation.image_metrics import figures, resampling
 from dr_pipeline.experiments.definition import Experiment
 from dr_pipeline.experiments.out_of_fold import OutOfFold
 from dr_pipeline.experiments.settings import Settings

@@ -1,7 +1,7 @@
 """A figure with its confidence interval, and the closed-form intervals of proportions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -50,7 +50,7 @@ def clustered_proportion(hits: NDArray[np.bool_], groups: Sequence[str], confide
     """A share of photographs with Wilson's interval at the effective sample size (Rao & Scott, Biometrics 1992;48:577).
 
     The design effect is the variance of the share with patients as units over that with photographs as units, at
-    least 1. Where all or none are hits it cannot be estimated, and the number of groups is the sample size.
+    least 1. Where all or none are hits it cannot be estimated, and the number of groups stands for the sample size.
 
     Args:
         hits: Shape (N,).
@@ -79,3 +79,17 @@ def student_quantile(probability: float, degrees: int) -> float:
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
     return z + first / degrees + second / degrees**2 + third / degrees**3
+
+
+def is_estimate(value: Any) -> bool:
+    """Whether an entry of a report is a defined estimate: {"value", "low", "high", "n"}."""
+    return isinstance(value, Mapping) and value.get("value") is not None and {"low", "high", "n"} <= set(value)
+
+
+def format_estimate(estimate: Mapping[str, Any]) -> str:
+    """An estimate as text, such as `0.843 (0.781 to 0.891, n = 126)`."""
+    if estimate["value"] is None:
+        return f"undefined (n = {estimate['n']})"
+    if estimate["low"] is None or estimate["high"] is None:
+        return f"{estimate['value']:.3f} (no interval, n = {estimate['n']})"
+    return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f}, n = {estimate['n']})"

@@ -1,4 +1,4 @@
-"""How every picture is made: one look, colours that colour-blind readers tell apart, equal bytes for equal figures.
+"""The style of every plot: colours that colour-blind readers can distinguish, equal bytes for equal figures.
 
 Matplotlib's object interface only; pyplot's global state would tie pictures to each other.
 """

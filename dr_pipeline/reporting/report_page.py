@@ -1,12 +1,13 @@
-"""reports/index.html: one file that needs nothing else, from the pipeline's documents and pictures."""
+"""reports/index.html: one self-contained file, from the pipeline's documents and plots."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from dr_pipeline.reporting.format_estimate import LABELS, format_estimate, is_figure
+from dr_pipeline.reporting.format_figure import LABELS, format_figure, is_figure
 from dr_pipeline.reporting.layer_tables import summaries
 from dr_pipeline.reporting.pages import environment
 from dr_pipeline.reporting.report_inputs import Sources
+from dr_pipeline.reporting.report_sections import SECTIONS
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 
 _FEW = 10  # photographs of a grade, below which its figures say little
@@ -16,15 +17,16 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
     """The page as HTML.
 
     Args:
-        sources: What it shows.
+        sources: The documents it shows.
         images: Pictures by name: `histogram`, `rejection`, `pareto`, `training`, `layers`, `confusion`,
             `reliability`, `roc` (left out where the test split has one kind of eye only) as SVG, `misses` as JPEG
             (left out for photographs of people).
     """
     pages = environment("dr_pipeline.reporting")
-    pages.filters |= {"format_estimate": format_estimate, "short": lambda text: str(text)[:12]}
+    pages.filters |= {"format_figure": format_figure, "short": lambda text: str(text)[:12]}
     page = pages.get_template("index.html.j2")
     return page.render(
+        sections=SECTIONS,
         s=sources,
         images=images,
         research_use=RESEARCH_USE,
@@ -37,17 +39,17 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
 
 
 def comparison(sources: Sources) -> list[tuple[str, str, str, str]]:
-    """Rows of the table of figures: what, on validation, on test, on the gradable ones of test."""
+    """Rows of the table of figures: name, validation, test, gradable photographs of test."""
     validation, test = sources.validation[sources.chosen], sources.test
     return [
-        (label, format_estimate(validation[name]), format_estimate(test[name]), format_estimate(test["gradable"][name]))
+        (label, format_figure(validation[name]), format_figure(test[name]), format_figure(test["gradable"][name]))
         for name, label in LABELS.items()
         if is_figure(test.get(name))
     ]
 
 
 def missed_vision_threatening(sources: Sources) -> list[dict[str, Any]]:
-    """The test photographs with severe or proliferative disease that were called none or mild."""
+    """The test photographs with severe or proliferative disease that were graded none or mild."""
     graded = sources.graded
     return [
         {
@@ -61,13 +63,13 @@ def missed_vision_threatening(sources: Sources) -> list[dict[str, Any]]:
 
 
 def warnings(sources: Sources) -> list[str]:
-    """What a reader must know before the figures, each once."""
-    found = list(sources.audit["warnings"])
+    """Warnings that stand before the figures, each once."""
+    texts = list(sources.audit["warnings"])
     if sources.split["photographs_of_unknown_patients"]:
-        found.append(sources.split["patients_said"])
-    found += [
+        texts.append(sources.split["patients_said"])
+    texts += [
         f"grade {grade} ({GRADE_NAMES[grade]}): only {sum(row)} photographs in the test split"
         for grade, row in enumerate(sources.test["confusion"])
         if sum(row) < _FEW
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(texts))

@@ -1,12 +1,12 @@
-"""Which pictures the report has, from its sources."""
+"""The plots of the report, from its sources."""
 
 from matplotlib.figure import Figure
 
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
-from dr_pipeline.reporting import plots as pictures
+from dr_pipeline.reporting import plots
 from dr_pipeline.reporting.contact_sheet import contact_sheet
-from dr_pipeline.reporting.format_estimate import format_estimate
+from dr_pipeline.reporting.format_figure import format_figure
 from dr_pipeline.reporting.layer_plots import layer_strips
 from dr_pipeline.reporting.report_inputs import Sources
 
@@ -16,27 +16,25 @@ _MISS_PX = 160
 
 
 def report_figures(sources: Sources) -> dict[str, Figure]:
-    """The drawn pictures by name; `roc` is left out where the test split has one kind of eye only."""
+    """The plots by name; `roc` is left out where the test split has one class only."""
     graded, test = sources.graded, sources.test
     bins = reliability_bins(graded.referable, graded.referable_probability, NUM_BINS)
     figures = {
-        "histogram": pictures.grade_histogram(_parts(sources)),
-        "rejection": pictures.rejection(sources.gradability),
-        "confusion": pictures.confusion_matrix(test["confusion"], f"Test QWK {format_estimate(test['qwk'], 2)}"),
-        "reliability": pictures.reliability(bins, f"Calibration, test, n = {len(graded.true)}"),
-        "pareto": pictures.pareto(
+        "histogram": plots.grade_histogram(_parts(sources)),
+        "rejection": plots.rejection(sources.gradability),
+        "confusion": plots.confusion_matrix(test["confusion"], f"Test QWK {format_figure(test['qwk'], 2)}"),
+        "reliability": plots.reliability(bins, f"Calibration, test, n = {len(graded.true)}"),
+        "pareto": plots.pareto(
             sources.selection["candidates"],
             budget_ms=sources.selection["limits"]["latency_budget_ms"],
             chosen=sources.chosen,
         ),
-        "training": pictures.training_curves(sources.histories),
+        "training": plots.training_curves(sources.histories),
         "layers": layer_strips(sources.layers),
     }
     if graded.referable.any() and not graded.referable.all():
-        title = f"Test ROC area {format_estimate(test['referable_auc'], 2)}"
-        figures["roc"] = pictures.roc(
-            graded.referable, graded.referable_probability, sources.referable_threshold, title
-        )
+        title = f"Test ROC area {format_figure(test['referable_auc'], 2)}"
+        figures["roc"] = plots.roc(graded.referable, graded.referable_probability, sources.referable_threshold, title)
     return figures
 
 

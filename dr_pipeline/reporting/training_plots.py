@@ -6,7 +6,7 @@ from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
 from dr_pipeline.files import read_json
 from dr_pipeline.reporting import plots as pictures
-from dr_pipeline.reporting.format_estimate import format_estimate
+from dr_pipeline.reporting.format_figure import format_figure
 from dr_pipeline.reporting.layer_plots import layer_strips
 from dr_pipeline.reporting.layer_tables import layers_path, read_layers_by_time
 from dr_pipeline.reporting.plot_style import png
@@ -46,7 +46,7 @@ def _validation_pictures(candidate: str, report: Path, table: Path) -> dict[str,
     found = read_json(report)["validation"][candidate]
     graded = Graded.of(read_graded(table))
     bins = reliability_bins(graded.referable, graded.referable_probability, NUM_BINS)
-    qwk = f"{candidate}, validation: QWK {format_estimate(found['qwk'], 2)}"
+    qwk = f"{candidate}, validation: QWK {format_figure(found['qwk'], 2)}"
     return {
         "confusion.png": png(pictures.confusion_matrix(found["confusion"], qwk)),
         "reliability.png": png(pictures.reliability(bins, f"{candidate}, validation, n = {len(graded.true)}")),

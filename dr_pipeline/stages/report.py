@@ -1,4 +1,4 @@
-"""Draws the report: one page to look at, and its pictures as files."""
+"""Writes the report: one page, and its plots as files."""
 
 import argparse
 from pathlib import Path
@@ -7,45 +7,45 @@ from dr_pipeline.stages.outcome import Outcome
 
 PARAMS: tuple[str, ...] = ()
 
-# The only photographs that show nobody: a report is passed on, and a person's photograph must not be.
+# The report is passed on, and a patient's photograph must not be: only synthetic photographs are shown.
 SYNTHETIC = "synthetic"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the paths that dvc.yaml gives."""
     for name, text in (
-        ("intake", "what `intake` reported"),
-        ("audit", "what `audit` reported"),
-        ("split", "what `split` reported"),
-        ("gradability", "what `gradability` reported"),
+        ("intake", "report of `intake`"),
+        ("audit", "report of `audit`"),
+        ("split", "report of `split`"),
+        ("gradability", "report of `gradability`"),
         ("training", "folder of the histories and figures"),
         ("validation", "folder of the validation figures"),
         ("validation-predictions", "parent of the folders that `validate` wrote"),
         ("latency", "folder of the latencies"),
-        ("selection", "the choice that `select` wrote"),
+        ("selection", "the selection that `select` wrote"),
         ("test", "figures of the test split"),
         ("test-predictions", "graded photographs of the test split"),
         ("canvases", "folder that `preprocess` wrote"),
         ("bundle", "the bundle"),
         ("machine", "description that `machine` wrote"),
         ("out", "the page to write"),
-        ("confusion", "picture to write"),
-        ("pareto", "picture to write"),
-        ("training-curves", "picture to write"),
-        ("reliability", "picture to write"),
+        ("confusion", "plot to write"),
+        ("pareto", "plot to write"),
+        ("training-curves", "plot to write"),
+        ("reliability", "plot to write"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Reads everything, draws, writes the page and four pictures; adds each candidate's pictures to its MLflow run.
+    """Writes the page and four plots; adds each candidate's plots to its MLflow run.
 
     Raises:
         DataError: A file is missing or not as its stage writes it.
     """
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.files import atomic_write, write_text
-    from dr_pipeline.reporting.format_estimate import format_estimate
+    from dr_pipeline.reporting.format_figure import format_figure
     from dr_pipeline.reporting.plot_style import png, svg
     from dr_pipeline.reporting.report_inputs import read_sources
     from dr_pipeline.reporting.report_page import missed_vision_threatening, render
@@ -84,15 +84,15 @@ def run(args: argparse.Namespace) -> Outcome:
                 stream.write(png(figure))
     for name in sources.histories:
         candidate, fold = split_name(name)
-        with tracked("report", candidate=candidate, fold=fold) as run_:
+        with tracked("report", candidate=candidate, fold=fold) as tracker:
             pictures = item_pictures(
                 name, training=args.training, validation=args.validation, predictions=args.validation_predictions
             )
             for file_name, data in pictures.items():
-                run_.picture(file_name, data)
+                tracker.picture(file_name, data)
     return Outcome(
         wrote=(args.out, *written),
-        headline=f"test QWK {format_estimate(sources.test['qwk'])}; severe or proliferative called none or mild: "
+        headline=f"test QWK {format_figure(sources.test['qwk'])}; severe or proliferative called none or mild: "
         f"{len(missed_vision_threatening(sources))} of {sources.graded.vision_threatening.sum()} test photographs",
         next_command=f"open {args.out}",
     )

@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> Outcome:
         GateError: No candidate is deployable, or their figures cannot be compared.
         DataError: A file or an entry of it is missing.
     """
-    from dr_pipeline.bundle.metadata import format_figure
     from dr_pipeline.deployment.selection import Limits
     from dr_pipeline.deployment.selection_inputs import read_candidate, select_candidate
     from dr_pipeline.files import write_json
+    from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Deployment, Evaluation
     from dr_pipeline.params.params_file import load_names, load_section
     from dr_pipeline.tracking.run import tracked
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> Outcome:
     others = ", ".join(f"{row.name}: {row.verdict}" for row in selection.rows if row.name != selection.chosen)
     return Outcome(
         wrote=(args.report,),
-        headline=f"chosen {selection.chosen}: validation QWK {format_figure(chosen.qwk)}, p95 {chosen.p95_ms:.1f} ms"
+        headline=f"chosen {selection.chosen}: validation QWK {format_estimate(chosen.qwk)}, p95 {chosen.p95_ms:.1f} ms"
         + (f"; {others}" if others else ""),
         next_command="dvc repro package",
     )

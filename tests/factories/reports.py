@@ -7,7 +7,7 @@ import numpy as np
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.evaluation.baselines import baselines
 from dr_pipeline.evaluation.graded_images import Graded
-from dr_pipeline.evaluation.metrics import all_and_gradable
+from dr_pipeline.evaluation.image_metrics import all_and_gradable
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.reporting.layer_tables import Layers
 from dr_pipeline.reporting.report_inputs import Sources

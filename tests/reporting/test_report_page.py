@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dr_pipeline.reporting.format_estimate import format_estimate
+from dr_pipeline.reporting.format_figure import format_figure
 from dr_pipeline.reporting.plot_style import svg
 from dr_pipeline.reporting.report_inputs import Sources
 from dr_pipeline.reporting.report_page import render
@@ -39,10 +39,10 @@ def test_it_says_what_a_reader_must_know(page: str) -> None:
     shown = sources()
     assert page.count(RESEARCH_USE) >= 2
     assert "grade 4 is absent" in page
-    assert format_estimate(shown.test["qwk"]) in page
-    assert format_estimate(shown.validation["lite0"]["qwk"]) in page
-    assert format_estimate(shown.test["gradable"]["qwk"]) in page
-    assert format_estimate(shown.test["baselines"]["majority_grade"]["accuracy"]) in page
+    assert format_figure(shown.test["qwk"]) in page
+    assert format_figure(shown.validation["lite0"]["qwk"]) in page
+    assert format_figure(shown.test["gradable"]["qwk"]) in page
+    assert format_figure(shown.test["baselines"]["majority_grade"]["accuracy"]) in page
     assert "18.2" in page
     for text in ("Test CPU", "f" * 16, "b" * 16, "a" * 64, "tie, not taken", "The rule in one sentence.", "2 time(s)"):
         assert text in page
@@ -103,9 +103,9 @@ def test_one_kind_of_eye_gives_no_curve_and_says_so() -> None:
 
 
 def test_quoted_figures_carry_interval_and_n() -> None:
-    assert format_estimate({"value": 0.8314, "low": 0.78, "high": 0.8821, "n": 120}) == "0.831 [0.780–0.882], n = 120"
+    assert format_figure({"value": 0.8314, "low": 0.78, "high": 0.8821, "n": 120}) == "0.831 [0.780–0.882], n = 120"
     alone = {"value": 0.5, "low": None, "high": None, "n": 2, "note": "no interval: too few groups"}
-    assert format_estimate(alone) == "0.500, no interval: too few groups (n = 2)"
+    assert format_figure(alone) == "0.500, no interval: too few groups (n = 2)"
 
 
 def test_layers_are_told_before_and_after_and_escaped(page: str) -> None:

@@ -1,4 +1,4 @@
-"""Refuses an evaluation whose parts do not belong together, and counts how often a test split was opened."""
+"""Refuses an evaluation whose parts do not belong together, and counts the openings of a test split."""
 
 import json
 import os
@@ -14,22 +14,22 @@ from dr_pipeline.schema import Split
 
 
 def require_same_data(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
-    """Compares the recorded inputs of an artefact with the files present.
+    """Compares the recorded origin of an artefact with the present files.
 
     Raises:
-        GateError: They differ; names the first thing that does.
+        GateError: They differ; the message names the first difference.
     """
     for name, value in expected.items():
         if found.get(name) != value:
             raise GateError(
                 f"made from another {name}: {found.get(name)!r}, here it is {value!r}",
                 where=where,
-                todo="run `dvc repro`, which remakes what is out of date",
+                todo="run `dvc repro`, which rebuilds what is out of date",
             )
 
 
 def require_fitted_on_validation(decision: Decision, splits_sha256: str, where: str) -> None:
-    """Refuses a decision that may have seen the photographs it is to be tested on.
+    """Refuses a decision that may have been fitted on the test photographs.
 
     Raises:
         GateError: It was fitted on another split than validation, or with another division of the photographs.
@@ -51,21 +51,21 @@ def require_fitted_on_validation(decision: Decision, splits_sha256: str, where: 
 
 
 def record_opening(ledger: Path, image_ids: Sequence[str], splits_sha256: str, bundle_id: str) -> int:
-    """Notes that a test split is being opened, before anything of it is graded.
+    """Records the opening of a test split, before anything of it is graded.
 
-    The ledger is no output of the pipeline: remaking the pipeline does not make an opening undone.
+    The ledger is not an output of the pipeline: rebuilding the pipeline does not undo an opening.
 
     Args:
-        ledger: JSON lines; made where it is missing, appended to where not.
+        ledger: JSON lines; created where it is missing, else appended to.
         image_ids: The photographs of the test split, which identify it.
-        splits_sha256: Of splits.csv.
-        bundle_id: Of the bundle that is tested.
+        splits_sha256: Hash of splits.csv.
+        bundle_id: The tested bundle.
 
     Returns:
         How often these photographs have been opened as a test split, this time included.
 
     Raises:
-        DataError: The ledger holds a line that is none of ours.
+        DataError: The ledger holds an unrecognised line.
     """
     test_sha256 = sha256_json(sorted(image_ids))
     opening = {
@@ -95,6 +95,6 @@ def _read_ledger(ledger: Path) -> list[dict[str, str]]:
             raise DataError(
                 "the ledger of test openings is damaged",
                 where=f"{ledger}, line {number}",
-                todo="restore it from version control; do not remove lines: they count the test openings",
+                todo="restore it from version control; do not remove lines: they count the openings",
             ) from None
     return openings

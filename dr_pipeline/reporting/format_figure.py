@@ -1,9 +1,9 @@
-"""How figures are written out: always with their interval and their number of photographs."""
+"""How the report writes a figure: always with its interval and its number of photographs."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Names as clinicians and engineers say them, in the order of the report.
+# Names of the figures, in the order of the report.
 LABELS = {
     "qwk": "Quadratic weighted kappa",
     "qwk_most_probable": "QWK, most probable grade",
@@ -19,8 +19,8 @@ LABELS = {
 }
 
 
-def format_estimate(figure: Mapping[str, Any], digits: int = 3) -> str:
-    """Value, interval and n, such as `0.831 [0.780–0.882], n = 120`; the reason where a figure is undefined."""
+def format_figure(figure: Mapping[str, Any], digits: int = 3) -> str:
+    """Value, interval and n, such as `0.831 [0.780–0.882], n = 120`; an undefined one states why."""
     if figure["value"] is None:
         return f"{figure['note']} (n = {figure['n']})"
     value = f"{figure['value']:.{digits}f}"

@@ -1,4 +1,4 @@
-"""All figures of a graded set of photographs, each with its interval and its number of photographs."""
+"""The figures of a graded set of photographs, each with its interval and n."""
 
 from collections.abc import Sequence
 from typing import Any, TypedDict
@@ -37,10 +37,10 @@ def figures(decided: Decided, true: NDArray[np.int64], groups: Sequence[str], pa
     """The figures of N photographs.
 
     Args:
-        decided: What was decided of them.
+        decided: Their decisions.
         true: Their grades, shape (N,).
-        groups: The patient, or whatever stays together, of each; N names.
-        params: Confidence, resamplings and their seed.
+        groups: The group of each (patients joined by duplicates); N names.
+        params: Confidence, bootstrap replicates and their seed.
 
     Returns:
         Figures as {"value", "low", "high", "n"}, null where undefined; `recall` has one per grade; `confusion` holds
@@ -77,20 +77,23 @@ def figures(decided: Decided, true: NDArray[np.int64], groups: Sequence[str], pa
 def all_and_gradable(
     decided: Decided, true: NDArray[np.int64], groups: Sequence[str], statuses: Sequence[str], params: Evaluation
 ) -> dict[str, Any]:
-    """`figures` of all photographs, and of the gradable ones under `gradable`; who would get no grade, by grade.
+    """`figures` of all photographs, and of the gradable ones under `gradable`; the rejection rate by grade.
 
-    Leaving the ungradable out makes any grader look better, since they are the sicker eyes; so both are shown.
+    Both are reported, because ungradable photographs are more often of diseased eyes: without them any grader looks
+    better.
     """
-    kept = np.flatnonzero(~is_rejected(statuses))
+    gradable = np.flatnonzero(~is_rejected(statuses))
     result = figures(decided, true, groups, params)
-    result["gradable"] = figures(select_rows(decided, kept), true[kept], [groups[row] for row in kept.tolist()], params)
+    result["gradable"] = figures(
+        select(decided, gradable), true[gradable], [groups[row] for row in gradable.tolist()], params
+    )
     result["confidence"] = params.confidence
     result["rejection_by_grade"] = rejection_by_grade(true, statuses, groups, params.confidence)
     return result
 
 
 def resampling(params: Evaluation) -> Resampling:
-    """How intervals are drawn, as the bootstrap's keyword arguments."""
+    """The keyword arguments of the bootstrap."""
     return {
         "replicates": params.bootstrap_replicates,
         "seed": params.bootstrap_seed,
@@ -99,13 +102,13 @@ def resampling(params: Evaluation) -> Resampling:
 
 
 def headline_figures(prefix: str, report: dict[str, Any]) -> dict[str, float]:
-    """The defined ones of the main figures, flat, such as validation.qwk."""
+    """The main figures that are defined, flat, such as validation.qwk."""
     values = {f"{prefix}.{name}": report[name]["value"] for name in _HEADLINES}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def select_rows(decided: Decided, rows: NDArray[np.int64]) -> Decided:
-    """What was decided of some of the photographs, by their numbers, shape (M,)."""
+def select(decided: Decided, rows: NDArray[np.int64]) -> Decided:
+    """The decisions of some photographs, by their indices, shape (M,)."""
     return Decided(**{name: values[rows] for name, values in vars(decided).items()})
 
 
@@ -117,11 +120,11 @@ def _share(
 
 
 def _detection(
-    name: str, called: NDArray[np.bool_], positive: NDArray[np.bool_], groups: Sequence[str], confidence: float
+    name: str, detected: NDArray[np.bool_], positive: NDArray[np.bool_], groups: Sequence[str], confidence: float
 ) -> dict[str, Any]:
     return {
-        f"{name}_sensitivity": _share(called, positive, groups, confidence),
-        f"{name}_specificity": _share(~called, ~positive, groups, confidence),
+        f"{name}_sensitivity": _share(detected, positive, groups, confidence),
+        f"{name}_specificity": _share(~detected, ~positive, groups, confidence),
     }
 
 
@@ -147,5 +150,5 @@ def _ece(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], groups: Sequence[str], drawn: Resampling
 ) -> dict[str, Any]:
     terms = calibration_terms(probabilities, true)
-    found = bootstrap_sums(calibration_error, terms, groups, recentre=True, **drawn)
-    return Estimate(found.value, max(0.0, found.low), found.high, found.n).to_dict()
+    estimate = bootstrap_sums(calibration_error, terms, groups, recentre=True, **drawn)
+    return Estimate(estimate.value, max(0.0, estimate.low), estimate.high, estimate.n).to_dict()

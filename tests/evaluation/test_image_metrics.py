@@ -12,9 +12,10 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, recall_score, roc
 from dr_pipeline.bundle.decision import Decided, Decision
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.evaluation.baselines import baselines
-from dr_pipeline.evaluation.checks import record_opening, require_fitted_on_validation, require_same_data
-from dr_pipeline.evaluation.metrics import all_and_gradable, figures, headline_figures
+from dr_pipeline.evaluation.evaluation_checks import record_opening, require_fitted_on_validation, require_same_data
+from dr_pipeline.evaluation.image_metrics import all_and_gradable, figures, headline_figures
 from dr_pipeline.files import canonical_json
+from dr_pipeline.metrics.intervals import format_estimate
 from dr_pipeline.params.evaluation import Evaluation
 
 PARAMS = Evaluation(
@@ -133,6 +134,14 @@ def test_fellow_eye_is_the_other_eye_and_not_another_field_of_the_same() -> None
     expected = cohen_kappa_score([0, 1, 3, 1, 0], [3, 3, 1, 0, 1], weights="quadratic", labels=range(5))
     assert found["qwk"]["n"] == 5
     assert found["qwk"]["value"] == pytest.approx(expected)
+
+
+def test_headline_and_words() -> None:
+    found = figures(*sample(), PARAMS)
+    assert set(headline_figures("test", found)) >= {"test.qwk", "test.referable_auc"}
+    assert format_estimate({"value": 0.8, "low": 0.7, "high": 0.9, "n": 9}) == "0.800 (0.700 to 0.900, n = 9)"
+    assert "undefined" in format_estimate({"value": None, "low": None, "high": None, "n": 9})
+    assert "no interval" in format_estimate({"value": 1.0, "low": None, "high": None, "n": 2})
 
 
 def test_decision_of_the_test_split_is_refused() -> None:

@@ -1,0 +1,35 @@
+"""A section of the report is one file and one registration."""
+
+import pytest
+from markupsafe import Markup
+
+from dr_pipeline.reporting.plot_style import svg
+from dr_pipeline.reporting.report_inputs import Sources
+from dr_pipeline.reporting.report_page import render
+from dr_pipeline.reporting.report_plots import report_figures
+from dr_pipeline.reporting.report_sections import SECTIONS, Section
+from tests.factories.reports import sources
+
+
+def test_a_further_section_is_shown_and_linked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def adapter(shown: Sources) -> Markup:
+        return Markup('<h2 id="site">Site</h2><p>{}</p>').format(shown.intake["adapter"])
+
+    shown = sources()
+    images = {name: svg(figure) for name, figure in report_figures(shown).items()}
+    before = render(shown, images)
+    monkeypatch.setattr(
+        "dr_pipeline.reporting.report_page.SECTIONS", [*SECTIONS, Section("site", "Site", html=adapter)]
+    )
+    page = render(shown, images)
+    assert page.index('<h2 id="provenance">') < page.index('<h2 id="site">Site</h2>')
+    assert '<a href="#site">Site</a>' in page
+    assert "<b>" not in page[page.index('<h2 id="site">') :].partition("</p>")[0]
+    assert len(page) > len(before)
+
+
+def test_sections_have_their_headings() -> None:
+    shown = sources()
+    page = render(shown, {name: svg(figure) for name, figure in report_figures(shown).items()})
+    positions = [page.index(f'<h2 id="{section.anchor}">') for section in SECTIONS]
+    assert positions == sorted(positions)
