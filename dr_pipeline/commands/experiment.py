@@ -105,7 +105,6 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.params_file import load_section, read_document
-    from dr_pipeline.reporting.format_estimate import format_estimate
 
     experiment = read_experiment(args.name)
     if args.arms:

@@ -186,9 +186,9 @@ def rejection(gradability: Mapping[str, Any]) -> Figure:
         figure = blank(9.0, 3.0)
         panel = figure.subplots()
         for index, name in enumerate(parts):
-            rates = [(grade, gradability[name]["by_grade"][str(grade)]) for grade in GRADES]
-            known = [(grade, row) for grade, row in rates if row["value"] is not None]
-            places = [grade + (index - (len(parts) - 1) / 2) * 0.2 for grade, _ in known]
+            rates = {grade: gradability[name]["by_grade"][str(grade)] for grade in GRADES}
+            known = {grade: rate for grade, rate in rates.items() if rate["value"] is not None}
+            places = [grade + (index - (len(parts) - 1) / 2) * 0.2 for grade in known]
             label = f"{name} (n = {gradability[name]['all']['n']})"
             _bars(panel, places, [*known.values()], COLOURS[index], label)
         panel.set_xticks(GRADES, [f"{grade} {GRADE_NAMES[grade]}" for grade in GRADES], fontsize=8.5)
