@@ -13,6 +13,8 @@ from dr_pipeline.code_version import OUTPUT_NEUTRAL, code_version, module_hashes
 from dr_pipeline.stages import STAGES
 from tests.factories import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 MODULES = ["dr_pipeline.stages." + stage for stage in STAGES if stage != "code"]
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from dr_pipeline.audit import hamming
 from dr_pipeline.audit.hamming import pairs_within
 
+pytestmark = pytest.mark.slow
+
 Words = NDArray[np.uint64]
 
 

@@ -17,6 +17,8 @@ from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash, turn_square
 from tests.factories.drawings import Pixels, draw_fundus, jpeg
 
+pytestmark = pytest.mark.slow
+
 SIDE = 256
 FUNDUS = draw_fundus(1000, 800, 500, 400, 450, seed=1)
 

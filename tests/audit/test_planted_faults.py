@@ -13,6 +13,8 @@ from benchmarks.planted import Planted, phantom_truth
 from dr_pipeline.files import read_json
 from dr_pipeline.fundus.canvas import disc_radius_px
 
+pytestmark = pytest.mark.slow
+
 CANVAS_PX = 128
 PER_KIND, PER_NEAR = 10, 3
 

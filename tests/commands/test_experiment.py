@@ -24,6 +24,8 @@ from dr_pipeline.tables.readings import READINGS
 from tests.factories.drawings import draw_fundus, encode
 from tests.factories.experiments import REPOSITORY, made_report, write_photographs
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("candidate.model=mobilenetv3_small_050", "candidate.input_px=32", "candidate.epochs=1")
 ENSEMBLE = ("candidate.ensemble.seeds=2", "candidate.ensemble.views=[identity, mirror]")
 

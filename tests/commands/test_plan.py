@@ -19,6 +19,8 @@ from dr_pipeline.recipes.compose import recipe_text
 from tests.factories.planning_inputs import cost, write
 from tests.factories.planning_study import write_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> list[str]:

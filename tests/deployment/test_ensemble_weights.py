@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from dr_pipeline.deployment.ensemble_weights import Combine, cross_fit_ensemble, fit_ensemble
 from dr_pipeline.models.ensemble import Combination, Weighted
 
+pytestmark = pytest.mark.slow
+
 Drawn = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 

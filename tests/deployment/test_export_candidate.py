@@ -40,6 +40,8 @@ from tests.factories.trained_folds import (
     write_fold,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_one_network_is_exported_as_it_is(single: Path) -> None:
     described = read_json(single / "export" / "export.json")

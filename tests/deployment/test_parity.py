@@ -13,6 +13,8 @@ from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE, Parity, co
 from dr_pipeline.errors import GateError
 from tests.factories.trained_folds import ensemble, pixels
 
+pytestmark = pytest.mark.slow
+
 
 def test_pixels_in_logits_out_any_batch(single: Path) -> None:
     (member,) = read_members(single / "models", ensemble(), fold=0, folds=(0,)).all

@@ -16,6 +16,8 @@ from dr_pipeline.evaluation.decision_fit import (
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.params.evaluation import OperatingPoint
 
+pytestmark = pytest.mark.slow
+
 WANTED = OperatingPoint(target_referable_sensitivity=0.9, human_review_share=0.1)
 SEED = 3
 PROVENANCE = {"split": "validation", "splits_sha256": "0" * 64, "fold": "0"}

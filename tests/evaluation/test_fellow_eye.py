@@ -16,6 +16,8 @@ from dr_pipeline.evaluation.fellow_eye import (
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.tables.splits import SplitRow
 
+pytestmark = pytest.mark.slow
+
 PARAMS = Evaluation(bootstrap_replicates=100, bootstrap_seed=1, confidence=0.95, two_eye_fusion=True)
 
 

@@ -10,6 +10,8 @@ from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.experiments import outer_fold
 from tests.factories.experiments import made_experiment, settings_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -12,6 +12,8 @@ from dr_pipeline.experiments.definition import read_experiment
 from dr_pipeline.experiments.settings import Settings
 from tests.factories.experiments import made_experiment, settings_of
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"candidate.model": "mobilenetv3_small_050", "candidate.input_px": 32, "candidate.batch_photographs": 12}
 
 

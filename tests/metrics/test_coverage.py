@@ -12,6 +12,8 @@ from dr_pipeline.metrics.bootstrap import paired_qwk_difference, qwk_estimate
 from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 
+pytestmark = pytest.mark.slow
+
 SHARES = (0.36, 0.14, 0.22, 0.14, 0.14)
 CUTS = np.array([NormalDist().inv_cdf(share) for share in np.cumsum(SHARES)[:-1]])
 PATIENTS = 63  # 126 photographs

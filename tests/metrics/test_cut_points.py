@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from dr_pipeline.metrics.cut_points import HALVES, best_cut_points, steady_cut_points
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 
+pytestmark = pytest.mark.slow
+
 
 def kappa(true: NDArray[np.int64], expected: NDArray[np.float64], cuts: tuple[float, ...]) -> float:
     return quadratic_weighted_kappa(true, np.searchsorted(cuts, expected, side="right"))

@@ -13,6 +13,8 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.grader import Grader, create_grader, model_family, normalisation, num_parameters
 from dr_pipeline.models.timm_catalogue import timm_config
 
+pytestmark = pytest.mark.slow
+
 
 def untrained(model: str, input_px: int) -> Grader:
     return create_grader(model, input_px=input_px, drop_rate=0.0, drop_path_rate=0.0)

@@ -18,6 +18,8 @@ from dr_pipeline.reporting.plot_style import png, svg
 from dr_pipeline.reporting.report_plots import report_figures
 from tests.factories.reports import history, sources
 
+pytestmark = pytest.mark.slow
+
 
 def texts(figure: Any) -> set[str]:
     from matplotlib.text import Text

@@ -15,6 +15,8 @@ from dr_pipeline.schema import RESEARCH_USE
 from tests.factories.html_tags import Tags
 from tests.factories.reports import sources
 
+pytestmark = pytest.mark.slow
+
 ONE_MEGABYTE = 1_000_000
 
 

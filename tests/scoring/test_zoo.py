@@ -24,6 +24,8 @@ from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.factories import REPOSITORY, zoo
 from tests.factories.bundles import make_bundle
 
+pytestmark = pytest.mark.slow
+
 GRADE = "2"
 NOBODY = 65534
 

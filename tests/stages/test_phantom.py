@@ -11,6 +11,8 @@ from dr_pipeline.params.phantom_params import PlantedFaults
 from dr_pipeline.stages import phantom
 from tests.factories import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def params(tmp_path: Path) -> Path:

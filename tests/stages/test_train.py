@@ -25,6 +25,8 @@ from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
 from tests.factories.training import Small, Store
 
+pytestmark = pytest.mark.slow
+
 NUM_PHOTOGRAPHS = 40
 
 

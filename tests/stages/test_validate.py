@@ -22,6 +22,8 @@ from dr_pipeline.tables.splits import SPLITS
 from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
 
+pytestmark = pytest.mark.slow
+
 NUM_PATIENTS = 90
 
 

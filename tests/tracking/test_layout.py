@@ -11,6 +11,8 @@ from dr_pipeline.tracking.layout import CANDIDATE_STAGES, PIPELINE_STAGES, Item,
 from tests.factories import REPOSITORY
 from tests.factories.repository import Repository
 
+pytestmark = pytest.mark.slow
+
 ITEM = Item("${item.candidate}", 0)
 
 

@@ -23,6 +23,8 @@ from dr_pipeline.tracking.store import Store
 from tests.factories.bundles import ENSEMBLE
 from tests.factories.repository import Repository, figure
 
+pytestmark = pytest.mark.slow
+
 INPUT_PX = 32
 
 

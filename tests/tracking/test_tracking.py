@@ -17,6 +17,8 @@ from dr_pipeline.tracking.run import tracked
 from dr_pipeline.tracking.store import Store, files_root, store_root, tracking_uri
 from tests.factories.repository import Repository, history
 
+pytestmark = pytest.mark.slow
+
 
 def runs(root: Path) -> dict[str, Any]:
     """Every run of the store by its name; names are expected to be unique."""

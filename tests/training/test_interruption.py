@@ -21,6 +21,8 @@ from dr_pipeline.training.trainer import TrainedNetwork
 from tests.factories import REPOSITORY
 from tests.factories.training import Small, same, train, train_one
 
+pytestmark = pytest.mark.slow
+
 # Training that kills itself in the third step of its third epoch: 41 photographs make 6 batches, with 1 joined 5.
 KILLED = """
 import os, signal, sys

@@ -16,6 +16,8 @@ from dr_pipeline.training.data.batch import Batch
 from dr_pipeline.training.loop import FitResult
 from tests.factories.training import CANDIDATE, PARAMS, grader_for, photographs, same, section, train
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_loop_is_one_readable_file() -> None:
     assert len(inspect.getsource(loop).splitlines()) <= 200

@@ -11,6 +11,8 @@ from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.training.trainer import TrainedNetwork
 from tests.factories.training import CANDIDATE, PARAMS, Small, Store, rows, section, train_one
 
+pytestmark = pytest.mark.slow
+
 SHORT = CANDIDATE.model_copy(update={"epochs": 2})
 
 

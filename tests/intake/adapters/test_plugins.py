@@ -20,6 +20,8 @@ from dr_pipeline.stages import STAGES
 from tests.factories import REPOSITORY
 from tests.factories.layouts import dataset, photographs, table
 
+pytestmark = pytest.mark.slow
+
 ADAPTER = """
 from dr_pipeline.intake.join import read_table_layout
 from dr_pipeline.intake.records import Provenance

@@ -15,6 +15,8 @@ from dr_pipeline.intake.phantom.generate import PHANTOM_LABELS, write_phantom
 from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
 from dr_pipeline.params.phantom_params import Phantom, PlantedFaults
 
+pytestmark = pytest.mark.slow
+
 PARAMS = Phantom(
     seed=4,
     patients=24,

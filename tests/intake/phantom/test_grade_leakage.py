@@ -15,6 +15,8 @@ from threadpoolctl import threadpool_limits
 from dr_pipeline.intake.phantom.cohort import EyeCase, draw_cohort
 from dr_pipeline.intake.phantom.photograph import render
 
+pytestmark = pytest.mark.slow
+
 PATIENTS = 180
 SPLITS = 4
 PROBE_SIDE = 16

@@ -21,6 +21,8 @@ from dr_pipeline.tables.canvas_index import CanvasRow, write_canvas_index
 from dr_pipeline.tables.splits import SplitRow, write_splits
 from tests.factories.networks import MODEL, bundle_folder, random_grader, random_images, run_models, trained_folder
 
+pytestmark = pytest.mark.slow
+
 CANVAS_PX = 64
 
 

@@ -14,6 +14,8 @@ from dr_pipeline.models.losses.regression import RegressionHead
 from dr_pipeline.params.losses import LOSSES
 from tests.factories.training import make_head, num_outputs
 
+pytestmark = pytest.mark.slow
+
 GRADES = torch.arange(5.0)
 
 
