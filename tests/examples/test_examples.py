@@ -1,0 +1,79 @@
+"""The examples run as they stand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dr_pipeline.schema import Status
+from dr_pipeline.tables.graded import GradedRow, write_graded
+from dr_pipeline.tables.predictions import read_predictions
+from tests.factories import REPOSITORY
+from tests.factories.bundles import make_bundle
+from tests.factories.drawings import draw_fundus, encode
+
+
+def run(name: str, *arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "examples" / name), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    (folder / "eye.png").write_bytes(encode(draw_fundus(300, 240, 150.0, 120.0, 105.0), ".png"))
+    (folder / "notes.txt").write_text("no photograph")
+    return folder
+
+
+def test_preprocess_and_assess(folder: Path, tmp_path: Path) -> None:
+    output = run("01_preprocess_and_assess.py", folder, "--out", tmp_path / "canvases", "--canvas-px", 128)
+    assert "eye.png: " in output
+    assert "quality" in output
+    assert "notes.txt: failed" in output
+    assert [path.name for path in (tmp_path / "canvases").iterdir()] == ["eye.png"]
+
+
+def test_score_a_folder(folder: Path, tmp_path: Path) -> None:
+    bundle, out = make_bundle(tmp_path / "bundle"), tmp_path / "predictions.csv"
+    output = run("02_score_a_folder.py", folder, "--bundle", bundle, "--out", out)
+    assert "2 files, 2 rows" in output
+    assert {row.status for row in read_predictions(out)} >= {Status.FAILED}
+
+
+def test_compare_two_candidates(tmp_path: Path) -> None:
+    paths = []
+    for name, shift in (("good", 0), ("poor", 1)):
+        rows = [
+            GradedRow(
+                image_id=f"i{number:02d}",
+                patient_id="",
+                group=f"g{number // 2}",
+                grade=number % 5,
+                logits=(0.0,) * 5,
+                probabilities=(0.2,) * 5,
+                expected_grade=2.0,
+                predicted=min(4, number % 5 + shift),
+                predicted_locked=number % 5,
+                referable=False,
+                referable_probability=0.6,
+                needs_human=False,
+                status=Status.SCORED,
+            )
+            for number in range(40)
+        ]
+        paths.append(tmp_path / f"{name}.csv")
+        write_graded(paths[-1], rows)
+    output = run("03_compare_two_candidates.py", *paths)
+    assert "good.csv: QWK 1.000" in output
+    assert "first minus second: 0." in output
