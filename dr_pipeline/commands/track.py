@@ -1,4 +1,4 @@
-"""Remakes the MLflow store from the files that DVC owns; runs no stage."""
+"""Rebuilds the MLflow store from the files that DVC owns; runs no stage."""
 
 import argparse
 from pathlib import Path
@@ -7,20 +7,20 @@ from dr_pipeline.stages.outcome import Outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the one action and where the files lie; the defaults are the repository's own."""
+    """Declares the action and the files; the defaults are those of the repository."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="rebuild")
     rebuild = actions.add_parser("rebuild", help="bring the MLflow runs of the files on disk up to date")
-    rebuild.add_argument("--reports", type=Path, default=Path("reports"), help="folder of figures and pictures")
+    rebuild.add_argument("--reports", type=Path, default=Path("reports"), help="folder of figures and plots")
     rebuild.add_argument("--data", type=Path, default=Path("data"), help="folder of tables, models and the bundle")
-    rebuild.add_argument("--lock", type=Path, default=Path("dvc.lock"), help="what DVC recorded")
+    rebuild.add_argument("--lock", type=Path, default=Path("dvc.lock"), help="the lock file of DVC")
     rebuild.add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameters")
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Rebuilds, and names the runs.
+    """Rebuilds the runs and lists them.
 
     Raises:
-        DataError: No training is there, or a file is not as its stage writes it.
+        DataError: There is no training, or a file is not as its stage writes it.
     """
     from dr_pipeline.reporting.training_plots import item_pictures
     from dr_pipeline.tracking.layout import Item, Layout

@@ -1,4 +1,4 @@
-"""The view's content: the pipeline's files as parameters, metrics, tags and artifacts. Reads files, knows no MLflow."""
+"""The view's content: the pipeline's files as parameters, metrics, tags and artifacts. Reads files, does not import MLflow."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ class Measure:
 
 @dataclass
 class Facts:
-    """Everything one or several stages' files say about a run."""
+    """The content of one or several stages' files for a run."""
 
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[Measure] = field(default_factory=list)
@@ -68,7 +68,7 @@ def training_inputs(layout: Layout, item: Item) -> str:
 
 
 def training_result(layout: Layout, item: Item) -> str:
-    """Identifies a finished training: the hash of its history, which holds seconds and so is no two trainings' own."""
+    """Identifies a finished training: the hash of its history, whose seconds differ in every training."""
     return sha256_file(layout.history(item))
 
 
@@ -84,7 +84,7 @@ def pipeline_state(layout: Layout) -> str:
 
 
 def item_facts(layout: Layout, item: Item, stages: Sequence[str]) -> Facts:
-    """What the files of a candidate's `stages` say."""
+    """The content of the files of a candidate's `stages`."""
     facts = Facts(params=item_params(layout, item), stages=tuple(item.dvc_stage(stage) for stage in stages))
     for stage in stages:
         facts.add(_stage_facts(layout, stage, item))
@@ -96,7 +96,7 @@ def item_facts(layout: Layout, item: Item, stages: Sequence[str]) -> Facts:
 
 
 def pipeline_facts(layout: Layout, last: str) -> Facts:
-    """What the files of the pipeline's own stages up to and including `last` say; files of later ones may be stale."""
+    """The content of the pipeline's own stages up to and including `last`; files of later ones may be stale."""
     stages = PIPELINE_STAGES[: PIPELINE_STAGES.index(last) + 1]
     facts = Facts(params=pipeline_params(layout), stages=stages)
     for stage in stages:
@@ -135,7 +135,7 @@ def _data(layout: Layout, stage: str, item: Item | None) -> dict[str, str]:
 
 
 def _own_part(content: Any, group: str, item: Item | None) -> dict[str, Any]:
-    """Steps into {"validation": {"lite0": {…}}}: the nesting `dvc metrics show` needs, and a run does not."""
+    """Steps into {"validation": {"lite0": {…}}}: the nesting `dvc metrics show` needs, and a run does not need."""
     own = content.get(group, content)
     if item is not None:
         own = own.get(item.name, own.get(item.candidate, own))

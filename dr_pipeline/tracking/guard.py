@@ -14,10 +14,10 @@ def switched_on() -> bool:
 
 
 def guarded(call: Callable[[], None]) -> bool:
-    """Calls `call`; where it fails, says so on standard error.
+    """Calls `call`; a failure is a warning on standard error.
 
     Returns:
-        Whether it went well.
+        Whether it succeeded.
     """
     try:
         call()

@@ -1,4 +1,4 @@
-"""Which files the view shows, and what each stage's run rests on. A test holds these paths against dvc.yaml."""
+"""The files that the view shows, and the stages of each run. A test compares these paths with dvc.yaml."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ class Item:
 
     @property
     def name(self) -> str:
-        """As DVC and the files call it, such as `lite0-0`."""
+        """Its name in DVC and in files, such as `lite0-0`."""
         return f"{self.candidate}-{self.fold}"
 
     def dvc_stage(self, stage: str) -> str:
@@ -77,7 +77,7 @@ class Layout:
         return self.data / "release"
 
     def items(self) -> list[Item]:
-        """The trainings of params.yaml whose histories lie there; those of a former params.yaml are left alone."""
+        """The trainings of params.yaml whose histories exist; those of a former params.yaml are ignored."""
         document = read_document(self.params)
         items = [Item(candidate, int(fold)) for candidate in document["candidates"] for fold in document["folds"]]
         return sorted((item for item in items if self.history(item).is_file()), key=lambda item: item.name)
@@ -91,7 +91,7 @@ class Layout:
         return self.reports / "training" / f"{item.name}.csv"
 
     def figures(self, stage: str, item: Item | None = None) -> Path:
-        """The JSON file in which a stage leaves its figures; not every stage has one."""
+        """The JSON file of a stage's figures; not every stage has one."""
         if item is None:
             return self.reports / f"{'selection' if stage == 'select' else stage}.json"
         return {
@@ -106,5 +106,5 @@ class Layout:
         return self.data / "validation" / item.candidate / "predictions.csv"
 
     def pages(self) -> list[Path]:
-        """The report and its pictures, as far as they are there."""
+        """The report and its plots, as far as they exist."""
         return sorted(path for path in self.reports.glob("*") if path.suffix in {".html", ".png", ".svg"})

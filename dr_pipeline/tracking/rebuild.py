@@ -1,4 +1,4 @@
-"""Remakes the MLflow view from DVC's files: for a new clone after `dvc pull`, or a store that was lost."""
+"""Rebuilds the MLflow view from DVC's files: for a new clone after `dvc pull`, or a lost store."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ from dr_pipeline.tracking.store import Store
 
 
 def rebuild(store: Store, layout: Layout, draw: Callable[[Item], Mapping[str, bytes]]) -> list[str]:
-    """Brings the runs of the files on disk up to date; runs that are there keep what they show.
+    """Brings the runs of the files on disk up to date; existing runs keep their content.
 
     No stage runs. Runs of earlier states stay as they are: their files are in DVC's cache, not on disk.
 
@@ -47,12 +47,12 @@ def _rebuild_item(store: Store, layout: Layout, item: Item, pictures: Mapping[st
 
 
 def _belongs(layout: Layout, stage: str, item: Item) -> bool:
-    """Whether a stage's figures are there and of this fold: only the deployed fold goes beyond training."""
+    """Whether a stage's figures exist and are of this fold: only the deployed fold goes beyond training."""
     return layout.figures(stage, item).is_file() and (stage == "train" or item.fold == layout.deployed_fold())
 
 
 def _rebuild_pipeline(store: Store, layout: Layout) -> None:
-    """Shows the stages as far as they have come: the last one whose figures are there, or the report's page."""
+    """Shows the stages up to the last one whose figures, or whose page, exist."""
     there = [stage for stage in PIPELINE_STAGES if layout.figures(stage).is_file()]
     if layout.pages():
         there = list(PIPELINE_STAGES)

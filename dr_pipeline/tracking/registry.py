@@ -45,7 +45,7 @@ def register_in(store: Store, layout: Layout, bundle: Path) -> None:
 
 
 def show_test(store: Store, layout: Layout) -> None:
-    """Puts the test figures beside the registered bundle, where the registry knows it."""
+    """Adds the test figures to the registered bundle, where the registry has it."""
     bundle_id = read_json(layout.bundle / "metadata.json")["bundle_id"]
     found = _version_of(store.client, bundle_id)
     if found is None:
@@ -92,7 +92,7 @@ def _log_model(store: Store, layout: Layout, bundle: Path, bundle_id: str) -> st
 
 
 def _signature() -> Any:
-    """The table that goes in (bytes, or a path) and the one that comes out; see scoring/pyfunc.py."""
+    """The signature: a table of bytes or paths in, a table of scores out; see scoring/pyfunc.py."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 

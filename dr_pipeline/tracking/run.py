@@ -1,4 +1,4 @@
-"""`tracked(…)`: what a stage shows in MLflow while it runs. Nothing here ever stops a stage."""
+"""`tracked(…)`: the MLflow run of a stage while it runs. Tracking never stops a stage."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def tracked(stage: str, *, candidate: str = "", fold: int | None = None) -> Iter
 
 
 class Run:
-    """One stage's view. A failing tracker is reported once on standard error, then left alone."""
+    """One stage's run. A failing tracker is reported once on standard error, then disabled."""
 
     def __init__(self, stage: str, candidate: str, fold: int | None) -> None:
         self._stage, self._candidate, self._fold = stage, candidate, fold
@@ -62,7 +62,7 @@ class Run:
         self._send(lambda live: live.log_artifact(path))
 
     def picture(self, name: str, data: bytes) -> None:
-        """Puts a picture into the run, such as `confusion.png`."""
+        """Adds an image to the run, such as `confusion.png`."""
         self._send(lambda live: live.log_picture(name, data))
 
     def begin(self) -> None:
@@ -106,6 +106,6 @@ class Run:
             raise ValueError(f"no stage {self._stage!r} in tracking/layout.py")
 
     def _guard(self, call: Callable[[], None]) -> None:
-        """The first failure is reported; after it this run does nothing more."""
+        """The first failure is reported; this run then does nothing more."""
         if not self._broken:
             self._broken = not guarded(call)

@@ -1,4 +1,4 @@
-"""A stage's open run: which run it is, and bringing it up to date with the stage's files."""
+"""The open run of a stage, brought up to date with the stage's files."""
 
 import tempfile
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ class Session:
 
     @property
     def _group(self) -> str:
-        """Under which the stage's figures stand."""
+        """The group of the stage's figures."""
         return GROUPS.get(self.stage, self.stage)
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Shows a training's parameters; what another stage says of its result is a tag.
+        """Shows a training's parameters; another stage's result is a tag.
 
         MLflow refuses to change a parameter, and a later stage may run again in the same run with another result.
         """
@@ -43,7 +43,7 @@ class Session:
         self.run.log(Facts(params=named) if self.stage == "train" else Facts(tags=named))
 
     def log_metrics(self, values: Mapping[str, float], step: int | None) -> None:
-        """Shows figures, or points of curves where there is a `step`, under the names their files will give them."""
+        """Shows figures, or points of curves where there is a `step`, under the names of their files."""
         group = self._group if step is None else "epoch"
         named = {f"{group}/{name.removeprefix(f'{group}.')}": float(value) for name, value in values.items()}
         self.run.log(Facts(metrics=[Measure(name, value, step or 0) for name, value in named.items()]))
@@ -53,14 +53,14 @@ class Session:
         self.run.log(Facts(artifacts=[(path, self._group)]))
 
     def log_picture(self, name: str, data: bytes) -> None:
-        """Puts a picture into the run."""
+        """Adds an image to the run."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             path.write_bytes(data)
             self.run.log(Facts(artifacts=[(path, "pictures")]))
 
     def end(self, status: str) -> None:
-        """Shows the files of a stage that ended well; a failed one leaves only its name and status."""
+        """Shows the files of a successful stage; a failed one leaves only its name and status."""
         if status == "FINISHED":
             self.run.log(self.facts())
         else:
@@ -68,7 +68,7 @@ class Session:
         self.run.end(status)
 
     def facts(self) -> Facts:
-        """What the files of this stage, and of those before it, say."""
+        """The content of the files of this stage and of those before it."""
         if self.item is None:
             return pipeline_facts(self.layout, self.stage)
         return item_facts(self.layout, self.item, CANDIDATE_STAGES[self.stage])
