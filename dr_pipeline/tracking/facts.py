@@ -1,4 +1,4 @@
-"""The view's content: the pipeline's files as parameters, metrics, tags and artifacts. Reads files, does not import MLflow."""
+"""The view's content: the pipeline's files as parameters, metrics, tags and artifacts; does not import MLflow."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
