@@ -2,8 +2,7 @@
 
 One file per stage: the hash of its import closure without comments and docstrings, and the hash of each module in it.
 DVC compares the files; a changed docstring leaves them as they are. Not `always_changed`: DVC runs this stage when a
-file of the package differs, which finds the same changes, costs a no-op nothing, and lets several `dvc repro STAGE`
-run side by side (a stage that always runs would lock its output against them).
+file of the package differs, which finds the same changes without a process in every no-op.
 """
 
 import argparse
