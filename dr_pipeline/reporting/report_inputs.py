@@ -60,46 +60,51 @@ class Sources:
         return float(self.bundle["decision"]["referable_threshold"])
 
 
-def read_sources(
-    *,
-    intake: Path,
-    audit: Path,
-    split: Path,
-    gradability: Path,
-    training: Path,
-    validation: Path,
-    latency: Path,
-    selection: Path,
-    test: Path,
-    test_predictions: Path,
-    bundle: Path,
-    machine: Path,
-) -> Sources:
-    """Reads the files; `training`, `validation` and `latency` are folders with one file per item.
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where the stages wrote; `training`, `validation` and `latency` are folders with one file per item."""
+
+    intake: Path
+    audit: Path
+    split: Path
+    gradability: Path
+    training: Path
+    validation: Path
+    latency: Path
+    selection: Path
+    test: Path
+    test_predictions: Path
+    bundle: Path
+    machine: Path
+
+
+def read_sources(files: ReportFiles) -> Sources:
+    """Reads the files.
 
     Files of candidates that the selection does not know are of a former params.yaml, and are left out.
 
     Raises:
         DataError: A file is missing, or its entries are not as its stage writes them.
     """
-    selected = read_json(selection)
+    selected = read_json(files.selection)
     candidates = {line["candidate"] for line in selected["candidates"]}
-    trained = [path for path in sorted(training.glob("*.csv")) if path.stem.rpartition("-")[0] in candidates]
+    names = sorted(candidates)
+    trained = [path for path in sorted(files.training.glob("*.csv")) if path.stem.rpartition("-")[0] in candidates]
     return Sources(
-        intake=read_json(intake),
-        audit=read_json(audit),
-        split=read_json(split),
-        gradability=_entry(gradability, "gradability"),
-        training=_merged([path.with_suffix(".json") for path in trained], "training", training),
+        intake=read_json(files.intake),
+        audit=read_json(files.audit),
+        split=read_json(files.split),
+        gradability=_entry(files.gradability, "gradability"),
+        training=_merged([path.with_suffix(".json") for path in trained], "training", files.training),
         histories={path.stem: read_history(path) for path in trained},
-        layers={path.stem: read_layers_by_time(layers_path(training, path.stem)) for path in trained},
-        validation=_merged([validation / f"{name}.json" for name in sorted(candidates)], "validation", validation),
-        latency=_merged([latency / f"{name}.json" for name in sorted(candidates)], "latency", latency),
+        layers={path.stem: read_layers_by_time(layers_path(files.training, path.stem)) for path in trained},
+        validation=_merged([files.validation / f"{name}.json" for name in names], "validation", files.validation),
+        latency=_merged([files.latency / f"{name}.json" for name in names], "latency", files.latency),
         selection=selected,
-        test=_entry(test, "test"),
-        graded=Graded.of(read_graded(test_predictions)),
-        bundle=read_json(bundle / "metadata.json"),
-        machine=read_json(machine),
+        test=_entry(files.test, "test"),
+        graded=Graded.of(read_graded(files.test_predictions)),
+        bundle=read_json(files.bundle / "metadata.json"),
+        machine=read_json(files.machine),
     )
 
 

@@ -47,25 +47,27 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.files import atomic_write, write_text
     from dr_pipeline.reporting.format_figure import format_figure
     from dr_pipeline.reporting.plot_style import png, svg
-    from dr_pipeline.reporting.report_inputs import read_sources
+    from dr_pipeline.reporting.report_inputs import ReportFiles, read_sources
     from dr_pipeline.reporting.report_page import missed_vision_threatening, render
     from dr_pipeline.reporting.report_plots import largest_misses, report_figures
     from dr_pipeline.reporting.training_plots import item_pictures, split_name
     from dr_pipeline.tracking.run import tracked
 
     sources = read_sources(
-        intake=args.intake,
-        audit=args.audit,
-        split=args.split,
-        gradability=args.gradability,
-        training=args.training,
-        validation=args.validation,
-        latency=args.latency,
-        selection=args.selection,
-        test=args.test,
-        test_predictions=args.test_predictions,
-        bundle=args.bundle,
-        machine=args.machine,
+        ReportFiles(
+            intake=args.intake,
+            audit=args.audit,
+            split=args.split,
+            gradability=args.gradability,
+            training=args.training,
+            validation=args.validation,
+            latency=args.latency,
+            selection=args.selection,
+            test=args.test,
+            test_predictions=args.test_predictions,
+            bundle=args.bundle,
+            machine=args.machine,
+        )
     )
     with tracked("report"):
         figures = report_figures(sources)

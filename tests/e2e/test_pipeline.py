@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dr_pipeline.code_version import module_hashes
-from dr_pipeline.reporting.report_inputs import read_sources
+from dr_pipeline.reporting.report_inputs import ReportFiles, read_sources
 from dr_pipeline.stages import STAGES
 from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.e2e.conftest import Workspace, ran
@@ -82,18 +82,20 @@ def test_figures_of_a_former_candidate_do_not_reach_the_report(workspace: Worksp
             text = (reports / kind / f"lite0{suffix}").read_text()
             (reports / kind / f"former{suffix}").write_text(text.replace("lite0", "former"))
     sources = read_sources(
-        intake=reports / "intake.json",
-        audit=reports / "audit.json",
-        split=reports / "split.json",
-        gradability=reports / "gradability.json",
-        training=reports / "training",
-        validation=reports / "validation",
-        latency=reports / "latency",
-        selection=reports / "selection.json",
-        test=reports / "test.json",
-        test_predictions=workspace.root / "data/test_predictions.csv",
-        bundle=workspace.root / "data/release",
-        machine=reports / "machine.json",
+        ReportFiles(
+            intake=reports / "intake.json",
+            audit=reports / "audit.json",
+            split=reports / "split.json",
+            gradability=reports / "gradability.json",
+            training=reports / "training",
+            validation=reports / "validation",
+            latency=reports / "latency",
+            selection=reports / "selection.json",
+            test=reports / "test.json",
+            test_predictions=workspace.root / "data/test_predictions.csv",
+            bundle=workspace.root / "data/release",
+            machine=reports / "machine.json",
+        )
     )
     assert set(sources.histories) == set(sources.training) == {"lite0-0", "small-0"}
     assert set(sources.validation) == set(sources.latency) == {"lite0", "small"}
