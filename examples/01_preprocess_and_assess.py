@@ -1,4 +1,4 @@
-"""Takes photographs through the pixel path: writes their canvases and prints quality with its reasons.
+"""Takes photographs through the pixel path: writes their canvases and prints a table of quality with its reasons.
 
 python examples/01_preprocess_and_assess.py FOLDER --out FOLDER
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from dr_pipeline.canvases.render import encode_png
 from dr_pipeline.errors import ImageError
 from dr_pipeline.files import printable
+from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.fundus.pixel_path import PixelPath
 
 
@@ -20,16 +21,18 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     pixel_path = PixelPath(args.canvas_px)
+    print(f"{'file':<32} {'status':<12} {'quality':>7}  reasons")
     for path in sorted(path for path in args.folder.iterdir() if path.is_file()):
         try:
-            photograph = pixel_path.process(path.read_bytes())
+            photograph = pixel_path.process(read_image_file(path))
         except ImageError as error:  # not a photograph, or damaged: the reason is for a person
-            print(f"{printable(path.name)}: failed, {error.what}")
+            print(f"{printable(path.name):<32} {'failed':<12} {'':>7}  {error.what}")
             continue
-        (args.out / f"{path.stem}.png").write_bytes(encode_png(photograph.canvas))
+        # The whole name, so that eye.jpg and eye.png do not overwrite each other.
+        (args.out / f"{path.name}.png").write_bytes(encode_png(photograph.canvas))
         quality = photograph.quality
-        reasons = ", ".join(quality.reasons) or "no remarks"
-        print(f"{printable(path.name)}: {quality.status.value}, quality {quality.score:.2f} ({reasons})")
+        reasons = ", ".join(quality.reasons) or "none"
+        print(f"{printable(path.name):<32} {quality.status.value:<12} {quality.score:>7.2f}  {reasons}")
 
 
 if __name__ == "__main__":

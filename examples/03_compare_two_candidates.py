@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dr_pipeline.errors import DataError
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference, qwk_estimate
 from dr_pipeline.metrics.intervals import format_estimate
 from dr_pipeline.metrics.kappa import confusion_matrix
@@ -22,8 +23,13 @@ def main() -> None:
     parser.add_argument("second", type=Path)
     args = parser.parse_args()
     first, second = (sorted(read_graded(path), key=lambda row: row.image_id) for path in (args.first, args.second))
-    if [row.image_id for row in first] != [row.image_id for row in second]:
-        raise SystemExit("the two tables hold different photographs: compare candidates of one split")
+    keys = [[(row.image_id, row.grade, row.group) for row in rows] for rows in (first, second)]
+    if keys[0] != keys[1]:
+        raise DataError(
+            "the two tables differ in photographs, true grades or groups",
+            where=f"{args.first}, {args.second}",
+            todo="compare candidates of one split",
+        )
     true, groups = np.array([row.grade for row in first]), [row.group for row in first]
     grades = [np.array([row.predicted for row in rows]) for rows in (first, second)]
     for path, predicted in zip((args.first, args.second), grades, strict=True):
