@@ -73,7 +73,7 @@ class CsvWriter:
     """Writes rows that `read_csv` gives back, whatever their cells hold.
 
     Python's csv (before 3.13) quotes a carriage return only where lines end in one, so a cell with a bare one (a file
-    name may hold it) would end its row; such a row is format_figure as a whole.
+    name may hold it) would end its row; all cells of such a row are quoted.
 
     Args:
         stream: Text, opened with `newline=""`.

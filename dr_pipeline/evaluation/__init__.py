@@ -1,1 +1,1 @@
-"""What a model is worth: figures with intervals, pictures, the report."""
+"""Statistics of graded photographs: metrics with intervals, calibration, operating points, gradability, baselines."""

@@ -34,7 +34,7 @@ def baselines(
     Returns:
         Figures. The second baseline is over photographs whose fellow eye is known, undefined where there are none;
         `paired_by_eye` of them by their eyes, `paired_by_two_photographs` as the only two of a patient whose eyes are
-        not known, which may be one eye twice.
+        not known, which may show one eye twice.
     """
     fellow, by_eye = _fellow_grades(true, examinations, eyes or [""] * len(true))
     rows = np.flatnonzero(fellow >= 0)

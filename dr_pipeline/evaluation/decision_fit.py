@@ -72,7 +72,7 @@ def referable_threshold(scores: NDArray[np.float64], positive: NDArray[np.bool_]
 
 
 def review_margin(distances: NDArray[np.float64], share: float) -> float:
-    """The margin that `share` of the distances, rounded to whole photographs, stay under; 0 for none."""
+    """The margin below which a fraction `share` of the distances lies, rounded to whole photographs; 0 for none."""
     ascending = np.sort(distances)
     count = round(share * len(ascending))
     if count == 0:

@@ -1,4 +1,4 @@
-"""Refuses an evaluation whose parts do not belong together, and counts the openings of a test split."""
+"""Checks that the inputs of an evaluation belong together, and counts the openings of a test split."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Logits of stored canvases, on every core, each photograph on its own."""
+"""Logits of stored canvases, one photograph per call, on all cores."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ def canvas_logits(
 ) -> NDArray[np.float32]:
     """Logits of photographs, float32 (N, 5), in the order of `image_ids`.
 
-    Batch size 1, as a clinic scores: neither the neighbours in a batch nor the number of cores change a digit.
+    Batch size 1, as in a clinic: results depend neither on other photographs of a batch nor on the number of cores.
 
     Args:
         model: Gives logits (1, 5) of inputs (1, input_px, input_px, 3); threads call it at the same time.

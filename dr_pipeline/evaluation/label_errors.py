@@ -1,6 +1,6 @@
 """Which labels are worth a second reading: confident learning on out-of-fold probabilities.
 
-The list names photographs for a human to look at. It changes no label and leaves nothing out.
+The list names photographs for a human reader. It changes no label and excludes no photograph.
 """
 
 from collections import defaultdict
@@ -16,9 +16,9 @@ from dr_pipeline.files import iterate_csv, spreadsheet_safe
 from dr_pipeline.schema import GRADES
 from dr_pipeline.tables.suspicious_labels import SuspiciousLabelRow, iterate_labelled_predictions
 
-# What `score` writes into every row, and no table with the readers' grade has.
+# A column that `score` writes and that no table with the readers' grades has.
 _SCORED = "bundle_id"
-# One grade apart, as two readers often are, asks for confidence as well; two are worth a look by themselves.
+# Two readers often differ by one grade, so that one grade apart also requires confidence; two grades apart do not.
 GROSS_DISTANCE = 2
 
 
@@ -45,7 +45,7 @@ class Suspicion:
 
     Attributes:
         index: Its row in the predictions.
-        suggested: The grade in whose favour they do.
+        suggested: The grade that they predict instead.
         distance: Between label and suggestion, in grades.
         margin: The label's probability less the largest other one, brought to 0 … 1; the lower, the more suspicious.
         confident: Whether confident learning finds it, not its distance alone.
@@ -102,7 +102,7 @@ def read_out_of_fold(paths: Sequence[Path]) -> OutOfFold:
 
 
 def confidence_thresholds(grades: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean probability of each grade over the photographs that bear it, shape (5,); infinite where none does."""
+    """Mean probability of each grade over the photographs with that label, shape (5,); infinite where none does."""
     return np.array(
         [probabilities[grades == grade, grade].mean() if (grades == grade).any() else np.inf for grade in GRADES]
     )
@@ -118,8 +118,8 @@ def suspicious_labels(grades: NDArray[np.int64], probabilities: NDArray[np.float
 
     Grades have an order, which that method does not use. So a label is suspicious too where the most probable grade is
     two or more away, claimed or not, and the list begins with the greatest distances. Of 30 labels planted two or more
-    grades off among 600 drawn ones, with a drawn network of 77 % accuracy, the first 30 of the list then hold 27; by
-    confident learning and its margin alone 21 (means of 20 draws, held by a test).
+    grades off among 600 simulated ones, with a simulated network of 77 % accuracy, the first 30 of the list then hold
+    27; by confident learning and its margin alone 21 (means of 20 simulations, checked by a test).
 
     Args:
         grades: Labels, shape (N,).

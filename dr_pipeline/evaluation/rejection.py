@@ -21,7 +21,7 @@ def is_rejected(statuses: Sequence[str]) -> NDArray[np.bool_]:
 def rejection_by_grade(
     true: NDArray[np.int64], statuses: Sequence[str], groups: Sequence[str], confidence: float
 ) -> dict[str, dict[str, Any]]:
-    """The rejected share of each grade's photographs, with its interval and n.
+    """The rejection rate of each grade's photographs, with its interval and n.
 
     Args:
         true: Grades by the readers, shape (N,).
@@ -59,7 +59,7 @@ def rejection_report(
                 str(grade): _share([row for row in rows if row.grade == grade], statuses, confidence)
                 for grade in GRADES
             },
-            # A list: a clinic's name is no name of a metric.
+            # A list, because DVC names the metrics of this file after its keys; a clinic's name is not a metric.
             "by_site": [
                 {"site": site} | _share([row for row in rows if row.site == site], statuses, confidence)
                 for site in sorted({row.site for row in rows if row.site})

@@ -20,7 +20,7 @@ class RateBin:
     n: int
 
     def as_figure(self) -> dict[str, float]:
-        """value, low, high (Wilson) and n of the observed share."""
+        """value, low, high (Wilson) and n of the observed proportion."""
         low, high = wilson(self.hits, self.n, CONFIDENCE)
         return {"value": self.hits / self.n, "low": low, "high": high, "n": self.n}
 

@@ -13,7 +13,7 @@ from dr_pipeline.metrics.kappa import kappa_of_confusions
 from dr_pipeline.schema import NUM_GRADES
 
 _BLOCK = 1 << 22  # weights held at a time, 32 MiB
-_LEAST_DEFINED = 0.9  # share of resamplings in which a figure must be defined to have an interval
+_LEAST_DEFINED = 0.9  # fraction of resamplings in which a figure must be defined to have an interval
 
 
 class Clusters:
@@ -95,14 +95,14 @@ def bootstrap_sums(
         replicates: Number of resamplings.
         seed: Of the resampling.
         confidence: Such as 0.95.
-        recentre: Move the resamplings so that their mean is the figure; for one that resampling itself raises.
+        recentre: Shift the replicates so that their mean is the figure; for figures that resampling biases upwards.
     """
     clusters = Clusters(groups)
     if clusters.count == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
     sums = clusters.sums(values)
     value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
-    # einsum, not BLAS, whose threads wait for one another on a busy machine: ten times slower there.
+    # einsum, not BLAS: BLAS threads wait for each other on a busy machine, which is ten times slower.
     blocks = (np.einsum("rg,gk->rk", weights, sums) for weights in clusters.weight_blocks(replicates, seed))
     figures = np.concatenate([statistic(block) for block in blocks])
     if recentre:
@@ -159,7 +159,7 @@ def paired_qwk_difference(
     seed: int,
     confidence: float,
 ) -> Estimate:
-    """Kappa of grader `one` minus that of grader `other` on the same photographs, each resampling seen by both."""
+    """Kappa of grader `one` minus that of grader `other` on the same photographs and resamplings."""
     cells = np.concatenate([_one_hot_cells(true, one), _one_hot_cells(true, other)], axis=1)
 
     def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:

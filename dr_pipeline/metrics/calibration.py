@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: Brier score, reliability, calibration error; and the temperature."""
+"""Calibration of probabilities: Brier score, reliability bins, expected calibration error, temperature scaling."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_BINS = 10
-# A validation split that is graded without error would ask for the temperature 0.
+# On a validation split without errors the likelihood has no minimum above the temperature 0.
 TEMPERATURE_LIMITS = (0.1, 10.0)
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -21,7 +21,7 @@ class ReliabilityBin:
     high: float
     n: int
     confidence: float  # mean probability of the most probable grade; nan where n is 0
-    accuracy: float  # share in which it is the true grade; nan where n is 0
+    accuracy: float  # fraction in which it is the true grade; nan where n is 0
 
 
 def brier_scores(probabilities: NDArray[Any], true: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -30,7 +30,7 @@ def brier_scores(probabilities: NDArray[Any], true: NDArray[np.int64]) -> NDArra
 
 
 def calibration_terms(probabilities: NDArray[Any], true: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What calibration is summed from: per bin the count, the confidence and the hits; shape (N, 3 · NUM_BINS)."""
+    """Per photograph and bin: count, confidence and hit, to be summed; shape (N, 3 · NUM_BINS)."""
     confidence = probabilities.max(axis=1)
     hit = probabilities.argmax(axis=1) == true
     upper_edges = np.arange(1, NUM_BINS) / NUM_BINS

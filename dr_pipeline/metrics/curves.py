@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def roc_auc(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
-    """Chance that a positive scores above a negative, ties counted half; nan where there is only one kind."""
+    """Area under the ROC curve, ties counted half; nan where only one class occurs."""
     return float(weighted_roc_auc(scores, positive, np.ones((1, len(scores))))[0])
 
 
@@ -22,7 +22,7 @@ def weighted_roc_auc(
         weights: How often each counts, shape (R, N).
 
     Returns:
-        Shape (R,); nan where only one kind has weight.
+        Shape (R,); nan where only one class has weight.
     """
     if len(scores) == 0:
         return np.full(len(weights), np.nan)
@@ -38,12 +38,12 @@ def weighted_roc_auc(
 
 
 def roc_curve(scores: NDArray[Any], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Points of the curve, from (0, 0) to (1, 1): false-positive share, true-positive share, threshold; shape (P, 3).
+    """Points from (0, 0) to (1, 1): false-positive rate, true-positive rate, threshold; shape (P, 3).
 
     A photograph is called positive from the threshold up. The first threshold is infinite.
 
     Raises:
-        ValueError: There is only one kind.
+        ValueError: Only one class occurs.
     """
     if positive.all() or not positive.any():
         raise ValueError("a ROC curve needs positives and negatives")

@@ -47,10 +47,10 @@ def wilson(successes: float, trials: float, confidence: float) -> tuple[float, f
 
 
 def clustered_proportion(hits: NDArray[np.bool_], groups: Sequence[str], confidence: float) -> Estimate:
-    """A share of photographs with Wilson's interval at the effective sample size (Rao & Scott, Biometrics 1992;48:577).
+    """A proportion with Wilson's interval at the effective sample size (Rao & Scott, Biometrics 1992;48:577).
 
-    The design effect is the variance of the share with patients as units over that with photographs as units, at
-    least 1. Where all or none are hits it cannot be estimated, and the number of groups stands for the sample size.
+    The design effect is the variance of the proportion with patients as units over that with photographs as units, at
+    least 1. Where all or none are hits it cannot be estimated, and the number of groups is the sample size.
 
     Args:
         hits: Shape (N,).

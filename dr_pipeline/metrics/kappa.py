@@ -30,7 +30,7 @@ def quadratic_weighted_kappa(true: ArrayLike, predicted: ArrayLike, num_grades: 
     Equals `sklearn.metrics.cohen_kappa_score(weights="quadratic", labels=range(num_grades))`.
 
     Returns:
-        At most 1; 0 for a grader that knows nothing; nan where all true and all predicted grades are one and
+        At most 1; 0 at chance agreement; nan where all true and all predicted grades are one and
         the same grade, or where there are none: chance and observed disagreement are then both 0.
     """
     return float(kappa_of_confusions(confusion_matrix(true, predicted, num_grades)))

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from dr_pipeline.bundle.decision import softmax
 from dr_pipeline.metrics.calibration import (
+    NUM_BINS,
     TEMPERATURE_LIMITS,
     brier_scores,
     calibration_error,
@@ -56,17 +58,28 @@ def test_brier_of_two_grades_is_twice_the_binary_one() -> None:
     assert ours == pytest.approx(2 * brier_score_loss(true, p))
 
 
-def test_calibration_error_of_calibrated_and_of_boastful_probabilities() -> None:
+def test_calibration_error_of_calibrated_and_of_overconfident_probabilities() -> None:
     rng = np.random.default_rng(3)
     logits = 2 * rng.normal(size=(20_000, 5))
     true = np.array([rng.choice(5, p=row) for row in softmax(logits)])
-    honest = calibration_error(calibration_terms(softmax(logits), true).sum(axis=0))
-    boastful = calibration_error(calibration_terms(softmax(3 * logits), true).sum(axis=0))
-    assert honest < 0.02
-    assert boastful > 0.15
+    calibrated = calibration_error(calibration_terms(softmax(logits), true).sum(axis=0))
+    overconfident = calibration_error(calibration_terms(softmax(3 * logits), true).sum(axis=0))
+    assert calibrated < 0.02
+    assert overconfident > 0.15
     bins = reliability(softmax(logits), true)
     assert sum(b.n for b in bins) == 20_000
     assert all(abs(b.accuracy - b.confidence) < 0.05 for b in bins if b.n > 500)
+
+
+def test_reliability_bins_equal_sklearn() -> None:
+    rng = np.random.default_rng(5)
+    probabilities, true = softmax(2 * rng.normal(size=(300, 5))), rng.integers(0, 5, 300)
+    hit = probabilities.argmax(axis=1) == true
+    accuracy, confidence = calibration_curve(hit, probabilities.max(axis=1), n_bins=NUM_BINS)
+    filled = [b for b in reliability(probabilities, true) if b.n]
+    assert len(filled) >= 7
+    assert [b.accuracy for b in filled] == pytest.approx(accuracy)
+    assert [b.confidence for b in filled] == pytest.approx(confidence)
 
 
 def test_temperature_is_found_again_and_is_the_minimum() -> None:

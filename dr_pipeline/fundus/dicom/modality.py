@@ -17,8 +17,8 @@ _EYE_PHOTOGRAPHS = frozenset(
 _VL_PHOTOGRAPHIC = "1.2.840.10008.5.1.4.1.1.77.1.4"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _STANDARD_ROOT = "1.2.840.10008."
-# Modalities that eye departments' archives also hold, by their defined terms. Others are not format_figure in messages,
-# because a corrupt file may hold a person's name there.
+# Modalities that eye departments' archives also hold, by their defined terms. Messages quote no others, because a
+# corrupt file may hold a person's name there.
 _NAMES = {
     "AR": "autorefraction",
     "AU": "audio",
