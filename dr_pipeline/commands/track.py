@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         DataError: There is no training, or a file is not as its stage writes it.
     """
-    from dr_pipeline.reporting.training_plots import item_pictures
+    from dr_pipeline.reporting.training_plots import candidate_plots
     from dr_pipeline.tracking.layout import Item, Layout
     from dr_pipeline.tracking.rebuild import rebuild
     from dr_pipeline.tracking.store import Store, files_root
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> Outcome:
     layout = Layout(reports=args.reports, data=args.data, params=args.params, lock=args.lock)
 
     def draw(item: Item) -> dict[str, bytes]:
-        return item_pictures(
+        return candidate_plots(
             item.name,
             training=layout.reports / "training",
             validation=layout.reports / "validation",

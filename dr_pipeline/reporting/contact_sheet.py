@@ -1,4 +1,4 @@
-"""A sheet of small photographs with captions, as one JPEG. For drawn photographs only: a report gets passed on."""
+"""Small photographs with captions as one JPEG; for synthetic photographs only, since a report is passed on."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Layers by depth as strips of colour: dead channels, and how far BatchNorm is from what it is given."""
+"""Layers by depth as strips of colour: dead channels, and the shift of BatchNorm inputs from their running mean."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from dr_pipeline.reporting.plot_style import QUIET, blank, style
 from dr_pipeline.tables.history import AFTER, BEFORE, LayerRow
 
 _TIMES = (BEFORE, AFTER)
-# The least upper end of a colour scale, so that next to nothing does not look like much.
+# The least upper end of a colour scale, so that negligible values are not drawn in strong colours.
 _LEAST_DEAD, _LEAST_SHIFT = 0.1, 0.5
 _MOST_SHIFT = 3.0  # standard deviations; more has the same colour
 

@@ -1,6 +1,6 @@
 """The style of every plot: colours that colour-blind readers can distinguish, equal bytes for equal figures.
 
-Matplotlib's object interface only; pyplot's global state would tie pictures to each other.
+Matplotlib's object interface only; pyplot's global state would couple plots.
 """
 
 import io

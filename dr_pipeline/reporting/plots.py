@@ -1,4 +1,4 @@
-"""The report's figures: each takes plain figures and gives a matplotlib Figure; `drawing` turns that into bytes."""
+"""The report's plots as matplotlib Figures; `plot_style` encodes them as PNG or SVG."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,19 +50,19 @@ def training_curves(histories: Mapping[str, Sequence[EpochRow]]) -> Figure:
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], title: str) -> Figure:
-    """Counts and row shares of true grade (rows) against predicted grade (columns)."""
+    """Counts and row fractions of true grade (rows) against predicted grade (columns)."""
     table = np.asarray(counts, dtype=np.int64)
     totals = table.sum(axis=1, keepdims=True)
-    shares = table / np.maximum(totals, 1)
+    fractions = table / np.maximum(totals, 1)
     with style():
         figure = blank(5.8, 4.8)
         panel = figure.subplots()
-        panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        panel.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         panel.grid(visible=False)
         for row, column in np.ndindex(table.shape):
-            text = f"{table[row, column]}\n{shares[row, column]:.0%}" if totals[row, 0] else "–"
+            text = f"{table[row, column]}\n{fractions[row, column]:.0%}" if totals[row, 0] else "–"
             panel.text(
-                column, row, text, ha="center", va="center", color="white" if shares[row, column] > 0.55 else "black"
+                column, row, text, ha="center", va="center", color="white" if fractions[row, column] > 0.55 else "black"
             )
         panel.set_xticks(
             GRADES, [f"{grade}\n{GRADE_NAMES[grade].removesuffix(' NPDR')}" for grade in GRADES], fontsize=8
@@ -82,7 +82,7 @@ def _frame(x: float, y: float, width: float, height: float) -> Any:
 
 
 def reliability(bins: Sequence[RateBin], title: str) -> Figure:
-    """Observed share of referable eyes against the predicted probability, with 95 % Wilson intervals and counts."""
+    """Observed proportion of referable eyes against predicted probability, with 95 % Wilson intervals and counts."""
     with style():
         figure = blank(5.0, 4.6)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
@@ -96,16 +96,16 @@ def reliability(bins: Sequence[RateBin], title: str) -> Figure:
 
 
 def roc(labels: NDArray[np.bool_], scores: NDArray[np.float64], threshold: float, title: str) -> Figure:
-    """The ROC curve of referable disease, with the operating point that validation locked.
+    """The ROC curve of referable disease, with the operating point fitted on validation.
 
     Args:
         labels: Whether each photograph's true grade is 2 or more, shape (N,).
         scores: Probability of it by the model, shape (N,).
-        threshold: The locked operating point.
+        threshold: The operating point.
         title: With n and the area's interval.
 
     Raises:
-        ValueError: Only one kind of label occurs.
+        ValueError: Only one class occurs.
     """
     points = roc_curve(scores, labels)
     called = scores >= threshold
@@ -115,7 +115,7 @@ def roc(labels: NDArray[np.bool_], scores: NDArray[np.float64], threshold: float
         panel = figure.subplots()
         panel.plot([0, 1], [0, 1], "--", color=QUIET, linewidth=1)
         panel.plot(points[:, 0], points[:, 1], color=COLOURS[0])
-        label = f"locked on validation: sensitivity {sensitivity:.3f}, specificity {1 - false_alarms:.3f}"
+        label = f"fitted on validation: sensitivity {sensitivity:.3f}, specificity {1 - false_alarms:.3f}"
         panel.plot(false_alarms, sensitivity, "o", color=COLOURS[1], markersize=8, label=label)
         panel.set(title=title, xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         panel.legend(loc="lower right", fontsize=8)
@@ -127,8 +127,8 @@ def pareto(candidates: Sequence[Mapping[str, Any]], *, budget_ms: float, chosen:
 
     Args:
         candidates: The table of reports/selection.json.
-        budget_ms: The 95th percentile that a deployable candidate keeps.
-        chosen: Its name.
+        budget_ms: The largest 95th percentile of a deployable candidate.
+        chosen: Name of the selected candidate.
     """
     with style():
         figure = blank(9.0, 3.8)
@@ -176,7 +176,7 @@ def grade_histogram(parts: Mapping[str, Mapping[str, int]]) -> Figure:
 
 
 def rejection(gradability: Mapping[str, Any]) -> Figure:
-    """The share of each grade's photographs that would get no grade, with its interval, a colour per part.
+    """The rejection rate of each grade, with its interval, a colour per part.
 
     Args:
         gradability: The figures of reports/gradability.json.

@@ -81,7 +81,7 @@ class ReportFiles:
 def read_sources(files: ReportFiles) -> Sources:
     """Reads the files.
 
-    Files of candidates that the selection does not know are of a former params.yaml, and are left out.
+    Files of candidates that are not in the selection belong to a former params.yaml and are ignored.
 
     Raises:
         DataError: A file is missing, or its entries are not as its stage writes them.
@@ -113,7 +113,7 @@ def _merged(paths: Sequence[Path], key: str, folder: Path) -> dict[str, Mapping[
     for path in paths:
         merged |= _entry(path, key)
     if not merged:
-        raise DataError("holds no figures", where=str(folder), todo="run `dvc repro`, which makes them")
+        raise DataError("holds no figures", where=str(folder), todo="run `dvc repro`, which writes them")
     return merged
 
 

@@ -10,7 +10,7 @@ from dr_pipeline.reporting.report_inputs import Sources
 from dr_pipeline.reporting.report_sections import SECTIONS
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 
-_FEW = 10  # photographs of a grade, below which its figures say little
+_MIN_PHOTOGRAPHS = 10  # fewer photographs of a grade cause a warning
 
 
 def render(sources: Sources, images: Mapping[str, bytes]) -> str:
@@ -18,9 +18,9 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
 
     Args:
         sources: The documents it shows.
-        images: Pictures by name: `histogram`, `rejection`, `pareto`, `training`, `layers`, `confusion`,
-            `reliability`, `roc` (left out where the test split has one kind of eye only) as SVG, `misses` as JPEG
-            (left out for photographs of people).
+        images: Images by name: `histogram`, `rejection`, `pareto`, `training`, `layers`, `confusion`,
+            `reliability`, `roc` (absent if the test split has one class only) as SVG, `misses` as JPEG (absent for
+            photographs of people).
     """
     pages = environment("dr_pipeline.reporting")
     pages.filters |= {"format_figure": format_figure, "short": lambda text: str(text)[:12]}
@@ -70,6 +70,6 @@ def warnings(sources: Sources) -> list[str]:
     texts += [
         f"grade {grade} ({GRADE_NAMES[grade]}): only {sum(row)} photographs in the test split"
         for grade, row in enumerate(sources.test["confusion"])
-        if sum(row) < _FEW
+        if sum(row) < _MIN_PHOTOGRAPHS
     ]
     return list(dict.fromkeys(texts))

@@ -1,5 +1,8 @@
 """The plots of the report, from its sources."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from matplotlib.figure import Figure
 
 from dr_pipeline.canvases.store import CanvasStore
@@ -8,8 +11,11 @@ from dr_pipeline.reporting import plots
 from dr_pipeline.reporting.contact_sheet import contact_sheet
 from dr_pipeline.reporting.format_figure import format_figure
 from dr_pipeline.reporting.layer_plots import layer_strips
+from dr_pipeline.reporting.plot_style import svg
 from dr_pipeline.reporting.report_inputs import Sources
 
+# The report is passed on, and a patient's photograph must not be: only synthetic photographs are shown.
+_SYNTHETIC = "synthetic"
 _NUM_MISSES = 12
 _MISSES_PER_ROW = 6
 _MISS_PX = 160
@@ -38,8 +44,22 @@ def report_figures(sources: Sources) -> dict[str, Figure]:
     return figures
 
 
+def report_images(sources: Sources, figures: Mapping[str, Figure], canvases: Path) -> dict[str, bytes]:
+    """The images of the page: the plots as SVG and, if the data set is synthetic, the largest misses as JPEG.
+
+    Args:
+        sources: The documents that the report shows.
+        figures: The plots by name.
+        canvases: Folder of the canvases, read only for synthetic photographs.
+    """
+    images = {name: svg(figure) for name, figure in figures.items()}
+    if sources.intake["adapter"] == _SYNTHETIC:
+        images["misses"] = largest_misses(sources, CanvasStore(canvases))
+    return images
+
+
 def _parts(sources: Sources) -> dict[str, dict[str, int]]:
-    """Photographs by grade that trained the deployed network, chose it, and tested it."""
+    """Photographs by grade in the training, validation and test parts of the deployed network."""
     validation = f"fold {sources.bundle['model']['fold']}"
     parts: dict[str, dict[str, int]] = {}
     for name, part in sources.split["parts"].items():

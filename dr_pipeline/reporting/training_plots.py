@@ -1,11 +1,11 @@
-"""The pictures of one training's MLflow run: its curves, its layers, and what its network does on validation."""
+"""The plots of one training's MLflow run: its curves, its layers, and its network's grades on validation."""
 
 from pathlib import Path
 
 from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
 from dr_pipeline.files import read_json
-from dr_pipeline.reporting import plots as pictures
+from dr_pipeline.reporting import plots
 from dr_pipeline.reporting.format_figure import format_figure
 from dr_pipeline.reporting.layer_plots import layer_strips
 from dr_pipeline.reporting.layer_tables import layers_path, read_layers_by_time
@@ -14,8 +14,8 @@ from dr_pipeline.tables.graded import read_graded
 from dr_pipeline.tables.history import read_history
 
 
-def item_pictures(name: str, *, training: Path, validation: Path, predictions: Path) -> dict[str, bytes]:
-    """Pictures by file name, as PNG.
+def candidate_plots(name: str, *, training: Path, validation: Path, predictions: Path) -> dict[str, bytes]:
+    """Plots of one training by file name, as PNG.
 
     Args:
         name: Candidate and fold, such as `lite0-0`.
@@ -24,16 +24,14 @@ def item_pictures(name: str, *, training: Path, validation: Path, predictions: P
         predictions: Parent of the folders that `validate` wrote; only the deployed fold has been validated.
     """
     candidate, fold = split_name(name)
-    drawn = {
-        "training.png": png(pictures.training_curves({name: read_history(training / f"{name}.csv")})),
+    images = {
+        "training.png": png(plots.training_curves({name: read_history(training / f"{name}.csv")})),
         "layers.png": png(layer_strips({name: read_layers_by_time(layers_path(training, name))})),
     }
     decision = predictions / candidate / "decision.json"
     if decision.is_file() and read_json(decision)["fitted_on"]["fold"] == str(fold):
-        drawn |= _validation_pictures(
-            candidate, validation / f"{candidate}.json", decision.with_name("predictions.csv")
-        )
-    return drawn
+        images |= _validation_plots(candidate, validation / f"{candidate}.json", decision.with_name("predictions.csv"))
+    return images
 
 
 def split_name(name: str) -> tuple[str, int]:
@@ -42,12 +40,12 @@ def split_name(name: str) -> tuple[str, int]:
     return candidate, int(fold)
 
 
-def _validation_pictures(candidate: str, report: Path, table: Path) -> dict[str, bytes]:
-    found = read_json(report)["validation"][candidate]
-    graded = Graded.of(read_graded(table))
+def _validation_plots(candidate: str, figures: Path, predictions: Path) -> dict[str, bytes]:
+    validation = read_json(figures)["validation"][candidate]
+    graded = Graded.of(read_graded(predictions))
     bins = reliability_bins(graded.referable, graded.referable_probability, NUM_BINS)
-    qwk = f"{candidate}, validation: QWK {format_figure(found['qwk'], 2)}"
+    qwk = f"{candidate}, validation: QWK {format_figure(validation['qwk'], 2)}"
     return {
-        "confusion.png": png(pictures.confusion_matrix(found["confusion"], qwk)),
-        "reliability.png": png(pictures.reliability(bins, f"{candidate}, validation, n = {len(graded.true)}")),
+        "confusion.png": png(plots.confusion_matrix(validation["confusion"], qwk)),
+        "reliability.png": png(plots.reliability(bins, f"{candidate}, validation, n = {len(graded.true)}")),
     }

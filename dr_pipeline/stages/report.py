@@ -1,14 +1,12 @@
 """Writes the report: one page, and its plots as files."""
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
 
 PARAMS: tuple[str, ...] = ()
-
-# The report is passed on, and a patient's photograph must not be: only synthetic photographs are shown.
-SYNTHETIC = "synthetic"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,57 +41,38 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         DataError: A file is missing or not as its stage writes it.
     """
-    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.files import atomic_write, write_text
     from dr_pipeline.reporting.format_figure import format_figure
-    from dr_pipeline.reporting.plot_style import png, svg
+    from dr_pipeline.reporting.plot_style import png
     from dr_pipeline.reporting.report_inputs import ReportFiles, read_sources
     from dr_pipeline.reporting.report_page import missed_vision_threatening, render
-    from dr_pipeline.reporting.report_plots import largest_misses, report_figures
-    from dr_pipeline.reporting.training_plots import item_pictures, split_name
+    from dr_pipeline.reporting.report_plots import report_figures, report_images
+    from dr_pipeline.reporting.training_plots import candidate_plots, split_name
     from dr_pipeline.tracking.run import tracked
 
-    sources = read_sources(
-        ReportFiles(
-            intake=args.intake,
-            audit=args.audit,
-            split=args.split,
-            gradability=args.gradability,
-            training=args.training,
-            validation=args.validation,
-            latency=args.latency,
-            selection=args.selection,
-            test=args.test,
-            test_predictions=args.test_predictions,
-            bundle=args.bundle,
-            machine=args.machine,
-        )
-    )
+    sources = read_sources(ReportFiles(**{field.name: getattr(args, field.name) for field in fields(ReportFiles)}))
+    plots = {
+        args.confusion: "confusion",
+        args.pareto: "pareto",
+        args.training_curves: "training",
+        args.reliability: "reliability",
+    }
     with tracked("report"):
         figures = report_figures(sources)
-        images = {name: svg(figure) for name, figure in figures.items()}
-        if sources.intake["adapter"] == SYNTHETIC:
-            images["misses"] = largest_misses(sources, CanvasStore(args.canvases))
-        write_text(args.out, render(sources, images))
-        written = {
-            args.confusion: figures["confusion"],
-            args.pareto: figures["pareto"],
-            args.training_curves: figures["training"],
-            args.reliability: figures["reliability"],
-        }
-        for path, figure in written.items():
+        write_text(args.out, render(sources, report_images(sources, figures, args.canvases)))
+        for path, name in plots.items():
             with atomic_write(path) as stream:
-                stream.write(png(figure))
+                stream.write(png(figures[name]))
     for name in sources.histories:
         candidate, fold = split_name(name)
         with tracked("report", candidate=candidate, fold=fold) as tracker:
-            pictures = item_pictures(
+            images = candidate_plots(
                 name, training=args.training, validation=args.validation, predictions=args.validation_predictions
             )
-            for file_name, data in pictures.items():
+            for file_name, data in images.items():
                 tracker.picture(file_name, data)
     return Outcome(
-        wrote=(args.out, *written),
+        wrote=(args.out, *plots),
         headline=f"test QWK {format_figure(sources.test['qwk'])}; severe or proliferative called none or mild: "
         f"{len(missed_vision_threatening(sources))} of {sources.graded.vision_threatening.sum()} test photographs",
         next_command=f"open {args.out}",

@@ -66,10 +66,10 @@ def test_networks_without_batch_norm_and_without_layers_are_drawn() -> None:
 
 
 def test_a_trainings_run_gets_the_strips_as_a_picture(tmp_path: Path) -> None:
-    from dr_pipeline.reporting.training_plots import item_pictures
+    from dr_pipeline.reporting.training_plots import candidate_plots
 
     written(tmp_path, replace(ROW, when="before"), ROW)
     write_history(tmp_path / "lite0-0.csv", history(3, 0.8))
-    drawn = item_pictures("lite0-0", training=tmp_path, validation=tmp_path, predictions=tmp_path)
+    drawn = candidate_plots("lite0-0", training=tmp_path, validation=tmp_path, predictions=tmp_path)
     assert set(drawn) == {"training.png", "layers.png"}
     assert all(data.startswith(b"\x89PNG") for data in drawn.values())

@@ -61,11 +61,11 @@ def test_training_marks_the_best_epoch_not_the_last() -> None:
     assert dots == [[[2.0, 0.99]]]
 
 
-def test_roc_marks_the_locked_operating_point() -> None:
+def test_roc_marks_the_fitted_operating_point() -> None:
     labels = np.array([False, False, False, True, True])
     scores = np.array([0.1, 0.2, 0.7, 0.6, 0.9])
     shown = texts(pictures.roc(labels, scores, 0.5, "t"))
-    assert "locked on validation: sensitivity 1.000, specificity 0.667" in shown
+    assert "fitted on validation: sensitivity 1.000, specificity 0.667" in shown
 
 
 def test_pareto_names_budget_and_choice() -> None:
