@@ -5,18 +5,11 @@ the cut points; the outer fold is predicted once. An interrupted experiment resu
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from dr_pipeline.experiments.catalogue import experiment_names
 from dr_pipeline.stages.outcome import Outcome
-
-if TYPE_CHECKING:
-    from dr_pipeline.experiments.run_experiment import ExperimentRun
-    from dr_pipeline.experiments.summary import ArmResult
-
-_READINGS = Path("data/readings.csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,12 +91,14 @@ def run(args: argparse.Namespace) -> Outcome:
         GateError: A training's loss is no longer finite.
     """
     from dr_pipeline.experiments.definition import dotted_values, read_experiment, select_arms
+    from dr_pipeline.experiments.experiment_files import ExperimentFiles, prepare_run, write_results
     from dr_pipeline.experiments.mlflow_view import show_in_mlflow
     from dr_pipeline.experiments.run_experiment import run_experiment
     from dr_pipeline.experiments.settings import resolve_settings
     from dr_pipeline.experiments.summary import summarise
     from dr_pipeline.metrics.intervals import format_estimate
-    from dr_pipeline.params.evaluation import Evaluation
+    from dr_pipeline.params.curation import SplitParams
+    from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
     from dr_pipeline.params.params_file import load_section, read_document
 
     experiment = read_experiment(args.name)
@@ -113,7 +108,16 @@ def run(args: argparse.Namespace) -> Outcome:
     arms = resolve_settings(read_document(args.params), args.candidate, experiment, overrides, train_all=args.train_all)
     evaluation = load_section(args.params, "evaluation", Evaluation)
     num_folds = experiment.folds if args.folds is None else args.folds
-    context = _prepare(args, num_folds, [arm.training.reader_agreement for arm in arms], evaluation.bootstrap_seed)
+    files = ExperimentFiles(**{field.name: getattr(args, field.name) for field in fields(ExperimentFiles)})
+    context = prepare_run(
+        args.name,
+        files,
+        num_folds=num_folds,
+        salt=load_section(args.params, "split", SplitParams).salt,
+        targets=load_section(args.params, "operating_point", OperatingPoint),
+        seed=evaluation.bootstrap_seed,
+        reader_agreements=[arm.training.reader_agreement for arm in arms],
+    )
     results = run_experiment(arms, context)
     report = summarise(
         args.name,
@@ -125,7 +129,7 @@ def run(args: argparse.Namespace) -> Outcome:
         configurations_opened=context.configurations_opened(),
         machine=context.machine,
     )
-    written = _write(args, report, results)
+    written = write_results(args.name, files, report, results)
     show_in_mlflow(report, written[:3])
     qwk = [f"{arm['arm']} {format_estimate(arm['figures']['qwk'])}" for arm in report["arms"] if arm["trained"]]
     return Outcome(
@@ -133,76 +137,3 @@ def run(args: argparse.Namespace) -> Outcome:
         headline=f"{args.name}, {num_folds} outer folds, QWK: " + ("; ".join(qwk) or "no arm is trained, only timed"),
         next_command=f"open {written[2]}",
     )
-
-
-def _prepare(args: argparse.Namespace, num_folds: int, agreements: Sequence[float], seed: int) -> "ExperimentRun":
-    """Reads the photographs and builds the nested folds."""
-    from dr_pipeline.canvases.store import CanvasStore
-    from dr_pipeline.experiments.enhanced_canvases import require_canvases
-    from dr_pipeline.experiments.ledger import LEDGER
-    from dr_pipeline.experiments.nested_folds import eligible_photographs, nested_folds
-    from dr_pipeline.experiments.outer_fold import RunContext
-    from dr_pipeline.experiments.run_experiment import ExperimentRun
-    from dr_pipeline.machine import describe_machine
-    from dr_pipeline.params.curation import SplitParams
-    from dr_pipeline.params.evaluation import OperatingPoint
-    from dr_pipeline.params.params_file import load_section
-    from dr_pipeline.splitting.groups import bridges_of, group_photographs
-    from dr_pipeline.tables.manifest import read_manifest
-    from dr_pipeline.tables.splits import read_splits
-
-    split = load_section(args.params, "split", SplitParams)
-    audited, store = read_manifest(args.audited), CanvasStore(args.canvases)
-    photographs = eligible_photographs(audited, read_splits(args.development) if args.development else None)
-    require_canvases(store, photographs)
-    return ExperimentRun(
-        name=args.name,
-        folds=nested_folds(group_photographs(photographs, bridges_of(audited)), num_folds, split.salt),
-        store=store,
-        context=RunContext(_readings(args.readings, agreements), args.scratch),
-        targets=load_section(args.params, "operating_point", OperatingPoint),
-        ledger=args.out / LEDGER,
-        seed=seed,
-        machine=describe_machine(),
-    )
-
-
-def _write(args: argparse.Namespace, report: "Mapping[str, Any]", results: "Sequence[ArmResult]") -> list[Path]:
-    """Writes figures, table and plot, then each arm's predictions; returns their paths in this order."""
-    from dr_pipeline.experiments.arm_table import arm_rows, out_of_fold_rows
-    from dr_pipeline.experiments.plot import plot_experiment
-    from dr_pipeline.files import atomic_write, write_json
-    from dr_pipeline.reporting.plot_style import png
-    from dr_pipeline.tables.experiment import write_experiment
-    from dr_pipeline.tables.out_of_fold import write_out_of_fold
-
-    figures, table, plot = (args.out / f"{args.name}.{suffix}" for suffix in ("json", "csv", "png"))
-    write_json(figures, report)
-    write_experiment(table, arm_rows(report))
-    with atomic_write(plot) as stream:
-        stream.write(png(plot_experiment(report)))
-    written = [figures, table, plot]
-    for arm in results:
-        if arm.predictions is not None:
-            written.append(args.predictions / f"{args.name}-{arm.settings.name}.csv")
-            write_out_of_fold(written[-1], out_of_fold_rows(arm.predictions))
-    return written
-
-
-def _readings(path: Path | None, agreements: Sequence[float]) -> dict[str, list[int]]:
-    """The readings of the given table; else of the default one, where an arm trains on readings."""
-    from dr_pipeline.errors import ParamsError
-    from dr_pipeline.tables.readings import read_readings
-    from dr_pipeline.training.data.targets import readings_by_photograph
-
-    if path is not None:
-        return readings_by_photograph(read_readings(path))
-    if not any(agreements):
-        return {}
-    if not _READINGS.is_file():
-        raise ParamsError(
-            f"training.reader_agreement is {max(agreements):g}, and there is no {_READINGS}",
-            where="--readings",
-            todo="name the table of readings that `dvc repro intake` wrote, or set training.reader_agreement to 0",
-        )
-    return readings_by_photograph(read_readings(_READINGS))
