@@ -7,7 +7,7 @@ import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -94,16 +94,6 @@ class CsvWriter:
         """Writes one row; raises ValueError where it has another column."""
         fragile = any(isinstance(cell, str) and "\r" in cell for cell in row.values())
         (self._quoted if fragile else self._plain).writerow(row)
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows as UTF-8 CSV with exactly `columns`; None becomes an empty cell."""
-    buffer = io.StringIO()
-    writer = CsvWriter(buffer, columns)
-    writer.header()
-    for row in rows:
-        writer.row(row)
-    write_text(path, buffer.getvalue())
 
 
 def read_csv(path: Path, columns: Sequence[str] = (), *, version: int | None = None) -> list[dict[str, str]]:

@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from dr_pipeline.evaluation.image_metrics import figures, resampling
 from dr_pipeline.experiments.definition import Experiment
 from dr_pipeline.experiments.out_of_fold import OutOfFold
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.throughput import METHOD as THROUGHPUT_METHOD
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference
-from dr_pipeline.metrics.curves import weighted_roc_auc
+from dr_pipeline.metrics.curves import roc_auc
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import GRADES, REFERABLE_FROM, RESEARCH_USE
@@ -143,7 +141,7 @@ def fold_figures(pooled: OutOfFold, fold: int) -> dict[str, Any]:
     true = pooled.grades[in_fold]
     qwk = quadratic_weighted_kappa(true, pooled.decided.grade[in_fold])
     scores = pooled.decided.referable_probability[in_fold]
-    area = float(weighted_roc_auc(scores, true >= REFERABLE_FROM, np.ones((1, len(true))))[0])
+    area = roc_auc(scores, true >= REFERABLE_FROM)
     return {
         "fold": fold,
         "n": len(true),

@@ -11,10 +11,10 @@ from benchmarks.training_machine import machine_kind, mean_utilisation, spread
 from benchmarks.training_ours import Job, candidate, training_params
 from benchmarks.training_table import row
 from benchmarks.training_timm import Settings, command_line, epoch_rates
-from dr_pipeline.files import write_csv
 from dr_pipeline.models.grader import create_grader, num_parameters
 from dr_pipeline.tables.splits import SPLITS
 from tests.factories import REPOSITORY
+from tests.factories.csv_files import write_csv
 
 PARAMS = REPOSITORY / "params.yaml"
 # Lines of timm 1.0.

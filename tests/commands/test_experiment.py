@@ -16,11 +16,12 @@ from dr_pipeline.errors import DataError, EnvironmentProblem, ParamsError
 from dr_pipeline.experiments import mlflow_view as tracked
 from dr_pipeline.experiments import outer_fold
 from dr_pipeline.experiments.enhanced_canvases import canvases_of
-from dr_pipeline.files import read_csv, read_json, sha256_file, write_csv, write_json
+from dr_pipeline.files import read_csv, read_json, sha256_file, write_json
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.readings import READINGS
+from tests.factories.csv_files import write_csv
 from tests.factories.drawings import draw_fundus, encode
 from tests.factories.experiments import REPOSITORY, made_report, write_photographs
 

@@ -10,12 +10,13 @@ import pytest
 from dr_pipeline import cli, machine
 from dr_pipeline.deployment.grading_latency import Latency, measure
 from dr_pipeline.errors import GateError
-from dr_pipeline.files import write_csv, write_json
+from dr_pipeline.files import write_json
 from dr_pipeline.machine import describe_machine, require_same_machine
 from dr_pipeline.tables.manifest import MANIFEST
 from dr_pipeline.tables.splits import SPLITS
 from tests.factories import REPOSITORY
 from tests.factories.bundles import DECISION, GRADABILITY, export_json, onnx_model, photograph
+from tests.factories.csv_files import write_csv
 
 SYNTHETIC = REPOSITORY / "params.yaml"
 

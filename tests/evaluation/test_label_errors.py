@@ -15,11 +15,11 @@ from dr_pipeline.evaluation.label_errors import (
     read_out_of_fold,
     suspicious_labels,
 )
-from dr_pipeline.files import write_csv
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 from dr_pipeline.tables.graded import GRADED
 from dr_pipeline.tables.suspicious_labels import read_suspicious_labels
+from tests.factories.csv_files import write_csv
 
 SHARES = (0.5, 0.1, 0.2, 0.12, 0.08)  # of the grades, about as a screening set has them
 

@@ -16,7 +16,7 @@ from dr_pipeline.experiments.nested_folds import NestedFold, nested_folds
 from dr_pipeline.experiments.out_of_fold import pool_folds
 from dr_pipeline.experiments.settings import Settings, resolve_settings
 from dr_pipeline.experiments.summary import ArmResult, summarise
-from dr_pipeline.files import add_to_tar, write_csv, write_json
+from dr_pipeline.files import add_to_tar, write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
 from dr_pipeline.params.params_file import read_document
@@ -27,6 +27,7 @@ from dr_pipeline.tables.readings import READINGS
 from dr_pipeline.tables.splits import SPLITS, SplitRow
 from tests.factories import REPOSITORY
 from tests.factories.bundles import encode
+from tests.factories.csv_files import write_csv
 
 WANTED = OperatingPoint(target_referable_sensitivity=0.9, human_review_share=0.1)
 EVALUATION = Evaluation.model_validate(read_document(REPOSITORY / "params.yaml")["evaluation"]).model_copy(

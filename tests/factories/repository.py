@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
-from dr_pipeline.files import write_csv, write_json
+from dr_pipeline.files import write_json
 from tests.factories import REPOSITORY
+from tests.factories.csv_files import write_csv
 
 PARAMS = REPOSITORY / "params.yaml"
 HISTORY = ("epoch", "seconds", "train_loss", "validation_loss", "validation_qwk", "learning_rate", "images_per_s")

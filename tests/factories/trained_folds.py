@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 
-from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_csv, write_json
+from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_json
 from dr_pipeline.models.grader import grader_from_spec, model_family, normalisation
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from dr_pipeline.params.candidate import EnsembleParams
@@ -19,6 +19,7 @@ from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.gradability import GRADABILITY
 from dr_pipeline.tables.splits import SPLITS
 from tests.factories.bundles import PIXEL_PATH, encode
+from tests.factories.csv_files import write_csv
 from tests.factories.repository import REPOSITORY
 
 MODEL = "test_efficientnet"  # timm's own for tests: 0.1 M parameters

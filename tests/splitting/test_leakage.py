@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from dr_pipeline.errors import DataError, GateError
-from dr_pipeline.files import write_csv
 from dr_pipeline.schema import Split
 from dr_pipeline.splitting.grade_balance import grade_test
 from dr_pipeline.splitting.leakage import (
@@ -16,6 +15,7 @@ from dr_pipeline.splitting.leakage import (
     shared_between_parts,
 )
 from dr_pipeline.tables.splits import SPLITS, SplitRow, read_splits, select_split
+from tests.factories.csv_files import write_csv
 
 CLEAN = [
     SplitRow(image_id="a", patient_id="p", group="patient:p", grade=0, split="test"),

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from dr_pipeline.errors import DataError, GateError
-from dr_pipeline.files import write_csv
 from dr_pipeline.schema import Split
 from dr_pipeline.stages import split
 from dr_pipeline.tables.manifest import MANIFEST
 from dr_pipeline.tables.splits import read_splits, select_split
 from tests.factories import REPOSITORY
+from tests.factories.csv_files import write_csv
 
 
 def arguments(folder: Path, rows: list[dict[str, str]], **changes: object) -> argparse.Namespace:

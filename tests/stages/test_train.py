@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file
 
 from dr_pipeline.cli import main
-from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_csv, write_json
+from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_json
 from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.weights.trained_weights import load_strict
 from dr_pipeline.stages import train
@@ -23,6 +23,7 @@ from dr_pipeline.tables.splits import SPLITS
 from dr_pipeline.training import loop
 from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
+from tests.factories.csv_files import write_csv
 from tests.factories.training import Small, Store
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.errors import DataError, GateError
-from dr_pipeline.files import add_to_tar, read_csv, read_json, sha256_file, write_csv, write_json
+from dr_pipeline.files import add_to_tar, read_csv, read_json, sha256_file, write_json
 from dr_pipeline.stages import test as test_stage
 from dr_pipeline.stages import validate
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
@@ -21,6 +21,7 @@ from dr_pipeline.tables.gradability import GRADABILITY
 from dr_pipeline.tables.splits import SPLITS
 from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
+from tests.factories.csv_files import write_csv
 
 pytestmark = pytest.mark.slow
 
