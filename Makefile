@@ -19,7 +19,8 @@ test: environment check
 
 # The inner loop: unit tests only.
 test-fast: environment
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest $(IN_PARALLEL) -m "not slow and not e2e"
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest $(IN_PARALLEL) -m "not slow and not e2e" \
+		--hypothesis-profile=fast
 
 check: environment
 	$(BIN)/ruff check .

@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.factories import REPOSITORY
 
 # A test may be skipped for data or a GPU that is not there, and for nothing else.
 SKIP_REASONS = ("absent", "no GPU")
 _unexpected_skips: list[str] = []
+
+settings.register_profile("fast", max_examples=20)  # for `make test-fast`; the whole suite tries 100
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from dr_pipeline.recipes import NAMES as RECIPES
 from dr_pipeline.recipes.compose import recipe_text
 from tests.factories.experiments import REPOSITORY, made_experiment, settings_of
 
+pytestmark = pytest.mark.slow
+
 PRETRAINED = {"candidate.weights": "file:weights.safetensors"}
 
 

@@ -20,6 +20,8 @@ from dr_pipeline.planning.proposal import propose
 from dr_pipeline.recipes.compose import recipe_text
 from tests.factories.planning_inputs import CPU, GPU, any_inputs, cost, fingerprint, params, plan_inputs, write
 
+pytestmark = pytest.mark.slow
+
 RARE = (25_000, 2_400, 5_200, 800, 700)
 tiny_machine = TrainingMachine(cores=1, memory_gib=0.05, gpu="", gpu_memory_gib=0.0, compiler=False)
 

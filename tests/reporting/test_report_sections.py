@@ -12,6 +12,8 @@ from dr_pipeline.reporting.report_plots import report_figures
 from dr_pipeline.reporting.report_sections import SECTIONS, Section
 from tests.factories.reports import sources
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_further_section_is_shown_and_linked(monkeypatch: pytest.MonkeyPatch) -> None:
     def adapter(shown: Sources) -> Markup:

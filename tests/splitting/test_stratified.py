@@ -12,6 +12,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
 from dr_pipeline.splitting.stratified import TEST, TRAIN, apportion, assign_groups, part_shares
 
+pytestmark = pytest.mark.slow
+
 TWO_EYES = (2,)
 SHARES = (0.36, 0.14, 0.22, 0.14, 0.14)
 

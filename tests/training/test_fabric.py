@@ -16,6 +16,8 @@ from dr_pipeline.training.fabric import make_fabric, num_loader_workers, prepare
 from tests.factories import REPOSITORY, two_processes
 from tests.factories.training import CANDIDATE, grader_for, same, section
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,6 +11,8 @@ from dr_pipeline.training import run_identity
 from dr_pipeline.training.train_candidate import EpochReport, read_candidate_run, train_candidate
 from tests.stages.test_train import interrupt, words, workplace, write_params  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def interrupted(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

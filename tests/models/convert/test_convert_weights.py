@@ -21,6 +21,8 @@ from dr_pipeline.models.weights.checkpoint_files import write_tensors
 from dr_pipeline.models.weights.initialise import initialise_weights
 from tests.factories.networks import MODEL, random_grader, random_images, run_models
 
+pytestmark = pytest.mark.slow
+
 
 def fresh(model: str = MODEL) -> Grader:
     return create_grader(model, input_px=64, drop_rate=0.0, drop_path_rate=0.0).eval()

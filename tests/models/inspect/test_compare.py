@@ -17,6 +17,8 @@ from dr_pipeline.models.inspect.compare import compare_tensors
 from dr_pipeline.tables.tensors import TENSORS, TensorStatus
 from tests.factories.networks import MODEL, bundle_folder, random_grader, run_models, trained_folder
 
+pytestmark = pytest.mark.slow
+
 
 def test_one_changed_tensor_is_found(tmp_path: Path) -> None:
     tensors = dict(random_grader().backbone.state_dict())
