@@ -15,6 +15,7 @@ from dr_pipeline.errors import DrPipelineError
 from dr_pipeline.logs import logger, show_messages
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages import STAGES
+from dr_pipeline.streams import never_fail
 
 COMMANDS = ("score", "verify", "recipe", "plan", "models", "experiment", "labels", "track")
 
@@ -31,7 +32,13 @@ _QUIET = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns the process's exit code."""
+    """Runs one verb; returns the process's exit code, which depends on the work and not on its messages.
+
+    Args:
+        arguments: Words of the command line; None where this process is the program `dr-pipeline`.
+    """
+    if arguments is None:
+        never_fail()
     show_messages()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)

@@ -38,7 +38,7 @@ def show_messages() -> None:
 
 def progress(items: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:
     """Passes `items` through and draws a progress bar; silent where standard error is no terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield from items
         return
     from tqdm import tqdm
