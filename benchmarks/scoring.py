@@ -8,7 +8,6 @@ On a machine that is not idle only the CPU times mean something.
 """
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -18,11 +17,12 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+from dr_pipeline.machine import usable_cores
 from dr_pipeline.scoring.folder import partial_path, score_entry
 from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.scoring.walk import Entry, list_entries
 
-_CORES = os.cpu_count() or 1
+_CORES = usable_cores()
 _scorer: Scorer
 
 

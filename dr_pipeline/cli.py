@@ -13,6 +13,7 @@ from types import ModuleType
 from dr_pipeline import __version__
 from dr_pipeline.errors import DrPipelineError
 from dr_pipeline.logs import logger, show_messages
+from dr_pipeline.machine import limit_library_threads
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages import STAGES
 from dr_pipeline.streams import never_fail
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show_messages()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    limit_library_threads()
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb = next((word for word in words if not word.startswith("-")), None)
     args = _parser(verb).parse_args(words)

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--site", default="", metavar="NAME", help="use the quality threshold fitted for this site (default: of all)"
     )
     parser.add_argument(
-        "--threads", type=positive_int, metavar="N", help="files scored at the same time (default: the usable cores)"
+        "--threads", type=positive_int, metavar="N", help="files scored at the same time (default: by cores and memory)"
     )
 
 
@@ -31,13 +31,13 @@ def run(args: argparse.Namespace) -> Outcome:
     """Scores the folder."""
     start_s = time.monotonic()
     from dr_pipeline.logs import logger
-    from dr_pipeline.machine import usable_cores
+    from dr_pipeline.machine import usable_threads
     from dr_pipeline.scoring.folder import partial_path, score_folder
     from dr_pipeline.scoring.scorer import Scorer
 
     scorer = Scorer.from_bundle(args.bundle, threads=1, site=args.site)
     try:
-        summary = score_folder(args.folder, scorer, args.out, threads=args.threads or usable_cores())
+        summary = score_folder(args.folder, scorer, args.out, threads=args.threads or usable_threads())
     except KeyboardInterrupt:
         logger.warning("\n%s holds the rows that were finished; %s was not written", partial_path(args.out), args.out)
         raise

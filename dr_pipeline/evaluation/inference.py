@@ -1,6 +1,5 @@
 """Logits of stored canvases, one photograph per call, on all cores."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.logs import progress
+from dr_pipeline.machine import usable_threads
 from dr_pipeline.schema import NUM_GRADES
 
 
@@ -34,6 +34,6 @@ def canvas_logits(
     def one(image_id: str) -> NDArray[Any]:
         return model(model_input(store.read(image_id), input_px)[np.newaxis])
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=usable_threads()) as pool:
         rows = list(progress(pool.map(one, image_ids), label="grading", total=len(image_ids)))
     return np.concatenate(rows).astype(np.float32) if rows else np.zeros((0, NUM_GRADES), dtype=np.float32)

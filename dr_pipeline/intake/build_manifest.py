@@ -1,7 +1,6 @@
 """Builds the manifest, one row per photograph, and the table of readings."""
 
 import errno
-import os
 import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from dr_pipeline.files import sha256_file
 from dr_pipeline.intake.photographs import check_ids
 from dr_pipeline.intake.records import Intake, Record, shortlist
 from dr_pipeline.logs import progress
+from dr_pipeline.machine import usable_cores
 from dr_pipeline.schema import GRADES, Eye, Split
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.readings import ReadingRow
@@ -117,7 +117,7 @@ def _check_values(records: Iterable[Record], source: str) -> None:
 
 
 def _digests(root: Path, paths: Sequence[str]) -> list[str | OSError]:
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(_MAX_THREADS, usable_cores())) as pool:
         return list(progress(pool.map(lambda path: _digest(root / path), paths), label="hashing", total=len(paths)))
 
 

@@ -1,6 +1,5 @@
 """The inputs of a plan: the data, the machine, the present parameters, measured latencies and the user's limits."""
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Literal
 import torch
 
 from dr_pipeline.files import read_json
-from dr_pipeline.machine import usable_cores
+from dr_pipeline.machine import usable_cores, usable_memory
 from dr_pipeline.models.inspect.complexity import Complexity
 from dr_pipeline.params.root import Params
 from dr_pipeline.planning.fingerprint import Fingerprint
@@ -22,7 +21,6 @@ _USABLE_LATENCY = 0.8
 _ONE_NETWORK = {"members": [0], "views": ["identity"]}
 _GIB = 1 << 30
 _COMPILERS = ("c++", "g++", "clang++")
-_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -55,18 +53,11 @@ def this_machine() -> TrainingMachine:
     properties = torch.cuda.get_device_properties(0) if on_gpu else None
     return TrainingMachine(
         cores=usable_cores(),
-        memory_gib=round(memory_bytes(_CONTAINER_LIMIT) / _GIB, 1),
+        memory_gib=round(usable_memory() / _GIB, 1),
         gpu=properties.name if properties else "",
         gpu_memory_gib=round(properties.total_memory / _GIB, 1) if properties else 0.0,
         compiler=any(shutil.which(name) for name in _COMPILERS),
     )
-
-
-def memory_bytes(container_limit: Path) -> int:
-    """Main memory, or the limit in this file of the control group where that is less."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = container_limit.read_text(encoding="ascii").strip() if container_limit.is_file() else "max"
-    return min(physical, int(limit)) if limit.isdecimal() else physical
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 MLflow calls `_load_pyfunc` by name. Neither MLflow nor pandas is imported: the answer has the class of the input.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.decode import read_image_file
+from dr_pipeline.machine import usable_cores
 from dr_pipeline.scoring.folder import score_bytes
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
 from dr_pipeline.tables.predictions import PHOTOGRAPH_COLUMNS
@@ -80,4 +80,4 @@ class PyfuncGrader:
 
 def _load_pyfunc(data_path: str) -> PyfuncGrader:
     """Loads the bundle that MLflow copied to `data_path`; raises BundleError where a byte of it was altered."""
-    return PyfuncGrader(Scorer.from_bundle(Path(data_path), threads=os.cpu_count() or 1))
+    return PyfuncGrader(Scorer.from_bundle(Path(data_path), threads=usable_cores()))

@@ -22,12 +22,12 @@ def run(args: argparse.Namespace) -> Outcome:
     """Renders the data set; see `dr_pipeline.intake.phantom.generate`."""
     from dr_pipeline.intake.phantom.faults import num_added_files
     from dr_pipeline.intake.phantom.generate import LABELS, write_phantom
-    from dr_pipeline.machine import usable_cores
+    from dr_pipeline.machine import usable_processes
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.params.phantom_params import Phantom
 
     params = load_section(args.params, f"phantom.{args.name}", Phantom)
-    write_phantom(params, args.out, without_lesions=args.without_lesions, workers=usable_cores())
+    write_phantom(params, args.out, without_lesions=args.without_lesions, workers=usable_processes())
     num_files = params.patients * 2 + num_added_files(params.faults)
     lesions = "without lesions" if args.without_lesions else "with lesions"
     return Outcome(

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, metavar="PATH", help="folder the manifest's paths start at")
     parser.add_argument("--manifest", type=Path, required=True, metavar="PATH", help="table written by `intake`")
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder for shards and index.csv")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: the number of usable cores")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: by cores and memory")
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.canvases.build import build_store
     from dr_pipeline.canvases.store import INDEX
     from dr_pipeline.fundus.pixel_path import PixelPath
-    from dr_pipeline.machine import usable_cores
+    from dr_pipeline.machine import usable_processes
     from dr_pipeline.params.canvas_params import Preprocess
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import Status
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> Outcome:
         args.out,
         PixelPath(params.canvas_px, params.enhancement),
         num_shards=params.num_shards,
-        workers=usable_cores() if args.workers is None else max(1, args.workers),
+        workers=usable_processes() if args.workers is None else max(1, args.workers),
     )
     count = Counter(row.status for row in store.rows)
     others = ", ".join(f"{count[status]} {status.value}" for status in Status if status is not Status.SCORED)

@@ -43,7 +43,9 @@ def run_in_processes(verb: str, arguments: Mapping[str, Any]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(requested))))
+    share, present = max(1, usable_cores() // int(requested)), os.environ.get("OMP_NUM_THREADS", "")
+    if not present.isdecimal() or int(present) > share:  # a smaller number is the user's wish
+        os.environ["OMP_NUM_THREADS"] = str(share)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -1,7 +1,6 @@
 """Checks around the training loop: data and batch size, a finite loss, and advice when memory runs out."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dr_pipeline.errors import DataError, EnvironmentProblem, GateError, ParamsError
+from dr_pipeline.machine import usable_memory
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.schema import GRADES
 from dr_pipeline.training.checkpoint import Checkpoint
@@ -112,4 +112,4 @@ def _memory(device: torch.device) -> str:
         free, total = torch.cuda.mem_get_info(device)
         peak = torch.cuda.max_memory_allocated(device)
         return f"{peak / 2**30:.1f} GiB were used at most, {free / 2**30:.1f} of {total / 2**30:.1f} GiB are free"
-    return f"this machine has {os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB"
+    return f"this process may use {usable_memory() / 2**30:.1f} GiB"

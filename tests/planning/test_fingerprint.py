@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import write_json
 from dr_pipeline.fundus.canvas import disc_mask
+from dr_pipeline.planning import plan_inputs
 from dr_pipeline.planning.fingerprint import Fingerprint, measure_colours, read_fingerprint, sample
-from dr_pipeline.planning.plan_inputs import memory_bytes, this_machine
+from dr_pipeline.planning.plan_inputs import this_machine
 from dr_pipeline.tables.manifest import read_manifest, write_manifest
 from dr_pipeline.tables.splits import read_splits, write_splits
 from tests.factories.planning_study import COLOUR, write_study
@@ -98,11 +99,7 @@ def test_the_sample_does_not_depend_on_the_order(names: list[str], count: int, r
     assert len(sample(names, count)) == min(count, len(names))
 
 
-def test_a_containers_limit_counts_as_memory(tmp_path: Path) -> None:
-    physical = memory_bytes(tmp_path / "absent")
-    limit = tmp_path / "memory.max"
-    limit.write_text("1048576\n")
-    assert memory_bytes(limit) == 1048576
-    limit.write_text("max\n")
-    assert memory_bytes(limit) == physical
-    assert this_machine().cores >= 1
+def test_the_plan_counts_what_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_inputs, "usable_memory", lambda: 3 << 29)
+    monkeypatch.setattr(plan_inputs, "usable_cores", lambda: 7)
+    assert (this_machine().cores, this_machine().memory_gib) == (7, 1.5)

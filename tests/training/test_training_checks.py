@@ -52,7 +52,7 @@ def test_of_nested_blocks_the_inner_one_reports() -> None:
 
 def test_out_of_host_memory_is_not_reported_as_out_of_gpu_memory() -> None:
     with (
-        pytest.raises(EnvironmentProblem, match="this machine has") as raised,
+        pytest.raises(EnvironmentProblem, match="this process may use") as raised,
         memory_advice(torch.device("cuda"), CANDIDATE),
     ):
         raise MemoryError
