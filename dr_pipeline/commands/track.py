@@ -21,10 +21,12 @@ def run(args: argparse.Namespace) -> Outcome:
 
     Raises:
         DataError: There is no training, or a file is not as its stage writes it.
+        EnvironmentProblem: The server is away.
     """
     from dr_pipeline.reporting.training_plots import candidate_plots
     from dr_pipeline.tracking.layout import Item, Layout
     from dr_pipeline.tracking.rebuild import rebuild
+    from dr_pipeline.tracking.remote import without_credentials
     from dr_pipeline.tracking.store import Store, files_root
 
     layout = Layout(reports=args.reports, data=args.data, params=args.params, lock=args.lock)
@@ -39,8 +41,9 @@ def run(args: argparse.Namespace) -> Outcome:
 
     store = Store(files_root(Path.cwd()))
     names = rebuild(store, layout, draw)
+    place = without_credentials(store.uri)
     return Outcome(
         wrote=(),
-        headline=f"{len(names)} runs in experiment {store.experiment} at {store.uri}: {', '.join(names)}",
+        headline=f"{len(names)} runs in experiment {store.experiment} at {place}: {', '.join(names)}",
         next_command="mlflow ui",
     )

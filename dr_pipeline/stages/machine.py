@@ -21,7 +21,11 @@ def run(args: argparse.Namespace) -> Outcome:
     """Describes, writes."""
     from dr_pipeline.files import write_json
     from dr_pipeline.machine import describe_machine
+    from dr_pipeline.tracking.guard import guarded, switched_on
+    from dr_pipeline.tracking.store import files_root, follow_moved_repository
 
+    if switched_on():  # the one stage of every `dvc repro`, also of the first after the repository was moved
+        guarded(lambda: follow_moved_repository(files_root(Path.cwd())))
     machine = describe_machine()
     write_json(args.out, machine)
     return Outcome(

@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tracking.facts import Facts, Measure
+from dr_pipeline.tracking.relocate import follow_repository
+from dr_pipeline.tracking.remote import first_try, is_remote
 
 EXPERIMENT = "dr_pipeline"
+_SQLITE = "sqlite:///"
 _MAX_METRICS_PER_CALL = 1000  # MLflow's REST limit
 
 
@@ -38,21 +42,35 @@ def store_root(root: Path) -> Path:
 
 def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI where it is set, else the file that plain `mlflow ui` reads in the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store_root(root) / 'mlflow.db'}"
+    path = str(store_root(root) / "mlflow.db").replace("%", "%25").replace("?", "%3F")
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{path}"
+
+
+def follow_moved_repository(root: Path) -> None:
+    """Corrects the places of artifacts in the repository's own store, if it has one and was moved."""
+    home, uri = store_root(root), tracking_uri(root)
+    database = Path(unquote(uri.removeprefix(_SQLITE).partition("?")[0])).resolve()
+    if uri.startswith(_SQLITE) and database.is_relative_to(home.resolve()):
+        follow_repository(database, home)
 
 
 def silence_mlflow() -> None:
     """Turns telemetry and chatter off; must run before the first import of mlflow."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)  # each try to reach a database
 
 
 class Store:
     """One experiment of one MLflow store.
 
     MLflow's import and the opening of the database take about 1.5 s; building a Store is the moment to pay that.
+
+    Raises:
+        EnvironmentProblem: A server is away.
     """
 
     def __init__(self, root: Path) -> None:
@@ -62,9 +80,15 @@ class Store:
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import sets its own level
         self.root = root
         self.uri = tracking_uri(root)
-        self.client: Any = MlflowClient(self.uri)
         self.experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-        self.experiment_id = self._experiment_id()
+        self.client: Any
+
+        def open_store() -> str:
+            self.client = MlflowClient(self.uri, os.environ.get("MLFLOW_REGISTRY_URI") or self.uri)
+            return self._experiment_id()
+
+        follow_moved_repository(root)
+        self.experiment_id = first_try(self.uri, open_store) if is_remote(self.uri) else open_store()
 
     def _experiment_id(self) -> str:
         found = self.client.get_experiment_by_name(self.experiment)
@@ -154,7 +178,7 @@ def source_tags(root: Path) -> dict[str, str]:
 def _git(root: Path, arguments: Iterable[str]) -> str | None:
     """What git answers, or None where there is no git or no commit."""
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.decode(errors="replace").strip()

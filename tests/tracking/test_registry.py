@@ -2,6 +2,8 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import cv2
 import numpy as np
@@ -131,6 +133,21 @@ def test_the_registered_model_loads_and_scores(registered: Repository) -> None:
     assert set(from_bytes["bundle_id"]) == {
         read_json(registered.root / "data" / "release" / "metadata.json")["bundle_id"]
     }
+
+
+def test_the_registered_model_moves_with_the_repository(
+    registered: Repository, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # registering has set it, in this process
+    moved = tmp_path_factory.mktemp("elsewhere") / "renamed"
+    moved.mkdir()
+    for path in registered.root.iterdir():
+        path.rename(moved / path.name)
+    client = Store(moved).client
+    champion = client.get_model_version_by_alias(MODEL_NAME, "champion")
+    place = client.get_model_version_download_uri(MODEL_NAME, champion.version)
+    assert place.startswith(f"{moved.as_uri()}/mlruns/")
+    assert (Path(url2pathname(urlsplit(place).path)) / "MLmodel").is_file()
 
 
 def test_the_same_bundle_is_registered_once(registered: Repository) -> None:
