@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.reporting.training_plots import candidate_plots
     from dr_pipeline.tracking.layout import Item, Layout
     from dr_pipeline.tracking.rebuild import rebuild
-    from dr_pipeline.tracking.remote import without_credentials
+    from dr_pipeline.tracking.remote import is_remote, without_credentials
     from dr_pipeline.tracking.store import Store, files_root
 
     layout = Layout(reports=args.reports, data=args.data, params=args.params, lock=args.lock)
@@ -45,5 +45,5 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(
         wrote=(),
         headline=f"{len(names)} runs in experiment {store.experiment} at {place}: {', '.join(names)}",
-        next_command="mlflow ui",
+        next_command=f"open {place}" if is_remote(store.uri) else "mlflow ui",
     )

@@ -65,7 +65,7 @@ def first_try(uri: str, call: Callable[[], Result]) -> Result:
 
 
 def is_known_away(uri: str) -> bool:
-    """Whether an earlier stage of this run, in the last hour, has found the server away and has said so."""
+    """Whether an earlier stage of this run, in the last hour, has found the server away and reported it."""
     if not is_remote(uri):
         return False
     try:

@@ -16,6 +16,7 @@ PLACES = (
     "benchmarks",
     "docs",
     "examples",
+    "tools",
     "README.md",
     "CONTRIBUTING.md",
     "dvc.yaml",
