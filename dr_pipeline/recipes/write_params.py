@@ -1,5 +1,6 @@
 """Writes params.yaml from a recipe, links the photographs and weights that it reads, and keeps what the user edited."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +59,17 @@ def write_params(
     for link, target in links.items():
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        link.symlink_to(_link_text(link, target))
     write_text(params, text)
     load_params(params)
     return Written(links, backup)
+
+
+def _link_text(link: Path, target: Path) -> Path:
+    """Relative where the target lies in the repository itself, so that both can be moved together."""
+    folder = link.parent.resolve()
+    inside = target.is_relative_to(folder.parent)
+    return Path(os.path.relpath(target, folder)) if inside else target
 
 
 def _root(recipe: Recipe, root: Path | None) -> Path | None:

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from dr_pipeline.files import atomic_write
+from dr_pipeline.logs import logger
 from dr_pipeline.reporting.plot_style import COLOURS, QUIET, blank, png, style
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.history import EpochRow
@@ -15,21 +16,24 @@ from dr_pipeline.tables.history import EpochRow
 def draw_progress(path: Path, history: Sequence[EpochRow], *, title: str, minutes_left: float | None = None) -> None:
     """Draws the epochs so far into a PNG, which replaces the previous one as a whole.
 
+    A failure is a warning: a picture of the training must not end it.
+
     Args:
         path: The PNG to write.
         history: The finished epochs, oldest first.
         title: What is trained, such as `lite0-0`.
         minutes_left: Until the training ends, for the heading; None where it is unknown.
-
-    Raises:
-        ValueError: No epoch has finished.
     """
-    with atomic_write(path) as stream:
-        stream.write(png(progress_figure(history, title=title, minutes_left=minutes_left)))
+    try:
+        data = png(progress_figure(history, title=title, minutes_left=minutes_left))
+        with atomic_write(path) as stream:
+            stream.write(data)
+    except Exception as error:  # a font, a cache folder or a disk; each library raises its own types
+        logger.warning("%s was not drawn: %s: %s", path, type(error).__name__, error)
 
 
 def progress_figure(history: Sequence[EpochRow], *, title: str, minutes_left: float | None = None) -> Figure:
-    """The same as a matplotlib Figure."""
+    """The same as a matplotlib Figure; raises ValueError where no epoch has finished."""
     if not history:
         raise ValueError("nothing to draw before the first epoch has ended")
     best = max(history, key=lambda row: (row.validation_qwk, row.epoch))  # of equal ones, training takes the last

@@ -10,7 +10,7 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
 from dr_pipeline.errors import EnvironmentProblem
-from dr_pipeline.machine import usable_cores
+from dr_pipeline.machine import usable_processes
 from dr_pipeline.models.grader import Grader
 from dr_pipeline.models.layer_groups import enable_gradient_checkpointing
 from dr_pipeline.models.norms import sync_batch_norm
@@ -134,7 +134,7 @@ def require_compiler(device: torch.device) -> None:
 
 
 def num_loader_workers(fabric: Fabric) -> int:
-    """Number of loader processes of this process: its part of the usable cores for a GPU, none for a CPU.
+    """Number of loader processes of this process: its part of the cores and memory for a GPU, none for a CPU.
 
     On a CPU a loader process takes a core from the network: 23 instead of 30 photographs/s on two cores
     (EfficientNet-Lite0, 192 px), while augmenting in the same process takes 0.9 ms per photograph.
@@ -142,7 +142,7 @@ def num_loader_workers(fabric: Fabric) -> int:
     if fabric.device.type == "cpu":
         return 0
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # all of them on the same cores
-    return max(1, min(16, usable_cores() // processes))
+    return max(1, min(16, usable_processes() // processes))
 
 
 def device_name(fabric: Fabric) -> str:

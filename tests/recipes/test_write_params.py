@@ -47,7 +47,7 @@ def written(tmp_path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_recipe_links_the_root_and_keeps_its_comments(tmp_path: Path, clinic: Path, name: str) -> None:
     outcome = run(tmp_path, name, root=clinic)
-    assert (tmp_path / "data" / "source").readlink() == clinic
+    assert (tmp_path / "data" / "source").resolve() == clinic
     assert written(tmp_path)["dataset"]["root"] == f"{tmp_path}/data/source"
     assert "# " in (tmp_path / "params.yaml").read_text(encoding="utf-8")
     assert outcome.next_command == "dvc repro"
@@ -106,7 +106,7 @@ def test_links_are_replaced_and_real_folders_never(tmp_path: Path, clinic: Path)
     data.mkdir()
     (data / "source").symlink_to(tmp_path / "nowhere")
     run(tmp_path, "idrid", root=clinic)
-    assert (data / "source").readlink() == clinic
+    assert (data / "source").resolve() == clinic
     (data / "source").unlink()
     (data / "source").mkdir()
     (data / "source" / "precious.jpg").write_bytes(b"p")
@@ -173,3 +173,14 @@ def test_only_some_candidates_are_kept_with_their_comments(tmp_path: Path, clini
     assert every.text() == shipped
     with pytest.raises(ParamsError, match="no candidate 'lite1'"):
         run(tmp_path, "aptos2019", root=clinic, only=["lite1"])
+
+
+def test_photographs_inside_the_repository_move_with_it(tmp_path: Path, clinic: Path) -> None:
+    repository = tmp_path / "repository"
+    (repository / "photographs").mkdir(parents=True)
+    for name, root in (("idrid", repository / "photographs"), ("idrid", clinic)):
+        run(repository, name, root=root)
+        moved = repository.rename(tmp_path / "renamed")
+        assert (moved / "data" / "source").is_dir()
+        moved.rename(repository)
+    assert (repository / "data" / "source").readlink() == clinic

@@ -1,5 +1,6 @@
 """The plot of an unfinished training: its figures, and files that are replaced as a whole."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dr_pipeline.logs import logger
 from dr_pipeline.reporting.progress_plot import draw_progress, progress_figure
 from dr_pipeline.tables.history import EpochRow
 from tests.factories.reports import history
@@ -66,9 +68,25 @@ def test_a_title_of_dollar_signs_is_text(tmp_path: Path) -> None:
     draw_progress(tmp_path / "p.png", rows(1), title=r"$\frac{1$ <b>")
 
 
-def test_nothing_to_draw_is_refused_and_leaves_the_old_picture(tmp_path: Path) -> None:
+def test_nothing_to_draw_is_refused_and_leaves_the_old_picture(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logger, "propagate", True)  # which the command line turns off
     path = tmp_path / "p.png"
     path.write_bytes(b"old")
     with pytest.raises(ValueError, match="first epoch"):
+        progress_figure([], title="lite0-0")
+    with caplog.at_level(logging.WARNING):
         draw_progress(path, [], title="lite0-0")
     assert path.read_bytes() == b"old"
+    assert "was not drawn: ValueError" in caplog.text
+
+
+def test_a_plot_that_cannot_be_written_ends_no_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logger, "propagate", True)
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING):
+        draw_progress(tmp_path / "file" / "progress.png", rows(1), title="lite0-0")
+    assert "progress.png was not drawn" in caplog.text

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from dr_pipeline.logs import logger
 from tests.factories.repository import Repository
 
 
@@ -17,6 +18,7 @@ def repository(
         monkeypatch.setenv(name, "")  # so that what the code sets is taken back
         monkeypatch.delenv(name)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+    monkeypatch.setattr(logger, "propagate", True)  # which the command line turns off
     monkeypatch.setenv("DR_PIPELINE_TRACKING", "on")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(empty_store)

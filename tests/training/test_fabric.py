@@ -121,6 +121,6 @@ def test_the_processes_of_a_machine_share_its_cores(
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     if processes is not None:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-    monkeypatch.setattr("dr_pipeline.training.fabric.usable_cores", lambda: cores)
+    monkeypatch.setattr("dr_pipeline.training.fabric.usable_processes", lambda: cores)
     fabric: Any = SimpleNamespace(device=torch.device(device))
     assert num_loader_workers(fabric) == workers
