@@ -27,11 +27,11 @@ endif
 	    "rounding, differ from those committed. To keep the committed ones: git checkout -- reports dvc.lock"
 
 test: environment check
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest $(IN_PARALLEL)
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 PYTHONUTF8=1 python -m pytest $(IN_PARALLEL)
 
 # The inner loop: unit tests only.
 test-fast: environment
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 python -m pytest $(IN_PARALLEL) -m "not slow and not e2e" \
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 PYTHONUTF8=1 python -m pytest $(IN_PARALLEL) -m "not slow and not e2e" \
 		--hypothesis-profile=fast
 
 check: environment
