@@ -39,6 +39,21 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class IdDoubt(StrEnum):
+    """Why a patient id is doubted; the value stands in reports."""
+
+    PLACEHOLDER = "placeholder"
+    LOST_DIGITS = "lost_digits"
+    MAYBE_PLACEHOLDER = "maybe_placeholder"
+    SHARE = "share"  # one id has too many photographs
+    SPELLING = "spelling"  # several ids that differ in spelling only
+
+    @property
+    def is_no_person(self) -> bool:
+        """Whether the id certainly names no person, so that treating it as unknown divides nobody's photographs."""
+        return self in (IdDoubt.PLACEHOLDER, IdDoubt.LOST_DIGITS)
+
+
 class Split(StrEnum):
     """What a photograph is for."""
 

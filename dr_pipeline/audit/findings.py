@@ -15,6 +15,7 @@ IDENTICAL, NEAR_DUPLICATES = "identical", "near_duplicates"
 CONTRADICTIONS, CROSS_PATIENT = "contradictions", "cross_patient"
 ORPHANS, UNREADABLE, NOT_FUNDUS = "orphans", "unreadable", "not_fundus"
 COLOURS, IDENTITY = "colour_order", "identity"
+PATIENT_IDS, PATIENT_SPELLING = "patient_ids", "patient_spelling"
 GRADES_MISSING, SHORTCUTS = "grades", "shortcuts"
 # In the order of the report.
 KINDS = (
@@ -27,6 +28,8 @@ KINDS = (
     NOT_FUNDUS,
     COLOURS,
     IDENTITY,
+    PATIENT_IDS,
+    PATIENT_SPELLING,
     GRADES_MISSING,
     SHORTCUTS,
 )

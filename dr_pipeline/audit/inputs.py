@@ -5,11 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.schema import Status
+from dr_pipeline.schema import IdDoubt, Status
 from dr_pipeline.tables.canvas_index import CanvasRow
 from dr_pipeline.tables.manifest import ManifestRow
 
 _MAX_NAMED = 10
+_INTAKE_ENTRIES = ("orphans", "identity", "unreadable", "warnings", "patient_id_findings")
+
+
+@dataclass(frozen=True)
+class DoubtedIds:
+    """Photographs whose patient ids the intake doubts, and how many different ids they have."""
+
+    why: IdDoubt
+    ids: int
+    image_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,7 @@ class AuditInputs:
         orphan_files: Photographs without a row in the label table.
         identity: Names of the header fields that hold a person's identity; never their values.
         unreadable: Why the intake could not read a file.
+        doubted_ids: Patient ids that name no person, and persons with several spellings.
     """
 
     rows: Mapping[str, ManifestRow]
@@ -31,6 +42,7 @@ class AuditInputs:
     orphan_files: tuple[str, ...]
     identity: Mapping[str, tuple[str, ...]]
     unreadable: Mapping[str, str]
+    doubted_ids: tuple[DoubtedIds, ...]
 
     def status(self, image_id: str) -> Status:
         """The status by the pixel path, or failed where the intake could not read the file."""
@@ -62,7 +74,7 @@ def join_inputs(
             f"{', '.join(unmatched[:_MAX_NAMED])} ({len(unmatched)} in all)",
             todo="run `dvc repro`, which writes the canvases again",
         )
-    missing = [key for key in ("orphans", "identity", "unreadable", "warnings", "patient_ids") if key not in intake]
+    missing = [key for key in _INTAKE_ENTRIES if key not in intake]
     if missing:
         raise DataError(f"the intake's report has no entry {missing[0]!r}", todo="run `dvc repro intake`")
     return AuditInputs(
@@ -72,4 +84,8 @@ def join_inputs(
         orphan_files=tuple(intake["orphans"]["files"]),
         identity={entry["image_id"]: tuple(entry["fields"]) for entry in intake["identity"]},
         unreadable={entry["image_id"]: entry["reason"] for entry in intake["unreadable"]},
+        doubted_ids=tuple(
+            DoubtedIds(IdDoubt(entry["why"]), entry["ids"], tuple(entry["image_ids"]))
+            for entry in intake["patient_id_findings"]
+        ),
     )

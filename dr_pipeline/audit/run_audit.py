@@ -18,6 +18,7 @@ from dr_pipeline.audit.duplicates import (
 from dr_pipeline.audit.findings import KINDS, Finding, GradeCounts, count_grades, grade_findings, photograph_findings
 from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.audit.near_duplicates import find_near_duplicates
+from dr_pipeline.audit.patient_ids import FrequentPatient, frequent_patients, patient_findings
 from dr_pipeline.audit.rejection_rates import rejection_by_grade, rejection_by_site, severe_rejected_more
 from dr_pipeline.audit.shortcut_table import shortcut_table
 from dr_pipeline.audit.shortcuts import Shortcut, measure_shortcuts, one_grade_findings, shortcut_findings
@@ -38,6 +39,7 @@ class AuditResult:
         shortcuts: Every predictor, also those that are no finding.
         grades: How many photographs each grade has.
         excluded: Reasons by image id.
+        frequent_patients: Ids with more than a plausible share of the photographs.
     """
 
     findings: Sequence[Finding]
@@ -45,6 +47,7 @@ class AuditResult:
     shortcuts: Sequence[Shortcut]
     grades: GradeCounts
     excluded: Mapping[str, str]
+    frequent_patients: Sequence[FrequentPatient] = ()
 
 
 def run_audit(inputs: AuditInputs, params: Audit, read_canvas: Callable[[str], NDArray[np.uint8]]) -> AuditResult:
@@ -54,21 +57,22 @@ def run_audit(inputs: AuditInputs, params: Audit, read_canvas: Callable[[str], N
     on.
 
     Args:
-        inputs: The tables.
-        params: The action of each kind, and the limits for grades and shortcuts.
+        inputs: The tables, with patients as `resolve_patients` leaves them.
+        params: The action of each kind, and the limits for grades, shortcuts and patients.
         read_canvas: Returns a canvas by image id, (canvas_px, canvas_px, 3) RGB; near duplicates are verified on them.
     """
     identical = identical_groups(inputs)
     near = find_near_duplicates(hashes_to_compare(inputs, identical), read_canvas)
     duplicates = join_duplicates(identical, near)
-    findings = photograph_findings(inputs, duplicates)
+    frequent = frequent_patients(inputs, params.max_patient_share)
+    findings = [*photograph_findings(inputs, duplicates), *patient_findings(inputs, frequent)]
     excluded = exclusions(findings, duplicates, inputs, params)
     grades = count_grades(inputs, excluded)
     shortcuts = measure_shortcuts(shortcut_table(inputs, duplicates.cluster_names(), excluded))
     findings += grade_findings(grades, params.min_grade_photographs)
     findings += shortcut_findings(shortcuts, params.max_shortcut_auc)
     findings += one_grade_findings(inputs, [image_id for image_id in inputs.rows if image_id not in excluded])
-    return AuditResult(findings, duplicates, shortcuts, grades, excluded)
+    return AuditResult(findings, duplicates, shortcuts, grades, excluded, frequent)
 
 
 def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +82,11 @@ def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake
         inputs: The tables.
         result: The result on them.
         params: The action of each kind.
-        intake: reports/intake.json; its warnings and its statement about patients are passed on.
+        intake: reports/intake.json; its warnings are passed on.
     """
     clusters = result.duplicates.clusters
     warning = severe_rejected_more(inputs)
+    without_patient = sum(not row.patient_id for row in inputs.rows.values())
     return {
         "schema_version": AUDIT_REPORT_VERSION,
         "research_use": RESEARCH_USE,
@@ -91,6 +96,7 @@ def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake
         "limits": {
             "min_grade_photographs": params.min_grade_photographs,
             "max_shortcut_auc": params.max_shortcut_auc,
+            "max_patient_share": params.max_patient_share,
         },
         "counts": counts_of(result.findings),
         "findings": [finding.to_row(action_of(finding.kind, params)) for finding in result.findings],
@@ -102,8 +108,12 @@ def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake
         "rejection_by_grade": {grade: rate.to_dict() for grade, rate in rejection_by_grade(inputs).items()},
         "rejection_by_site": {site: rate.to_dict() for site, rate in rejection_by_site(inputs).items()},
         "excluded": [{"image_id": image_id, "reason": reason} for image_id, reason in result.excluded.items()],
-        "patient_ids": intake["patient_ids"],
-        "warnings": [*intake["warnings"], *([warning] if warning else [])],
+        "patient_ids": {"known": without_patient == 0, "photographs_without": without_patient},
+        "warnings": [
+            *intake["warnings"],
+            *(patient.warning for patient in result.frequent_patients),
+            *([warning] if warning else []),
+        ],
     }
 
 

@@ -8,13 +8,15 @@ import math
 import re
 import stat
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.dicom.elements import read_elements, text, value
 from dr_pipeline.fundus.dicom.recognise import is_dicom
+from dr_pipeline.intake.patient_ids import check_patient_ids, patient_id_warnings
 from dr_pipeline.intake.records import Intake, Record, shortlist
 from dr_pipeline.schema import Eye
 
@@ -68,6 +70,7 @@ class HeaderFields:
         pixel_spacing_mm: On the retina: one number, or row and column spacing separated by a slash.
         patient_id: A pseudonym; empty where the header has no PatientID.
         identity: Names of the fields that identify a person.
+        raw_patient_id: As in the header; compared with other ids, then dropped.
     """
 
     eye: Eye
@@ -75,10 +78,13 @@ class HeaderFields:
     pixel_spacing_mm: str
     patient_id: str
     identity: tuple[str, ...]
+    raw_patient_id: str = field(repr=False)
 
 
-def fill_from_headers(intake: Intake, root: Path, *, salt: str) -> Intake:
+def fill_from_headers(intake: Intake, root: Path, *, salt: str, unknown_patient_ids: Collection[str] = ()) -> Intake:
     """Fills eye, camera, pixel spacing and patient from DICOM headers, where the data set left them empty.
+
+    All patient ids, of the table and of headers, are checked before those of headers are hashed.
 
     A header that cannot be read changes nothing: the pixel path gives the file its status and reason later.
 
@@ -86,9 +92,10 @@ def fill_from_headers(intake: Intake, root: Path, *, salt: str) -> Intake:
         intake: The adapter's result.
         root: The folder that the records' paths are relative to.
         salt: Makes patients' pseudonyms differ from those of another data set; keep it as secret as the ids.
+        unknown_patient_ids: Further placeholders of this data set.
 
     Returns:
-        The intake with filled records, warnings and `identity`.
+        The intake with filled records, warnings, `identity` and `patient_ids`.
     """
     headers: dict[str, HeaderFields] = {}
     unreadable: list[str] = []
@@ -100,11 +107,15 @@ def fill_from_headers(intake: Intake, root: Path, *, salt: str) -> Intake:
             headers[record.image_id] = read_header(path, salt=salt)
         except ImageError:
             unreadable.append(record.image_id)
+    raw_ids = {image_id: header.raw_patient_id for image_id, header in headers.items()}
+    raw_ids |= {record.image_id: record.patient_id for record in intake.records if record.patient_id}
+    findings = check_patient_ids(raw_ids, unknown_patient_ids)
     return replace(
         intake,
         records=tuple(_fill(record, headers.get(record.image_id)) for record in intake.records),
-        warnings=(*intake.warnings, *_warnings(intake, headers, unreadable)),
+        warnings=(*intake.warnings, *_warnings(intake, headers, unreadable), *patient_id_warnings(findings)),
         identity=tuple((image_id, header.identity) for image_id, header in headers.items() if header.identity),
+        patient_ids=tuple(findings),
     )
 
 
@@ -125,12 +136,14 @@ def read_header(path: Path, *, salt: str) -> HeaderFields:
             dataset = read_elements(stream, status.st_size, tags=tags).dataset
     except OSError as error:
         raise ImageError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
+    raw_patient_id = text(dataset, "PatientID")
     return HeaderFields(
         eye=_eye(dataset),
         camera=" ".join(filter(None, (text(dataset, "Manufacturer"), text(dataset, "ManufacturerModelName")))),
         pixel_spacing_mm=_spacing(dataset),
-        patient_id=pseudonym(text(dataset, "PatientID"), salt=salt),
+        patient_id=pseudonym(raw_patient_id, salt=salt),
         identity=_identity(dataset),
+        raw_patient_id=raw_patient_id,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from dr_pipeline.intake.patient_ids import PatientIdFinding
 from dr_pipeline.schema import Eye
 
 MAX_LISTED = 10
@@ -71,6 +72,7 @@ class Intake:
         other_files: Number of files whose suffix is not that of a photograph.
         unparsed: Paths, relative to the root, that the declared file-name pattern does not match.
         identity: Image ids with the names of the header fields that identify a person; never their values.
+        patient_ids: Ids that name no person, and persons with several spellings.
     """
 
     records: tuple[Record, ...]
@@ -82,6 +84,7 @@ class Intake:
     other_files: int = 0
     unparsed: tuple[str, ...] = ()
     identity: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    patient_ids: tuple[PatientIdFinding, ...] = ()
 
 
 def shortlist(names: Iterable[str]) -> str:

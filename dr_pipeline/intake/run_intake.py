@@ -63,7 +63,12 @@ def run_intake(root: Path, dataset: Dataset) -> IntakeResult:
             todo="`dr-pipeline recipe NAME --root PATH` links it; the default data set is drawn by `dvc repro`",
         )
     adapter = find(dataset.adapter)
-    intake = fill_from_headers(read_dataset(root, dataset), root, salt=dataset.pseudonym_salt)
+    intake = fill_from_headers(
+        read_dataset(root, dataset),
+        root,
+        salt=dataset.pseudonym_salt,
+        unknown_patient_ids=dataset.unknown_patient_ids,
+    )
     rows, unreadable = manifest_rows(intake, root, source=adapter.name)
     return IntakeResult(rows, reading_rows(intake), intake_report(intake, adapter, unreadable=unreadable))
 
@@ -95,6 +100,7 @@ def intake_report(intake: Intake, adapter: Registration, *, unreadable: Sequence
         "readings": _readings(intake),
         "official_split": {part.value: official[part] for part in Split},
         "patient_ids": {"known": without_patient == 0, "photographs_without": without_patient},
+        "patient_id_findings": [finding.to_dict() for finding in intake.patient_ids],
         "orphans": {"rows": list(intake.orphan_rows), "files": list(intake.orphan_files)},
         "unreadable": [asdict(photograph) for photograph in unreadable],
         "unparsed": list(intake.unparsed),

@@ -11,7 +11,7 @@ OnGroupConflict = Literal["stop", "leave_out"]
 
 
 class Audit(Section):
-    """What is done with each kind of finding, and the limits of two of them."""
+    """What is done with each kind of finding, and the limits of three of them."""
 
     identical: Action
     near_duplicates: Action
@@ -22,10 +22,13 @@ class Audit(Section):
     not_fundus: Action
     colour_order: Action
     identity: Action
+    patient_ids: Literal["report", "unknown", "stop"] = "unknown"
+    patient_spelling: Literal["report", "join", "stop"] = "join"
     grades: Literal["report", "stop"]
     shortcuts: Literal["report", "stop"]
     min_grade_photographs: int = Field(ge=1)
     max_shortcut_auc: float = Field(gt=0.5, le=1.0)
+    max_patient_share: float = Field(gt=0, le=1, default=0.1)
 
 
 class SplitParams(Section):

@@ -47,5 +47,6 @@ class Dataset(Section):
     adapter: Annotated[str, AfterValidator(_registered)]
     root: str = Field(min_length=1)
     pseudonym_salt: str = Field(min_length=1)
+    unknown_patient_ids: tuple[str, ...] = ()
     folder: FolderLayout
     datalist: str

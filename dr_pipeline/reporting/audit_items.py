@@ -15,6 +15,8 @@ from dr_pipeline.audit.findings import (
     NEAR_DUPLICATES,
     NOT_FUNDUS,
     ORPHANS,
+    PATIENT_IDS,
+    PATIENT_SPELLING,
     SHORTCUTS,
     UNREADABLE,
     Finding,
@@ -44,6 +46,11 @@ _TITLES = {
         "May identify the person",
         "Header fields that hold an identity (their names only), or burned-in text beside the disc.",
     ),
+    PATIENT_IDS: (
+        "Patient ids that name no person",
+        "Placeholders, ids that lost digits, and one id with too many photographs: several persons may count as one.",
+    ),
+    PATIENT_SPELLING: ("One patient, several spellings", "Ids that differ only in how they are written."),
     GRADES_MISSING: ("Grades with too few photographs", "Too few photographs to train on or to measure."),
     SHORTCUTS: (
         "Shortcuts",
@@ -120,15 +127,14 @@ def _tile(image_id: str, inputs: AuditInputs, jpeg: Callable[[str], bytes]) -> T
     return Tile(image_id, row.path, label, row.patient_id, row.site, jpeg(image_id))
 
 
-def sentence(finding: Finding) -> str:
+def sentence(finding: Finding) -> str:  # noqa: C901 (one case per kind)
     """A finding's text."""
     detail = finding.detail
     match finding.kind:
         case "identical":
             return f"{len(finding.image_ids)} photographs with equal pixels"
         case "near_duplicates":
-            turn = f"; turned or mirrored (turn {detail['turn']})" if detail["turn"] else ""
-            return f"{detail['distance']} of 256 bits differ, correlation {detail['correlation']:.3f}{turn}"
+            return _near(detail)
         case "contradictions":
             return _contradiction(detail)
         case "cross_patient":
@@ -138,14 +144,25 @@ def sentence(finding: Finding) -> str:
         case "unreadable" | "not_fundus":
             return str(detail["reason"])
         case "identity":
-            text = ["text beside the disc"] if detail["text_beside_the_disc"] else []
-            return "; ".join([*([f"header: {', '.join(detail['fields'])}"] if detail["fields"] else []), *text])
+            return _identity(detail)
+        case "patient_ids" | "patient_spelling":
+            return f"{detail['why'].replace('_', ' ')}: {detail['photographs']} photographs, ids: {detail['ids']}"
         case "grades":
             used = f"{detail['used']} used of {detail['photographs']}"
             return f"grade {detail['grade']} ({detail['name']}): {used} photographs"
         case "shortcuts":
             return _shortcut(detail)
     return ""
+
+
+def _near(detail: Mapping[str, Any]) -> str:
+    turn = f"; turned or mirrored (turn {detail['turn']})" if detail["turn"] else ""
+    return f"{detail['distance']} of 256 bits differ, correlation {detail['correlation']:.3f}{turn}"
+
+
+def _identity(detail: Mapping[str, Any]) -> str:
+    text = ["text beside the disc"] if detail["text_beside_the_disc"] else []
+    return "; ".join([*([f"header: {', '.join(detail['fields'])}"] if detail["fields"] else []), *text])
 
 
 def _contradiction(detail: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from dr_pipeline.audit.actions import require_labels, require_no_stop, summary
     from dr_pipeline.audit.inputs import join_inputs
+    from dr_pipeline.audit.patient_ids import resolve_patients
     from dr_pipeline.audit.run_audit import audit_report, audited_rows, run_audit
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.files import read_json, write_json, write_text
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     params = load_section(args.params, "audit", Audit)
     store, intake = CanvasStore(args.canvases), read_json(args.intake)
-    inputs = join_inputs(read_manifest(args.manifest), store.rows, intake)
+    inputs = resolve_patients(join_inputs(read_manifest(args.manifest), store.rows, intake), params)
     result = run_audit(inputs, params, store.read)
     report, rows = audit_report(inputs, result, params, intake), audited_rows(inputs, result)
     write_json(args.report, report)

@@ -19,10 +19,13 @@ REPORT_ALL: dict[str, Any] = {
     "not_fundus": "exclude",
     "colour_order": "report",
     "identity": "report",
+    "patient_ids": "unknown",
+    "patient_spelling": "join",
     "grades": "report",
     "shortcuts": "report",
     "min_grade_photographs": 1,
     "max_shortcut_auc": 0.65,
+    "max_patient_share": 0.9,
 }
 # id, pixels, grade, patient, status
 Photograph = tuple[str, str, str, str, str]
@@ -53,7 +56,7 @@ def intake(**changed: Any) -> dict[str, Any]:
         "orphans": {"rows": [], "files": []},
         "identity": [],
         "unreadable": [],
-        "patient_ids": {"known": True, "photographs_without": 0},
+        "patient_id_findings": [],
         "warnings": [],
     } | changed
 
