@@ -13,7 +13,7 @@ from dr_pipeline.intake.build_manifest import Unreadable, manifest_rows, reading
 from dr_pipeline.intake.dicom_headers import fill_from_headers
 from dr_pipeline.intake.records import Intake, shortlist
 from dr_pipeline.params.data_source import Dataset
-from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE, Split
+from dr_pipeline.schema import GRADE_NAMES, GRADES, REFERABLE_FROM, RESEARCH_USE, Split
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.readings import ReadingRow
 
@@ -145,6 +145,13 @@ def _grade_warnings(grades: Counter[int | None], ungraded: int) -> list[str]:
         for grade in GRADES
         if grades and not grades[grade]
     ]
+    classes = {grade >= REFERABLE_FROM for grade in grades if grade is not None}
+    if len(classes) == 1:
+        which = "every photograph is" if True in classes else "no photograph is"
+        absent.append(
+            f"{which} referable (grade {REFERABLE_FROM:d} or above): `split` refuses such labels. Where they mean not "
+            "referable and referable, write 0 and 2"
+        )
     return absent + ([f"{ungraded} photographs have no grade and take no part in training or figures"] * bool(ungraded))
 
 

@@ -1,16 +1,21 @@
-"""The gates of a split: nothing is shared between its parts, no part lacks a grade, and no photograph leaks."""
+"""The gates of a split: nothing is shared between its parts, no part lacks a grade or a class, no photograph leaks.
+
+Whatever later stages need of the labels is checked here, before anything is trained.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from dr_pipeline.errors import GateError
-from dr_pipeline.schema import GRADE_NAMES, Split
+from dr_pipeline.schema import GRADE_NAMES, REFERABLE_FROM, Split
 from dr_pipeline.splitting.grade_balance import GradeTest
 from dr_pipeline.splitting.similarity_probe import FALSE_ALARM, SAME_PICTURE_BITS, SimilarityProbe
 from dr_pipeline.tables.splits import SplitRow
 
 _KINDS = {"patient": "patient_id", "duplicate cluster": "duplicate_cluster", "group": "group"}
 _MAX_NAMED = 5
+# `select` deploys no network whose validation kappa has no interval; fewer groups have none, see `metrics.bootstrap`.
+LEAST_VALIDATION_GROUPS = 3
 
 
 def shared_between_parts(rows: Iterable[SplitRow]) -> dict[str, list[str]]:
@@ -45,6 +50,57 @@ def require_nothing_shared(rows: Sequence[SplitRow]) -> dict[str, int]:
                 todo="run `dvc repro split`; a split edited by hand must keep groups together",
             )
     return {kind: len(names) for kind, names in shared.items()}
+
+
+def require_both_classes(grades: Iterable[int], *, where: str) -> None:
+    """Refuses a data set that is all referable or all not: no network of it could be deployed.
+
+    `require_every_grade` then sees to it that each part has both.
+
+    Args:
+        grades: Of all photographs that are used.
+        where: The table.
+
+    Raises:
+        GateError: A class is absent.
+    """
+    counts = Counter(grades)
+    listed = ", ".join(f"{counts[grade]} of grade {grade}" for grade in sorted(counts))
+    if max(counts) < REFERABLE_FROM:
+        raise GateError(
+            f"no photograph is referable, which is grade {REFERABLE_FROM:d} or above; there are {listed}: the "
+            "sensitivity that `select` requires cannot be measured",
+            where=where,
+            todo=f"add photographs of grade {REFERABLE_FROM:d} or above. If the labels mean not referable and "
+            "referable, write 0 and 2 instead: the network then separates these two, its other grades mean nothing",
+        )
+    if min(counts) >= REFERABLE_FROM:
+        raise GateError(
+            f"every photograph is referable, which is grade {REFERABLE_FROM:d} or above; there are {listed}: "
+            "specificity and the area under the ROC curve cannot be measured",
+            where=where,
+            todo="add photographs of grade 0 or 1",
+        )
+
+
+def require_validation_groups(rows: Iterable[SplitRow]) -> None:
+    """Refuses a fold whose validation part has too few groups for the interval that `select` requires.
+
+    Raises:
+        GateError: Names the fold.
+    """
+    groups: defaultdict[int, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.fold is not None:
+            groups[row.fold].add(row.group)
+    for fold, names in sorted(groups.items()):
+        if len(names) < LEAST_VALIDATION_GROUPS:
+            raise GateError(
+                f"the validation part of fold {fold} has {len(names)} group(s) of patients; figures of fewer than "
+                f"{LEAST_VALIDATION_GROUPS} have no interval, and `select` deploys nothing without one",
+                where="params.yaml, split",
+                todo="lower split.num_folds, raise split.validation_share, or add patients",
+            )
 
 
 def require_every_grade(grades: Mapping[str, Counter[int]], folds: Sequence[str], *, drawn: bool) -> None:

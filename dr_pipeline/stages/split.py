@@ -23,15 +23,15 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         DataError: No graded photograph is left, a part or site is not known where it is needed, or the table is not as
             the audit wrote it.
-        GateError: A grade is missing from a part, something is shared between parts, or held-out photographs resemble
-            training photographs.
+        GateError: No photograph is referable, or every one is; a part lacks a grade or has too few
+            patients, something is shared between parts, or held-out photographs resemble training photographs.
         ParamsError: A site is unknown, or the shares leave nothing for training.
     """
     from dr_pipeline.files import write_json
     from dr_pipeline.params.curation import SplitParams
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.splitting.groups import bridges_of, group_photographs, photographs_of
-    from dr_pipeline.splitting.leakage import require_every_grade
+    from dr_pipeline.splitting.leakage import require_both_classes, require_every_grade, require_validation_groups
     from dr_pipeline.splitting.make_split import make_split, split_rows
     from dr_pipeline.splitting.split_report import check_split
     from dr_pipeline.tables.manifest import read_manifest
@@ -45,13 +45,17 @@ def run(args: argparse.Namespace) -> Outcome:
         raise DataError(
             "no photograph is left that has a grade and is not excluded",
             where=str(args.audited),
-            todo="read reports/audit.json for what was excluded, reports/intake.json for what has no grade",
+            todo="read reports/audit.json for what was excluded, reports/intake.json for what has no grade; labels "
+            "that say only referable or not are trained on as grades 2 and 0",
         )
+    require_both_classes((photograph.grade for photograph in photographs), where=str(args.audited))
     assignment = make_split(group_photographs(photographs, bridges_of(audited)), params)
     require_every_grade(assignment.grades_by_part(), assignment.folds, drawn=assignment.drawn)
+    rows = split_rows(assignment)
+    require_validation_groups(rows)
 
     with tracked("split") as tracker:
-        write_splits(args.out, split_rows(assignment))
+        write_splits(args.out, rows)
         try:
             checked = check_split(read_splits(args.out), assignment, photographs, params)  # as written
             write_json(args.report, checked.report)

@@ -9,9 +9,11 @@ from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.schema import Split
 from dr_pipeline.splitting.grade_balance import grade_test
 from dr_pipeline.splitting.leakage import (
+    require_both_classes,
     require_every_grade,
     require_nothing_shared,
     require_similar_grades,
+    require_validation_groups,
     shared_between_parts,
 )
 from dr_pipeline.tables.splits import SPLITS, SplitRow, read_splits, select_split
@@ -134,3 +136,32 @@ def test_impossible_row_is_refused(tmp_path: Path, column: str, value: str) -> N
     write_csv(tmp_path / "s.csv", SPLITS.columns, [row | {column: value}])
     with pytest.raises(DataError):
         read_splits(tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize("grades", [[0, 1], [1], [0, 0, 1, 1]])
+def test_labels_without_a_referable_photograph_are_refused(grades: list[int]) -> None:
+    with pytest.raises(GateError, match="no photograph is referable") as error:
+        require_both_classes(grades, where="audited.csv")
+    assert "write 0 and 2 instead" in error.value.todo
+
+
+@pytest.mark.parametrize("grades", [[2], [2, 3], [4, 4]])
+def test_labels_that_are_all_referable_are_refused(grades: list[int]) -> None:
+    with pytest.raises(GateError, match="every photograph is referable"):
+        require_both_classes(grades, where="audited.csv")
+
+
+@pytest.mark.parametrize("grades", [[0, 2], [0, 1, 2], [1, 4], [0, 1, 2, 3, 4]])
+def test_labels_of_both_classes_are_accepted(grades: list[int]) -> None:
+    require_both_classes(grades, where="audited.csv")
+
+
+def test_a_fold_of_too_few_groups_is_refused() -> None:
+    rows = [
+        SplitRow(image_id=f"{fold}{number}", group=f"g{fold}{number}", grade=0, split="development", fold=fold)
+        for fold in (0, 1)
+        for number in range(3)
+    ]
+    require_validation_groups([*rows, ALWAYS_TRAIN])
+    with pytest.raises(GateError, match=r"fold 1 has 2 group\(s\)"):
+        require_validation_groups(rows[:-1])

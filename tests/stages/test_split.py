@@ -170,3 +170,15 @@ def test_patients_of_one_excluded_picture_stay_together(tmp_path: Path, monkeypa
     split.run(args)
     parts = {row.image_id: row.part for row in read_splits(args.out)}
     assert all(parts[f"{n}-left"] == parts[f"{n + 1}-left"] for n in range(0, 50, 2))
+
+
+def test_labels_that_select_must_refuse_are_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    two_grades = [row | {"grade": str(int(row["grade"]) % 2)} for row in eyes(100)]
+    args = arguments(tmp_path, two_grades)
+    with pytest.raises(GateError, match="no photograph is referable"):
+        split.run(args)
+    assert not args.out.exists()
+    binary = [row | {"grade": str(2 * int(row["grade"]))} for row in two_grades]
+    split.run(arguments(tmp_path, binary))
+    assert {row.grade for row in read_splits(args.out)} == {0, 2}
