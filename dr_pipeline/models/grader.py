@@ -1,6 +1,5 @@
 """The grader: a timm backbone with its input normalisation inside and the logits of the five grades as output."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -192,14 +191,6 @@ def normalisation(model: str, channels: Sequence[Channel] = RGB) -> Normalisatio
     """
     config = timm_config(model)
     return Normalisation(*channel_statistics(channels, config.mean, config.std))
-
-
-def model_family(model: str) -> str:
-    """The family to which deployment can be restricted: `efficientnet`, or the name's first part, such as `vit`."""
-    name = model.split(".")[0].removeprefix("tf_").removeprefix("gc_")
-    if name.startswith("efficientnet"):
-        return "efficientnet"
-    return re.sub(r"v?\d+[a-z]*$", "", name.split("_")[0])
 
 
 def num_parameters(module: nn.Module) -> int:

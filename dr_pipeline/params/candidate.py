@@ -1,5 +1,6 @@
 """The section `candidates`: networks, their schedules, and how their members are combined."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -83,3 +84,11 @@ class Candidate(Section):
     fine_tuning: FineTuning
     memory: Memory
     ensemble: EnsembleParams
+
+
+def model_family(model: str) -> str:
+    """The family to which deployment can be restricted: `efficientnet`, or the name's first part, such as `vit`."""
+    name = model.split(".")[0].removeprefix("tf_").removeprefix("gc_")
+    if name.startswith("efficientnet"):
+        return "efficientnet"
+    return re.sub(r"v?\d+[a-z]*$", "", name.split("_")[0])

@@ -5,8 +5,8 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from dr_pipeline.models.grader import model_family, normalisation
-from dr_pipeline.params.candidate import Candidate
+from dr_pipeline.models.grader import normalisation
+from dr_pipeline.params.candidate import Candidate, model_family
 from dr_pipeline.params.training import Training
 from dr_pipeline.tables.history import EpochRow
 from dr_pipeline.training.trainer import TrainedNetwork

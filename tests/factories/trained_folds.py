@@ -11,9 +11,9 @@ import torch
 import yaml
 
 from dr_pipeline.files import add_to_tar, read_json, sha256_file, write_json
-from dr_pipeline.models.grader import grader_from_spec, model_family, normalisation
+from dr_pipeline.models.grader import grader_from_spec, normalisation
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
-from dr_pipeline.params.candidate import EnsembleParams
+from dr_pipeline.params.candidate import EnsembleParams, model_family
 from dr_pipeline.stages import export, validate
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.gradability import GRADABILITY

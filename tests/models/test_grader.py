@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.models.grader import Grader, create_grader, model_family, normalisation, num_parameters
+from dr_pipeline.models.grader import Grader, create_grader, normalisation, num_parameters
 from dr_pipeline.models.timm_catalogue import timm_config
+from dr_pipeline.params.candidate import model_family
 
 pytestmark = pytest.mark.slow
 

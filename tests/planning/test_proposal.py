@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import EnvironmentProblem
-from dr_pipeline.models.grader import model_family
+from dr_pipeline.params.candidate import model_family
 from dr_pipeline.params.root import load_params
 from dr_pipeline.params.yaml_text import with_values
 from dr_pipeline.planning import rules
