@@ -12,6 +12,7 @@ from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes, sha256_file
+from dr_pipeline.folder_rules import is_system_name
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import BUNDLE_VERSION
@@ -93,7 +94,7 @@ def _verified_content(root: Path) -> dict[str, bytes]:
     """The bytes of every file that scoring uses, each read once and equal to its line in SHA256SUMS."""
     if not root.is_dir():
         raise BundleError("there is no bundle", where=str(root), todo="name the folder that `dvc repro` made")
-    names = {entry.name for entry in root.iterdir()}
+    names = {entry.name for entry in root.iterdir() if not is_system_name(entry.name)}
     for name in (SUMS, *CONTENT):
         if name not in names:
             if name != METADATA and METADATA in names:  # an older version has fewer files

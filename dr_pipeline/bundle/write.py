@@ -11,6 +11,7 @@ from dr_pipeline.bundle.card import model_card
 from dr_pipeline.bundle.golden import Golden
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import canonical_json
+from dr_pipeline.folder_rules import is_system_name
 
 
 def write_bundle(out: Path, *, model: bytes, weights: bytes, metadata: Mapping[str, Any], golden: Golden) -> None:
@@ -53,4 +54,7 @@ def write_bundle(out: Path, *, model: bytes, weights: bytes, metadata: Mapping[s
 
 
 def _replaceable(out: Path) -> bool:
-    return out.is_dir() and not out.is_symlink() and (not any(out.iterdir()) or (out / SUMS).is_file())
+    if not out.is_dir() or out.is_symlink():
+        return False
+    is_empty = all(is_system_name(entry.name) for entry in out.iterdir())
+    return is_empty or (out / SUMS).is_file()

@@ -130,7 +130,23 @@ def test_a_missing_file_is_named(bundle, name):
         read_bundle(bundle, threads=1)
 
 
-@pytest.mark.parametrize("name", [".DS_Store", "extra.py", "model.onnx.data"])
+def test_what_a_system_leaves_in_the_folder_is_no_part_of_it(bundle):
+    for name in (".DS_Store", "._model.onnx", "Thumbs.db", "desktop.ini", "Icon\r"):
+        (bundle / name).write_bytes(b"x")
+    (bundle / "@eaDir").mkdir()
+    (bundle / "@eaDir" / "model.onnx").write_bytes(b"x")
+    assert read_bundle(bundle, threads=1).bundle_id
+    make_bundle(bundle)  # replaces it
+    assert {path.name for path in bundle.iterdir()} == {SUMS, *CONTENT}
+
+
+def test_a_folder_that_only_a_system_has_written_to_is_empty(tmp_path):
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release" / ".DS_Store").write_bytes(b"x")
+    make_bundle(tmp_path / "release")
+
+
+@pytest.mark.parametrize("name", ["extra.py", "model.onnx.data", ".hidden"])
 def test_an_unknown_file_is_named(bundle, name):
     (bundle / name).write_bytes(b"")
     with pytest.raises(BundleError, match="does not belong"):

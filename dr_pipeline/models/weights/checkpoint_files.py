@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import atomic_write, sha256_file
+from dr_pipeline.folder_rules import is_system_name
 
 INDEX_SUFFIX = ".safetensors.index.json"
 # Where timm, DeiT/ConvNeXt, Lightning and plain torch scripts keep the state dict of a training checkpoint. Averaged
@@ -49,7 +50,7 @@ def checkpoint_files(path: Path) -> tuple[Path, ...]:
     """
     real = path.resolve()  # `data/weights` is a link to the file; shards lie beside the target
     if real.is_dir():
-        indices = sorted(real.glob(f"*{INDEX_SUFFIX}"))
+        indices = sorted(index for index in real.glob(f"*{INDEX_SUFFIX}") if not is_system_name(index.name))
         if len(indices) != 1:
             raise ParamsError(
                 f"the folder holds {len(indices)} indices of shards (*{INDEX_SUFFIX}), expected one",
