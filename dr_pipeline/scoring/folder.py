@@ -1,19 +1,20 @@
 """Scores a folder: every file becomes exactly one row, in the order of the listing, in flat memory."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from dr_pipeline.errors import DataError, ImageError
+from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.prediction_rows import PredictionRows
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
-from dr_pipeline.scoring.walk import Entry, list_entries
+from dr_pipeline.scoring.walk import Entry, count_left_out, list_entries
 from dr_pipeline.tables.predictions import PREDICTIONS
 
 # Files in progress or waiting for their row, per thread: one slow file must not idle the other threads.
@@ -25,16 +26,18 @@ class Summary:
     """The result of scoring a folder.
 
     Attributes:
-        files: Files listed, which is also the number of rows.
+        files: Files to score, which is also the number of rows.
         by_status: Rows of each status.
         duplicates: Rows whose pixels an earlier row has too.
         left_out: The command's own table, where it lies inside the folder.
+        no_part: Further files, which have no row since they are no part of the photographs, by kind.
     """
 
     files: int
     by_status: dict[Status, int]
     duplicates: int
     left_out: tuple[Path, ...]
+    no_part: Mapping[str, int]
 
 
 def partial_path(out: Path) -> Path:
@@ -42,7 +45,14 @@ def partial_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial")
 
 
-def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Summary:
+def score_folder(
+    source: Path,
+    scorer: Scorer,
+    out: Path,
+    *,
+    threads: int,
+    rules: FolderRules = FolderRules(),  # noqa: B008 - frozen
+) -> Summary:
     """Scores every file under `source` and writes predictions.csv.
 
     Rows are flushed one by one to `<out>.partial`, which is renamed to `out` after the last; an interrupted run keeps
@@ -56,6 +66,7 @@ def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Su
         scorer: Best loaded with one thread of its own.
         out: The table to write; an earlier one is replaced.
         threads: Files scored at the same time.
+        rules: What is left out of the folder, and whether links that lead out of it are followed.
 
     Raises:
         DataError: No file in `source`; `out` cannot be written; rows and files differ in number.
@@ -63,7 +74,8 @@ def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Su
     partial = partial_path(out)
     own = frozenset(path.resolve() for path in (out, partial))
     left_out = tuple(path for path in (out, partial) if path.exists() and source.resolve() in path.resolve().parents)
-    entries = list_entries(source, leave_out=own)
+    listed = list_entries(source, leave_out=own, rules=rules)
+    entries = [entry for entry in listed if not entry.left_out]
     rows, by_status, duplicates = PredictionRows(scorer.bundle_id), Counter[Status](), 0
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +93,8 @@ def score_folder(source: Path, scorer: Scorer, out: Path, *, threads: int) -> Su
         partial.replace(out)
     except OSError as error:
         raise DataError(f"the table cannot be written: {error.strerror}", where=str(error.filename or out)) from None
-    return Summary(len(entries), {status: by_status[status] for status in Status}, duplicates, left_out)
+    counts = {status: by_status[status] for status in Status}
+    return Summary(len(entries), counts, duplicates, left_out, count_left_out(listed))
 
 
 def _in_order(entries: Iterable[Entry], scorer: Scorer, threads: int) -> Iterator[tuple[Entry, Score]]:
