@@ -93,6 +93,8 @@ def _type(annotation: Any) -> str:
     if origin is tuple:
         length = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
         return f"list{length}: {_type(arguments[0])}"
+    if origin is dict:
+        return f"mapping of {_type(arguments[0])}: {_type(arguments[1])}"
     if origin in (Union, types.UnionType):
         return " or ".join(map(_type, arguments))
     if hasattr(annotation, "__metadata__"):

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,10 @@ from dr_pipeline.errors import DataError
 _CHUNK_BYTES = 1 << 20
 # A spreadsheet runs a cell that begins so as a formula (OWASP, "CSV Injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+# Excel's own first line. Other programs that save the table again keep it, in quotes or filled up with empty cells,
+# between which their own sign stands.
+_SEPARATOR_LINE = re.compile(r"""['"]?sep=([^\w\s"']|\t)['"]?(?P<filling>[,;|\t]?)[,;|\t]*\s*""", re.IGNORECASE)
 
 
 @contextmanager
@@ -105,7 +110,8 @@ def iterate_csv(path: Path, columns: Sequence[str] = (), *, version: int | None 
     """Yields the rows of a CSV table as text cells, one at a time.
 
     Args:
-        path: A UTF-8 CSV file with a header; a byte-order mark is accepted.
+        path: A UTF-8 CSV file with a header; a byte-order mark is accepted, and so is a first line such as `sep=;`,
+            which Excel reads as the sign between the cells.
         columns: Columns that must be present; others are kept.
         version: The `schema_version` that every row must have.
 
@@ -114,7 +120,8 @@ def iterate_csv(path: Path, columns: Sequence[str] = (), *, version: int | None 
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey="\0too many", restval=None, strict=True)
+            delimiter, skipped = _declared_delimiter(stream)
+            reader = csv.DictReader(stream, restkey="\0too many", restval=None, strict=True, delimiter=delimiter)
             header = list(reader.fieldnames or ())
             missing = [name for name in columns if name not in header]
             if missing:
@@ -123,7 +130,7 @@ def iterate_csv(path: Path, columns: Sequence[str] = (), *, version: int | None 
                     where=str(path),
                     todo="name the column as given, or map it in params.yaml",
                 )
-            for number, row in enumerate(reader, start=2):
+            for number, row in enumerate(reader, start=2 + skipped):
                 _check_row(row, version, where=f"{path}, row {number}")
                 yield row
     except FileNotFoundError:
@@ -132,6 +139,21 @@ def iterate_csv(path: Path, columns: Sequence[str] = (), *, version: int | None 
         raise DataError(f"not UTF-8: {error.reason}", where=str(path), todo="save the table as UTF-8 CSV") from None
     except csv.Error as error:
         raise DataError(f"not a CSV table: {error}", where=str(path), todo="save the table as UTF-8 CSV") from None
+
+
+def read_csv_header(path: Path) -> list[str]:
+    """The names in the header of a table that `read_csv` reads, also repeated ones; none where the file is empty."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        delimiter, _ = _declared_delimiter(stream)
+        return next(csv.reader(stream, delimiter=delimiter), [])
+
+
+def _declared_delimiter(stream: TextIO) -> tuple[str, int]:
+    """The sign between the cells and the number of lines before the header, at which the stream then stands."""
+    match = _SEPARATOR_LINE.fullmatch(stream.readline())
+    if match is None:
+        stream.seek(0)
+    return (match["filling"] or match[1], 1) if match else (",", 0)
 
 
 def _check_row(row: Mapping[str, Any], version: int | None, *, where: str) -> None:

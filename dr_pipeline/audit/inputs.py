@@ -10,7 +10,7 @@ from dr_pipeline.tables.canvas_index import CanvasRow
 from dr_pipeline.tables.manifest import ManifestRow
 
 _MAX_NAMED = 10
-_INTAKE_ENTRIES = ("orphans", "identity", "unreadable", "warnings", "patient_id_findings")
+_INTAKE_ENTRIES = ("orphans", "identity", "unreadable", "warnings", "patient_id_findings", "left_aside")
 
 
 @dataclass(frozen=True)

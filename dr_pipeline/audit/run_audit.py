@@ -109,6 +109,7 @@ def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake
         "rejection_by_site": {site: rate.to_dict() for site, rate in rejection_by_site(inputs).items()},
         "excluded": [{"image_id": image_id, "reason": reason} for image_id, reason in result.excluded.items()],
         "patient_ids": {"known": without_patient == 0, "photographs_without": without_patient},
+        "left_aside": intake["left_aside"],
         "warnings": [
             *intake["warnings"],
             *(patient.warning for patient in result.frequent_patients),

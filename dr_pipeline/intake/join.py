@@ -1,16 +1,25 @@
 """Joins label rows and photographs by name, never by order; the usual layout of a data set as one call."""
 
-import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dr_pipeline.errors import DataError
+from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.intake.coded_values import PLAIN, CodedValues
 from dr_pipeline.intake.label_table import Label, LabelTable, read_labels
 from dr_pipeline.intake.merge_readings import NamedLabel, merge_readings, merge_repeated_rows
-from dr_pipeline.intake.photographs import Listing, list_photographs, natural_key, relative_path, stems_as_ids
+from dr_pipeline.intake.moved_paths import leads_elsewhere, match_moved
+from dr_pipeline.intake.photographs import (
+    Listing,
+    list_photographs,
+    natural_key,
+    one_spelling,
+    relative_path,
+    stems_as_ids,
+)
 from dr_pipeline.intake.records import Intake, Provenance, Reading, Record, shortlist
 
 # For users who have downloaded only some of a set's official parts; the split refuses an official part that is empty.
@@ -19,10 +28,10 @@ NameIds = Callable[[Sequence[str]], Mapping[str, str]]
 # How a table may name a photograph, strictest first; the first spelling that matches a photograph counts.
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
     lambda path: path,
-    lambda path: _normalise(path),
-    lambda path: _normalise(str(PurePosixPath(path).with_suffix(""))),
-    lambda path: _normalise(PurePosixPath(path).name),
-    lambda path: _normalise(PurePosixPath(path).stem),
+    lambda path: one_spelling(path),
+    lambda path: one_spelling(str(PurePosixPath(path).with_suffix(""))),
+    lambda path: one_spelling(PurePosixPath(path).name),
+    lambda path: one_spelling(PurePosixPath(path).stem),
 )
 
 
@@ -35,6 +44,8 @@ def read_table_layout(
     provenance: Provenance,
     name_ids: NameIds = stems_as_ids,
     official_split: str = "",
+    values: CodedValues = PLAIN,
+    rules: FolderRules = FolderRules(),  # noqa: B008 - frozen
 ) -> Intake:
     """Reads the usual layout: a folder of photographs and a table that names them.
 
@@ -46,13 +57,15 @@ def read_table_layout(
         provenance: Of the data set.
         name_ids: From relative paths to image ids.
         official_split: The part of the data set that all of them belong to; empty where it has no parts.
+        values: What the table's cells mean.
+        rules: What is left out of the folder, see `rules_of`.
 
     Raises:
         DataError: The table, a column or the folder is missing or wrong, see `read_labels`, `list_photographs`,
             `join_labels`.
     """
-    listing = list_photographs(root, photographs)
-    labels = read_labels(table, columns)
+    listing = list_photographs(root, photographs, rules=rules)
+    labels = read_labels(table, columns, values=values)
     intake = join_labels(listing, labels, where=str(table), provenance=provenance, name_ids=name_ids)
     if not official_split:
         return intake
@@ -64,8 +77,8 @@ def join_labels(
 ) -> Intake:
     """Finds each row's photograph by its path, its path without suffix, its file name, or its name without suffix.
 
-    Case is ignored unless two photographs differ in nothing else. Rows of several graders are readings, see
-    `merge_readings`.
+    Case is ignored unless two photographs differ in nothing else. Rows that name a photograph as it lay elsewhere are
+    matched by `match_moved`. Rows of several graders are readings, see `merge_readings`.
 
     Args:
         listing: The photographs.
@@ -75,7 +88,8 @@ def join_labels(
         name_ids: From relative paths to image ids.
 
     Raises:
-        DataError: A row's name leads outside the root or matches several photographs, or rows contradict each other.
+        DataError: A row's name leads outside the root and no photograph fits its end, it matches several photographs,
+            or rows contradict each other.
     """
     matches = _match(table.labels, listing.photographs, where=where)
     merged = merge_readings(matches.pairs, where=where)
@@ -88,9 +102,8 @@ def join_labels(
         provenance=provenance,
         orphan_rows=matches.orphan_rows,
         orphan_files=(*(path for path in listing.photographs if path not in by_path), *listing.unnameable),
-        warnings=(*table.warnings, *merged.warnings, *warnings, *listing.warnings()),
-        hidden_files=listing.hidden_files,
-        other_files=listing.other_files,
+        warnings=(*table.warnings, *matches.warnings, *merged.warnings, *warnings, *listing.warnings()),
+        left_aside=listing.left_aside,
     )
 
 
@@ -103,46 +116,46 @@ def concatenate(parts: Iterable[Intake]) -> Intake:
         orphan_rows=tuple(row for part in parts for row in part.orphan_rows),
         orphan_files=tuple(path for part in parts for path in part.orphan_files),
         warnings=tuple(warning for part in parts for warning in part.warnings),
-        hidden_files=sum(part.hidden_files for part in parts),
-        other_files=sum(part.other_files for part in parts),
+        left_aside=sum((Counter(part.left_aside) for part in parts), Counter()),
         unparsed=tuple(path for part in parts for path in part.unparsed),
     )
 
 
 class _Matches(NamedTuple):
-    """(path, label) of each row that has a photograph; the names of the others in natural order."""
+    """(path, label) of each row that has a photograph; the names of the others in natural order; warnings."""
 
     pairs: list[NamedLabel]
     orphan_rows: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def _match(rows: Sequence[Label], photographs: Sequence[str], *, where: str) -> _Matches:
-    escaping = [row.key for row in rows if relative_path(row.key) is None]
-    if escaping:
-        raise DataError(
-            f"names that lead out of the data set's folder: {shortlist(escaping)}",
-            where=where,
-            todo="name photographs relative to dataset.root",
-        )
     find = _Finder(photographs)
-    pairs: list[NamedLabel] = []
-    orphans: set[str] = set()
-    ambiguous: list[str] = []
-    for row in rows:
-        candidates = find(str(relative_path(row.key)))
-        if len(candidates) == 1:
-            pairs.append((candidates[0], row))
-        elif candidates:
-            ambiguous.append(f"{row.key} ({', '.join(candidates[:3])})")
-        else:
-            orphans.add(row.key)
+    candidates = {row.key: find(row.key) for row in rows}
+    moved = match_moved(
+        (key for key, paths in candidates.items() if not paths),
+        photographs,
+        all_keys=candidates.keys(),
+        claimed={path for paths in candidates.values() for path in paths},
+    )
+    candidates |= moved.candidates
+    ambiguous = [f"{key} ({', '.join(paths[:3])})" for key, paths in candidates.items() if len(paths) > 1]
     if ambiguous:
         raise DataError(
             f"names that match several photographs: {shortlist(ambiguous)}",
             where=where,
             todo="write the path below dataset.root, with its suffix",
         )
-    return _Matches(pairs, tuple(sorted(orphans, key=natural_key)))
+    orphans = [key for key, paths in candidates.items() if not paths]
+    elsewhere = [key for key in orphans if leads_elsewhere(key)]
+    if elsewhere and not moved.candidates:
+        raise DataError(
+            f"names that lead out of the data set's folder: {shortlist(elsewhere)}; their ends fit no photograph",
+            where=where,
+            todo="name photographs relative to dataset.root",
+        )
+    pairs = [(candidates[row.key][0], row) for row in rows if candidates[row.key]]
+    return _Matches(pairs, tuple(sorted(orphans, key=natural_key)), moved.warnings)
 
 
 def _record(image_id: str, path: str, label: Label, readings: tuple[Reading, ...]) -> Record:
@@ -171,14 +184,12 @@ class _Finder:
                 table[spelling(path)].append(path)
             self._tables.append(table)
 
-    def __call__(self, name: str) -> list[str]:
+    def __call__(self, key: str) -> list[str]:
+        if leads_elsewhere(key):
+            return []
+        name = str(relative_path(key))
         for number, table in enumerate(self._tables):
-            key = name if number == 0 else _normalise(name)
+            key = name if number == 0 else one_spelling(name)
             if key in table:
                 return table[key]
         return []
-
-
-def _normalise(text: str) -> str:
-    """One spelling: 'é' is two characters in macOS's file names and usually one in a table."""
-    return unicodedata.normalize("NFC", text).casefold()

@@ -1,29 +1,15 @@
 """Reads a label table: columns found by name, grades and eyes checked."""
 
-import csv
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, read_csv
+from dr_pipeline.files import printable, read_csv, read_csv_header
+from dr_pipeline.intake.coded_values import PLAIN, CodedValues, propose_grades
 from dr_pipeline.intake.photographs import IMAGE_SUFFIXES
-from dr_pipeline.intake.records import shortlist
+from dr_pipeline.intake.records import MAX_LISTED, shortlist
 from dr_pipeline.schema import Eye
-
-# "2.0" is a grade: pandas writes integers so in a column with an empty cell. "2.5" is not.
-_GRADE = re.compile(r"([0-4])(?:\.0+)?")
-_EYES = {
-    "": Eye.UNKNOWN,
-    "left": Eye.LEFT,
-    "l": Eye.LEFT,
-    "os": Eye.LEFT,  # oculus sinister
-    "right": Eye.RIGHT,
-    "r": Eye.RIGHT,
-    "od": Eye.RIGHT,  # oculus dexter
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +28,20 @@ class _Row:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelText(_Row):
-    """One row of a label table as text: grade 0–4, eye left, right, L, R, OS or OD; either may be empty."""
+    """One row of a label table as text, in the words of its data set; each may be empty.
+
+    Attributes:
+        grade: 0–4, or a word of `CodedValues`.
+        eye: left, right, L, R, OS, OD, or a word of `CodedValues`.
+        part: The official part: train, validation, test, or a word of `CodedValues`. An adapter that knows the part
+            sets `official_split` instead.
+        ungradable: The cell that says whether the photograph is ungradable; None where the table has no such column.
+    """
 
     grade: str = ""
     eye: str = ""
+    part: str = ""
+    ungradable: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,18 +60,18 @@ class LabelTable:
     warnings: tuple[str, ...]
 
 
-def read_labels(path: Path, columns: Mapping[str, str], *, ungradable: str = "") -> LabelTable:
+def read_labels(path: Path, columns: Mapping[str, str], *, values: CodedValues = PLAIN) -> LabelTable:
     """Reads a label table.
 
     Args:
         path: A UTF-8 CSV file.
         columns: From the fields of `LabelText` to the table's columns, blanks around these ignored. "key" and "grade"
             are required; an empty name means that the table has no such column.
-        ungradable: As in `check_labels`.
+        values: What the cells mean.
 
     Raises:
-        DataError: The file or a column is missing, the table is empty, a row has no key, a grade is not 0–4 or an eye
-            is not left, right, OS or OD. An empty grade is allowed: that photograph is not graded.
+        DataError: The file or a column is missing, the table is empty, a row has no key, or a grade, an eye or a part
+            is none. An empty grade is allowed: that photograph is not graded.
     """
     named = {field: column.strip() for field, column in columns.items() if column}
     rows, num_blank = _rows(path)
@@ -83,7 +79,7 @@ def read_labels(path: Path, columns: Mapping[str, str], *, ungradable: str = "")
     if not rows:
         raise DataError("the label table has no rows", where=str(path), todo="check dataset.root in params.yaml")
     texts = [LabelText(**{field: row[column].strip() for field, column in named.items()}) for row in rows]
-    table = check_labels(texts, where=str(path), ungradable=ungradable)
+    table = check_labels(texts, where=str(path), values=values)
     blanks = (f"{path.name}: {num_blank} blank rows were left aside",) if num_blank else ()
     return LabelTable(table.labels, (*blanks, *table.warnings))
 
@@ -97,49 +93,82 @@ def read_cells(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(row[column].strip() for column in columns) for row in read_csv(path, columns)]
 
 
-def check_labels(rows: Sequence[LabelText], *, where: str, ungradable: str = "") -> LabelTable:
+def check_labels(rows: Sequence[LabelText], *, where: str, values: CodedValues = PLAIN) -> LabelTable:
     """Checks the rows of a label table.
+
+    A photograph that the table calls ungradable comes in without a grade, and a warning counts such rows.
 
     Args:
         rows: The rows as text.
         where: The table, for messages.
-        ungradable: The text in place of a grade that marks an ungradable photograph in this data set; it comes in
-            without a grade, and a warning counts such rows.
+        values: What the cells mean. A row is ungradable by its cell `ungradable`, or where it has no such cell, by the
+            text in place of its grade.
 
     Raises:
         DataError: As in `read_labels`.
     """
-    num_ungradable = sum(row.grade == ungradable for row in rows) if ungradable else 0
-    if num_ungradable:
-        rows = [replace(row, grade="") if row.grade == ungradable else row for row in rows]
+    ungradable = [values.is_ungradable(row.grade if row.ungradable is None else row.ungradable) for row in rows]
+    num_ungradable = sum(ungradable)
+    checked = [replace(row, grade="") if no_grade else row for row, no_grade in zip(rows, ungradable, strict=True)]
     # By number: the other cells may contain a person's name, which no message repeats.
     nameless = (f"{number}" for number, row in enumerate(rows, 1) if not row.key)
     _refuse(where, "no name of a photograph, counted below the header without blank rows", nameless)
+    no_grades = [row for row in checked if row.grade and values.grade(row.grade) is None]
     _refuse(
         where,
-        "a grade other than 0, 1, 2, 3, 4",
-        (f"{row.key}: {row.grade!r}" for row in rows if row.grade and not _GRADE.fullmatch(row.grade)),
-        todo="correct the table; leave the cell empty where a photograph is not graded",
+        f"a grade other than {', '.join(values.grades) or '0, 1, 2, 3, 4'}",
+        (f"{row.key}: {row.grade!r}" for row in no_grades),
+        todo=_grades_todo(values, [row.grade for row in checked if row.grade]),
+    )
+    no_eyes = [row for row in checked if values.eye(row.eye) is None]
+    _refuse(
+        where,
+        "an eye other than " + ", ".join(["left, right, OS, OD", *values.eyes]),
+        (f"{row.key}: {row.eye!r}" for row in no_eyes),
+        todo="correct the table; leave the cell empty where the eye is unknown"
+        + _map_todo(values, "eye", "{1: right, 2: left}"),
     )
     _refuse(
         where,
-        "an eye other than left, right, OS, OD",
-        (f"{row.key}: {row.eye!r}" for row in rows if parse_eye(row.eye) is None),
-        todo="correct the table; leave the cell empty where the eye is unknown",
+        "an official part other than " + ", ".join(["train, validation, test", *values.parts]),
+        (f"{row.key}: {row.part!r}" for row in checked if row.part and values.part(row.part) is None),
+        todo="correct the table" + _map_todo(values, "part", "{development: train, held_out: test}"),
     )
-    warning = f"{num_ungradable} rows of {Path(where).name} say {ungradable}, ungradable; they have no grade"
-    return LabelTable(tuple(map(_label, rows)), (warning,) if num_ungradable else ())
+    warning = (
+        f"{num_ungradable} rows of {Path(where).name} say {' or '.join(values.ungradable)}, ungradable; they have "
+    )
+    return LabelTable(tuple(_label(row, values) for row in checked), (f"{warning}no grade",) if num_ungradable else ())
 
 
-def parse_eye(text: str) -> Eye | None:
-    """The eye named by a text (left, right, L, R, OS, OD in any case; empty: unknown); None where it names none."""
-    return _EYES.get(text.casefold())
+def _grades_todo(values: CodedValues, texts: Sequence[str]) -> str:
+    todo = "correct the table; leave the cell empty where a photograph is not graded"
+    distinct = list(dict.fromkeys(texts))
+    if not values.params_key or len(distinct) > MAX_LISTED:
+        return todo
+    return f"{todo}; or, if these are grades, {map_grades_todo([*values.grades, *distinct], values)}"
 
 
-def _label(row: LabelText) -> Label:
-    match = _GRADE.fullmatch(row.grade)
-    checked: dict[str, Any] = {"grade": int(match[1]) if match else None, "eye": _EYES[row.eye.casefold()]}
-    return Label(**vars(row) | checked)
+def map_grades_todo(names: Sequence[str], values: CodedValues) -> str:
+    """What to write into params.yaml, so that these names are grades."""
+    key = values.params_key
+    return (
+        f"set in params.yaml, as far as it is right: {key}.grade: {propose_grades(names)}; and list under "
+        f"{key}.ungradable what marks an ungradable photograph"
+    )
+
+
+def _map_todo(values: CodedValues, name: str, example: str) -> str:
+    return f"; or map its words in params.yaml, such as {values.params_key}.{name}: {example}" * bool(values.params_key)
+
+
+def _label(row: LabelText, values: CodedValues) -> Label:
+    shared = {name.name: getattr(row, name.name) for name in fields(_Row)}
+    part = values.part(row.part) if row.part else None
+    return Label(
+        **shared | {"official_split": part or row.official_split},
+        grade=values.grade(row.grade),
+        eye=values.eye(row.eye) or Eye.UNKNOWN,
+    )
 
 
 def _rows(path: Path) -> tuple[list[dict[str, str]], int]:
@@ -160,8 +189,7 @@ def _rows(path: Path) -> tuple[list[dict[str, str]], int]:
 
 
 def _check_header(path: Path, required: Iterable[str]) -> None:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        header = [name.strip() for name in next(csv.reader(stream), [])]
+    header = [name.strip() for name in read_csv_header(path)]
     faulty = [(name, header.count(name)) for name in required if header.count(name) != 1]
     if faulty:
         faults = "; ".join(f"column {name!r} is {'there twice' if count else 'missing'}" for name, count in faulty)
@@ -171,7 +199,7 @@ def _check_header(path: Path, required: Iterable[str]) -> None:
 
 def _describe(header: Sequence[str]) -> tuple[str, str]:
     """The first row in words, and what to do about it."""
-    if any(_GRADE.fullmatch(name) or PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in header):
+    if any(PLAIN.grade(name) is not None or PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in header):
         # Its cells are not repeated: one of them may be a person's name.
         return "a first row that is not a header", "put the column names into the first row"
     if len(header) == 1 and (separator := next((sign for sign in ";\t|" if sign in header[0]), "")):

@@ -1,4 +1,4 @@
-"""Patient, eye, visit, field and site from a photograph's path, by the pattern that the user declares.
+"""Patient, eye, visit, field, site and official part from a photograph's path, by the pattern that the user declares.
 
 The pattern is a regular expression of Python's `re`, searched in the path below the root (`2024/p12_OD_1.jpg`). It is
 run as given: a nested repetition such as `(\\w+)*_` can take exponential time on a name that it does not match. Paths
@@ -11,13 +11,20 @@ from dataclasses import replace
 from typing import Any
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.intake.label_table import parse_eye
+from dr_pipeline.intake.coded_values import PLAIN, CodedValues
 from dr_pipeline.intake.records import Record, shortlist
 from dr_pipeline.params.section import closest
 
 _WHERE = "params.yaml, dataset.folder.name_pattern"
 # The pattern's groups and the records' attributes that they fill.
-GROUPS = {"patient": "patient_id", "eye": "eye", "visit": "visit", "field": "field", "site": "site"}
+GROUPS = {
+    "patient": "patient_id",
+    "eye": "eye",
+    "visit": "visit",
+    "field": "field",
+    "site": "site",
+    "part": "official_split",
+}
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
@@ -50,11 +57,13 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     return pattern
 
 
-def parse_names(records: Iterable[Record], pattern: re.Pattern[str]) -> tuple[tuple[Record, ...], tuple[str, ...]]:
-    """Fills from the names what the table left empty.
+def parse_names(
+    records: Iterable[Record], pattern: re.Pattern[str], values: CodedValues = PLAIN
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    """Fills from the names what the table left empty; `values` says what its eye and part mean.
 
     Returns:
-        The records, and the paths that do not match: the pattern is not found in them, or its eye is not an eye.
+        The records, and the paths that do not match: the pattern is not found in them, or its eye or part is none.
 
     Raises:
         DataError: A table and a name contradict each other; only the user knows which is right.
@@ -63,7 +72,7 @@ def parse_names(records: Iterable[Record], pattern: re.Pattern[str]) -> tuple[tu
     unparsed: list[str] = []
     contradicting: list[str] = []
     for record in records:
-        parsed = _parse(record.path, pattern)
+        parsed = _parse(record.path, pattern, values)
         if parsed is None:
             unparsed.append(record.path)
             filled.append(record)
@@ -89,15 +98,13 @@ def _difference(attribute: str, in_table: str, in_name: str) -> str:
     return f"{attribute} {str(in_table)!r} in the table, {str(in_name)!r} in the name"
 
 
-def _parse(path: str, pattern: re.Pattern[str]) -> dict[str, Any] | None:
+def _parse(path: str, pattern: re.Pattern[str], values: CodedValues) -> dict[str, Any] | None:
     """The path's values by the record's attribute; None where the path does not match."""
     match = pattern.search(path)
     if match is None:
         return None
     parsed: dict[str, Any] = {GROUPS[group]: text for group, text in match.groupdict().items() if text}
-    if "eye" in parsed:
-        eye = parse_eye(parsed["eye"])
-        if eye is None:
-            return None
-        parsed["eye"] = eye
-    return parsed
+    for attribute, meaning in (("eye", values.eye), ("official_split", values.part)):
+        if attribute in parsed:
+            parsed[attribute] = meaning(parsed[attribute])
+    return None if None in parsed.values() else parsed

@@ -1,7 +1,8 @@
 """Lists the photographs under a folder in natural order, and gives them image ids.
 
-A file is a photograph by its suffix. Cameras often write DICOM files without a suffix, or with part of a UID as suffix:
-a file with any other suffix is a photograph where its content is DICOM. Every file that is skipped is counted.
+A file is a photograph by its content, whatever its name (`x.jfif`, `x.JPG.bak`, no suffix, part of a UID as suffix). A
+file with the suffix of a photograph is listed whatever its content: where it is broken, preprocessing says why. Every
+file that is left aside is counted by its kind.
 
 An image id is unique on every file system, and safe as a file name, a tar key and a CSV cell.
 """
@@ -10,17 +11,24 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
-from dr_pipeline.fundus.dicom.recognise import is_dicom
+from dr_pipeline.folder_rules import FolderRules, count_files, describe_counts
+from dr_pipeline.fundus.formats.other_files import UNREAD_PICTURES, describe_other, read_head
+from dr_pipeline.fundus.formats.recognise import recognise
 from dr_pipeline.intake.records import shortlist
+from dr_pipeline.params.data_source import Dataset
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".dcm", ".dicom", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# Kinds of files that are left aside, beside those of folder_rules.py and other_files.py.
+HIDDEN_FILES = "hidden files"
+UNREADABLE_FILES = "unreadable files"
+OUTSIDE_LINKS = "links out of the folder"
 # A file name may have 255 bytes; `<image_id>.png` and temporary names must fit as well.
 MAX_ID_CHARACTERS = 100
 _HASH_CHARACTERS = 8
@@ -36,33 +44,41 @@ class Listing:
 
     Attributes:
         photographs: Paths relative to the data set's root, forward slashes, in natural order.
-        hidden_files: Number of files in hidden folders or with a leading dot (macOS writes `._x.jpg` beside `x.jpg`).
-        other_files: Number of files of other kinds.
+        left_aside: Number of the other files by kind: a system's own, ignored, hidden (a name or a folder with a
+            leading dot), links out of the root, text, PDF, HEIC …
+        outside_links: Links, in printable form, whose target is outside the root and which were not followed.
         repeated_folders: Linked folders whose target was already read.
         unnameable: Photographs, in printable form, whose names are not UTF-8: no table can contain them.
     """
 
     photographs: tuple[str, ...]
-    hidden_files: int
-    other_files: int
+    left_aside: Mapping[str, int]
+    outside_links: tuple[str, ...] = ()
     repeated_folders: tuple[str, ...] = ()
     unnameable: tuple[str, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
-        """What was skipped, as sentences for the report."""
-        linked = (f"{folder} is a link to a folder read already; left aside" for folder in self.repeated_folders)
-        if not self.unnameable:
-            return tuple(linked)
-        names = shortlist(self.unnameable)
-        return (*linked, f"photographs whose file names are not UTF-8 cannot be in a table; rename them: {names}")
+        """What was left aside and may be photographs, as sentences for the report."""
+        sentences = [f"{folder} is a link to a folder read already; left aside" for folder in self.repeated_folders]
+        if self.outside_links:
+            sentences.append(_outside(self.outside_links))
+        if self.unnameable:
+            names = shortlist(self.unnameable)
+            sentences.append(f"photographs whose file names are not UTF-8 cannot be in a table; rename them: {names}")
+        unread = {kind: count for kind, count in self.left_aside.items() if kind in UNREAD_PICTURES}
+        if unread:
+            formats = describe_counts(unread)
+            sentences.append(f"pictures in formats that are not read: {formats}; export them as JPEG or PNG")
+        return tuple(sentences)
 
 
-def list_photographs(root: Path, folder: Path) -> Listing:
-    """Lists `folder` and everything below it; links are followed, each real folder is read once.
+def list_photographs(root: Path, folder: Path, *, rules: FolderRules = FolderRules()) -> Listing:  # noqa: B008 - frozen
+    """Lists `folder` and everything below it; each real folder is read once, links inside the root are followed.
 
     Args:
         root: The data set's root, to which the listed paths are relative.
         folder: `root` or a folder in it.
+        rules: What is left out, and whether links out of the root are followed.
 
     Raises:
         DataError: A folder is missing or unreadable, or there is no photograph at all.
@@ -73,39 +89,40 @@ def list_photographs(root: Path, folder: Path) -> Listing:
             where=printable(folder),
             todo="check dataset.root and dataset.adapter in params.yaml, or `dr-pipeline recipe NAME --root PATH`",
         )
+    walk = _Walk(root, rules)
     photographs: list[str] = []
-    repeated: list[str] = []
-    hidden = other = 0
-    for here, files in _each_folder_once(folder, repeated):
-        in_hidden = any(part.startswith(".") for part in here.relative_to(folder).parts)
-        prefix = "" if here == root else f"{here.relative_to(root).as_posix()}/"
-        for name in files:
-            if in_hidden or name.startswith("."):
-                hidden += 1
-            elif PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES or is_dicom(here / name):
-                photographs.append(prefix + name)
-            else:
-                other += 1
+    for path, relative in walk.files(folder):
+        kind = "" if PurePosixPath(relative).suffix.lower() in IMAGE_SUFFIXES else _kind_by_content(path)
+        if kind:
+            walk.left_aside[kind] += 1
+        else:
+            photographs.append(relative)
     nameable = [path for path in photographs if _is_utf8(path)]
     if not nameable:
-        raise DataError(
-            f"no photograph found; looked for {', '.join(sorted(IMAGE_SUFFIXES))} in any case",
-            where=printable(folder),
-            todo="check dataset.root and dataset.adapter in params.yaml",
-        )
+        raise _no_photograph(folder, walk)
     return Listing(
         photographs=tuple(sorted(nameable, key=natural_key)),
-        hidden_files=hidden,
-        other_files=other,
-        repeated_folders=tuple(printable(Path(path).relative_to(root)) for path in repeated),
+        left_aside=dict(sorted(walk.left_aside.items())),
+        outside_links=tuple(sorted(map(printable, walk.outside_links), key=natural_key)),
+        repeated_folders=tuple(map(printable, walk.repeated_folders)),
         unnameable=tuple(sorted(printable(path) for path in photographs if not _is_utf8(path))),
     )
+
+
+def rules_of(dataset: Dataset) -> FolderRules:
+    """What params.yaml leaves out of the folder, beside what is no part of any data set."""
+    return FolderRules(dataset.ignore, dataset.follow_links)
 
 
 def natural_key(text: str) -> tuple[list[tuple[int, str]], str]:
     """Orders `image2` before `image10`; the text itself breaks ties, so that the order is total."""
     parts = [(int(p), "") if p.isdecimal() and p.isascii() else (-1, p.casefold()) for p in _DIGITS.split(text)]
     return parts, text
+
+
+def one_spelling(text: str) -> str:
+    """A name without regard to case and to how it is composed: 'é' is two characters in macOS's file names."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def relative_path(cell: str) -> PurePosixPath | None:
@@ -167,21 +184,79 @@ def stems_as_ids(paths: Sequence[str]) -> dict[str, str]:
     return ids
 
 
-def _each_folder_once(folder: Path, repeated: list[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Real folders first, then linked ones, so that a photograph has its real path; a loop of links terminates."""
-    pending = [folder]
-    seen: set[str] = set()
-    while pending:
-        for here, folders, files in os.walk(pending.pop(0), onerror=_refuse):
-            if os.path.realpath(here) in seen:
-                repeated.append(here)
-                folders.clear()
-                continue
-            seen.add(os.path.realpath(here))
-            links = sorted(name for name in folders if (Path(here) / name).is_symlink())
-            pending += [Path(here) / name for name in links]
-            folders[:] = sorted(name for name in folders if name not in links)
-            yield Path(here), files
+class _Walk:
+    """A walk below the data set's root that remembers what it has left aside; paths are relative to the root."""
+
+    def __init__(self, root: Path, rules: FolderRules) -> None:
+        self._root, self._real_root, self._rules = root, root.resolve(), rules
+        self.left_aside = Counter[str]()
+        self.outside_links: list[str] = []
+        self.repeated_folders: list[str] = []
+
+    def files(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        """Yields each file that is not left aside by its name or as a link.
+
+        Real folders come first, then linked ones, so that a photograph has its real path; a loop of links terminates.
+        """
+        pending, seen = [folder], set[str]()
+        while pending:
+            for here, folders, files in os.walk(pending.pop(0), onerror=_refuse):
+                relative = os.path.relpath(here, self._root)
+                prefix = "" if relative == "." else f"{Path(relative).as_posix()}/"
+                if os.path.realpath(here) in seen:
+                    self.repeated_folders.append(relative)
+                    folders.clear()
+                    continue
+                seen.add(os.path.realpath(here))
+                inner = [name for name in sorted(folders) if not self._leave_aside(Path(here, name), prefix + name)]
+                pending += [Path(here, name) for name in inner if Path(here, name).is_symlink()]
+                folders[:] = [name for name in inner if not Path(here, name).is_symlink()]
+                for name in files:
+                    if not self._leave_aside(Path(here, name), prefix + name):
+                        yield Path(here, name), prefix + name
+
+    def _leave_aside(self, path: Path, relative: str) -> bool:
+        """Counts a file, or the files of a folder, that are no part of the data set."""
+        is_link = path.is_symlink()
+        if kind := _left_out(relative, self._rules):
+            self.left_aside[kind] += count_files(path) if path.is_dir() and not is_link else 1
+            return True
+        if is_link and (path.is_file() or path.is_dir()) and self._rules.leads_out(path, self._real_root):
+            self.left_aside[OUTSIDE_LINKS] += 1
+            self.outside_links.append(relative)
+            return True
+        return False
+
+
+def _left_out(relative: str, rules: FolderRules) -> str:
+    """The kind of a file or folder that is left aside by its name; else ""."""
+    return rules.left_out(relative) or (HIDDEN_FILES if relative.rpartition("/")[2].startswith(".") else "")
+
+
+def _kind_by_content(path: Path) -> str:
+    """What a file is that is no photograph by its content; "" where it is one."""
+    head = read_head(path)
+    if head is None:
+        return UNREADABLE_FILES
+    return "" if recognise(head) else describe_other(head)
+
+
+def _no_photograph(folder: Path, walk: _Walk) -> DataError:
+    found = f"; left aside: {describe_counts(walk.left_aside)}" if walk.left_aside else ""
+    return DataError(
+        f"no photograph found: no file is a JPEG, PNG, TIFF, BMP, WebP or DICOM file by its content or suffix{found}",
+        where=printable(folder),
+        todo="links lead out of the folder; to follow them, set dataset.follow_links: true"
+        if walk.outside_links
+        else "check dataset.root and dataset.adapter in params.yaml",
+    )
+
+
+def _outside(links: Sequence[str]) -> str:
+    return (
+        f"links that lead out of the data set's folder were not followed: {shortlist(links)}; to follow them, set "
+        "dataset.follow_links: true"
+    )
 
 
 def _refuse(error: OSError) -> None:

@@ -1,7 +1,7 @@
 """What an adapter returns: one record per photograph, and what did not fit."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
@@ -68,8 +68,7 @@ class Intake:
         orphan_rows: Names in the label table without a file.
         orphan_files: Photographs, relative to the root, without a row.
         warnings: Sentences for the report.
-        hidden_files: Number of files skipped because their names begin with a dot.
-        other_files: Number of files whose suffix is not that of a photograph.
+        left_aside: Number of files that are no photographs, or no part of the data set, by their kind.
         unparsed: Paths, relative to the root, that the declared file-name pattern does not match.
         identity: Image ids with the names of the header fields that identify a person; never their values.
         patient_ids: Ids that name no person, and persons with several spellings.
@@ -80,8 +79,7 @@ class Intake:
     orphan_rows: tuple[str, ...] = ()
     orphan_files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    hidden_files: int = 0
-    other_files: int = 0
+    left_aside: Mapping[str, int] = field(default_factory=dict)
     unparsed: tuple[str, ...] = ()
     identity: tuple[tuple[str, tuple[str, ...]], ...] = ()
     patient_ids: tuple[PatientIdFinding, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 
 from dr_pipeline.adapter_registry import Registration, find
 from dr_pipeline.errors import DataError
+from dr_pipeline.folder_rules import describe_counts
 from dr_pipeline.intake.adapters import read_dataset
 from dr_pipeline.intake.build_manifest import Unreadable, manifest_rows, reading_rows
 from dr_pipeline.intake.dicom_headers import fill_from_headers
@@ -17,7 +18,7 @@ from dr_pipeline.schema import GRADE_NAMES, GRADES, REFERABLE_FROM, RESEARCH_USE
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.readings import ReadingRow
 
-INTAKE_REPORT_VERSION = 1
+INTAKE_REPORT_VERSION = 2  # 2: left_aside by kind in place of hidden_files and other_files
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,12 @@ class IntakeResult:
         orphans = sum(map(len, self.report["orphans"].values()))
         counts = self.report["readings"]
         readings = f"; {counts['photographs']} read by several graders, {counts['unanimous']} of them unanimously"
+        left_aside = self.report["left_aside"]
+        left_aside = f"; left aside: {describe_counts(left_aside)}" if left_aside else ""
         warnings = "".join(f"\n  warning: {sentence}" for sentence in self.report["warnings"])
         return (
             f"{len(self.manifest)} photographs, grades 0–4: {grades}; {orphans} orphans"
-            f"{readings if counts['photographs'] else ''}{warnings}"
+            f"{readings if counts['photographs'] else ''}{left_aside}{warnings}"
         )
 
 
@@ -105,8 +108,7 @@ def intake_report(intake: Intake, adapter: Registration, *, unreadable: Sequence
         "unreadable": [asdict(photograph) for photograph in unreadable],
         "unparsed": list(intake.unparsed),
         "identity": [{"image_id": image_id, "fields": list(fields)} for image_id, fields in intake.identity],
-        "hidden_files": intake.hidden_files,
-        "other_files": intake.other_files,
+        "left_aside": dict(intake.left_aside),
         "warnings": [
             *intake.warnings,
             *_file_warnings(intake, unreadable),

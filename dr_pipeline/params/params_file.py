@@ -32,7 +32,7 @@ _notified: set[str] = set()  # each key is reported once a process
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Reads params.yaml as plain values, with keys of older versions under their present names.
+    """Reads params.yaml as plain values, with keys of older versions under their present names; all keys are text.
 
     Raises:
         ParamsError: The file is missing, is not YAML, or has an unknown or missing top-level key.
@@ -55,7 +55,8 @@ def read_document(path: Path) -> dict[str, Any]:
     for key in SECTIONS:
         if key not in document:
             raise ParamsError(f"section {key!r} is missing", where=str(path), todo="compare with `dr-pipeline recipe`")
-    return document | {section: _with_present_keys(document[section], section, path) for section in RENAMED}
+    present = document | {section: _with_present_keys(document[section], section, path) for section in RENAMED}
+    return {section: _with_text_keys(values) for section, values in present.items()}
 
 
 def load_section(path: Path, dotted: str, model: type[SectionT]) -> SectionT:
@@ -100,6 +101,13 @@ def present_key(dotted: str) -> str:
         _notified.add(dotted)
         logger.warning("%s is now called %s.%s; please rename it", dotted, section, new)
     return f"{section}.{new}"
+
+
+def _with_text_keys(value: Any) -> Any:
+    """YAML reads the key of {1: right} as a number; JSON, which hashes are made of, has only text."""
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(item) for key, item in value.items()}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list) else value
 
 
 def _with_present_keys(values: Any, section: str, path: Path) -> Any:

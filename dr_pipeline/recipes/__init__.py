@@ -8,7 +8,11 @@ NAMES = (
     "ddr",
     "deepdrid",
     "messidor2_google",
+    "brset",
+    "mbrset",
     "folder",
+    "retfound_folders",
+    "kaggle_folders",
     "datalist",
 )
 # Links in the data folder that a real recipe reads through.

@@ -37,6 +37,11 @@ class Recipe:
         return bool(self._document["dataset"]["root"] == _SHIPPED_ROOT)
 
     @property
+    def adapter(self) -> str:
+        """The adapter by which the recipe reads its photographs."""
+        return str(self._document["dataset"]["adapter"])
+
+    @property
     def weights_model(self) -> str | None:
         """The timm model whose weights the recipe can take from the link `weights`; None where it takes none."""
         candidate = self._document["candidates"].get(_WEIGHTS_CANDIDATE)
@@ -65,6 +70,16 @@ class Recipe:
             value = f"file:{weights.as_posix()}" + (f"#{sha256}" if sha256 else "")
             set_value(self._document["candidates"][_WEIGHTS_CANDIDATE], "weights", value)
 
+    def gives(self, text: str, *, source: Path, weights: Path) -> bool:
+        """Whether `text` is this recipe as it is, or fitted to these links; the recipe is fitted to them then."""
+        if self.text() == text:
+            return True
+        self.link(source=source)
+        if self.text() == text:
+            return True
+        self.link(weights=weights)
+        return self.text() == text
+
     def text(self) -> str:
         """A complete, commented params.yaml."""
         return self._header + re.sub(r"^(?=\w)", "\n", dump(self._document), flags=re.MULTILINE)
@@ -77,17 +92,11 @@ def recipe_text(name: str) -> str:
 
 def is_unedited(text: str, *, source: Path, weights: Path) -> bool:
     """Whether `text` is a shipped recipe, as it is or fitted to these links: then nothing is lost with it."""
-    adapter = _ADAPTER.search(text)
-    if adapter is None or adapter[1] not in NAMES:
+    adapter, text = _ADAPTER.search(text), _SHA256.sub("", text)
+    if adapter is None:
         return False
-    recipe, text = Recipe(adapter[1]), _SHA256.sub("", text)
-    if recipe.text() == text:
-        return True
-    recipe.link(source=source)
-    if recipe.text() == text:
-        return True
-    recipe.link(weights=weights)
-    return recipe.text() == text
+    recipes = [recipe for recipe in map(Recipe, NAMES) if recipe.adapter == adapter[1]]
+    return any(recipe.gives(text, source=source, weights=weights) for recipe in recipes)
 
 
 def _read(name: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.audit.run_audit import AuditResult
+from dr_pipeline.folder_rules import describe_counts
 from dr_pipeline.reporting.audit_items import MAX_FINDINGS, sections
 from dr_pipeline.reporting.pages import environment
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
@@ -23,7 +24,7 @@ def render(
         adapter: The data set's adapter, for the headline.
     """
     pages = environment("dr_pipeline.reporting")
-    pages.filters |= {"percent": percent, "figure": figure}
+    pages.filters |= {"percent": percent, "figure": figure, "kinds": describe_counts}
     page = pages.get_template("audit.html.j2")
     return page.render(
         r=report,

@@ -34,6 +34,7 @@ def test_the_five_identical_pairs_are_found_and_no_others(idrid_dir: Path, tmp_p
     root = tmp_path / "idrid"
     part_of_idrid(idrid_dir, root, {number for pair in PAIRS for number in pair} | set(OTHERS))
     params = yaml.safe_load(recipe_text("idrid"))
+    params["dataset"]["follow_links"] = True
     params["preprocess"] = {"canvas_px": 128, "num_shards": 1, "arm": "none"}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params))

@@ -57,6 +57,7 @@ def intake(**changed: Any) -> dict[str, Any]:
         "identity": [],
         "unreadable": [],
         "patient_id_findings": [],
+        "left_aside": {"text": 1},
         "warnings": [],
     } | changed
 

@@ -1,7 +1,7 @@
 """Small data sets on disk for the intake's tests. Their photographs are a few bytes: intake never decodes."""
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,36 @@ COLUMNS = {
     "site": "",
     "camera": "",
     "grader": "",
+    "part": "",
+    "ungradable": "",
 }
 
 
-def dataset(adapter: str, *, labels: str = "", pattern: str = "", datalist: str = "", **columns: str) -> Dataset:
-    """The section `dataset` as params.yaml would give it."""
+def dataset(
+    adapter: str,
+    *,
+    labels: str = "",
+    pattern: str = "",
+    datalist: str = "",
+    values: Mapping[str, Any] | None = None,
+    ignore: Sequence[str] = (),
+    follow_links: bool = False,
+    **columns: str,
+) -> Dataset:
+    """The section `dataset` as params.yaml would give it; `values` are those of dataset.folder that are not empty."""
     value: dict[str, Any] = {
         "adapter": adapter,
         "root": "unused",
         "pseudonym_salt": "salt",
-        "folder": {"labels": labels, "columns": {**COLUMNS, **columns}, "name_pattern": pattern},
+        "ignore": list(ignore),
+        "follow_links": follow_links,
+        "folder": {
+            "labels": labels,
+            "columns": {**COLUMNS, **columns},
+            "values": {"grade": {}, "eye": {}, "part": {}, "ungradable": [], **(values or {})},
+            "name_pattern": pattern,
+            "provenance": {"name": "clinic folder", "licence": "the owner's", "citation": ""},
+        },
         "datalist": datalist,
     }
     return validate(value, Dataset, where="test")

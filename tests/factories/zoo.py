@@ -260,10 +260,38 @@ NAMES: tuple[str, ...] = (
     "é composed.jpg",
     "e\u0301 decomposed.jpg",
     "x" * 251 + ".jpg",
+    "camera.jfif",
+    "camera.jpe",
+    "kept.JPG.bak",
+    "edited.jpg~",
+    "no suffix",
+    "IM000042",
+    "renamed.txt",
+    "unfinished.jpg.crdownload",
 )
 # Bytes that are no UTF-8: a table cannot name the file, yet it must not vanish.
 NOT_UTF8 = os.fsdecode(b"caf\xe9.jpg")
 HIDDEN = ".hidden.jpg"
+# What systems and programs leave beside photographs; most hold a sound photograph or its thumbnail.
+SYSTEM_FILES: tuple[str, ...] = (
+    "@eaDir/left.jpg/SYNOPHOTO_THUMB_XL.jpg",
+    "#recycle/deleted.jpg",
+    "$RECYCLE.BIN/S-1-5-21/$R4F2.jpg",
+    "__MACOSX/2/._left.jpg",
+    "@Recycle/deleted.jpg",
+    ".snapshot/daily/left.jpg",
+    ".thumbnails/left.png",
+    "System Volume Information/tracking.log",
+    "lost+found/#12345.jpg",
+    "._left.jpg",
+    ".DS_Store",
+    "THUMBS.DB",
+    "desktop.ini",
+    "~$labels.xlsx",
+    "Icon\r",
+    ".trashed-1690000000-left.jpg",
+)
+OUTSIDE_LINK = "outside.jpg"
 
 
 @dataclass(frozen=True)
@@ -289,13 +317,14 @@ def release(folder: Path) -> None:
     """Fills an empty folder with the whole zoo."""
     for name, file in hostile_files().items():
         (folder / name).write_bytes(file.data)
-    for name in (*NAMES, NOT_UTF8, HIDDEN, DEEP, IN_FOLDER_JPG):
+    for name in (*NAMES, NOT_UTF8, HIDDEN, DEEP, IN_FOLDER_JPG, *SYSTEM_FILES):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(photograph())
     (folder / "broken link.jpg").symlink_to("nowhere.jpg")
     (folder / "link to itself.jpg").symlink_to("link to itself.jpg")
     (folder / "endless device.jpg").symlink_to("/dev/zero")
     (folder / LOOP).symlink_to(folder)
+    (folder / OUTSIDE_LINK).symlink_to(Path(__file__))
     os.mkfifo(folder / "named pipe.jpg")
 
 

@@ -1,6 +1,7 @@
 """A clinic's file names: what the declared pattern matches is read, what it does not match is listed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.factories.layouts import dataset, photographs, table
 PATTERN = r"(?P<site>[^/]+)/(?P<patient>p\d+)_(?P<visit>\d{4})_(?P<eye>[A-Za-z]+)(?:_(?P<field>\d))?\."
 
 
-def read(root: Path, pattern: str, **keywords: str) -> Intake:
+def read(root: Path, pattern: str, **keywords: Any) -> Intake:
     return read_dataset(root, dataset("folder", pattern=pattern, **keywords))
 
 
@@ -53,6 +54,15 @@ def test_a_table_and_a_name_that_contradict_each_other_are_refused(tmp_path: Pat
     assert "a/p1_2024_OS.jpg: the patient differs" in message
     assert "p9" not in message
     assert "a/p1_2024_OS.jpg: eye 'right' in the table, 'left' in the name (2 in all)" in message
+
+
+def test_the_official_part_may_be_a_folder_beside_a_table(tmp_path: Path) -> None:
+    photographs(tmp_path, ["train/a.jpg", "val/b.jpg", "holdout/c.jpg", "new/d.jpg"])
+    table(tmp_path / "l.csv", "image,grade", ["a,0", "b,1", "c,2", "d,3"])
+    values = {"part": {"holdout": "test"}}
+    intake = read(tmp_path, "^(?P<part>[^/]+)/", labels="l.csv", values=values)
+    assert [record.official_split for record in intake.records] == ["train", "validation", "test", ""]
+    assert intake.unparsed == ("new/d.jpg",)
 
 
 @pytest.mark.parametrize(

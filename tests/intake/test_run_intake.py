@@ -16,7 +16,7 @@ from dr_pipeline.adapter_registry import find
 from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_json, sha256_bytes
-from dr_pipeline.intake.adapters.clinic_folder import PROVENANCE
+from dr_pipeline.intake.adapters.datalist import PROVENANCE
 from dr_pipeline.intake.build_manifest import manifest_rows
 from dr_pipeline.intake.records import Intake, Record
 from dr_pipeline.intake.run_intake import intake_report

@@ -102,6 +102,25 @@ def test_the_recipe_has_the_values_that_it_had_in_version_0_1(tmp_path: Path) ->
     assert load_params(path) == load_params(VERSION_0_1)
 
 
+def test_a_file_from_before_a_key_was_added_is_read(tmp_path: Path, document: dict[str, Any]) -> None:
+    whole = load_params(write(tmp_path, document))
+    del document["dataset"]["ignore"], document["dataset"]["folder"]["values"]
+    del document["dataset"]["folder"]["columns"]["part"]
+    assert load_params(write(tmp_path, document)) == whole
+
+
+def test_keys_that_yaml_reads_as_numbers_are_text(tmp_path: Path, document: dict[str, Any]) -> None:
+    document["dataset"]["folder"]["values"] = {
+        "grade": {},
+        "eye": {1: "right", "L": "left"},
+        "part": {},
+        "ungradable": [5],
+    }
+    path = write(tmp_path, document)
+    assert read_document(path)["dataset"]["folder"]["values"]["eye"] == {"1": "right", "L": "left"}
+    assert load_params(path).dataset.folder.values.eye == {"1": "right", "L": "left"}
+
+
 def test_a_key_under_both_names_is_an_error(tmp_path: Path, document: dict[str, Any]) -> None:
     document["preprocess"]["arm"] = "clahe"
     with pytest.raises(ParamsError, match=r"its former name 'arm'(.|\n)*keep preprocess\.enhancement only"):

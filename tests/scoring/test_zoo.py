@@ -78,6 +78,7 @@ def scored(root: Path, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory)
     """Rows by path, the apostrophe taken off that makes a cell harmless."""
     out = tmp_path_factory.mktemp("scores") / "predictions.csv"
     summary = score_folder(root, scorer, out, threads=2)
+    assert summary.no_part == {"system files": len(zoo.SYSTEM_FILES)}
     rows = read_csv(out, PREDICTIONS.columns, version=PREDICTIONS.version)
     assert summary.files == len(rows)
     return {row["path"].removeprefix("'"): row for row in rows}
@@ -96,10 +97,12 @@ def test_every_file_is_a_manifest_row_an_orphan_or_counted(root: Path, through: 
     report = through.report
     rows, orphans = [row["path"] for row in through.manifest], report["orphans"]["files"]
     loops = [sentence for sentence in report["warnings"] if "link to a folder" in sentence]
-    counted = report["hidden_files"] + report["other_files"] + len(loops)
+    counted = sum(report["left_aside"].values()) + len(loops)
     assert len(rows) + len(orphans) + counted == len(on_disk(root))
     assert not Counter([*rows, *orphans]) - Counter(on_disk(root))
-    assert (report["hidden_files"], len(loops)) == (1, 1)
+    assert (report["left_aside"]["hidden files"], len(loops)) == (1, 1)
+    assert report["left_aside"]["system files"] == len(zoo.SYSTEM_FILES)
+    assert report["left_aside"]["links out of the folder"] == 1
     assert any("caf\\xe9" in orphan for orphan in orphans)
 
 
@@ -145,8 +148,10 @@ def test_what_only_a_file_system_holds_fails_with_a_reason(
     assert zoo.ODDITIES[name].score in scored[f"{GRADE}/{name}"]["reason"]
 
 
-def test_scoring_has_one_row_for_every_file(root: Path, scored: dict[str, dict[str, str]]) -> None:
-    assert sorted(scored) == sorted(on_disk(root))
+def test_scoring_has_one_row_for_every_file_but_a_systems_own(root: Path, scored: dict[str, dict[str, str]]) -> None:
+    system_files = {f"{GRADE}/{name}" for name in zoo.SYSTEM_FILES}
+    assert sorted(scored) == sorted(set(on_disk(root)) - system_files)
+    assert "out of the folder" in scored[f"{GRADE}/{zoo.OUTSIDE_LINK}"]["reason"]
     assert scored[f"{GRADE}/{zoo.LOOP}"]["reason"] == "link to a folder above it"
     for name in (printable(zoo.NOT_UTF8), zoo.HIDDEN):
         assert scored[f"{GRADE}/{name}"]["status"] == zoo.SCORED

@@ -11,6 +11,7 @@ rajpurkarlab/BenchMD, src/datasets/fundus/aptos.py.
 from pathlib import Path
 
 from dr_pipeline.intake.join import read_table_layout
+from dr_pipeline.intake.photographs import rules_of
 from dr_pipeline.intake.records import Intake, Provenance
 from dr_pipeline.params.data_source import Dataset
 
@@ -22,7 +23,7 @@ PROVENANCE = Provenance(
 COLUMNS = {"key": "id_code", "grade": "diagnosis"}
 
 
-def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+def read(root: Path, dataset: Dataset) -> Intake:
     """Reads the graded set.
 
     Raises:
@@ -34,4 +35,5 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         table=root / "train.csv",
         columns=COLUMNS,
         provenance=PROVENANCE,
+        rules=rules_of(dataset),
     )

@@ -1,22 +1,26 @@
 """A clinic's own folder: a CSV, or class folders 0 … 4; file names may contain patient and eye.
 
-The photographs may be at any depth below the root. Where `dataset.folder.name_pattern` is set, patient, eye, visit,
-field and site are read from the paths; the table takes precedence, and paths that do not match the pattern are listed.
-Where `dataset.folder.columns.grader` names a column, a photograph may have a row per grader, see `merge_readings.py`.
+The photographs may be at any depth below the root. `dataset.folder.values` maps the words of the table or of the class
+folders, which may lie below folders of the official parts, see `class_folders.py`. Where `dataset.folder.name_pattern`
+is set, patient, eye, visit, field and site are read from the paths; the table takes precedence, and paths that do not
+match the pattern are listed. Where `dataset.folder.columns.grader` names a column, a photograph may have a row per
+grader, see `merge_readings.py`.
 """
 
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dr_pipeline.errors import DataError
+from dr_pipeline.intake.class_folders import read_class_folders
+from dr_pipeline.intake.coded_values import CodedValues
 from dr_pipeline.intake.join import read_table_layout
 from dr_pipeline.intake.name_pattern import compile_pattern, parse_names
-from dr_pipeline.intake.photographs import ids_from_paths, list_photographs, relative_path
-from dr_pipeline.intake.records import Intake, Provenance, Record, shortlist
-from dr_pipeline.params.data_source import Dataset, FolderColumns
-from dr_pipeline.schema import GRADES
+from dr_pipeline.intake.photographs import ids_from_paths, list_photographs, relative_path, rules_of
+from dr_pipeline.intake.records import Intake, Provenance, Record
+from dr_pipeline.params.data_source import Dataset, FolderColumns, FolderValues
+from dr_pipeline.schema import Eye, Split
 
-PROVENANCE = Provenance(name="clinic folder", licence="the owner's", citation="")
+_EYES = {"left": Eye.LEFT, "right": Eye.RIGHT, "unknown": Eye.UNKNOWN}
 
 
 def read(root: Path, dataset: Dataset) -> Intake:
@@ -27,14 +31,30 @@ def read(root: Path, dataset: Dataset) -> Intake:
         ParamsError: The pattern is wrong.
     """
     pattern = compile_pattern(dataset.folder.name_pattern) if dataset.folder.name_pattern else None
-    intake = _with_table(root, dataset) if dataset.folder.labels else _class_folders(root)
+    values = _values(dataset.folder.values)
+    intake = _with_table(root, dataset, values) if dataset.folder.labels else _class_folders(root, dataset, values)
     if pattern is None:
         return intake
-    records, unparsed = parse_names(intake.records, pattern)
+    records, unparsed = parse_names(intake.records, pattern, values)
     return replace(intake, records=records, unparsed=unparsed)
 
 
-def _with_table(root: Path, dataset: Dataset) -> Intake:
+def _values(values: FolderValues) -> CodedValues:
+    return CodedValues(
+        grades=values.grade,
+        eyes={word: _EYES[eye] for word, eye in values.eye.items()},
+        parts={word: Split(part) for word, part in values.part.items()},
+        ungradable=tuple(map(str, values.ungradable)),
+        params_key="dataset.folder.values",
+    )
+
+
+def _provenance(dataset: Dataset) -> Provenance:
+    stated = dataset.folder.provenance
+    return Provenance(name=stated.name, licence=stated.licence, citation=stated.citation)
+
+
+def _with_table(root: Path, dataset: Dataset, values: CodedValues) -> Intake:
     table = relative_path(dataset.folder.labels)
     if table is None:
         raise DataError(
@@ -53,8 +73,10 @@ def _with_table(root: Path, dataset: Dataset) -> Intake:
         photographs=root,
         table=root / table,
         columns=_columns(dataset.folder.columns),
-        provenance=PROVENANCE,
+        provenance=_provenance(dataset),
         name_ids=ids_from_paths,
+        values=values,
+        rules=rules_of(dataset),
     )
 
 
@@ -68,41 +90,23 @@ def _columns(columns: FolderColumns) -> dict[str, str]:
         "site": columns.site,
         "camera": columns.camera,
         "grader": columns.grader,
+        "part": columns.part,
+        "ungradable": columns.ungradable,
     }
 
 
-def _class_folders(root: Path) -> Intake:
-    listing = list_photographs(root, root)
-    grade_of = {path: _class_of(path) for path in listing.photographs}
-    outside = sorted({name for name in grade_of.values() if name.lstrip("-").isdecimal() and not _is_grade(name)})
-    if outside:
-        raise DataError(
-            f"class folders other than 0, 1, 2, 3, 4: {shortlist(outside)}",
-            where=str(root),
-            todo="rename them, move them away, or name a label table in params.yaml under dataset.folder.labels",
-        )
-    graded = {path: int(name) for path, name in grade_of.items() if _is_grade(name)}
-    if not graded:
-        raise DataError(
-            "no photograph is in a class folder named 0, 1, 2, 3 or 4",
-            where=str(root),
-            todo="arrange them so, or name a label table in params.yaml under dataset.folder.labels",
-        )
-    ids = ids_from_paths(list(graded))
+def _class_folders(root: Path, dataset: Dataset, values: CodedValues) -> Intake:
+    listing = list_photographs(root, root, rules=rules_of(dataset))
+    placed = read_class_folders(listing.photographs, values, where=root)
+    ids = ids_from_paths(list(placed))
+    num_ungradable = sum(place.grade is None for place in placed.values())
+    ungradable = (f"{num_ungradable} photographs are in a folder of ungradable ones; they have no grade",)
     return Intake(
-        records=tuple(Record(ids[path], path, grade) for path, grade in graded.items()),
-        provenance=PROVENANCE,
-        orphan_files=(*(path for path in listing.photographs if path not in graded), *listing.unnameable),
-        warnings=listing.warnings(),
-        hidden_files=listing.hidden_files,
-        other_files=listing.other_files,
+        records=tuple(
+            Record(ids[path], path, place.grade, official_split=place.part or "") for path, place in placed.items()
+        ),
+        provenance=_provenance(dataset),
+        orphan_files=(*(path for path in listing.photographs if path not in placed), *listing.unnameable),
+        warnings=(*(ungradable if num_ungradable else ()), *listing.warnings()),
+        left_aside=listing.left_aside,
     )
-
-
-def _class_of(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    return parts[0] if len(parts) > 1 else ""
-
-
-def _is_grade(name: str) -> bool:
-    return name in {str(grade) for grade in GRADES}

@@ -19,7 +19,8 @@ from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import printable
 from dr_pipeline.intake.join import join_labels
 from dr_pipeline.intake.label_table import LabelTable, LabelText, check_labels
-from dr_pipeline.intake.photographs import ids_from_paths, list_photographs, relative_path
+from dr_pipeline.intake.moved_paths import leads_elsewhere
+from dr_pipeline.intake.photographs import ids_from_paths, list_photographs, relative_path, rules_of
 from dr_pipeline.intake.records import Intake, Provenance, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
@@ -77,7 +78,7 @@ def read(root: Path, dataset: Dataset) -> Intake:
     ignored = {key for _, _, item in items for key in item if key not in {*_KEYS, *_PHOTOGRAPH, "label"}}
     warning = f"{table.name}: keys that are not read: {shortlist(sorted(ignored))}"
     return join_labels(
-        list_photographs(root, root),
+        list_photographs(root, root, rules=rules_of(dataset)),
         LabelTable(labels.labels, (*labels.warnings, warning) if ignored else labels.warnings),
         where=str(table),
         provenance=PROVENANCE,
@@ -149,10 +150,13 @@ def _path(item: Mapping[str, Any], *, name: str, table: Path, root: Path) -> str
             where=str(table),
             todo="list one file per item",
         )
-    path = os.path.normpath(table.parent / names[0].replace("\\", "/"))
+    given = names[0].replace("\\", "/")
+    path = os.path.normpath(table.parent / given)
     for base in (os.path.normpath(root), os.path.realpath(root)):
         if path.startswith(f"{base}{os.sep}"):
             return PurePosixPath(os.path.relpath(path, base)).as_posix()
+    if leads_elsewhere(given) and not given.startswith("..") and not os.path.lexists(path):
+        return given  # from another machine: the join matches the end of the path, or refuses it
     raise DataError(
         f"{name}: {names[0]!r} is outside the data set's folder", where=str(table), todo="move it below dataset.root"
     )

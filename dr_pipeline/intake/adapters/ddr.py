@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
+from dr_pipeline.intake.coded_values import CodedValues
 from dr_pipeline.intake.join import concatenate, join_labels
 from dr_pipeline.intake.label_table import LabelTable, LabelText, check_labels
-from dr_pipeline.intake.photographs import list_photographs
+from dr_pipeline.intake.photographs import list_photographs, rules_of
 from dr_pipeline.intake.records import Intake, Provenance, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
@@ -32,11 +33,11 @@ PROVENANCE = Provenance(
     ),
 )
 _PARTS = {"train": Split.TRAIN, "valid": Split.VALIDATION, "test": Split.TEST}
-_UNGRADABLE = "5"
+_VALUES = CodedValues(ungradable=("5",))
 _CELLS = 2  # of a line: name and class
 
 
-def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+def read(root: Path, dataset: Dataset) -> Intake:
     """Reads the three official parts.
 
     Raises:
@@ -46,7 +47,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
     for name, split in _PARTS.items():
         table = root / "DR_grading" / f"{name}.txt"
         labels = _labels(table)
-        listing = list_photographs(root, root / "DR_grading" / name)
+        listing = list_photographs(root, root / "DR_grading" / name, rules=rules_of(dataset))
         # Ids are assigned below, over all parts; until then a photograph's path is its id.
         part = join_labels(listing, labels, where=str(table), provenance=PROVENANCE, name_ids=_paths)
         parts.append(replace(part, records=tuple(replace(record, official_split=split) for record in part.records)))
@@ -69,7 +70,7 @@ def _labels(table: Path) -> LabelTable:
         fault = f"lines that are not a name and a class: {shortlist(wrong)}" if lines else "the label table has no rows"
         raise DataError(fault, where=printable(table), todo="download the table again")
     rows = [LabelText(key=name, grade=grade) for name, grade in lines]
-    return check_labels(rows, where=str(table), ungradable=_UNGRADABLE)
+    return check_labels(rows, where=str(table), values=_VALUES)
 
 
 def _paths(paths: Sequence[str]) -> Mapping[str, str]:

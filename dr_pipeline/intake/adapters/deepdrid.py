@@ -16,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
+from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.intake.coded_values import CodedValues
 from dr_pipeline.intake.join import WITHOUT_PARTS, concatenate, join_labels
 from dr_pipeline.intake.label_table import LabelTable, LabelText, check_labels, read_cells
-from dr_pipeline.intake.photographs import list_photographs
+from dr_pipeline.intake.photographs import list_photographs, rules_of
 from dr_pipeline.intake.records import Intake, Provenance, shortlist
 from dr_pipeline.intake.spreadsheet import read_xlsx
 from dr_pipeline.params.data_source import Dataset
@@ -36,10 +38,10 @@ _PART = "regular_fundus_images"
 _TESTING = "Online-Challenge1&2-Evaluation"
 _LEFT, _RIGHT = "left_eye_DR_Level", "right_eye_DR_Level"
 _NAME = re.compile(r"(?P<patient>\d+)_(?P<eye>[lr])(?P<view>\d+)")
-_UNGRADABLE = "5"
+_VALUES = CodedValues(ungradable=("5",))
 
 
-def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+def read(root: Path, dataset: Dataset) -> Intake:
     """Reads training and validation set, and the evaluation set where its labels are present.
 
     Raises:
@@ -47,7 +49,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
     """
     folder = root / _PART
     parts = [
-        _part(root, folder / f"regular-fundus-{name}", name, split)
+        _part(root, folder / f"regular-fundus-{name}", name, split, rules_of(dataset))
         for name, split in (("training", Split.TRAIN), ("validation", Split.VALIDATION))
     ]
     table = folder / _TESTING / "Challenge1_labels.xlsx"
@@ -57,11 +59,11 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         return replace(both, warnings=(*both.warnings, warning))
     cells = read_xlsx(table, ("image_id", "DR_Levels"))
     rows = [_label(image_id, grade, split=Split.TEST) for image_id, grade in cells]
-    labels = check_labels(rows, where=str(table), ungradable=_UNGRADABLE)
-    return concatenate([*parts, _join(root, folder / _TESTING, labels, table)])
+    labels = check_labels(rows, where=str(table), values=_VALUES)
+    return concatenate([*parts, _join(root, folder / _TESTING, labels, table, rules_of(dataset))])
 
 
-def _part(root: Path, folder: Path, name: str, split: Split) -> Intake:
+def _part(root: Path, folder: Path, name: str, split: Split, rules: FolderRules) -> Intake:
     table = folder / f"regular-fundus-{name}.csv"
     cells = read_cells(table, ("image_id", _LEFT, _RIGHT))
     sites = _sites(folder / f"regular-fundus-source-{name}.csv")
@@ -78,14 +80,15 @@ def _part(root: Path, folder: Path, name: str, split: Split) -> Intake:
             contradicting.append(image_id)
             row = replace(row, eye="")
         rows.append(row)
-    labels = check_labels(rows, where=str(table), ungradable=_UNGRADABLE)
+    labels = check_labels(rows, where=str(table), values=_VALUES)
     warning = f"the grade stands in the other eye's column than the name says; eye unknown: {shortlist(contradicting)}"
     warnings = (*labels.warnings, warning) if contradicting else labels.warnings
-    return _join(root, folder, LabelTable(labels.labels, warnings), table)
+    return _join(root, folder, LabelTable(labels.labels, warnings), table, rules)
 
 
-def _join(root: Path, folder: Path, labels: LabelTable, table: Path) -> Intake:
-    intake = join_labels(list_photographs(root, folder / "Images"), labels, where=str(table), provenance=PROVENANCE)
+def _join(root: Path, folder: Path, labels: LabelTable, table: Path, rules: FolderRules) -> Intake:
+    listing = list_photographs(root, folder / "Images", rules=rules)
+    intake = join_labels(listing, labels, where=str(table), provenance=PROVENANCE)
     return replace(intake, unparsed=tuple(record.path for record in intake.records if not record.patient_id))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.join import WITHOUT_PARTS, concatenate, read_table_layout
+from dr_pipeline.intake.photographs import rules_of
 from dr_pipeline.intake.records import Intake, Provenance, Record, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Eye, Split
@@ -31,7 +32,7 @@ _USAGES = {"Public": Split.VALIDATION, "Private": Split.TEST}
 _NAME = re.compile(r"(?P<patient>\d+)_(?P<eye>left|right)")
 
 
-def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+def read(root: Path, dataset: Dataset) -> Intake:
     """Reads the training set, and the test set where both its photographs and its solution are present.
 
     Raises:
@@ -44,6 +45,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         columns=COLUMNS,
         provenance=PROVENANCE,
         official_split=Split.TRAIN,
+        rules=rules_of(dataset),
     )
     absent = [name for name in ("test", "retinopathy_solution.csv") if not (root / name).exists()]
     if absent:
@@ -52,14 +54,14 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
             warnings=(*training.warnings, f"{' and '.join(absent)} not there: training set only; {WITHOUT_PARTS}"),
         )
     else:
-        intake = concatenate([training, _testing(root)])
+        intake = concatenate([training, _testing(root, dataset)])
     unparsed = tuple(
         record.path for record in intake.records if _NAME.fullmatch(PurePosixPath(record.path).stem) is None
     )
     return replace(intake, records=tuple(map(_with_patient, intake.records)), unparsed=unparsed)
 
 
-def _testing(root: Path) -> Intake:
+def _testing(root: Path, dataset: Dataset) -> Intake:
     table = root / "retinopathy_solution.csv"
     testing = read_table_layout(
         root,
@@ -67,6 +69,7 @@ def _testing(root: Path) -> Intake:
         table=table,
         columns={**COLUMNS, "official_split": "Usage"},
         provenance=PROVENANCE,
+        rules=rules_of(dataset),
     )
     _check_usages(testing.records, where=str(table))
     return replace(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dr_pipeline.intake.join import concatenate, read_table_layout
-from dr_pipeline.intake.photographs import stems_as_ids
+from dr_pipeline.intake.photographs import rules_of, stems_as_ids
 from dr_pipeline.intake.records import Intake, Provenance
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Split
@@ -29,7 +29,7 @@ _PHOTOGRAPHS = "1. Original Images"
 _LABELS = "2. Groundtruths"
 
 
-def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+def read(root: Path, dataset: Dataset) -> Intake:
     """Reads the official download; `root` contains "B. Disease Grading".
 
     Raises:
@@ -43,6 +43,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         columns=COLUMNS,
         provenance=PROVENANCE,
         official_split=Split.TRAIN,
+        rules=rules_of(dataset),
     )
     if not (part / _PHOTOGRAPHS / "b. Testing Set").exists():
         return replace(
@@ -56,6 +57,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         provenance=PROVENANCE,
         name_ids=_testing_ids,
         official_split=Split.TEST,
+        rules=rules_of(dataset),
     )
     testing = replace(testing, orphan_rows=tuple(f"{name} (testing set)" for name in testing.orphan_rows))
     return concatenate([training, testing])

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.intake.label_table import read_cells
-from dr_pipeline.intake.photographs import list_photographs, stems_as_ids
+from dr_pipeline.intake.photographs import list_photographs, rules_of, stems_as_ids
 from dr_pipeline.intake.records import Intake, Provenance, Record, shortlist
 from dr_pipeline.params.data_source import Dataset
 
@@ -39,7 +39,7 @@ _USE = (
 )
 
 
-def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+def read(root: Path, dataset: Dataset) -> Intake:
     """Reads photographs at any depth below the root, and their examinations.
 
     Raises:
@@ -47,7 +47,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
     """
     table = root / TABLE
     referable = _examinations(table)
-    listing = list_photographs(root, root)
+    listing = list_photographs(root, root, rules=rules_of(dataset))
     examined = {path: _examination(path) for path in listing.photographs}
     with_row = [path for path in listing.photographs if examined[path] in referable]
     if not with_row:
@@ -69,8 +69,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         orphan_rows=tuple(name for name in referable if name not in with_photograph),
         orphan_files=(*(path for path in listing.photographs if examined[path] not in referable), *listing.unnameable),
         warnings=(_USE, *listing.warnings()),
-        hidden_files=listing.hidden_files,
-        other_files=listing.other_files,
+        left_aside=listing.left_aside,
     )
 
 

@@ -19,7 +19,7 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable, read_csv
 from dr_pipeline.intake.join import join_labels
 from dr_pipeline.intake.label_table import LabelTable, read_labels
-from dr_pipeline.intake.photographs import list_photographs
+from dr_pipeline.intake.photographs import list_photographs, rules_of
 from dr_pipeline.intake.records import Intake, Provenance, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Eye
@@ -40,7 +40,7 @@ _GRADER = "Google, adjudicated"
 _EXAMINATIONS_HEADER = ["left", "right"]
 
 
-def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+def read(root: Path, dataset: Dataset) -> Intake:
     """Reads grades, photographs at any depth below the root, and the examinations.
 
     Raises:
@@ -48,7 +48,7 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
             gradable has a grade.
     """
     table = root / "messidor_data.csv"
-    listing = list_photographs(root, root)
+    listing = list_photographs(root, root, rules=rules_of(dataset))
     labels = _labels(table)
     intake = join_labels(listing, labels, where=str(table), provenance=PROVENANCE)
     return _with_examinations(intake, root / "messidor-2.csv")

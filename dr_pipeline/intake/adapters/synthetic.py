@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dr_pipeline.intake.join import read_table_layout
+from dr_pipeline.intake.photographs import rules_of
 from dr_pipeline.intake.records import Intake, Provenance
 from dr_pipeline.params.data_source import Dataset
 
@@ -14,7 +15,7 @@ PROVENANCE = Provenance(
 COLUMNS = {"key": "image", "grade": "grade", "patient_id": "patient", "eye": "eye", "camera": "camera", "site": "site"}
 
 
-def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapter has this signature
+def read(root: Path, dataset: Dataset) -> Intake:
     """Reads the phantom, but not its ground-truth file, which lists the planted faults.
 
     Raises:
@@ -26,4 +27,5 @@ def read(root: Path, dataset: Dataset) -> Intake:  # noqa: ARG001 - every adapte
         table=root / "labels.csv",
         columns=COLUMNS,
         provenance=PROVENANCE,
+        rules=rules_of(dataset),
     )

@@ -3,6 +3,7 @@
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from dr_pipeline.schema import Eye
 from tests.factories.layouts import aptos, dataset, photograph, photographs, table
 
 
-def read(root: Path, adapter: str, **keywords: str) -> Intake:
+def read(root: Path, adapter: str, **keywords: Any) -> Intake:
     return read_dataset(root, dataset(adapter, **keywords))
 
 
@@ -91,7 +92,7 @@ def test_folder_with_a_mapped_table_and_nested_photographs(tmp_path: Path) -> No
         "2025/bob.tiff": (None, "P2", Eye.UNKNOWN),
         "straße é.png": (4, "P3", Eye.LEFT),
     }
-    assert intake.other_files == 1  # the table itself
+    assert intake.left_aside == {"text": 1}  # the table itself
 
 
 def test_class_folders(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_class_folders(tmp_path: Path) -> None:
     assert {record.path: record.grade for record in intake.records} == {"0/a.jpg": 0, "4/deep/a.jpg": 4}
     assert len({record.image_id for record in intake.records}) == 2
     assert intake.orphan_files == ("new/c.png",)
-    assert (intake.hidden_files, intake.other_files) == (2, 1)
+    assert intake.left_aside == {"hidden files": 1, "system files": 1, "text": 1}
 
 
 def test_linked_folders_are_read_once_and_a_loop_ends(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_linked_folders_are_read_once_and_a_loop_ends(tmp_path: Path) -> None:
     photograph(root / "0" / "a.jpg")
     (root / "0" / "again").symlink_to(root)
     (root / "1").symlink_to(elsewhere)
-    intake = read(root, "folder")
+    intake = read(root, "folder", follow_links=True)
     assert {record.path for record in intake.records} == {"0/a.jpg", "1/b.jpg"}
     assert any("0/again" in warning for warning in intake.warnings)
 
@@ -126,7 +127,7 @@ def test_harmless_repetitions_are_counted_in_a_warning(tmp_path: Path, rows: lis
     assert warned in " ".join(intake.warnings)
 
 
-def refused(root: Path, adapter: str, **keywords: str) -> str:
+def refused(root: Path, adapter: str, **keywords: Any) -> str:
     with pytest.raises(DataError) as caught:
         read(root, adapter, **keywords)
     return str(caught.value)
@@ -275,7 +276,7 @@ def test_dicom_files_are_photographs_by_suffix_and_by_content(tmp_path: Path) ->
     assert {record.path for record in intake.records} == {
         "1/a.dcm", "1/b.DICOM", "1/c", "1/1.2.840.10008", "1/d.csv"
     }  # fmt: skip
-    assert intake.other_files == 3
+    assert intake.left_aside == {"text": 2, "unreadable files": 1}
 
 
 def test_idrid_parts_are_the_official_split(tmp_path: Path) -> None:
