@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.params.candidate import Candidate, model_family
+from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.curation import Audit, QualityParams, SplitParams
 from dr_pipeline.params.data_source import Dataset
@@ -79,21 +79,3 @@ def load_params(path: Path) -> Params:
         return validate(document, Params, where=str(path))
     except ParamsError as error:
         raise ParamsError(error.what, where=error.where, todo="compare with `dr-pipeline recipe NAME`") from None
-
-
-def load_trainable_params(path: Path) -> Params:
-    """Reads the whole of params.yaml before a training, and refuses what `select` must refuse after it.
-
-    Raises:
-        ParamsError: As `load_params`; or no candidate is of a family that may be deployed.
-    """
-    params = load_params(path)
-    families = sorted({model_family(candidate.model) for candidate in params.candidates.values()})
-    if not set(families) & set(params.deployment.families):
-        raise ParamsError(
-            f"no candidate may be deployed: they are of the families {', '.join(families)}, deployable are "
-            f"{', '.join(params.deployment.families)}",
-            where=f"{path}, deployment.families",
-            todo="add the family, if the clinic agrees, or a candidate of a deployable family",
-        )
-    return params

@@ -49,17 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Trains and writes weights, history, layer statistics and figures.
 
-    All of params.yaml is read first: a fault that a later stage would find is found before the training.
+    The sections that later stages read are checked first: their faults are found before the training.
 
     Raises:
         ParamsError: A section is wrong, or no candidate may be deployed.
     """
     import os
 
-    from dr_pipeline.params.root import load_trainable_params
+    from dr_pipeline.params.later_sections import require_later_sections
     from dr_pipeline.training.launcher import is_first_process, run_in_processes
 
-    load_trainable_params(args.params)
+    require_later_sections(args.params)
     name = f"{args.candidate}-{args.fold}"
     wrote = (args.out, args.history, args.layers, args.report)
     next_command = f"dvc repro export@{args.candidate}"

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.params.root import load_params, load_trainable_params
+from dr_pipeline.params.root import load_params
 from dr_pipeline.recipes.compose import recipe_text
 
 
@@ -71,16 +71,3 @@ def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
     assert "candidates: at least 1 needed" in message
     assert "phantom: input should be a mapping of names, found []" in message
     assert "split: " in message
-
-
-def test_candidates_that_select_would_all_refuse_are_refused_before_training(tmp_path: Path) -> None:
-    document = yaml.safe_load(recipe_text("synthetic"))
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(document))
-    assert load_trainable_params(path) == load_params(path)
-    document["deployment"]["families"] = ["vit", "convnext"]
-    document["candidates"] = {"lite0": document["candidates"]["lite0"]}
-    path.write_text(yaml.safe_dump(document))
-    load_params(path)
-    with pytest.raises(ParamsError, match=r"families efficientnet, deployable are vit, convnext"):
-        load_trainable_params(path)
