@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +35,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 def is_remote(uri: str) -> bool:
     """Whether a store is reached over a network: neither a database file nor a folder."""
-    return "://" in uri and not uri.startswith(("sqlite:", "file:"))
+    return uri.startswith("databricks") or ("://" in uri and not uri.startswith(("sqlite:", "file:")))
 
 
 def without_credentials(text: str) -> str:
@@ -59,6 +59,8 @@ def first_try(uri: str, call: Callable[[], Result]) -> Result:
             where=without_credentials(uri),
             todo="start the server or correct MLFLOW_TRACKING_URI, then dr-pipeline track rebuild",
         ) from error
+    with suppress(OSError):  # there is none, or no place for it
+        _marker(uri).unlink()
     for name, value in _LATER.items():
         os.environ.setdefault(name, value)
     return result

@@ -149,6 +149,13 @@ def test_a_failure_is_remembered_for_an_hour(repository: Repository, away: str) 
     assert switched_on()
 
 
+def test_a_server_that_is_back_is_used_again(repository: Repository, away: str) -> None:
+    guarded(lambda: Store(repository.root) and None)
+    assert not switched_on()
+    first_try(away, lambda: None)  # as `track rebuild`, which always tries
+    assert switched_on()
+
+
 def test_the_first_try_leaves_the_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
@@ -172,7 +179,14 @@ def test_rebuild_says_that_the_server_is_away(
 
 
 def test_what_is_remote() -> None:
-    servers = ("http://a:5000", "https://a", "postgresql://a/b", "mysql+pymysql://a/b", "databricks://profile")
+    servers = (
+        "http://a:5000",
+        "https://a",
+        "postgresql://a/b",
+        "mysql+pymysql://a/b",
+        "databricks://profile",
+        "databricks",
+    )
     assert all(map(is_remote, servers))
     assert not any(map(is_remote, ("", "sqlite:////data/a.db", "mlruns", "/data/mlruns", "file:///data/mlruns")))
 
