@@ -7,7 +7,10 @@ Each format and irregularity has one declared policy:
 | JPEG, PNG, TIFF, BMP, WebP | read |
 | DICOM | ophthalmic photographs are read, everything else is refused: see the table in `dicom.image` |
 | any other format (GIF, JPEG 2000, HEIC, text named .jpg, …) | refused |
-| truncated, failing its checksums, or a JPEG that lacks a scan | refused; a partial picture is never returned |
+| truncated, failing its checksums, a JPEG that lacks a scan, or that libjpeg warns of | refused, never partly read |
+| JPEG with a seam that damage leaves (`seams`), or bytes left over in its scan | read, with a `doubt` for a person |
+| data behind a JPEG's end marker (video, further pictures, padding) | not read, named in `notes` |
+| bytes before a JPEG's signature | refused, named |
 | over 200 megapixels; a side under 64 px | refused from the header, before any pixel is decoded |
 | animated or multi-page (thumbnail pages do not count) | refused: it is not known which picture is meant |
 | EXIF or TIFF orientation, all eight | applied exactly once; a corrupt tag counts as upright |
@@ -31,22 +34,25 @@ from numpy.typing import NDArray
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.dicom.compressed import libjpeg_stream
 from dr_pipeline.fundus.dicom.image import read_dicom_image
-from dr_pipeline.fundus.dicom.recognise import looks_like_dicom
 from dr_pipeline.fundus.dicom.rgb import dicom_to_rgb, is_inverted
-from dr_pipeline.fundus.formats import jpeg, png
+from dr_pipeline.fundus.formats import png
+from dr_pipeline.fundus.formats.bmp import expand_sixteen_bits, read_bmp_header
 from dr_pipeline.fundus.formats.exif import UPRIGHT, apply_orientation, swaps_sides
-from dr_pipeline.fundus.formats.header import Header, check_size
-from dr_pipeline.fundus.formats.tiff_bmp_webp import read_bmp_header, read_tiff_header, read_webp_header
+from dr_pipeline.fundus.formats.header import Header, check_size, require_readable
+from dr_pipeline.fundus.formats.jpeg import SIGNATURE as JPEG_SIGNATURE
+from dr_pipeline.fundus.formats.jpeg import read_jpeg, read_jpeg_header, trailing_data
+from dr_pipeline.fundus.formats.jpeg_pixels import decode_jpeg
+from dr_pipeline.fundus.formats.recognise import HEAD_BYTES, recognise
+from dr_pipeline.fundus.formats.tiff import decode_tiff, read_tiff_header
+from dr_pipeline.fundus.formats.webp import read_webp_header
 from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.fundus.seams import seam
 
 # 200 megapixels of 16-bit RGB, uncompressed, with room for metadata.
 MAX_FILE_BYTES = 1_300_000_000
-# libjpeg fills a missing part of a scan with this grey, if the file was cut and an end marker was appended.
-_JPEG_FILLER = 128
 # A reduced picture keeps at least this many times the canvas's pixels on its shorter side. The INTER_AREA step then
 # still averages, and small lesions keep their contrast. Never 1/8: libjpeg's 1×1 transform is a plain block mean.
 MIN_OVERSAMPLING = 2
-_REDUCED_FLAGS = {1: cv2.IMREAD_COLOR_BGR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,8 @@ class DecodedImage:
         height: Height of the upright original, px.
         scale: Original pixels per decoded pixel: 1, 2 or 4.
         format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
+        doubt: Why the file may be damaged, so that a person must look at the picture; "" if nothing says so.
+        notes: What else the file holds; no fault.
     """
 
     pixels: NDArray[np.uint8]
@@ -66,6 +74,8 @@ class DecodedImage:
     height: int
     scale: int
     format: str
+    doubt: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def pixel_sha256(self) -> str:
@@ -100,22 +110,7 @@ def read_header(data: bytes) -> Header:
     Raises:
         ImageError: The file is empty, of no supported format, truncated, or its picture is too large or too small.
     """
-    if not data:
-        raise ImageError("the file is empty (0 bytes)", todo="copy the file again from its source")
-    if looks_like_dicom(data):
-        header = read_dicom_image(data).header
-    elif data.startswith(jpeg.SIGNATURE):
-        header = jpeg.read_jpeg_header(data)
-    elif data.startswith(png.SIGNATURE):
-        header = png.read_png_header(data)
-    elif data.startswith((b"II*\0", b"MM\0*")):
-        header = read_tiff_header(data)
-    elif data.startswith(b"BM"):
-        header = read_bmp_header(data)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        header = read_webp_header(data)
-    else:
-        raise ImageError("not a JPEG, PNG, TIFF, BMP, WebP or DICOM file", todo="export the photograph as JPEG or PNG")
+    header = _HEADER_READERS[_format_of(data)](data)
     check_size(header)
     return header
 
@@ -136,28 +131,64 @@ def decode(data: bytes, canvas_px: int) -> DecodedImage:
     Raises:
         ImageError: See the table of policies above.
     """
-    if looks_like_dicom(data):
+    kind = _format_of(data)
+    if kind == "dicom":
         return _decode_dicom(data, canvas_px)
-    return _decode_file(data, read_header(data), canvas_px)
+    if kind == "jpeg":
+        return _decode_jpeg(data, canvas_px)
+    return _decode_tiff(data) if kind == "tiff" else _decode_other(data)
 
 
-def _decode_file(data: bytes, header: Header, canvas_px: int) -> DecodedImage:
-    """Decodes any format but DICOM."""
-    if header.channels == 4:
-        raise ImageError("CMYK picture: its colours depend on a printer's inks", todo="export it as RGB")
-    if header.channels not in (1, 3) or header.bits > 16 or (header.format == "jpeg" and header.bits != 8):
-        raise ImageError(f"{header.format.upper()} with {header.channels} channels of {header.bits} bits is not read")
-    scale = jpeg_scale(header, canvas_px)
-    stored = _to_rgb8(_imdecode(data, _flags(header, scale)))
-    if header.format == "jpeg" and (stored[-1] == _JPEG_FILLER).all():
-        raise ImageError("truncated JPEG file: the rest of the picture is filler", todo="copy the file again")
-    # OpenCV applies a TIFF's orientation whatever the flags; for every other format it is applied here.
-    pixels = apply_orientation(stored, UPRIGHT if header.format == "tiff" else header.orientation)
+def _format_of(data: bytes) -> str:
+    """Recognises the format, or raises ImageError if it is none that is read."""
+    if not data:
+        raise ImageError("the file is empty (0 bytes)", todo="copy the file again from its source")
+    kind = recognise(data[:HEAD_BYTES])
+    if kind is not None:
+        return kind
+    before = data.find(JPEG_SIGNATURE, 0, HEAD_BYTES)
+    if before > 0:
+        raise ImageError(f"not a JPEG file: {before} other bytes come before one", todo="export the photograph again")
+    raise ImageError("not a JPEG, PNG, TIFF, BMP, WebP or DICOM file", todo="export the photograph as JPEG or PNG")
+
+
+def _decode_jpeg(data: bytes, canvas_px: int) -> DecodedImage:
+    file = read_jpeg(data)
+    check_size(file.header)
+    require_readable(file.header)
+    scale = jpeg_scale(file.header, canvas_px)
+    stored, doubt = decode_jpeg(data, file, scale)
+    trailing = trailing_data(data, file.end)
+    return replace(
+        _upright(stored, file.header, scale),
+        doubt=doubt or seam(stored, file.unit_width // scale, file.unit_height // scale),
+        notes=(trailing,) if trailing else (),
+    )
+
+
+def _decode_other(data: bytes) -> DecodedImage:
+    """Decodes PNG, BMP and WebP."""
+    header = read_header(data)
+    require_readable(header)
+    stored = _to_rgb8(_imdecode(data, _flags(header)))
+    return _upright(expand_sixteen_bits(data, stored) if header.format == "bmp" else stored, header, scale=1)
+
+
+def _decode_tiff(data: bytes) -> DecodedImage:
+    pixels, header = decode_tiff(data)
+    # It is upright already: what is left to check is its size.
     width, height = (header.height, header.width) if swaps_sides(header.orientation) else (header.width, header.height)
-    expected = (-(-height // scale), -(-width // scale), 3)
-    if pixels.shape != expected:
-        raise ImageError(f"corrupt file: its header says {expected}, its pixels {pixels.shape}")
-    return DecodedImage(pixels, width, height, scale, format=header.format)
+    upright = replace(header, width=width, height=height, orientation=UPRIGHT)
+    return _upright(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels, upright, scale=1)
+
+
+def _upright(stored: NDArray[np.uint8], header: Header, scale: int) -> DecodedImage:
+    """Turns the picture upright, if it is as large as its header says."""
+    expected = (-(-header.height // scale), -(-header.width // scale), 3)
+    if stored.shape != expected:
+        raise ImageError(f"corrupt file: its header says {expected}, its pixels {stored.shape}")
+    width, height = (header.height, header.width) if swaps_sides(header.orientation) else (header.width, header.height)
+    return DecodedImage(apply_orientation(stored, header.orientation), width, height, scale, format=header.format)
 
 
 def _decode_dicom(data: bytes, canvas_px: int) -> DecodedImage:
@@ -166,7 +197,7 @@ def _decode_dicom(data: bytes, canvas_px: int) -> DecodedImage:
     stream = libjpeg_stream(image)
     if not stream:
         return DecodedImage(dicom_to_rgb(image), image.header.width, image.header.height, 1, format="dicom")
-    decoded = replace(_decode_file(stream, jpeg.read_jpeg_header(stream), canvas_px), format="dicom")
+    decoded = replace(_decode_jpeg(stream, canvas_px), format="dicom", notes=())
     return replace(decoded, pixels=255 - decoded.pixels) if is_inverted(image) else decoded
 
 
@@ -176,12 +207,22 @@ def decode_png(png_bytes: bytes) -> NDArray[np.uint8]:
     return pixels
 
 
-def _flags(header: Header, scale: int) -> int:
+def _flags(header: Header) -> int:
     if header.alpha:
         # OpenCV has no flag for "upright alpha"; UNCHANGED keeps the channel and the depth, and rotates nothing.
         return int(cv2.IMREAD_UNCHANGED)
     depth = cv2.IMREAD_ANYDEPTH if header.bits == 16 else 0
-    return int(_REDUCED_FLAGS[scale] | depth | cv2.IMREAD_IGNORE_ORIENTATION)
+    return int(cv2.IMREAD_COLOR_BGR | depth | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+_HEADER_READERS = {
+    "dicom": lambda data: read_dicom_image(data).header,
+    "jpeg": read_jpeg_header,
+    "png": png.read_png_header,
+    "tiff": read_tiff_header,
+    "bmp": read_bmp_header,
+    "webp": read_webp_header,
+}
 
 
 def _imdecode(data: bytes, flags: int) -> NDArray[np.uint8] | NDArray[np.uint16]:

@@ -1,9 +1,8 @@
 """DICOM's JPEG streams: their colour space, and decoding by libjpeg (8-bit JPEG) or gdcm (everything else).
 
 DICOM headers often state RGB for a stream that is YCbCr, because a compressor did not update them; read by the header
-alone the picture would come out green. The stream's own marks therefore take precedence, as in dcm4che and pydicom:
-a JFIF mark means YCbCr (JFIF 1.02), an Adobe mark states which (T.872, 6.5.3), and components of different sampling
-are luma and chroma. Without such marks the header's photometric interpretation counts.
+alone the picture would come out green. The stream's own marks therefore take precedence, as in dcm4che and pydicom,
+see `formats.jpeg_colour`. Without such marks the header's photometric interpretation counts.
 
 pydicom's decoders are not used here. Its gdcm plug-in runs in this process, which a JPEG-LS stream that contradicts its
 header kills (see `gdcm_worker`), and refuses JPEG extended of 12 bits; its other plug-ins need further packages.
@@ -19,13 +18,11 @@ from dr_pipeline.fundus.dicom.gdcm_worker import gdcm_decode
 from dr_pipeline.fundus.dicom.image import JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, DicomImage
 from dr_pipeline.fundus.formats.header import Header, truncated
 from dr_pipeline.fundus.formats.jpeg import END_OF_IMAGE, START_OF_FRAME, START_OF_SCAN, segments
+from dr_pipeline.fundus.formats.jpeg_colour import is_ycbcr, with_declared_colour
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
-_APPLICATION_DATA = range(0xE0, 0xF0)
-_APP0, _APP14 = 0xE0, 0xEE
 _JPEG_LS_FRAME = 0xF7  # T.87, table C.1: SOF55
-_RGB_IDS = (b"RGB", b"rgb")
 # Start and size of a JPEG 2000 codestream (T.800, A.4.1 and A.5.1).
 _J2K_START = b"\xff\x4f\xff\x51"
 _TILE_PART = 0xFF90
@@ -43,8 +40,8 @@ def libjpeg_stream(image: DicomImage) -> bytes:
     if stream_header.bits != 8:
         return b""
     _require_agreement(image, stream_header)
-    ycbcr = image.samples == 3 and _is_ycbcr(image.pixels, image.photometric)
-    return _with_declared_colour(image.pixels, ycbcr=ycbcr)
+    ycbcr = image.samples == 3 and is_ycbcr(image.pixels, default=image.photometric.startswith("YBR"))
+    return with_declared_colour(image.pixels, ycbcr=ycbcr)
 
 
 def decompress(image: DicomImage) -> tuple[Samples, bool]:
@@ -66,7 +63,7 @@ def decompress(image: DicomImage) -> tuple[Samples, bool]:
     bits = stream_header.bits
     if image.syntax == JPEG_EXTENDED:
         bits = min(bits, 12)  # gdcm's own encoder writes 16, but only 8 and 12 exist (T.81, table B.2)
-        ycbcr = image.samples == 3 and _is_ycbcr(stream, image.photometric)
+        ycbcr = image.samples == 3 and is_ycbcr(stream, default=image.photometric.startswith("YBR"))
     _require_agreement(image, stream_header)
     allocated = 8 if bits <= 8 else 16
     frame: dict[str, int | str] = {
@@ -94,42 +91,6 @@ def _require_agreement(image: DicomImage, stream: Header) -> None:
         )
     if not 1 <= stream.bits <= 16:
         raise ImageError(f"DICOM whose compressed picture has {stream.bits} bits a sample is not read")
-
-
-def _is_ycbcr(stream: bytes, photometric: str) -> bool:
-    """Whether a three-component JPEG stream holds YCbCr; `photometric` decides if the stream does not state it.
-
-    Raises:
-        ImageError: The stream ends early, or is no JPEG.
-    """
-    ycbcr: bool | None = None
-    for marker, body, _ in segments(stream):
-        if marker == _APP0 and body.startswith(b"JFIF\0"):
-            return True
-        if marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
-            ycbcr = body[11] != 0
-        elif marker in START_OF_FRAME and len(body) >= 15:
-            components, sampling = body[6::3][:3], body[7::3][:3]
-            if ycbcr is None and len(set(sampling)) > 1:
-                ycbcr = True
-            elif ycbcr is None and components in _RGB_IDS:
-                ycbcr = False
-    return photometric.startswith("YBR") if ycbcr is None else ycbcr
-
-
-def _with_declared_colour(stream: bytes, *, ycbcr: bool) -> bytes:
-    """Replaces a JPEG stream's application data by one Adobe mark, which libjpeg follows: 1 is YCbCr, 0 is RGB.
-
-    JFIF, EXIF and all other application data are removed; an orientation inside the stream has no meaning in DICOM.
-    """
-    adobe = b"\xff\xee" + struct.pack(">H5sHHHB", 14, b"Adobe", 100, 0, 0, int(ycbcr))
-    parts, position = [stream[:2], adobe], 2
-    for marker, body, end in segments(stream):
-        start = end - len(body) - 4
-        position = end
-        if marker not in _APPLICATION_DATA:
-            parts.append(stream[start:end])
-    return b"".join([*parts, stream[position:]])
 
 
 def _jpeg_header(stream: bytes) -> Header:

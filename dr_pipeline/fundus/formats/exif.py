@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 UPRIGHT = 1
 _ORIENTATION_TAG = 0x0112
-_SHORT = 3
+# Types of whole numbers (TIFF 6.0, section 2) and how they are unpacked; the standard says SHORT, programs write all.
+_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 
 
 def exif_orientation(block: bytes) -> int:
@@ -27,9 +28,11 @@ def exif_orientation(block: bytes) -> int:
         (directory,) = struct.unpack_from(f"{order}I", block, 4)
         (entries,) = struct.unpack_from(f"{order}H", block, directory)
         for number in range(entries):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", block, directory + 2 + 12 * number)
+            entry = directory + 2 + 12 * number
+            tag, kind = struct.unpack_from(f"{order}HH", block, entry)
             if tag == _ORIENTATION_TAG:
-                return int(value) if kind == _SHORT and 1 <= value <= 8 else UPRIGHT
+                (value,) = struct.unpack_from(f"{order}{_WHOLE_NUMBERS.get(kind, 'H')}", block, entry + 8)
+                return int(value) if kind in _WHOLE_NUMBERS and 1 <= value <= 8 else UPRIGHT
     except struct.error:
         return UPRIGHT
     return UPRIGHT

@@ -41,6 +41,14 @@ def check_size(header: Header) -> None:
         raise ImageError(f"{header.width}×{header.height} px: a side under {MIN_SIDE_PX} px shows no fundus")
 
 
+def require_readable(header: Header) -> None:
+    """Raises ImageError if the colours or the depth are not read."""
+    if header.channels == 4:
+        raise ImageError("CMYK picture: its colours depend on a printer's inks", todo="export it as RGB")
+    if header.channels not in (1, 3) or header.bits > 16 or (header.format == "jpeg" and header.bits != 8):
+        raise ImageError(f"{header.format.upper()} with {header.channels} channels of {header.bits} bits is not read")
+
+
 def several_pictures(kind: str) -> ImageError:
     """The error for a file with more than one picture."""
     return ImageError(f"{kind}: which of its pictures is meant is not known", todo="save the one meant as a file")

