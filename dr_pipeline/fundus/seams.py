@@ -120,4 +120,5 @@ def _halves(above: NDArray[np.uint8], below: NDArray[np.uint8], shift: int) -> N
     difference = np.minimum(cv2.absdiff(above[:, start - shift : stop - shift], below[:, start:stop]), _MAX_DIFFERENCE)
     middle = half - start
     sums = [difference[:, :middle].sum(axis=1), difference[:, middle:].sum(axis=1)]
-    return np.stack(sums, axis=1) + _NOISE * width
+    halves: NDArray[np.float64] = np.stack(sums, axis=1) + _NOISE * width
+    return halves

@@ -7,7 +7,7 @@ compression (refused here). In a picture of 8 bits libtiff has already put unass
 
 import logging
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from dr_pipeline.fundus.opencv import cv2
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Samples = NDArray[Any]  # of 8 or 16 bits, unsigned
 
 _MAX_PAGES = 1000
 _ORIENTATION_TAG, _EXTRA_SAMPLES_TAG = 274, 338
@@ -79,7 +79,7 @@ def _picture(data: bytes) -> tuple[int, "TiffPage"]:
         logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # its messages quote tags
         pages = tifffile.TiffFile(BytesIO(data)).pages
         count = len(pages)
-        looked_at = [pages[number] for number in range(min(count, _MAX_PAGES))]
+        looked_at = [cast("TiffPage", pages[number]) for number in range(min(count, _MAX_PAGES))]
         full = [(number, page) for number, page in enumerate(looked_at) if not page.is_reduced and not page.is_mask]
     except ModuleNotFoundError as error:
         raise ImageError(
@@ -101,7 +101,7 @@ def _header(page: "TiffPage") -> Header:
     if page.sampleformat != _UNSIGNED:
         raise ImageError("TIFF with signed or floating-point samples is no photograph")
     tag = page.tags.get(_ORIENTATION_TAG)
-    turned = tag is not None and isinstance(tag.value, int) and 1 <= tag.value <= 8
+    orientation = tag.value if tag is not None and tag.value in range(1, 9) else UPRIGHT
     header = Header(
         "tiff",
         page.imagewidth,
@@ -109,7 +109,7 @@ def _header(page: "TiffPage") -> Header:
         colours,
         page.bitspersample,
         alpha=page.samplesperpixel > samples,
-        orientation=int(tag.value) if turned else UPRIGHT,
+        orientation=int(orientation),
     )
     check_size(header)
     return header
