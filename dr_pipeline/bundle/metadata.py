@@ -30,7 +30,7 @@ _MODEL_FACTS = (
     "parity",
 )
 
-_RUNTIME = ("numpy", "onnxruntime", "opencv-python-headless", "pydicom", "python-gdcm")
+_RUNTIME = ("numpy", "onnxruntime", "opencv-python-headless", "pydicom", "python-gdcm", "simplejpeg", "tifffile")
 # Packages whose versions metadata.json states: those scoring needs, and those that made the network.
 PACKAGES = (*_RUNTIME, "monai", "torch")
 

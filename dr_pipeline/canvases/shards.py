@@ -68,13 +68,15 @@ def render_version() -> dict[str, str]:
         "opencv": cv2.__version__,
         "pydicom": _version("pydicom"),
         "python-gdcm": _version("python-gdcm"),
+        "simplejpeg": _version("simplejpeg"),
+        "tifffile": _version("tifffile"),
     }
 
 
 def _version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
-    except metadata.PackageNotFoundError:  # DICOM files then fail with a reason of their own
+    except metadata.PackageNotFoundError:  # files that need it then fail with a reason of their own
         return "absent"
 
 

@@ -4,7 +4,7 @@ Perceptual hash, burnt-in text and quality are computed before the enhancement a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,19 @@ from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_json
 from dr_pipeline.fundus.burned_in_text import has_annotation
 from dr_pipeline.fundus.canvas import model_input, to_canvas
-from dr_pipeline.fundus.decode import decode
+from dr_pipeline.fundus.decode import DecodedImage, decode
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS, NO_ENHANCEMENT, enhance, require_enhancement
 from dr_pipeline.fundus.field import Disc, find_disc
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
 from dr_pipeline.fundus.quality.assess import Quality, assess
+from dr_pipeline.schema import Status
 
 __all__ = ["PIXEL_PATH_VERSION", "Disc", "Photograph", "PixelPath", "Quality", "model_input"]
 
 # Raised with every change that alters a canvas, a hash or a status; artefacts of another version are refused.
 PIXEL_PATH_VERSION = 2
+# Reasons that come from the file, not from the picture: a person must look at it; it holds more than one picture.
+DAMAGED, TRAILING_DATA = "damaged", "trailing_data"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ class PixelPath:
             perceptual_hash=perceptual_hash(canvas),
             disc=disc,
             annotation=has_annotation(decoded.pixels, decoded_disc),
-            quality=assess(canvas, disc),
+            quality=_with_file_s_reasons(assess(canvas, disc), decoded),
         )
 
     def to_dict(self) -> dict[str, int | str]:
@@ -120,3 +123,12 @@ class PixelPath:
     def fingerprint(self) -> str:
         """Hash of `to_dict`."""
         return sha256_json(self.to_dict())
+
+
+def _with_file_s_reasons(quality: Quality, decoded: DecodedImage) -> Quality:
+    """A picture that may be damaged is judged by a person, whatever it looks like; other data is but a remark."""
+    if decoded.doubt:
+        return Quality(0.0, 0.0, (DAMAGED,), Status.UNGRADABLE)
+    if decoded.notes and quality.status is Status.SCORED:
+        return replace(quality, reasons=(*quality.reasons, TRAILING_DATA))
+    return quality

@@ -28,7 +28,7 @@ _MIN_BRIGHT = 10
 _MIN_LEVEL, _MAX_LEVEL = 3, 252
 # Added to the number of compared places, so that a few alone are no evidence.
 _PRIOR_PLACES = 8
-_MAX_ONE_SIDED = 0.62
+_MAX_ONE_SIDED = 0.66
 # By how many units the rows are displaced against each other. More of them take more bits than can be missing or left
 # over without a warning.
 _DISPLACEMENTS = (1, 2, 3, 4)
@@ -70,7 +70,7 @@ def one_sidedness(pixels: NDArray[np.uint8], unit_height: int) -> float:
     # The jump beyond what the slopes on both sides explain.
     jump = below - above - (2 * near - 1) / (2 * near) * ((above - above2) + (below2 - below))
     lowest, highest = np.minimum(above, below), np.maximum(above, below)
-    lit = np.minimum(above.max(axis=2), below.max(axis=2)) > _MIN_BRIGHT
+    lit = np.minimum.reduce([row.max(axis=2) for row in (above2, above, below, below2)]) > _MIN_BRIGHT
     compared = (lowest >= _MIN_LEVEL) & (highest <= _MAX_LEVEL) & lit[..., None]
     direction = compared * np.sign(jump) * (np.abs(jump) > _MIN_JUMP)
     # [row of units, column where it begins, channel]: from there to the right, and on to the left of it below.

@@ -15,7 +15,17 @@ from dr_pipeline.tracking.store import Store, files_root
 
 MODEL_NAME = "dr-grader"
 LOADER = "dr_pipeline.scoring.pyfunc"  # named, not imported: MLflow imports it where the model is loaded
-_SCORING_PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "pandas", "pydicom", "python-gdcm", "tqdm")
+_SCORING_PACKAGES = (
+    "numpy",
+    "onnxruntime",
+    "opencv-python-headless",
+    "pandas",
+    "pydicom",
+    "python-gdcm",
+    "simplejpeg",
+    "tifffile",
+    "tqdm",
+)
 
 
 def register(bundle: Path) -> None:

@@ -190,3 +190,11 @@ def _fragments(streams: list[bytes]) -> bytes:
     """Several fragments of one frame, after an empty offset table."""
     items = [b"", *(stream + b"\0" * (len(stream) % 2) for stream in streams)]
     return b"".join(b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in items)
+
+
+def stream_of(data: bytes) -> bytes:
+    """The compressed picture of a DICOM file of one frame."""
+    from pydicom import dcmread
+    from pydicom.encaps import generate_frames
+
+    return next(generate_frames(dcmread(io.BytesIO(data)).PixelData, number_of_frames=1))

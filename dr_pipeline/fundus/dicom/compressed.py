@@ -14,17 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.dicom.codec import J2K_START, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_FRAME
 from dr_pipeline.fundus.dicom.gdcm_worker import gdcm_decode
-from dr_pipeline.fundus.dicom.image import JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, DicomImage
+from dr_pipeline.fundus.dicom.image import DicomImage
 from dr_pipeline.fundus.formats.header import Header, truncated
 from dr_pipeline.fundus.formats.jpeg import END_OF_IMAGE, START_OF_FRAME, START_OF_SCAN, segments
 from dr_pipeline.fundus.formats.jpeg_colour import is_ycbcr, with_declared_colour
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
-_JPEG_LS_FRAME = 0xF7  # T.87, table C.1: SOF55
-# Start and size of a JPEG 2000 codestream (T.800, A.4.1 and A.5.1).
-_J2K_START = b"\xff\x4f\xff\x51"
 _TILE_PART = 0xFF90
 
 
@@ -103,7 +101,7 @@ def _jpeg_header(stream: bytes) -> Header:
         raise ImageError("corrupt DICOM file: its pixels are no JPEG")
     header = None
     for marker, body, end in segments(stream):
-        if (marker in START_OF_FRAME or marker == _JPEG_LS_FRAME) and len(body) >= 6:
+        if (marker in START_OF_FRAME or marker == JPEG_LS_FRAME) and len(body) >= 6:
             bits, height, width, components = struct.unpack_from(">BHHB", body)
             header = Header("jpeg", width, height, components, bits, alpha=False, orientation=1)
         elif marker == START_OF_SCAN and stream.rfind(END_OF_IMAGE, end) < 0:
@@ -119,7 +117,7 @@ def _jpeg2000_codestream(stream: bytes) -> tuple[bytes, Header]:
     Raises:
         ImageError: There is none, it ends early, or its components differ in size or depth.
     """
-    start = stream.find(_J2K_START, 0, 4096)
+    start = stream.find(J2K_START, 0, 4096)
     if start < 0 or len(stream) < start + 42:
         raise ImageError("corrupt DICOM file: its pixels are no JPEG 2000 codestream")
     x1, y1, x0, y0 = struct.unpack_from(">4I", stream, start + 8)

@@ -36,8 +36,8 @@ class Elements:
     Attributes:
         dataset: pydicom's; must never be printed or logged, because it holds a patient's data.
         syntax: The transfer syntax's UID; "" if the file does not state it and its encoding was inferred.
-        implicit: Whether value representations are left out.
-        little: Whether it is little-endian.
+        implicit: Whether value representations are left out, by the data set itself.
+        little: Whether it is little-endian, by the data set itself.
         pixels_tag: Of the pixel element; 0 if there is none.
         stream: The data set's bytes, inflated if necessary, positioned at the pixel element.
     """
@@ -144,12 +144,14 @@ def _metered(file: BinaryIO) -> BinaryIO:
 
 
 def _encoding(syntax: str, stream: BinaryIO) -> tuple[bool, bool]:
-    """(implicit, little-endian) by the transfer syntax; if it is absent, inferred from the first element."""
-    if syntax:
-        return syntax == IMPLICIT_LITTLE, syntax != EXPLICIT_BIG
+    """(implicit, little-endian) as the first element is written, which some converters contradict in the meta header.
+
+    Of a data set that does not begin with group 0008 the transfer syntax tells the byte order.
+    """
     first = stream.read(6)
     stream.seek(-len(first), io.SEEK_CUR)
-    return not re.fullmatch(rb"[A-Z]{2}", first[4:]), not first.startswith(b"\0")
+    little = {b"\x08\0": True, b"\0\x08": False}.get(first[:2], syntax != EXPLICIT_BIG)
+    return not re.fullmatch(rb"[A-Z]{2}", first[4:]), little
 
 
 def _inflate(packed: bytes) -> bytes:

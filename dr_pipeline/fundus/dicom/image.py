@@ -17,6 +17,10 @@ One declared policy each:
 | MONOCHROME2; MONOCHROME1 | grey; grey, inverted |
 | any other photometric interpretation | refused |
 | colour space of a JPEG stream | its JFIF or Adobe mark, else subsampled chroma, else the header: see `compressed` |
+| data set in another encoding than the meta information says | read as it is written |
+| another codec than the transfer syntax says, or none | read where the pixels tell it, see `codec`; else refused |
+| RGB or YBR and one sample a pixel, as OCT-Converter writes | read if there are three samples, else refused, named |
+| 16 bits stored and no value above 255, as OCT-Converter writes | read as 8 bits |
 | pixel data that end before the picture does; sequence without its end | refused as truncated |
 | inverted, shifted or windowed display (VOI, rescale, overlays, EXIF inside a stream, ICC) | not applied |
 
@@ -30,6 +34,15 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.dicom.codec import (
+    JPEG_2000,
+    JPEG_BASELINE,
+    JPEG_EXTENDED,
+    JPEG_LOSSLESS,
+    JPEG_LS,
+    RLE,
+    syntax_of,
+)
 from dr_pipeline.fundus.dicom.elements import NATIVE, PIXELS, UNDEFINED_LENGTH, Elements, read_elements, text, value
 from dr_pipeline.fundus.dicom.modality import require_photograph
 from dr_pipeline.fundus.formats.exif import UPRIGHT
@@ -38,11 +51,6 @@ from dr_pipeline.fundus.formats.header import Header, check_size, several_pictur
 if TYPE_CHECKING:
     from dr_pipeline.fundus.dicom.quiet_pydicom import Dataset
 
-RLE = "1.2.840.10008.1.2.5"
-JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
-JPEG_LOSSLESS = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
-JPEG_LS = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
-JPEG_2000 = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _SYNTAXES = NATIVE | {"", RLE, JPEG_BASELINE, JPEG_EXTENDED} | JPEG_LOSSLESS | JPEG_LS | JPEG_2000
 # Photometric interpretation (0028,0004), PS3.3 C.7.6.3.1.2 → samples per pixel.
 _SAMPLES = {
@@ -54,6 +62,12 @@ _SAMPLES = {
     "YBR_FULL_422": 3,
     "YBR_ICT": 3,
     "YBR_RCT": 3,
+}
+# Colour models of some codecs alone, where the pixels turned out to be in another than the file states.
+_OF_CODECS = {
+    "YBR_FULL_422": {JPEG_BASELINE, JPEG_EXTENDED},
+    "YBR_ICT": {JPEG_BASELINE, JPEG_EXTENDED, *JPEG_2000},
+    "YBR_RCT": {JPEG_BASELINE, JPEG_EXTENDED, *JPEG_2000},
 }
 _PALETTE = range(0x00281101, 0x00281224)  # descriptors and data of the colour tables
 _TAGS = (
@@ -71,7 +85,7 @@ class DicomImage:
 
     Attributes:
         header: Sides, channels and stored bits.
-        syntax: Transfer syntax; "" is native of undeclared encoding.
+        syntax: Transfer syntax that the pixels are in; "" is native of undeclared encoding.
         photometric: Photometric interpretation, one of the eight that are read.
         samples: Per pixel, 1 or 3.
         bits_allocated: 8 or 16.
@@ -113,10 +127,12 @@ def read_dicom_image(data: bytes) -> DicomImage:
         ImageError: See the table of policies above.
     """
     elements = read_elements(BytesIO(data), len(data), tags=_TAGS)
-    dataset, syntax = elements.dataset, elements.syntax
+    dataset, stated_syntax = elements.dataset, elements.syntax
     require_photograph(text(dataset, "Modality"), text(dataset, "SOPClassUID"))
-    if syntax not in _SYNTAXES:
-        raise ImageError(f"DICOM of an unsupported transfer syntax: {_syntax_name(syntax)}", todo="export it as JPEG")
+    if stated_syntax not in _SYNTAXES:
+        raise ImageError(
+            f"DICOM of an unsupported transfer syntax: {_syntax_name(stated_syntax)}", todo="export it as JPEG"
+        )
     if not elements.pixels_tag:
         raise ImageError("DICOM without pixels (or truncated before them)", todo="copy the file again from its source")
     if elements.pixels_tag != PIXELS:
@@ -128,18 +144,22 @@ def read_dicom_image(data: bytes) -> DicomImage:
     samples, allocated = _integer(dataset, "SamplesPerPixel"), _integer(dataset, "BitsAllocated")
     stored = _integer(dataset, "BitsStored", allocated)
     width, height = _integer(dataset, "Columns"), _integer(dataset, "Rows")
+    # A converter of OCT volumes writes colour photographs with one sample a pixel (OCT-Converter 0.7, dicom.py).
+    one_sample_of_three = samples == 1 and _SAMPLES.get(photometric) == 3
+    samples = 3 if one_sample_of_three else samples
     channels = 3 if photometric == "PALETTE COLOR" else samples
     header = Header("dicom", width, height, channels, stored, alpha=False, orientation=UPRIGHT)
     check_size(header)
     if photometric not in _SAMPLES or _SAMPLES[photometric] != samples:
         raise ImageError(f"DICOM of another photometric interpretation than is read, with {samples} samples a pixel")
-    if allocated not in (8, 16) or not 1 <= stored <= allocated:
-        raise ImageError(f"DICOM with {stored} of {allocated} bits a sample is not read")
-    if _integer(dataset, "HighBit", stored - 1) != stored - 1:
-        raise ImageError("DICOM whose samples do not lie in the low bits is not read")
-    if _integer(dataset, "PixelRepresentation", 0):
-        raise ImageError("DICOM with signed samples is no photograph")
-    words, pixels = _pixel_value(elements)
+    _require_bits(dataset, allocated, stored)
+    words, encapsulated, pixels = _pixel_value(elements)
+    native_bytes = width * height * samples * allocated // 8
+    syntax = syntax_of(pixels, stated_syntax, encapsulated=encapsulated, native_bytes=native_bytes)
+    if syntax != stated_syntax and photometric in _OF_CODECS and syntax not in _OF_CODECS[photometric]:
+        raise ImageError(f"DICOM that says {photometric}, which its codec does not have: its colours are not known")
+    if one_sample_of_three and syntax in NATIVE and len(pixels) not in (native_bytes, native_bytes + 1):
+        raise ImageError(f"DICOM that says {photometric} and one sample a pixel: it is one or the other")
     return DicomImage(
         header=header,
         syntax=syntax,
@@ -153,6 +173,15 @@ def read_dicom_image(data: bytes) -> DicomImage:
         pixels=pixels,
         dataset=dataset,
     )
+
+
+def _require_bits(dataset: "Dataset", allocated: int, stored: int) -> None:
+    if allocated not in (8, 16) or not 1 <= stored <= allocated:
+        raise ImageError(f"DICOM with {stored} of {allocated} bits a sample is not read")
+    if _integer(dataset, "HighBit", stored - 1) != stored - 1:
+        raise ImageError("DICOM whose samples do not lie in the low bits is not read")
+    if _integer(dataset, "PixelRepresentation", 0):
+        raise ImageError("DICOM with signed samples is no photograph")
 
 
 def _syntax_name(syntax: str) -> str:
@@ -172,11 +201,12 @@ def _integer(dataset: "Dataset", keyword: str, default: int | None = None) -> in
     return int(number)
 
 
-def _pixel_value(elements: Elements) -> tuple[bool, bytes]:
+def _pixel_value(elements: Elements) -> tuple[bool, bool, bytes]:
     """Reads the pixel element at which `elements.stream` is positioned.
 
     Returns:
-        Whether it consists of 16-bit words, and its value: native bytes, or the joined fragments of the one frame.
+        Whether it consists of 16-bit words, whether it is encapsulated, and its value: the bytes as they are, or the
+        joined fragments of the one frame.
 
     Raises:
         ImageError: It ends early, or holds no frame or several.
@@ -192,13 +222,9 @@ def _pixel_value(elements: Elements) -> tuple[bool, bytes]:
         (length,) = struct.unpack(f"{order}I", _require_length(stream.read(4), 4))
     else:
         raise ImageError("corrupt DICOM file: its pixels are of no known representation")
-    if elements.syntax in NATIVE or not elements.syntax:
-        if length == UNDEFINED_LENGTH:
-            raise ImageError("DICOM that does not say how its pixels are compressed", todo="export it as JPEG")
-        return representation == b"OW", _require_length(stream.read(length), length)
-    if length != UNDEFINED_LENGTH:
-        raise ImageError("corrupt DICOM file: compressed pixels without their fragments")
-    return False, _join_fragments(stream.read())
+    if length == UNDEFINED_LENGTH:
+        return False, True, _join_fragments(stream.read())
+    return representation == b"OW", False, _require_length(stream.read(length), length)
 
 
 def _join_fragments(data: bytes) -> bytes:

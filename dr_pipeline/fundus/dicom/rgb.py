@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.dicom.codec import RLE
 from dr_pipeline.fundus.dicom.compressed import Samples, decompress
 from dr_pipeline.fundus.dicom.elements import EXPLICIT_BIG, EXPLICIT_LITTLE
-from dr_pipeline.fundus.dicom.image import RLE, DicomImage
+from dr_pipeline.fundus.dicom.image import DicomImage
 from dr_pipeline.fundus.formats.header import truncated
 from dr_pipeline.fundus.opencv import cv2
+
+_MAX_BYTE = 255
 
 
 def dicom_to_rgb(image: DicomImage) -> NDArray[np.uint8]:
@@ -32,7 +35,9 @@ def dicom_to_rgb(image: DicomImage) -> NDArray[np.uint8]:
         samples, ycbcr = decompress(image)
     if image.photometric == "PALETTE COLOR":
         return _apply_palette(samples, image)
-    pixels = _to_eight_bits(samples, image.bits_stored)
+    # Photographs of 8 bits in 16, whatever the header says: by their full range they would be black.
+    stored = 8 if image.bits_stored == 16 and samples.max() <= _MAX_BYTE else image.bits_stored
+    pixels = _to_eight_bits(samples, stored)
     if is_inverted(image):
         pixels = 255 - pixels
     if image.samples == 1:

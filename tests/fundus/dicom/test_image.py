@@ -73,7 +73,7 @@ BAD = {
     "JPEG, empty frame": (dicom(PICTURE, syntax=factory.JPEG_BASELINE, stream=[b""]), "frame is empty"),
     "JPEG, cut": (dicom(PICTURE, syntax=factory.JPEG_BASELINE, stream=JPEG[:5000]), "truncated JPEG"),
     "JPEG-LS, no stream": (dicom(PICTURE, syntax=factory.JPEG_LS, stream=JPEG[:2] + bytes(50)), "no JPEG"),
-    "JPEG 2000, no stream": (dicom(PICTURE, syntax=factory.JPEG_2000, stream=JPEG), "no JPEG 2000"),
+    "JPEG 2000, no stream": (dicom(PICTURE, syntax=factory.JPEG_2000, stream=bytes(50)), "no JPEG 2000"),
     "RLE, no runs": (dicom(PICTURE, syntax=factory.RLE, stream=bytes(64)), "run lengths"),
     "preamble alone": (bytes(128) + b"DICM", "no photograph"),
     "text after a preamble": (bytes(128) + b"DICM" + b"Dear colleague, " * 40, "corrupt|no photograph|truncated"),
