@@ -25,7 +25,9 @@ from dr_pipeline.files import write_json
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.field import find_disc
 from dr_pipeline.fundus.formats.jpeg import SIGNATURE, read_jpeg
+from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.seams import agreement, one_sidedness
+from dr_pipeline.schema import Status
 
 ENCODINGS: dict[str, dict[str, Any]] = {
     "baseline 4:2:0": {"quality": 92},
@@ -85,7 +87,10 @@ def outcome(data: bytes, whole: NDArray[np.uint8], disc: NDArray[np.bool_], canv
         return "refused"
     if image.doubt:
         return "to a person"
-    return "visible, missed" if visible(image.pixels, whole, disc) else "not visible"
+    if not visible(image.pixels, whole, disc):
+        return "not visible"
+    asks = PixelPath(canvas_px).process(data).quality.status is not Status.SCORED
+    return "to a person for its quality" if asks else "visible, missed"
 
 
 def count_damages(paths: list[Path], repeats: int, canvas_px: int) -> dict[str, dict[str, int]]:
