@@ -73,6 +73,8 @@ def one_sidedness(pixels: NDArray[np.uint8], unit_height: int) -> float:
     )
     # The jump beyond what the slopes on both sides explain.
     jump = below - above - (2 * near - 1) / (2 * near) * ((above - above2) + (below2 - below))
+    # Nor what the next rows of units show as well: coarse quantisation turns a gradient into even stairs.
+    jump -= _common(np.pad(jump, ((1, 1), (0, 0), (0, 0))))
     lowest, highest = np.minimum(above, below), np.maximum(above, below)
     uniform = np.logical_or.reduce([_is_uniform(row) for row in (above2, above, below, below2)])
     lit = (highest.max(axis=2) > _MIN_BRIGHT) & ~uniform[:, None]
@@ -102,6 +104,15 @@ def agreement(pixels: NDArray[np.uint8], unit_width: int, unit_height: int) -> f
             if len(ratio) > 1:  # begins in the middle of a row of units: right half here, left half below the next
                 smallest = min(smallest, float(np.maximum(ratio[:-1, 1], ratio[1:, 0]).min()))
     return smallest
+
+
+def _common(jump: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the jumps before and after each row have in common: the smaller one if both go in one direction, else 0."""
+    before, after = jump[:-2], jump[2:]
+    common: NDArray[np.float32] = np.where(
+        before * after > 0, np.sign(before) * np.minimum(np.abs(before), np.abs(after)), np.float32(0)
+    )
+    return common
 
 
 def _is_uniform(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
