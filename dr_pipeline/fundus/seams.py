@@ -32,7 +32,7 @@ _UNIFORM_LEVELS, _UNIFORM_SHARE = 8, 0.9
 _MIN_LEVEL, _MAX_LEVEL = 3, 252
 # Added to the number of compared places, so that a few alone are no evidence.
 _PRIOR_PLACES = 8
-_MAX_ONE_SIDED = 0.64
+_MAX_ONE_SIDED = 0.68
 # By how many units the rows are displaced against each other. More of them take more bits than can be missing or left
 # over without a warning.
 _DISPLACEMENTS = (1, 2, 3, 4)

@@ -40,6 +40,8 @@ from tests.factories.drawings import (
 FAILED, SCORED, UNGRADABLE, NOT_FUNDUS = "failed", "scored", "ungradable", "not_fundus"
 # Damage that leaves a decodable picture: what quality makes of it is its affair, but it ends in a status.
 ANY = "failed|scored|ungradable|not_fundus"
+# Damage that shows: refused, or for a person, but never a grade.
+DAMAGED = f"{FAILED}|{UNGRADABLE}"
 
 _MEBIBYTE = bytes(1 << 20)
 # Every DICOM file carries a person who must turn up in no reason.
@@ -97,6 +99,17 @@ def _jpegs() -> dict[str, Sample]:
         "progressive, cut.jpg": Sample(progressive[: len(progressive) // 2], FAILED, "truncated"),
         "garbage in its scan.jpg": Sample(whole[:middle] + garbage + whole[middle + 400 :], ANY),
         "garbage after its end.jpg": Sample(whole + garbage, SCORED),
+        "sector lost in its scan.jpg": Sample(whole[:middle] + bytes(512) + whole[middle + 512 :], DAMAGED),
+        "sector removed from its scan.jpg": Sample(whole[:middle] + whole[middle + 512 :], DAMAGED),
+        "4 kB of it elsewhere.jpg": Sample(whole[:middle] + whole[2000:6096] + whole[middle + 4096 :], DAMAGED),
+        "progressive, sector lost.jpg": Sample(
+            progressive[:2000] + bytes(512) + progressive[2512:], DAMAGED
+        ),
+        "bytes left over in its scan.jpg": Sample(whole[:-2] + b"\x28\xa2\x8a\x5a" * 5 + whole[-2:], UNGRADABLE, "damaged"),
+        "padding before its end.jpg": Sample(whole[:-2] + bytes(40) + whole[-2:], SCORED),
+        "motion photo.jpg": Sample(whole + b"\0\0\0\x18ftypmp42" + bytes(12) + b"\xff\xda\xff\xc0" * 900, SCORED),
+        "two pictures.jpg": Sample(whole + bytes(64) + whole, SCORED),
+        "bytes before it.jpg": Sample(bytes(128) + whole, FAILED, "other bytes come before"),
         "says arithmetic coding.jpg": Sample(whole.replace(b"\xff\xc0", b"\xff\xc9", 1), ANY),
         "says 12 bits.jpg": Sample(_with_byte(whole, whole.index(b"\xff\xc0") + 4, 12), FAILED),
         "says no components.jpg": Sample(_with_byte(whole, whole.index(b"\xff\xc0") + 9, 0), FAILED),
@@ -178,6 +191,11 @@ def _tiffs() -> dict[str, Sample]:
         "16 bits.tif": Sample(plain_tiff([picture().astype(np.uint16) * 257]), SCORED),
         "cmyk.tif": Sample(pil_file(picture(), "TIFF", "CMYK"), ANY),
         "big tiff.tif": Sample(b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + bytes(40), FAILED),
+        "unknown compression.tif": Sample(
+            whole.replace(struct.pack("<HHII", 259, 3, 1, 1), struct.pack("<HHII", 259, 3, 1, 34712)),
+            FAILED,
+            "compression 34712",
+        ),
         "orientation 9.tif": Sample(plain_tiff([picture()], orientation=9), SCORED),
     }
 
@@ -185,6 +203,7 @@ def _tiffs() -> dict[str, Sample]:
 def _others() -> dict[str, Sample]:
     bmp, webp = encode(picture(), ".bmp"), encode(picture(), ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)
     return {
+        "size two off.bmp": Sample(bmp[:2] + struct.pack("<I", len(bmp) + 2) + bmp[6:], SCORED),
         "cut.bmp": Sample(bmp[:-1000], FAILED, "truncated"),
         "50,000 px a side.bmp": Sample(bmp[:18] + struct.pack("<ii", 50_000, 50_000) + bmp[26:], FAILED, "megapixels"),
         "negative sides.bmp": Sample(bmp[:18] + struct.pack("<ii", -(1 << 31), -(1 << 31)) + bmp[26:], FAILED),

@@ -1,5 +1,7 @@
 """All eight orientations, in every format that has them; a corrupt tag counts as upright."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,20 @@ def test_a_corrupt_exif_block_counts_as_upright_in_png_webp_and_tiff_too(block):
     assert np.array_equal(decode(webp, 200).pixels, PICTURE)
     for orientation in (0, 9, 65_535):
         assert np.array_equal(decode(plain_tiff([PICTURE], orientation=orientation), 200).pixels, PICTURE)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "item"), [(1, "B3x"), (4, "I"), (9, "i")])
+def test_an_orientation_of_another_whole_number_type_is_read(kind, item, order):
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    block = mark + struct.pack(f"{order}IHHHI{item}I", 8, 1, 0x0112, kind, 1, 6, 0)
+    stored = unturned(PICTURE, 6)
+    assert np.array_equal(decode(with_png_chunk(encode(stored, ".png"), b"eXIf", block), 200).pixels, PICTURE)
+    webp = decode(pil_file(stored, "WEBP", lossless=True, exif=b"Exif\0\0" + block), 200)
+    assert np.array_equal(webp.pixels, PICTURE)
+    assert np.abs(decode(with_jpeg_exif(jpeg(stored), block), 200).pixels.astype(int) - PICTURE).mean() < 3
+
+
+def test_a_fraction_is_no_orientation():
+    block = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x0112, 5, 1, 6, 0)
+    assert np.array_equal(decode(with_png_chunk(PNG, b"eXIf", block), 200).pixels, PICTURE)

@@ -1,10 +1,12 @@
 """TIFF, BMP and WebP: one complete picture is read, everything else is refused."""
 
+import io
 import struct
 import time
 
 import numpy as np
 import pytest
+import tifffile
 
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.decode import decode
@@ -113,3 +115,121 @@ def test_a_bomb_is_refused_before_it_is_decoded():
         with pytest.raises(ImageError):
             decode(BAD[name][0], 64)
     assert time.perf_counter() - start < 0.1
+
+
+def written(pixels, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, metadata=None, **{"photometric": "rgb", **options})
+    return buffer.getvalue()
+
+
+def in_planes(pixels):
+    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+
+
+def twelve_bits(pixels):
+    """Two samples in three bytes (TIFF 6.0, page 30), rows padded to whole bytes."""
+    deep = np.rint(pixels.reshape(len(pixels), -1) * (4095 / 255)).astype(np.uint16)
+    first, second = deep[:, ::2], deep[:, 1::2]
+    return np.stack((first >> 4, (first & 15) << 4 | second >> 8, second & 255), axis=2).astype(np.uint8)
+
+
+def of_twelve_bits(pixels, photometric=2):
+    samples = 3 if pixels.ndim == 3 else 1
+    data = twelve_bits(pixels).tobytes()
+    bits_at, data_at = 8 + 2 + 12 * 9 + 4, 8 + 2 + 12 * 9 + 4 + 6
+    tags = [(256, 4, 1, pixels.shape[1]), (257, 4, 1, pixels.shape[0])]
+    tags += [(258, 3, 3, bits_at) if samples == 3 else (258, 3, 1, 12), (259, 3, 1, 1), (262, 3, 1, photometric)]
+    tags += [(273, 4, 1, data_at), (277, 3, 1, samples), (278, 4, 1, pixels.shape[0]), (279, 4, 1, len(data))]
+    directory = struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return b"II*\0" + directory + struct.pack("<3H", 12, 12, 12) + data
+
+
+DEEP = PICTURE.astype(np.uint16) * 257
+HALF = np.full((200, 240), 128, np.uint8)
+OPAQUE = np.dstack((PICTURE, HALF))
+DEEP_OPAQUE = OPAQUE.astype(np.uint16) * 257
+OVER_BLACK = np.rint(PICTURE * (128 / 255)).astype(np.uint8)
+INVERTED = {"photometric": "miniswhite"}
+GREY = np.repeat(PICTURE[..., 1:2], 3, axis=2)
+LAYOUTS = {
+    "separate planes": (written(in_planes(PICTURE), planarconfig="separate"), PICTURE),
+    "separate planes of 16 bits": (written(in_planes(DEEP), planarconfig="separate"), PICTURE),
+    "separate planes of 16 bits, big-endian": (
+        written(in_planes(DEEP), planarconfig="separate", byteorder=">"),
+        PICTURE,
+    ),
+    "separate planes of 16 bits in tiles": (
+        written(in_planes(DEEP), planarconfig="separate", tile=(64, 64)),
+        PICTURE,
+    ),
+    "separate planes of 16 bits with alpha": (
+        written(in_planes(DEEP_OPAQUE), planarconfig="separate", extrasamples=["unassalpha"]),
+        OVER_BLACK,
+    ),
+    "unspecified fourth sample": (written(OPAQUE, extrasamples=["unspecified"]), PICTURE),
+    "unspecified fourth sample of 16 bits": (written(DEEP_OPAQUE, extrasamples=["unspecified"]), PICTURE),
+    "associated alpha": (written(OPAQUE, extrasamples=["assocalpha"]), PICTURE),
+    "associated alpha of 16 bits": (written(DEEP_OPAQUE, extrasamples=["assocalpha"]), PICTURE),
+    "unassociated alpha": (written(OPAQUE, extrasamples=["unassalpha"]), OVER_BLACK),
+    "unassociated alpha of 16 bits": (written(DEEP_OPAQUE, extrasamples=["unassalpha"]), OVER_BLACK),
+    "white is zero": (written(255 - PICTURE[..., 1], **INVERTED), GREY),
+    "white is zero, 16 bits": (written(65535 - DEEP[..., 1], **INVERTED), GREY),
+    "12 bits packed": (of_twelve_bits(PICTURE), PICTURE),
+    "12 bits packed, grey": (of_twelve_bits(PICTURE[..., 1], 1), GREY),
+    "12 bits packed, white is zero": (of_twelve_bits(255 - PICTURE[..., 1], 0), GREY),
+    "BigTIFF": (written(PICTURE, bigtiff=True), PICTURE),
+    "BigTIFF, big-endian, deflate": (written(DEEP, bigtiff=True, byteorder=">", compression="zlib"), PICTURE),
+    "tiles": (written(PICTURE, tile=(64, 64)), PICTURE),
+    "LZW": (pil_file(PICTURE, "TIFF", compression="tiff_lzw"), PICTURE),
+    "PackBits": (pil_file(PICTURE, "TIFF", compression="packbits"), PICTURE),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_samples_mean_what_the_tags_say(name):
+    data, expected = LAYOUTS[name]
+    pixels = decode(data, 200).pixels
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+def test_jpeg_inside_a_tiff_is_read():
+    data = pil_file(PICTURE, "TIFF", compression="jpeg", quality=95)
+    assert np.abs(decode(data, 200).pixels.astype(int) - PICTURE).mean() < 3
+
+
+def test_the_full_picture_is_read_also_behind_its_thumbnail():
+    small = PICTURE[::2, ::2].copy()
+    assert np.array_equal(decode(plain_tiff([small, PICTURE], subfiles=(1, 0)), 200).pixels, PICTURE)
+
+
+def test_an_orientation_of_four_bytes_is_applied():
+    turned = plain_tiff([PICTURE.transpose(1, 0, 2).copy()], orientation=5)
+    at = turned.rindex(struct.pack("<HHI", 274, 3, 1))
+    turned = turned[:at] + struct.pack("<HHII", 274, 4, 1, 5) + turned[at + 12 :]
+    assert np.array_equal(decode(turned, 200).pixels, PICTURE)
+
+
+NOT_READ = {
+    "separate deep planes, compressed": (
+        written(in_planes(DEEP), planarconfig="separate", compression="zlib"),
+        "separate, compressed planes",
+    ),
+    "five samples": (
+        written(np.dstack((OPAQUE, HALF)), extrasamples=["unspecified", "unspecified"]),
+        "5 samples of 8 bits",
+    ),
+    "a compression that OpenCV takes for none": (
+        TIFF.replace(struct.pack("<HHII", 259, 3, 1, 5), struct.pack("<HHII", 259, 3, 1, 34712)),
+        "compression 34712",
+    ),
+    "CIE L*a*b*": (written(PICTURE, photometric="cielab"), "colour model 8"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_a_layout_that_is_not_read_is_refused_by_name(name):
+    data, reason = NOT_READ[name]
+    with pytest.raises(ImageError, match=reason):
+        decode(data, 64)
