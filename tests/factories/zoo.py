@@ -105,7 +105,9 @@ def _jpegs() -> dict[str, Sample]:
         "progressive, sector lost.jpg": Sample(
             progressive[:2000] + bytes(512) + progressive[2512:], DAMAGED
         ),
-        "bytes left over in its scan.jpg": Sample(whole[:-2] + b"\x28\xa2\x8a\x5a" * 5 + whole[-2:], UNGRADABLE, "damaged"),
+        "bytes left over in its scan.jpg": Sample(
+            whole[:-2] + b"\x28\xa2\x8a\x5a" * 5 + whole[-2:], UNGRADABLE, "damaged"
+        ),
         "padding before its end.jpg": Sample(whole[:-2] + bytes(40) + whole[-2:], SCORED),
         "motion photo.jpg": Sample(whole + b"\0\0\0\x18ftypmp42" + bytes(12) + b"\xff\xda\xff\xc0" * 900, SCORED),
         "two pictures.jpg": Sample(whole + bytes(64) + whole, SCORED),
