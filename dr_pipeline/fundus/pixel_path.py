@@ -18,6 +18,7 @@ from dr_pipeline.fundus.decode import DecodedImage, decode
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS, NO_ENHANCEMENT, enhance, require_enhancement
 from dr_pipeline.fundus.field import Disc, find_disc
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
+from dr_pipeline.fundus.quality.already_enhanced import PERSON, POLICIES, require_policy
 from dr_pipeline.fundus.quality.assess import Quality, assess
 from dr_pipeline.schema import Status
 
@@ -63,17 +64,21 @@ class PixelPath:
     Attributes:
         canvas_px: The canvas's side.
         enhancement: One of `dr_pipeline.fundus.enhancement.ENHANCEMENTS`; stored as `arm`.
+        already_enhanced: What to do with photographs that were enhanced before they came here: one of
+            `dr_pipeline.fundus.quality.already_enhanced.POLICIES`.
 
     Raises:
-        ParamsError: The enhancement is unknown.
+        ParamsError: The enhancement or the policy is unknown.
     """
 
     canvas_px: int
     enhancement: str = NO_ENHANCEMENT
+    already_enhanced: str = PERSON
 
     def __post_init__(self) -> None:
-        """Validates the enhancement."""
+        """Validates the enhancement and the policy."""
         require_enhancement(self.enhancement)
+        require_policy(self.already_enhanced)
 
     def process(self, data: bytes) -> Photograph:
         """Processes a file's bytes.
@@ -93,12 +98,17 @@ class PixelPath:
             perceptual_hash=perceptual_hash(canvas),
             disc=disc,
             annotation=has_annotation(decoded.pixels, decoded_disc),
-            quality=_with_file_s_reasons(assess(canvas, disc), decoded),
+            quality=_with_file_s_reasons(assess(canvas, disc, already_enhanced=self.already_enhanced), decoded),
         )
 
     def to_dict(self) -> dict[str, int | str]:
         """Version and parameters, as recorded in every artefact that is made from canvases."""
-        return {"version": PIXEL_PATH_VERSION, "canvas_px": self.canvas_px, "arm": self.enhancement}
+        return {
+            "version": PIXEL_PATH_VERSION,
+            "canvas_px": self.canvas_px,
+            "arm": self.enhancement,
+            "already_enhanced": self.already_enhanced,
+        }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "PixelPath":
@@ -113,11 +123,14 @@ class PixelPath:
                 todo="use the program of that version, or rebuild the artefact",
             )
         canvas_px, enhancement = value.get("canvas_px"), value.get("arm")
-        if set(value) != {"version", "canvas_px", "arm"} or type(canvas_px) is not int or canvas_px < 1:
+        keys = {"version", "canvas_px", "arm", "already_enhanced"}
+        if set(value) != keys or type(canvas_px) is not int or canvas_px < 1:
             raise BundleError(f"a pixel path cannot be read from {dict(value)!r}")
         if type(enhancement) is not str or enhancement not in ENHANCEMENTS:
             raise BundleError(f"made with the enhancement {enhancement!r}; this program has {', '.join(ENHANCEMENTS)}")
-        return cls(canvas_px, enhancement)
+        if value["already_enhanced"] not in POLICIES:
+            raise BundleError(f"made with already_enhanced {value['already_enhanced']!r}; this program has {POLICIES}")
+        return cls(canvas_px, enhancement, value["already_enhanced"])
 
     @property
     def fingerprint(self) -> str:

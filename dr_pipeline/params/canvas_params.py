@@ -13,3 +13,4 @@ class Preprocess(Section):
     canvas_px: int = Field(ge=64, le=2048)
     num_shards: int = Field(ge=1, le=4096)
     enhancement: Literal["none", "ben_graham", "clahe", "green"]
+    already_enhanced: Literal["person", "accept"] = "person"

@@ -23,7 +23,8 @@ def draw_fundus(
     u, v = (xs - x) / radius, (ys - y) / radius
     distance = np.hypot(u, v)
     light = 1 - 0.35 * distance**2
-    picture = light[..., None] * np.array([200.0, 95.0, 40.0])
+    # Some bluish light from one side: in a photograph, brightness alone does not decide the colour.
+    picture = light[..., None] * np.stack((200 + 0 * u, 95 + 0 * u, 40 + 10 * u), axis=-1)
     picture += np.exp(-(((u - 0.5) / 0.12) ** 2) - ((v + 0.05) / 0.14) ** 2)[..., None] * np.array([45.0, 90.0, 60.0])
     canvas = picture.astype(np.float32)
     random = np.random.default_rng(seed)
@@ -36,6 +37,13 @@ def draw_fundus(
     canvas += random.normal(0, 2, canvas.shape).astype(np.float32)
     canvas[distance > 1] = ground
     return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def with_tissue(fundus: Pixels, seed: int = 0) -> Pixels:
+    """A drawn fundus with the choroid's mottling, a little other in every channel."""
+    noise = np.random.default_rng(seed).normal(0, 60, fundus.shape).astype(np.float32)
+    mottled = np.where(fundus.max(axis=2, keepdims=True) > 12, fundus + cv2.GaussianBlur(noise, (0, 0), 4), fundus)
+    return np.clip(mottled, 0, 255).astype(np.uint8)
 
 
 def encode(pixels: Pixels, extension: str, *parameters: int) -> bytes:

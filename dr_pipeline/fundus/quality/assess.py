@@ -2,7 +2,8 @@
 
 The limits are conservative, because a strict quality gate rejects the sickest eyes first (in EyeQ 54.5 % of grade 4 are
 "Reject", 16.7–19.3 % of grade 0). They were set on the 413 IDRiD photographs, whose worst value of each measure is
-given beside its limit.
+given beside its limit. A photograph is called no fundus only on evidence that it shows something else; whatever is
+merely unusual is left to a person.
 """
 
 from dataclasses import dataclass
@@ -11,11 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.fundus.field import CIRCLE, Disc
-from dr_pipeline.fundus.quality.colour_checks import COLOUR_ORDER, NO_COLOUR, NO_DISC, colour_fault, not_fundus_reasons
+from dr_pipeline.fundus.quality.already_enhanced import ACCEPT, ALREADY_ENHANCED, PERSON, is_already_enhanced
+from dr_pipeline.fundus.quality.colour_checks import (
+    COLOUR_ORDER,
+    MONOCHROME,
+    NO_COLOUR,
+    NOT_RED,
+    colour_fault,
+    is_monochrome,
+    is_retina_red,
+)
 from dr_pipeline.fundus.quality.measures import Cells, Measures, measure_cells
+from dr_pipeline.fundus.quality.other_pictures import FLAT, other_picture_reasons
 from dr_pipeline.schema import Status
 
 __all__ = [
+    "ALREADY_ENHANCED",
     "ARTEFACT",
     "BLURRED",
     "COLOUR_ORDER",
@@ -23,6 +35,8 @@ __all__ = [
     "FIELD",
     "LIMITS",
     "LOW_CONTRAST",
+    "MONOCHROME",
+    "NOT_RED",
     "NO_COLOUR",
     "NO_DISC",
     "OFF_CENTRE",
@@ -34,7 +48,7 @@ __all__ = [
 ]
 
 DARK, OVEREXPOSED, BLURRED, LOW_CONTRAST = "dark", "overexposed", "blurred", "low_contrast"
-FIELD, OFF_CENTRE, ARTEFACT, SMALL = "field", "off_centre", "artefact", "small"
+FIELD, OFF_CENTRE, ARTEFACT, SMALL, NO_DISC = "field", "off_centre", "artefact", "small", "no_disc"
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,9 @@ LIMITS = {
     OFF_CENTRE: Limit(0.25, 0.008, 4.0),  # [0.004]
     ARTEFACT: Limit(0.35, 0.0, 18.0),  # [0.060]
 }
+# Of `Measures.overexposed`: from the first on red is clipped over most of the field, so that its ratio to green is not
+# known; from the second on green is clipped too, so that no colour is.
+_RED_CLIPPED, _COLOURS_CLIPPED = 0.1, 0.18
 # A scored photograph lists the measures whose factor is below this, so that one rejected by a site's threshold has a
 # reason: the product of seven factors above it exceeds 0.02.
 _REMARK_BELOW = 0.6
@@ -85,10 +102,12 @@ class Quality:
         score: 0 (ungradable) to 1.
         spread: The score's jackknife standard error over the disc's four quadrants. 0 if the photograph is rejected
             for a reason that is not one of the limits.
-        reasons: Codes. Ungradable: dark, overexposed, blurred, low_contrast, field (too little of the disc is visible),
-            off_centre (the disc is cut off on one side), artefact (stray or lost light), no_colour, colour_order (red
-            and blue exchanged), small (the disc in pixels). Not a fundus: flat, not_red, no_disc with a colour's code.
-            Scored: the measures that lower the score most, and no_disc.
+        reasons: Codes. Ungradable, a person decides: dark, overexposed, blurred, low_contrast, field (too little of the
+            disc is visible), off_centre (the disc is cut off on one side), artefact (stray or lost light), no_colour,
+            monochrome (grey, coloured by a ramp), colour_order (red and blue exchanged), not_red, no_disc (with a
+            colour's code), already_enhanced, small (the disc in pixels). Not a fundus: the evidence, see
+            `dr_pipeline.fundus.quality.other_pictures`. Scored: the measures that lower the score most, no_disc, and
+            already_enhanced where the policy accepts it.
         status: SCORED (gradable), UNGRADABLE or NOT_FUNDUS.
     """
 
@@ -98,35 +117,53 @@ class Quality:
     status: Status
 
 
-def assess(canvas: NDArray[np.uint8], disc: Disc) -> Quality:
+def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PERSON) -> Quality:
     """Assesses a canvas.
 
     Args:
-        canvas: (canvas_px, canvas_px, 3) RGB, not enhanced.
+        canvas: (canvas_px, canvas_px, 3) RGB, not enhanced by this pipeline.
         disc: In px of the upright original.
+        already_enhanced: What to do with a photograph that was enhanced before, one of `already_enhanced.POLICIES`.
     """
     cells = measure_cells(canvas)
     measures = cells.measures() if cells else None
     if cells is None or measures is None:
         return Quality(0.0, 0.0, (DARK,), Status.UNGRADABLE)
+    has_field = disc.fit == CIRCLE
     factors = _factors(measures)
     failed = [reason for reason, factor in factors.items() if factor == 0.0]
-    colour = colour_fault(cells.colours)
-    # Colours and variation mean nothing in a dark picture, nor in an overexposed disc; a white page has no disc.
-    if not ({DARK, OVEREXPOSED} if disc.fit == CIRCLE else {DARK}) & set(failed):
-        not_fundus = not_fundus_reasons(cells.colours, disc, colour)
-        if not_fundus:
-            return Quality(0.0, 0.0, not_fundus, Status.NOT_FUNDUS)
-    other = ([colour] if colour else []) + ([SMALL] if disc.radius < _MIN_RADIUS_PX else [])
-    if other:
-        return Quality(0.0, 0.0, (*failed, *other), Status.UNGRADABLE)
+    # Colours and variation mean nothing in a dark picture, nor in an overexposed field; a white page has no field.
+    shown = not ({DARK, OVEREXPOSED} if has_field else {DARK}) & set(failed)
+    enhanced = is_already_enhanced(cells, measures)
+    evidence: tuple[str, ...] = ()
+    if shown and not enhanced:
+        evidence = other_picture_reasons(cells, measures, has_field=has_field)
+        if evidence and (FLAT in evidence or not is_retina_red(cells.colours, has_field=False)):
+            return Quality(0.0, 0.0, evidence, Status.NOT_FUNDUS)
+    doubts = [*evidence, *([] if enhanced else _colour_doubts(cells, measures, has_field=has_field))]
+    if enhanced and already_enhanced != ACCEPT:
+        doubts.append(ALREADY_ENHANCED)
+    if disc.radius < _MIN_RADIUS_PX:
+        doubts.append(SMALL)
+    if doubts:
+        return Quality(0.0, 0.0, (*failed, *doubts), Status.UNGRADABLE)
     spread = _spread(cells)
     if failed:
         return Quality(0.0, spread, tuple(failed), Status.UNGRADABLE)
     remarks = [reason for reason, factor in factors.items() if factor < _REMARK_BELOW]
-    if disc.fit != CIRCLE:
-        remarks.append(NO_DISC)
+    remarks += ([] if has_field else [NO_DISC]) + ([ALREADY_ENHANCED] if enhanced else [])
     return Quality(_product(factors), spread, tuple(remarks), Status.SCORED)
+
+
+def _colour_doubts(cells: Cells, measures: Measures, *, has_field: bool) -> list[str]:
+    """Reasons, for a person to decide, why the colours are not those of a colour photograph of a retina."""
+    colour = colour_fault(cells.colours)
+    if not colour and measures.overexposed < _COLOURS_CLIPPED and is_monochrome(cells.rgb, cells.counted):
+        colour = MONOCHROME
+    red_known = measures.overexposed < _RED_CLIPPED and measures.dark > LIMITS[DARK].worst
+    if not colour and red_known and not is_retina_red(cells.colours, has_field=has_field):
+        colour = NOT_RED
+    return [reason for reason in ("" if has_field else NO_DISC, colour) if reason] if colour else []
 
 
 def _factors(measures: Measures) -> dict[str, float]:

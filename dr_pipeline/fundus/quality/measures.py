@@ -35,6 +35,10 @@ _NOISE_QUANTILE, _NOISE_FACTOR = 0.25, 1.3
 # Rounding to integer levels is noise that plateaus do not show: variance 1/12, of which a 3 × 3 mean removes a ninth.
 _ROUNDING_NOISE = 1 / 12 * 8 / 9
 _CLIPPED = 245  # a channel from this level on holds no detail
+# A clipped red beside a sound green costs little: green holds the lesions, and sensors tuned for other tissue clip red.
+_CLIPPED_WEIGHTS = (1 / 6, 5 / 6)  # of red and green
+# Every pixel of such a cell is visible, so that neighbouring cells differ by their content only.
+_FULL_CELL_FRACTION = 0.98
 # Added to brightness where something is measured relative to it, so that unlit noise does not count as contrast.
 _DARK_OFFSET = 8.0
 
@@ -45,7 +49,7 @@ class Measures:
 
     Attributes:
         dark: Median over cells of the brighter of red and green, 0 to 255.
-        overexposed: Fraction of clipped pixels, green with twice the weight of red because it carries the lesions.
+        overexposed: Fraction of clipped pixels, green with five times the weight of red because it carries the lesions.
         blurred: Fine detail, less noise, over detail of vessel width.
         low_contrast: Detail of vessel width relative to brightness.
         field: Visible fraction of the disc.
@@ -65,9 +69,12 @@ class Measures:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A canvas's measurements by cell; each array has one value per counted cell.
+    """A canvas's measurements by cell; one value per counted cell, where no shape is given.
 
     Attributes:
+        counted: (n, n) which cells of the grid count; the arrays with one value per cell are in its order.
+        full: (n, n) which cells lie wholly on visible pixels.
+        rgb: (n, n, 3) mean levels of the grid's cells; 0 where nothing is visible.
         quadrant: 0 … 3.
         brighter: Mean of the brighter of red and green.
         clipped: Weighted fraction of clipped pixels.
@@ -80,6 +87,9 @@ class Cells:
         colours: Of the whole disc.
     """
 
+    counted: NDArray[np.bool_]
+    full: NDArray[np.bool_]
+    rgb: NDArray[np.float32]
     quadrant: NDArray[np.int64]
     brighter: NDArray[np.float32]
     clipped: NDArray[np.float32]
@@ -122,9 +132,8 @@ def measure_cells(canvas: NDArray[np.uint8]) -> Cells | None:
     """
     small = model_input(canvas, _SIDE_PX)
     red, green, blue = cv2.split(small)
-    brighter, darker = cv2.max(red, green), cv2.min(red, green)
-    brightest, darkest = cv2.max(brighter, blue), cv2.min(darker, blue)
-    lit = cv2.compare(brightest, _VISIBLE_LEVEL, cv2.CMP_GT)
+    brighter = cv2.max(red, green)
+    lit = cv2.compare(cv2.max(brighter, blue), _VISIBLE_LEVEL, cv2.CMP_GT)
     visible = cv2.bitwise_and(lit, disc_mask(_SIDE_PX, _CORE))
     fraction = _cell_means(visible) / np.float32(255)
     counted = fraction >= _MIN_CELL_FRACTION
@@ -136,10 +145,15 @@ def measure_cells(canvas: NDArray[np.uint8]) -> Cells | None:
         means: NDArray[np.float32] = _cell_means(cv2.bitwise_and(plane, visible)) * per_visible
         return means
 
-    clipped = (mean(_at_least(red, _CLIPPED)) + 2 * mean(_at_least(green, _CLIPPED))) / np.float32(3 * 255)
+    red_weight, green_weight = _CLIPPED_WEIGHTS
+    clipped = (red_weight * mean(_at_least(red, _CLIPPED)) + green_weight * mean(_at_least(green, _CLIPPED))) / 255
     fine, vessel, brightness = _detail(green, lit, visible)
-    artefact = artefact_light(mean(red), mean(blue), counted)
+    rgb = np.stack((mean(red), mean(green), mean(blue)), axis=-1)
+    artefact = artefact_light(rgb[..., 0], rgb[..., 2], counted)
     return Cells(
+        counted=counted,
+        full=fraction >= _FULL_CELL_FRACTION,
+        rgb=rgb,
         quadrant=_grid().quadrant[counted],
         brighter=mean(brighter)[counted],
         clipped=clipped[counted],
@@ -149,7 +163,7 @@ def measure_cells(canvas: NDArray[np.uint8]) -> Cells | None:
         artefact=artefact[counted],
         visible=_by_quadrant(fraction, _grid().quadrant),
         off_centre=_asymmetry(fraction),
-        colours=measure_colours(small, visible, cv2.subtract(brightest, darkest)),
+        colours=measure_colours(small, visible),
     )
 
 

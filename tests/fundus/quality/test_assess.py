@@ -17,7 +17,7 @@ from dr_pipeline.fundus.pixel_path import PixelPath, Quality
 from dr_pipeline.fundus.quality.assess import ARTEFACT, BLURRED, DARK, LIMITS, OFF_CENTRE, OVEREXPOSED, assess
 from dr_pipeline.fundus.quality.measures import measure_cells
 from dr_pipeline.schema import Status
-from tests.factories.drawings import draw_fundus, encode
+from tests.factories.drawings import draw_fundus, encode, with_tissue
 
 FUNDUS = draw_fundus(1000, 800, 500, 400, 380)
 PATH = PixelPath(256)
@@ -169,7 +169,7 @@ def test_a_black_picture_is_ungradable():
 
 
 def test_a_fundus_without_its_rim_is_still_scored_with_a_remark():
-    quality = quality_of(FUNDUS[200:600, 300:700])
+    quality = quality_of(with_tissue(FUNDUS)[200:600, 300:700])
     assert quality.status is Status.SCORED
     assert quality.reasons[-1] == "no_disc"
 
