@@ -33,6 +33,14 @@ def idrid_dir(shared_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def cameras_dir(shared_dir: Path) -> Path:
+    folder = shared_dir / "data" / "cameras"
+    if not folder.is_dir():
+        pytest.skip("the photographs of ten cameras are absent (shared/data/cameras)")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def lite0_weights(shared_dir: Path) -> Path:
     path = shared_dir / "weights" / "tf_efficientnet_lite0.in1k-from-int8.safetensors"
     if not path.is_file():

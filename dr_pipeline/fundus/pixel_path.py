@@ -128,9 +128,10 @@ class PixelPath:
             raise BundleError(f"a pixel path cannot be read from {dict(value)!r}")
         if type(enhancement) is not str or enhancement not in ENHANCEMENTS:
             raise BundleError(f"made with the enhancement {enhancement!r}; this program has {', '.join(ENHANCEMENTS)}")
-        if value["already_enhanced"] not in POLICIES:
-            raise BundleError(f"made with already_enhanced {value['already_enhanced']!r}; this program has {POLICIES}")
-        return cls(canvas_px, enhancement, value["already_enhanced"])
+        policy = value["already_enhanced"]
+        if type(policy) is not str or policy not in POLICIES:
+            raise BundleError(f"made with already_enhanced {policy!r}; this program has {', '.join(POLICIES)}")
+        return cls(canvas_px, enhancement, already_enhanced=policy)
 
     @property
     def fingerprint(self) -> str:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.retina_views import ENHANCED, RAMPS, gains
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.intake.phantom.cohort import EyeCase
+from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
 from dr_pipeline.intake.phantom.photograph import render
 from dr_pipeline.schema import Eye
 from tests.factories import dicom as dicom_factory
@@ -72,7 +74,7 @@ def picture() -> Pixels:
 @cache
 def hostile_files() -> dict[str, Sample]:
     """By file name; the suffix is what a clinic's software would have given."""
-    return {**_jpegs(), **_pngs(), **_tiffs(), **_others(), **_dicoms()}
+    return {**_jpegs(), **_pngs(), **_tiffs(), **_others(), **_dicoms(), **_other_than_plain_photographs()}
 
 
 def photograph() -> bytes:
@@ -172,6 +174,26 @@ def _pngs() -> dict[str, Sample]:
         "all white.png": Sample(encode(np.full((300, 400, 3), 255, np.uint8), ".png"), f"{UNGRADABLE}|{NOT_FUNDUS}"),
         "all black.png": Sample(encode(np.zeros((300, 400, 3), np.uint8), ".png"), UNGRADABLE, "dark"),
     }  # fmt: skip
+
+
+def _other_than_plain_photographs() -> dict[str, Sample]:
+    """Sound files whose pixels are no plain colour photograph of a retina."""
+    ramps = {
+        f"coloured by the ramp {name}.png": Sample(
+            encode(ramp(np.ascontiguousarray(picture()[..., 1])), ".png"), UNGRADABLE, "monochrome"
+        )
+        for name, ramp in RAMPS.items()
+    }
+    enhanced = {
+        f"{name}.png": Sample(encode(enhance(picture()), ".png"), UNGRADABLE, "already_enhanced")
+        for name, enhance in ENHANCED.items()
+    }
+    others = {
+        f"drawn {kind}.jpg": Sample(jpeg(draw_non_fundus(np.random.default_rng(4), kind, 640, 480)), NOT_FUNDUS)
+        for kind in NON_FUNDUS_KINDS
+    }
+    bluish = gains(picture(), 0.45, 1, 1.6)
+    return ramps | enhanced | others | {"bluish.jpg": Sample(jpeg(bluish), UNGRADABLE, "not_red")}
 
 
 def _tiffs() -> dict[str, Sample]:

@@ -98,8 +98,9 @@ def test_cameras_that_differ_in_size_give_one_canvas():
 
 def test_version_and_parameters_are_recorded_and_others_refused():
     path = PixelPath(256)
-    assert path.to_dict() == {"version": PIXEL_PATH_VERSION, "canvas_px": 256, "arm": "none"}
-    for other in (path, PixelPath(256, "clahe")):
+    named = {"version": PIXEL_PATH_VERSION, "canvas_px": 256, "arm": "none", "already_enhanced": "person"}
+    assert path.to_dict() == named
+    for other in (path, PixelPath(256, "clahe"), PixelPath(256, already_enhanced="accept")):
         assert PixelPath.from_dict(other.to_dict()) == other
     assert path.fingerprint == PixelPath(256).fingerprint
     assert len({path.fingerprint, PixelPath(255).fingerprint, PixelPath(256, "green").fingerprint}) == 3
@@ -115,12 +116,17 @@ def test_version_and_parameters_are_recorded_and_others_refused():
         good | {"canvas_px": 0},
         good | {"arm": "sharpen"},
         good | {"arm": []},
+        good | {"already_enhanced": "guess"},
+        good | {"already_enhanced": []},
+        {key: item for key, item in good.items() if key != "already_enhanced"},
         good | {"sigma": 1},
     ):
         with pytest.raises(BundleError):
             PixelPath.from_dict(value)
     with pytest.raises(ParamsError):
         PixelPath(256, "sharpen")
+    with pytest.raises(ParamsError):
+        PixelPath(256, already_enhanced="guess")
 
 
 def test_idrid_discs_agree(idrid_dir):

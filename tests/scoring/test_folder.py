@@ -92,7 +92,7 @@ def test_every_file_has_exactly_one_row(zoo, scorer, tmp_path):
         ("truncated.jpg", "failed", "truncated"),
         ("text.jpg", "failed", "not a JPEG"),
         ("report.pdf", "failed", "not a JPEG"),
-        ("grey wall.png", "not_fundus", "no_disc"),
+        ("grey wall.png", "not_fundus", "flat"),
         ("broken link.jpg", "failed", "broken link"),
         ("link.jpg", "scored", ""),
         ("b/loop", "failed", "link to a folder above it"),

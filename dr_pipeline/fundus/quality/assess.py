@@ -135,10 +135,11 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     # Colours and variation mean nothing in a dark picture, nor in an overexposed field; a white page has no field.
     shown = not ({DARK, OVEREXPOSED} if has_field else {DARK}) & set(failed)
     enhanced = is_already_enhanced(cells, measures)
+    surely_red = is_retina_red(cells.colours, has_field=False)
     evidence: tuple[str, ...] = ()
-    if shown and not enhanced:
+    if shown and not enhanced and not (has_field and surely_red):
         evidence = other_picture_reasons(cells, measures, has_field=has_field)
-        if evidence and (FLAT in evidence or not is_retina_red(cells.colours, has_field=False)):
+        if evidence and (FLAT in evidence or not surely_red):
             return Quality(0.0, 0.0, evidence, Status.NOT_FUNDUS)
     doubts = [*evidence, *([] if enhanced else _colour_doubts(cells, measures, has_field=has_field))]
     if enhanced and already_enhanced != ACCEPT:
@@ -158,7 +159,7 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
 def _colour_doubts(cells: Cells, measures: Measures, *, has_field: bool) -> list[str]:
     """Reasons, for a person to decide, why the colours are not those of a colour photograph of a retina."""
     colour = colour_fault(cells.colours)
-    if not colour and measures.overexposed < _COLOURS_CLIPPED and is_monochrome(cells.rgb, cells.counted):
+    if not colour and measures.overexposed < _COLOURS_CLIPPED and is_monochrome(cells.colours):
         colour = MONOCHROME
     red_known = measures.overexposed < _RED_CLIPPED and measures.dark > LIMITS[DARK].worst
     if not colour and red_known and not is_retina_red(cells.colours, has_field=has_field):

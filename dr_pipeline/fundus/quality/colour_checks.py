@@ -14,13 +14,12 @@ _MIN_RED_OVER_GREEN = 1.08
 # Without a disc, almost all pixels must have a retina's colours [1.54, 0.92 of pixels].
 _MIN_RED_OVER_GREEN_NO_DISC, _MIN_ORDERED_FRACTION_NO_DISC = 1.3, 0.9
 _MIN_CHROMA = 4.0  # mean difference of a pixel's brightest and darkest channel; a grey JPEG has at most 2
-# Departure of the cells' colours from one curve, a quantile over the cells, relative to the geometric mean of level and
-# contrast (a dark photograph departs less in levels, a hazy one too). In brackets: the minimum of 500 photographs of
-# eleven cameras [0.030]; of grey ones coloured by seven ramps and stored at JPEG quality 90, 97 % are below 0.02.
-_MIN_OFF_CURVE, _OFF_CURVE_QUANTILE = 0.019, 0.75
-_CURVE_CELLS = 9  # the curve is a running mean over so many cells, in the order of brightness
-_NEIGHBOURS = (5, 5)
-_MIN_CONTRAST = 0.5  # levels
+# See `Colours.off_curve`. In brackets: the minimum of 500 photographs of eleven cameras [0.031]. Of grey ones that were
+# coloured by seven ramps and stored at JPEG quality 90, 96 % are below it.
+_MIN_OFF_CURVE = 0.024
+_CURVE_STEP, _BIN_LEVELS = 4, 2  # every fourth pixel each way; levels of the channels' sum in one bin of the curve
+_OFF_CURVE_CELLS, _NEIGHBOURS, _OFF_CURVE_QUANTILE = 32, (5, 5), 0.75
+_MIN_CONTRAST, _MIN_CELL_SHARE = 0.5, 0.5  # levels; of a cell's pixels that are visible
 _PALE_LEVEL = 200  # of the darkest channel: paper; tissue absorbs blue
 # Added to levels where something is measured relative to them, so that unlit noise does not count.
 _DARK_OFFSET = 8.0
@@ -38,6 +37,8 @@ class Colours:
         chroma: Mean difference of a pixel's brightest and darkest channel.
         variation: Standard deviation of green relative to its mean.
         pale: Fraction of pixels that are nearly white.
+        off_curve: Departure of the colours from one curve, on which brightness decides hue, relative to the geometric
+            mean of level and contrast: a dark photograph departs by fewer levels, and a hazy one too.
     """
 
     red: float
@@ -47,6 +48,7 @@ class Colours:
     chroma: float
     variation: float
     pale: float
+    off_curve: float
 
 
 def measure_colours(small: NDArray[np.uint8], visible: NDArray[np.uint8]) -> Colours:
@@ -71,6 +73,7 @@ def measure_colours(small: NDArray[np.uint8], visible: NDArray[np.uint8]) -> Col
         chroma=float(cv2.mean(chroma, mask=visible)[0]),
         variation=float(deviations[1, 0] / (means[1, 0] + _DARK_OFFSET)),
         pale=cv2.countNonZero(cv2.bitwise_and(pale, visible)) / num_visible,
+        off_curve=_off_curve(small[::_CURVE_STEP, ::_CURVE_STEP], visible[::_CURVE_STEP, ::_CURVE_STEP] > 0),
     )
 
 
@@ -91,27 +94,48 @@ def is_retina_red(colours: Colours, *, has_field: bool) -> bool:
     return retina_red and colours.ordered_fraction >= _MIN_ORDERED_FRACTION_NO_DISC
 
 
-def is_monochrome(rgb: NDArray[np.float32], counted: NDArray[np.bool_]) -> bool:
+def is_monochrome(colours: Colours) -> bool:
     """Whether the colours are those of a ramp: autofluorescence or angiography, shown in red, sepia or green.
 
     A grey picture that was coloured has all its colours on one curve: brightness decides hue. In a photograph vessels,
-    macula, optic disc and stray light of one brightness differ in hue. The curve is a running mean of the cells in the
-    order of their brightness. The departures from it are averaged over neighbours, since those of compression are
-    noise and those of tissue are not.
+    macula, optic disc and stray light of one brightness differ in hue.
+    """
+    return colours.off_curve < _MIN_OFF_CURVE
+
+
+def _off_curve(picture: NDArray[np.uint8], visible: NDArray[np.bool_]) -> float:
+    """See `Colours.off_curve`.
+
+    The curve is the mean colour of each brightness. Departures from it are averaged over wide neighbourhoods, since
+    those of compression are noise and those of tissue are not.
 
     Args:
-        rgb: (n, n, 3) mean levels of the cells.
-        counted: (n, n) cells to use; at least `_CURVE_CELLS`.
+        picture: (n, n, 3) RGB.
+        visible: (n, n).
     """
-    levels = rgb[counted]
-    order = np.argsort(levels.sum(axis=1), kind="stable")
-    departures = np.empty_like(levels)
-    departures[order] = levels[order] - cv2.blur(levels[order], (1, _CURVE_CELLS), borderType=cv2.BORDER_REPLICATE)
-    grid = np.zeros_like(rgb)
-    grid[counted] = departures - departures.mean(axis=1, keepdims=True)
-    share = cv2.blur(counted.astype(np.float32), _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)[counted]
-    smooth = cv2.blur(grid, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)[counted] / share[:, None]
-    off_curve = float(np.quantile(np.abs(smooth).max(axis=1), _OFF_CURVE_QUANTILE))
-    brightness = levels.mean(axis=1)
-    scale = float(((brightness.mean() + _DARK_OFFSET) * (brightness.std() + _MIN_CONTRAST)) ** 0.5)
-    return off_curve < _MIN_OFF_CURVE * scale
+    pixels = cv2.multiply(picture, 1.0, dtype=cv2.CV_32F)
+    total = cv2.transform(pixels, np.ones((1, 3), np.float32))
+    place = (total[visible] / _BIN_LEVELS).astype(np.intp)
+    count = np.maximum(np.bincount(place), 1)
+    seen = pixels[visible]
+    curve = np.stack([np.bincount(place, seen[:, channel]) / count for channel in range(3)], axis=1)
+    departures = np.zeros_like(pixels)
+    departures[visible] = seen - curve.astype(np.float32)[place]
+    share = _by_cell(visible.astype(np.float32))
+    counted = share >= _MIN_CELL_SHARE
+    if not counted.any():
+        return 0.0
+    smooth, weight = (
+        cv2.blur(plane, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)[counted] for plane in (_by_cell(departures), share)
+    )
+    largest = np.sort(np.abs(smooth / weight[:, None]).max(axis=1))
+    total[~visible] = 0
+    brightness = _by_cell(total)[counted] / share[counted] / 3
+    scale = (float(brightness.mean()) + _DARK_OFFSET) * (float(brightness.std()) + _MIN_CONTRAST)
+    return float(largest[int(_OFF_CURVE_QUANTILE * (len(largest) - 1))] / scale**0.5)
+
+
+def _by_cell(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    side = (_OFF_CURVE_CELLS, _OFF_CURVE_CELLS)
+    means: NDArray[np.float32] = cv2.resize(plane, side, interpolation=cv2.INTER_AREA)
+    return means

@@ -36,7 +36,7 @@ _NOISE_QUANTILE, _NOISE_FACTOR = 0.25, 1.3
 _ROUNDING_NOISE = 1 / 12 * 8 / 9
 _CLIPPED = 245  # a channel from this level on holds no detail
 # A clipped red beside a sound green costs little: green holds the lesions, and sensors tuned for other tissue clip red.
-_CLIPPED_WEIGHTS = (1 / 6, 5 / 6)  # of red and green
+_CLIPPED_WEIGHTS = (np.float32(1 / 6 / 255), np.float32(5 / 6 / 255))  # of red and green, of byte masks
 # Every pixel of such a cell is visible, so that neighbouring cells differ by their content only.
 _FULL_CELL_FRACTION = 0.98
 # Added to brightness where something is measured relative to it, so that unlit noise does not count as contrast.
@@ -146,7 +146,7 @@ def measure_cells(canvas: NDArray[np.uint8]) -> Cells | None:
         return means
 
     red_weight, green_weight = _CLIPPED_WEIGHTS
-    clipped = (red_weight * mean(_at_least(red, _CLIPPED)) + green_weight * mean(_at_least(green, _CLIPPED))) / 255
+    clipped = red_weight * mean(_at_least(red, _CLIPPED)) + green_weight * mean(_at_least(green, _CLIPPED))
     fine, vessel, brightness = _detail(green, lit, visible)
     rgb = np.stack((mean(red), mean(green), mean(blue)), axis=-1)
     artefact = artefact_light(rgb[..., 0], rgb[..., 2], counted)

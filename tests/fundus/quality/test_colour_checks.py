@@ -1,14 +1,16 @@
-"""Pages, landscapes, noise and plain colours are not taken for a fundus."""
+"""Colours that are none, those of a ramp, exchanged or not red: a person decides, whatever the file's compression."""
 
 import numpy as np
 import pytest
 
+from benchmarks.retina_views import RAMPS, gains, ramped
+from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath, Quality
 from dr_pipeline.schema import Status
-from tests.factories.drawings import draw_fundus, encode
+from tests.factories.drawings import draw_fundus, encode, with_tissue
 
-FUNDUS = draw_fundus(1000, 800, 500, 400, 380)
+FUNDUS = with_tissue(draw_fundus(1000, 800, 500, 400, 380))
 PATH = PixelPath(256)
 
 
@@ -16,47 +18,51 @@ def quality_of(picture: np.ndarray) -> Quality:
     return PATH.process(encode(np.clip(picture, 0, 255).astype(np.uint8), ".png")).quality
 
 
-def landscape(seed: int, *, grey: bool) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    noise = sum(
-        cv2.resize(random.standard_normal((k, k, 3)).astype(np.float32), (600, 600), interpolation=cv2.INTER_CUBIC)
-        * (64 / k) ** 0.8
-        for k in (4, 8, 16, 64, 256)
-    )
-    noise = (noise - noise.min()) / np.ptp(noise) * 255
-    return np.repeat(noise[..., :1], 3, 2) if grey else noise
+@pytest.mark.parametrize("ramp", RAMPS)
+def test_a_grey_picture_coloured_by_a_ramp_is_left_to_a_person(ramp):
+    # A PNG of it, so that the ramp alone is tested; compression is tested on photographs below.
+    quality = quality_of(RAMPS[ramp](np.ascontiguousarray(FUNDUS[..., 1])))
+    assert quality.status is Status.UNGRADABLE
+    assert "monochrome" in quality.reasons
 
 
-def document(paper: tuple[int, int, int]) -> np.ndarray:
-    page = np.full((900, 640, 3), paper, np.float64)
-    random = np.random.default_rng(1)
-    for line in range(60, 840, 26):
-        page[line : line + 10, 60 : 60 + int(random.integers(200, 520))] *= 0.15
-    return page
+@pytest.mark.parametrize(
+    "picture",
+    [FUNDUS, gains(FUNDUS, 0.5, 0.5, 0.5), gains(FUNDUS, 1.15, 1, 0.85), gains(FUNDUS, 0.85, 1, 1.15)],
+    ids=["as it is", "half brightness", "warmer", "cooler"],
+)
+def test_a_colour_photograph_is_not_monochrome(picture):
+    assert quality_of(picture).status is Status.SCORED
 
 
-def green_disc() -> np.ndarray:
-    return cv2.cvtColor(FUNDUS, cv2.COLOR_RGB2BGR)[..., [0, 2, 1]]
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [
+        (gains(FUNDUS, 0.45, 1, 1), "not_red"),
+        (gains(FUNDUS, 0.4, 0.9, 1.8), "not_red"),
+        (cv2.cvtColor(FUNDUS, cv2.COLOR_RGB2BGR)[..., [0, 2, 1]], "not_red"),
+        (FUNDUS[..., ::-1], "colour_order"),
+        (np.repeat(FUNDUS[..., 1:2], 3, axis=2), "no_colour"),
+    ],
+    ids=["too little red", "bluish", "green", "exchanged", "grey"],
+)
+def test_a_field_of_another_colour_is_left_to_a_person(picture, reason):
+    quality = quality_of(picture)
+    assert quality.status is Status.UNGRADABLE
+    assert reason in quality.reasons
 
 
-NOT_FUNDUS = {
-    "white page": np.full((600, 600, 3), 255.0),
-    "grey page": np.full((600, 600, 3), 128.0),
-    "plain red": np.full((600, 600, 3), (180.0, 60.0, 20.0)),
-    "plain blue": np.full((600, 600, 3), (20.0, 60.0, 180.0)),
-    "document": document((250, 250, 250)),
-    "document on yellow paper": document((250, 240, 215)),
-    "document on a dark desk": np.pad(document((250, 250, 250)), ((150, 150), (400, 400), (0, 0))),
-    "grey landscape": landscape(1, grey=True),
-    "landscape": landscape(2, grey=False),
-    "noise": np.random.default_rng(0).integers(0, 256, (400, 400, 3)).astype(np.float64),
-    "green disc": green_disc().astype(np.float64),
-}
+def test_clipped_red_says_nothing_about_its_ratio_to_green():
+    quality = quality_of(FUNDUS * 2.2)
+    assert "not_red" not in quality.reasons
+    assert "monochrome" not in quality.reasons
 
 
-@pytest.mark.parametrize("name", NOT_FUNDUS)
-def test_other_pictures_are_not_fundus(name):
-    quality = quality_of(NOT_FUNDUS[name])
-    assert quality.status is Status.NOT_FUNDUS, quality
-    assert quality.reasons
-    assert quality.score == 0
+def test_no_photograph_is_monochrome_and_its_red_free_copies_are(cameras_dir):
+    named = []
+    for number, path in enumerate(sorted((cameras_dir / "photographs").iterdir())[::6]):
+        pixels = decode(path.read_bytes(), 256).pixels
+        assert "monochrome" not in PATH.process(path.read_bytes()).quality.reasons, path.name
+        ramp = sorted(RAMPS)[number % len(RAMPS)]
+        named.append("monochrome" in quality_of(ramped(pixels, ramp, 90)).reasons)
+    assert np.mean(named) >= 0.9
