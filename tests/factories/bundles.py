@@ -122,7 +122,8 @@ def photograph(seed: int, *, side_px: int = 256) -> bytes:
     for _ in range(14):
         points = np.cumsum(rng.normal(0, side_px / 14, (8, 2)), axis=0) + side_px / 2
         cv2.polylines(vessels, [points.astype(np.int32)], isClosed=False, color=1.0, thickness=max(2, side_px // 90))
-    picture *= 1 - 0.5 * cv2.GaussianBlur(vessels, (0, 0), 1.0)[..., None]
+    absorbed = np.array([0.25, 0.5, 0.5], np.float32)  # blood absorbs red least
+    picture *= 1 - absorbed * cv2.GaussianBlur(vessels, (0, 0), 1.0)[..., None]
     frame = np.zeros((side_px + 20, side_px + 60, 3), np.uint8)
     frame[10:-10, 30:-30] = picture.astype(np.uint8)
     return encode(frame, ".jpg")

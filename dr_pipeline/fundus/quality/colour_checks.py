@@ -35,7 +35,6 @@ class Colours:
         blue: Mean level.
         ordered_fraction: Fraction of pixels whose red exceeds green and whose green is at least blue.
         chroma: Mean difference of a pixel's brightest and darkest channel.
-        variation: Standard deviation of green relative to its mean.
         pale: Fraction of pixels that are nearly white.
         off_curve: Departure of the colours from one curve, on which brightness decides hue, relative to the geometric
             mean of level and contrast: a dark photograph departs by fewer levels, and a hazy one too.
@@ -46,7 +45,6 @@ class Colours:
     blue: float
     ordered_fraction: float
     chroma: float
-    variation: float
     pale: float
     off_curve: float
 
@@ -64,14 +62,13 @@ def measure_colours(small: NDArray[np.uint8], visible: NDArray[np.uint8]) -> Col
     pale = cv2.compare(darkest, _PALE_LEVEL, cv2.CMP_GE)
     num_visible = cv2.countNonZero(visible)
     ordered = cv2.bitwise_and(cv2.compare(red, green, cv2.CMP_GT), cv2.compare(green, blue, cv2.CMP_GE))
-    means, deviations = cv2.meanStdDev(small, mask=visible)
+    means = cv2.mean(small, mask=visible)
     return Colours(
-        red=float(means[0, 0]),
-        green=float(means[1, 0]),
-        blue=float(means[2, 0]),
+        red=float(means[0]),
+        green=float(means[1]),
+        blue=float(means[2]),
         ordered_fraction=cv2.countNonZero(cv2.bitwise_and(ordered, visible)) / num_visible,
         chroma=float(cv2.mean(chroma, mask=visible)[0]),
-        variation=float(deviations[1, 0] / (means[1, 0] + _DARK_OFFSET)),
         pale=cv2.countNonZero(cv2.bitwise_and(pale, visible)) / num_visible,
         off_curve=_off_curve(small[::_CURVE_STEP, ::_CURVE_STEP], visible[::_CURVE_STEP, ::_CURVE_STEP] > 0),
     )

@@ -18,7 +18,7 @@ from dr_pipeline.fundus.quality.measures import Cells, Measures
 FLAT, PAGE, OUTLINES, HARSH = "flat", "page", "outlines", "harsh"
 UNRELATED_COLOURS, NO_STRUCTURE = "unrelated_colours", "no_structure"
 
-_MIN_VARIATION = 0.012  # deviation of green relative to its mean; a plain colour has none
+_MIN_STEP = 0.008  # [0.017]
 _MAX_PALE = 0.4  # [0.13]
 _MAX_CONCENTRATION, _MAX_CONCENTRATION_IN_FIELD = 130.0, 400.0  # [57, 48]
 _MAX_DETAIL, _MAX_STEP = 0.18, 0.5  # [0.12, 0.42]
@@ -27,7 +27,7 @@ _MAX_GRAIN = 4.0  # [2.8]
 
 _STEP_QUANTILE = 0.95
 # Below these a median step is rounding and compression: of log brightness, and of the two log ratios together.
-_MIN_STEP, _MIN_COLOUR_STEP = 0.003, 0.01
+_LEAST_STEP, _LEAST_COLOUR_STEP = 0.003, 0.01
 _MIN_STEPS = 16
 # Added to levels before logarithms, so that unlit noise does not count.
 _DARK_OFFSET = 8.0
@@ -60,7 +60,7 @@ def compose(cells: Cells, measures: Measures) -> Composition:
     brightness_steps = _steps(brightness[None], cells.full)
     large, typical = _large_and_typical(brightness_steps)
     large_colour, typical_colour = _large_and_typical(_steps(colour, cells.full))
-    concentration = large / max(typical, _MIN_STEP) * large_colour / max(typical_colour, _MIN_COLOUR_STEP)
+    concentration = large / max(typical, _LEAST_STEP) * large_colour / max(typical_colour, _LEAST_COLOUR_STEP)
     deviation = float(np.hypot(*colour[:, cells.counted].std(axis=1)))
     fine, vessel = float(np.median(cells.fine)), float(np.median(cells.vessel))
     return Composition(
@@ -81,10 +81,10 @@ def other_picture_reasons(cells: Cells, measures: Measures, *, has_field: bool) 
             paper and outlines. A hazed retina may be flat.
     """
     concentrated = _MAX_CONCENTRATION_IN_FIELD if has_field else _MAX_CONCENTRATION
-    colours, made = cells.colours, compose(cells, measures)
-    evidence = {PAGE: colours.pale > _MAX_PALE, OUTLINES: made.concentration > concentrated}
+    made = compose(cells, measures)
+    evidence = {PAGE: cells.colours.pale > _MAX_PALE, OUTLINES: made.concentration > concentrated}
     if not has_field:
-        if colours.variation < _MIN_VARIATION:
+        if made.step < _MIN_STEP:
             return (FLAT,)
         evidence[HARSH] = measures.low_contrast > _MAX_DETAIL or made.step > _MAX_STEP
         evidence[UNRELATED_COLOURS] = made.colour_per_detail > _MAX_COLOUR_PER_DETAIL

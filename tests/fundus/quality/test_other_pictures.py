@@ -1,4 +1,4 @@
-"""Pages, scenes, sections, gradients and noise are no fundus; a retina of any tint, squashed or hazed, is never that."""
+"""Pages, scenes, sections, gradients and noise are no fundus; a retina, tinted, squashed or hazed, is never that."""
 
 import numpy as np
 import pytest
