@@ -132,7 +132,7 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     has_field = disc.fit == CIRCLE
     factors = _factors(measures)
     failed = [reason for reason, factor in factors.items() if factor == 0.0]
-    # Colours and variation mean nothing in a dark picture, nor in an overexposed field; a white page has no field.
+    # Colours mean nothing in a dark picture, nor in an overexposed field; a white page has no field.
     shown = not ({DARK, OVEREXPOSED} if has_field else {DARK}) & set(failed)
     enhanced = is_already_enhanced(cells, measures)
     surely_red = is_retina_red(cells.colours, has_field=False)
