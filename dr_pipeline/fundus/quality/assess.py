@@ -139,7 +139,9 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     evidence: tuple[str, ...] = ()
     if shown and not enhanced and not (has_field and surely_red):
         evidence = other_picture_reasons(cells, measures, has_field=has_field)
-        if evidence and (FLAT in evidence or not surely_red):
+        # Against a retina's colours, only what no tissue can be counts: what would count within a field.
+        certain = FLAT in evidence or not surely_red or other_picture_reasons(cells, measures, has_field=True)
+        if evidence and certain:
             return Quality(0.0, 0.0, evidence, Status.NOT_FUNDUS)
     doubts = [*evidence, *([] if enhanced else _colour_doubts(cells, measures, has_field=has_field))]
     if enhanced and already_enhanced != ACCEPT:
