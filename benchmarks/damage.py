@@ -3,7 +3,7 @@
     python -m benchmarks.damage FOLDER [FOLDER …] --out reports/benchmarks/damage.json
 
 A sample of the photographs is damaged as a disk or a transfer does it, at random places between 10 and 90 % of the
-file, as it is and after encoding it anew in other ways. A change is visible if more than 8 grey levels of a channel
+file, as it is and after encoding it in other ways. A change is visible if more than 8 grey levels of a channel
 change over more than 0.5 % of the disc; it is caught if the file is refused or a person is asked. All photographs,
 undamaged, count for the other side.
 """
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="folders of photographs")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--damaged", type=int, default=12, help="how many photographs are damaged, of each folder")
-    parser.add_argument("--encoded", type=int, default=20, help="how many are encoded anew, whole, of each folder")
+    parser.add_argument("--encoded", type=int, default=20, help="how many are encoded again, whole, of each folder")
     parser.add_argument("--repeats", type=int, default=4, help="damages of each kind")
     parser.add_argument("--canvas-px", type=int, default=512)
     args = parser.parse_args()
@@ -157,7 +157,7 @@ def main() -> None:
             parser.error(f"no JPEG under {folder}")
         result[folder.name] = {
             "whole": examine_whole(jpegs, args.canvas_px, encoded=False),
-            "whole, encoded anew": examine_whole(sample(jpegs, args.encoded), args.canvas_px, encoded=True),
+            "whole, encoded again": examine_whole(sample(jpegs, args.encoded), args.canvas_px, encoded=True),
             "damaged": count_damages(sample(jpegs, args.damaged), args.repeats, args.canvas_px),
         }
     write_json(args.out, result)

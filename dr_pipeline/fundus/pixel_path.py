@@ -140,7 +140,7 @@ class PixelPath:
 
 
 def _with_file_s_reasons(quality: Quality, decoded: DecodedImage) -> Quality:
-    """A picture that may be damaged is judged by a person, whatever it looks like; other data is but a remark."""
+    """A picture that may be damaged goes to a person, whatever it looks like; other data is a remark only."""
     if decoded.doubt:
         return Quality(0.0, 0.0, (DAMAGED,), Status.UNGRADABLE)
     if decoded.notes and quality.status is Status.SCORED:

@@ -35,7 +35,7 @@ def syntax_of(pixels: bytes, stated: str, *, encapsulated: bool, native_bytes: i
         native_bytes: What the picture takes uncompressed.
 
     Raises:
-        ImageError: The pixels are in no codec that can be told.
+        ImageError: The pixels are in no known codec.
     """
     native = not stated or stated in NATIVE
     if not encapsulated and len(pixels) in (native_bytes, native_bytes + native_bytes % 2):

@@ -146,7 +146,7 @@ def _metered(file: BinaryIO) -> BinaryIO:
 def _encoding(syntax: str, stream: BinaryIO) -> tuple[bool, bool]:
     """(implicit, little-endian) as the first element is written, which some converters contradict in the meta header.
 
-    Of a data set that does not begin with group 0008 the transfer syntax tells the byte order.
+    Of a data set that does not begin with group 0008 the transfer syntax gives the byte order.
     """
     first = stream.read(6)
     stream.seek(-len(first), io.SEEK_CUR)

@@ -1,4 +1,4 @@
-"""The colour space of a JPEG stream: as its own marks state it, and declared anew by one mark that libjpeg follows.
+"""The colour space of a JPEG stream: as its own marks state it, and as one mark that libjpeg follows declares it.
 
 A JFIF mark means YCbCr (JFIF 1.02), an Adobe mark states which (T.872, 6.5.3), and components of different sampling
 are luma and chroma.
