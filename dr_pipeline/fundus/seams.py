@@ -81,7 +81,7 @@ def one_sidedness(pixels: NDArray[np.uint8], unit_height: int) -> float:
     jump -= _common(np.pad(jump, ((1, 1), (0, 0), (0, 0))))
     lowest, highest = np.minimum(above, below), np.maximum(above, below)
     uniform = np.logical_or.reduce([_is_uniform(row) for row in (above2, above, below, below2)])
-    lit = (highest.max(axis=2) > _MIN_BRIGHT) & ~uniform[:, None]
+    lit = (_largest_channel(highest) > _MIN_BRIGHT) & ~uniform[:, None]
     jumps = np.abs(jump) > _MIN_JUMP
     compared = ((lowest >= _MIN_LEVEL) & (highest <= _MAX_LEVEL) | jumps) & lit[..., None]
     direction = compared * np.sign(jump) * jumps
@@ -121,9 +121,15 @@ def _common(jump: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _is_uniform(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Per row of (rows, columns, 3): whether nearly all of it has the colour that it begins with."""
-    deviation = np.abs(rows - rows[:, :1]).max(axis=2)
+    deviation = _largest_channel(np.abs(rows - rows[:, :1]))
     uniform: NDArray[np.bool_] = (deviation <= _UNIFORM_LEVELS).mean(axis=1) >= _UNIFORM_SHARE
     return uniform
+
+
+def _largest_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The maximum over the last axis, of three: several times faster than numpy's own."""
+    largest: NDArray[np.float32] = np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
+    return largest
 
 
 def _from_the_right(values: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -147,6 +153,7 @@ def _halves(above: NDArray[np.uint8], below: NDArray[np.uint8], shift: int) -> N
     start, stop = max(shift, 0), width + min(shift, 0)
     difference = np.minimum(cv2.absdiff(above[:, start - shift : stop - shift], below[:, start:stop]), _MAX_DIFFERENCE)
     middle = half - start
-    sums = [difference[:, :middle].sum(axis=1), difference[:, middle:].sum(axis=1)]
-    halves: NDArray[np.float64] = np.stack(sums, axis=1) + _NOISE * width
+    # OpenCV sums bytes several times faster than numpy.
+    sums = [cv2.reduce(half, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S) for half in np.split(difference, [middle], axis=1)]
+    halves: NDArray[np.float64] = np.hstack(sums) + _NOISE * width
     return halves
