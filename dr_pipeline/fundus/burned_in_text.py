@@ -19,7 +19,7 @@ from dr_pipeline.fundus.opencv import cv2
 # height are then 7 px high. Pixels are picked, not averaged, so that a thin stroke keeps its contrast.
 _SIDE_PX = 1072
 # The search begins so many radii from the centre. Up to the second one there are notches, markers and the rim's halo.
-_RIM, _BESIDE = 1.015, 1.065
+_RIM, _BESIDE = 1.008, 1.065
 # An edge: the range of brightness in 3 × 3 px is at least this, or this many times the upper spread above the median.
 _MIN_EDGE, _SPREADS = 28, 6
 _MEDIAN_AND_UPPER_QUANTILES = (0.5, 0.84)
@@ -37,7 +37,7 @@ _MAX_SIDE_FRACTION = 0.6  # a longer shape is a frame or the border of a page
 _LABEL_OUTLINE = 1.5
 _SIGN_OUTLINE, _SIGN_FILL = 1.15, 0.7
 # What is left outside the rim of a sign that crosses it: sparser than any notch and longer across than its tip.
-_CROSSING_FILL, _CROSSING_PX, _CROSSING_CONTRAST, _MAX_CROSSING_PX = 0.42, 7, 60, 150
+_CROSSING_FILL, _CROSSING_PX, _CROSSING_CONTRAST, _MAX_CROSSING_PX = 0.42, 5, 60, 150
 # Simple signs such as C, L, 7 or ㄱ, and single strokes such as I or 一; an arc of the rim's reflection is neither.
 _MIN_STROKE_PX, _MIN_SIGN_PX, _MAX_STROKE_PX, _MAX_STROKE_LENGTH_PX = 4, 6, 12, 150
 _MIN_RADIAL_FRACTION = 0.25
@@ -104,9 +104,11 @@ def has_annotation(pixels: NDArray[np.uint8], disc: Disc) -> bool:
         return False
     step = max(1, round(max(pixels.shape[:2]) / _SIDE_PX))
     height, width = pixels.shape[0] // step, pixels.shape[1] // step
+    if min(height, width) < _CELL_PX:
+        return False
     disc = disc.scaled(1 / step)
     background = _outside((height, width), disc, _RIM)
-    if cv2.countNonZero(background) < max(1, _MIN_BACKGROUND_FRACTION * background.size):
+    if cv2.countNonZero(background) < _MIN_BACKGROUND_FRACTION * background.size:
         return False
     edges = _edges(pixels, step, background, disc)
     beside = cv2.bitwise_and(edges, _outside(edges.shape, disc, _BESIDE))
@@ -143,7 +145,8 @@ def _edges(pixels: NDArray[np.uint8], step: int, background: NDArray[np.uint8], 
     counts = np.cumsum(cv2.calcHist([steepness[::_EVERY]], [0], background[::_EVERY], [256], [0, 256]))
     median, upper = np.searchsorted(counts, counts[-1] * np.array(_MEDIAN_AND_UPPER_QUANTILES))
     threshold = min(254, median + max(_MIN_EDGE, _SPREADS * (upper - median)))
-    edges: NDArray[np.uint8] = cv2.bitwise_and(cv2.compare(steepness, float(threshold), cv2.CMP_GT), background)
+    _, steep = cv2.threshold(steepness, float(threshold), 255, cv2.THRESH_BINARY)
+    edges: NDArray[np.uint8] = cv2.bitwise_and(steep, background)
     return edges
 
 
@@ -202,7 +205,8 @@ def _measured(
     contrast = high.astype(np.int64) - low
     channel = int(np.argmax(contrast))
     level = int(low[channel]) + contrast[channel] / 2
-    ink = cv2.bitwise_and(cv2.compare(cv2.extractChannel(window, channel), level, cv2.CMP_GT), inside)
+    _, bright = cv2.threshold(cv2.extractChannel(window, channel), level, 255, cv2.THRESH_BINARY)
+    ink = cv2.bitwise_and(bright, inside)
     framed = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     contours, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     # Of four pixels or more: specks have no outline.

@@ -1,5 +1,6 @@
 """DICOM headers fill what the table left empty; the person in them is flagged and never copied."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -200,3 +201,20 @@ def test_headers_are_read_without_their_pixels(tmp_path):
     result = fill_from_headers(intake, tmp_path, salt=SALT)
     assert time.perf_counter() - start < 1
     assert {record.eye for record in result.records} == {Eye.RIGHT}
+
+
+def test_ids_of_headers_are_compared_before_they_are_hashed(tmp_path):
+    written = ["ROE-0001", "roe1^^", "ROE 1", "Anonymous^Patient", "1.23457E+15", "ROE-2"]
+    files = {f"{number}.dcm": dicom(PICTURE, PatientID=text) for number, text in enumerate(written)}
+    (tmp_path / "t.jpg").write_bytes(jpeg(PICTURE))
+    intake = intake_of(tmp_path, files)
+    intake = dataclasses.replace(intake, records=(*intake.records, Record("t", "t.jpg", 0, patient_id="Roe 01")))
+    result = fill_from_headers(intake, tmp_path, salt=SALT)
+    assert [(finding.why, finding.ids, finding.image_ids) for finding in result.patient_ids] == [
+        ("placeholder", 1, ("3_dcm",)),
+        ("lost_digits", 1, ("4_dcm",)),
+        ("spelling", 4, ("0_dcm", "1_dcm", "2_dcm", "t")),
+    ]
+    assert not [text for text in written if text in json.dumps(asdict(result)) + repr(result)]
+    declared = fill_from_headers(intake, tmp_path, salt=SALT, unknown_patient_ids=["roe 2"])
+    assert declared.patient_ids[0].image_ids == ("3_dcm", "5_dcm")

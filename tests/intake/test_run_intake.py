@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import json
 import os
 import re
 from dataclasses import replace
@@ -19,7 +20,9 @@ from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.intake.adapters.datalist import PROVENANCE
 from dr_pipeline.intake.build_manifest import manifest_rows
 from dr_pipeline.intake.records import Intake, Record
-from dr_pipeline.intake.run_intake import intake_report
+from dr_pipeline.intake.run_intake import intake_report, run_intake
+from dr_pipeline.params.data_source import Dataset
+from dr_pipeline.params.section import validate
 from dr_pipeline.schema import RESEARCH_USE, Eye
 from dr_pipeline.stages import intake
 from dr_pipeline.tables.manifest import MANIFEST, ManifestRow, read_manifest
@@ -201,3 +204,28 @@ def test_the_command_line_prints_one_message_without_a_traceback(
     assert "b: '9' (1 in all)" in error
     assert "train.csv" in error
     assert "Traceback" not in error
+
+
+def test_doubted_patient_ids_are_warned_of_and_listed_without_the_ids(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    lines = ["image,grade,patient,eye"]
+    for number in range(20):
+        (root / f"i{number:02d}.jpg").write_bytes(bytes([number]))
+        patient = "UNKNOWN" if number < 6 else "Walk in" if number < 8 else ("P0007", "p 7")[number % 2]
+        lines.append(f"i{number:02d}.jpg,{number % 5},{patient},")
+    (root / "labels.csv").write_text("\n".join(lines))
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))["dataset"]
+    columns = params["folder"]["columns"] | {"visit": "", "site": "", "camera": "", "grader": ""}
+    folder = params["folder"] | {"labels": "labels.csv", "columns": columns}
+    dataset = params | {"adapter": "folder", "folder": folder, "unknown_patient_ids": ["walk-in"]}
+    report = run_intake(root, validate(dataset, Dataset, where="test")).report
+    assert [
+        (finding["why"], finding["ids"], len(finding["image_ids"])) for finding in report["patient_id_findings"]
+    ] == [
+        ("placeholder", 2, 8),
+        ("spelling", 2, 12),
+    ]
+    text = json.dumps(report)
+    assert "8 photographs is a placeholder" in text
+    assert not [name for name in ("UNKNOWN", "Walk in", "P0007", "p 7") if name in text]
