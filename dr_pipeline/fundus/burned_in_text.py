@@ -1,7 +1,7 @@
 """Detects text burnt in beside the disc: a name, date or number in the corners that must not leave a clinic.
 
-Beside the disc a photograph is flat: of 413 IDRiD photographs two have an edge there, of 4 px. So whatever has sharp
-edges beside the disc is looked at, in any script, colour and direction, dark or bright. Its outline decides: that of
+Beside the disc a photograph is flat: of 413 IDRiD photographs two have edges there, of 8 px at most. Whatever has sharp
+edges there is looked at, in any script, colour and direction, dark or bright. Its outline decides: that of
 signs is long, since strokes bend, cross and enclose holes; that of a notch, a marker or a bar that covers a name is
 hardly longer than a string around it.
 """
@@ -31,16 +31,19 @@ _KERNEL = np.ones((3, 3), np.uint8)
 # With fewer pixels beside the disc than this fraction of the frame there is no room for text.
 _MIN_BACKGROUND_FRACTION = 0.01
 _MIN_EDGE_PX, _MIN_CONTRAST = 12, 40
+_SPECK_PX, _SPECK_AT_RIM_PX = 3, 7  # pixels of a contour
 _MAX_SIDE_FRACTION = 0.6  # a longer shape is a frame or the border of a page
 # Outline over the string around the shape, and ink over the area within the string: a label with signs on it, signs.
 # Over 500 photographs no notch is above 1.0; the bars that cover names in the cataract set reach 1.16, filled to 0.74.
 _LABEL_OUTLINE = 1.5
 _SIGN_OUTLINE, _SIGN_FILL = 1.15, 0.7
-# What is left outside the rim of a sign that crosses it: sparser than any notch and longer across than its tip.
-_CROSSING_FILL, _CROSSING_PX, _CROSSING_CONTRAST, _MAX_CROSSING_PX = 0.42, 5, 60, 150
+# What is left outside the rim of a sign that crosses it: sparser than any notch, and less drawn out than two in a row.
+_CROSSING_FILL, _CROSSING_PX, _CROSSING_LENGTHS = 0.42, 5, 3.5
+_SURE_CONTRAST = 60  # where little but the shape's form speaks for a sign
 # Simple signs such as C, L, 7 or ㄱ, and single strokes such as I or 一; an arc of the rim's reflection is neither.
 _MIN_STROKE_PX, _MIN_SIGN_PX, _MAX_STROKE_PX, _MAX_STROKE_LENGTH_PX = 4, 6, 12, 150
 _MIN_RADIAL_FRACTION = 0.25
+_RIM_FRACTION = 0.05  # thinner along the radius than this fraction of its length is a piece of the rim
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class _Shape:
     @property
     def is_sign(self) -> bool:
         """Whether it is a sign, several signs, or the part of one outside the rim."""
-        if self.edge_px < _MIN_EDGE_PX or self.contrast < _MIN_CONTRAST:
+        if self.edge_px < _MIN_EDGE_PX or self.contrast < _MIN_CONTRAST or self.radial < _RIM_FRACTION * self.length:
             return False
         if self.outline >= _LABEL_OUTLINE or (self.outline >= _SIGN_OUTLINE and self.fill < _SIGN_FILL):
             return True
@@ -80,14 +83,15 @@ class _Shape:
             return (
                 self.fill < _CROSSING_FILL
                 and self.breadth >= _CROSSING_PX
-                and self.length < _MAX_CROSSING_PX
-                and self.contrast >= _CROSSING_CONTRAST
+                and self.length <= _CROSSING_LENGTHS * self.breadth
+                and self.contrast >= _SURE_CONTRAST
             )
-        if self.at_border or self.length < _MIN_SIGN_PX or self.radial < _MIN_RADIAL_FRACTION * self.length:
+        if self.at_border or self.contrast < _SURE_CONTRAST or self.length < _MIN_SIGN_PX:
             return False
+        is_arc = self.radial < _MIN_RADIAL_FRACTION * self.length
         is_simple_sign = self.fill < _SIGN_FILL and self.breadth >= _MIN_STROKE_PX
         is_stroke = self.breadth <= min(_MAX_STROKE_PX, self.length / 3) and self.length < _MAX_STROKE_LENGTH_PX
-        return is_simple_sign or is_stroke
+        return not is_arc and (is_simple_sign or is_stroke)
 
 
 def has_annotation(pixels: NDArray[np.uint8], disc: Disc) -> bool:
@@ -209,8 +213,9 @@ def _measured(
     ink = cv2.bitwise_and(bright, inside)
     framed = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     contours, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    # Of four pixels or more: specks have no outline.
-    outline = sum(cv2.arcLength(contour, True) for contour in contours if len(contour) >= 4)
+    # Specks have no outline; at the rim the halo's noise makes larger ones.
+    least = _SPECK_PX if is_beside else _SPECK_AT_RIM_PX
+    outline = sum(cv2.arcLength(contour, True) for contour in contours if len(contour) > least)
     breadth, length = sorted(side + 1 for side in cv2.minAreaRect(hull)[1])
     radii = np.hypot(points[:, 0] - disc.x, points[:, 1] - disc.y)
     corner = (pixels.shape[1] // step - 1, pixels.shape[0] // step - 1)
