@@ -103,7 +103,11 @@ class Planted:
     @property
     def group(self) -> str:
         """The row of the report that it counts in."""
-        where = self.place if self.place == "beside" else f"rim, {'to' if self.reach > _FAR_BEYOND else 'under'} 1.05 R"
+        where = (
+            self.place
+            if self.place == "beside"
+            else f"rim, {'beyond' if self.reach > _FAR_BEYOND else 'within'} 1.05 R"
+        )
         return f"{where}, {'one sign' if len(self.text) == 1 else 'name'}, {self.ground}"
 
 
