@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dr_pipeline.audit.duplicates import Duplicates
 from dr_pipeline.audit.findings import (
+    ASPECT,
     COLOURS,
     CONTRADICTIONS,
     CROSS_PATIENT,
@@ -13,6 +14,7 @@ from dr_pipeline.audit.findings import (
     KINDS,
     NEAR_DUPLICATES,
     NOT_FUNDUS,
+    SEVERAL,
     UNREADABLE,
     Finding,
 )
@@ -103,10 +105,14 @@ def exclusions(
 
 
 def _single(finding: Finding) -> Iterator[tuple[str, str]]:
-    """Image id and reason of a finding about one photograph."""
+    """Image id and reason of each photograph of a finding that concerns photographs one by one."""
     detail = finding.detail
     if finding.kind in (UNREADABLE, NOT_FUNDUS):
         yield finding.image_ids[0], f"{detail['status']}: {detail['reason']}"
+    elif finding.kind == SEVERAL:
+        yield finding.image_ids[0], "several fields of view in one picture"
+    elif finding.kind == ASPECT:
+        yield from ((image_id, "squashed or stretched") for image_id in finding.image_ids)
     elif finding.kind == COLOURS:
         yield finding.image_ids[0], "red and blue are exchanged"
     elif finding.kind == IDENTITY:

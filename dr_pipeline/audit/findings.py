@@ -7,6 +7,7 @@ from typing import Any
 
 from dr_pipeline.audit.duplicates import Cluster, Duplicates
 from dr_pipeline.audit.inputs import AuditInputs
+from dr_pipeline.fundus.field import CIRCLE, SEVERAL_FIELDS
 from dr_pipeline.fundus.quality.assess import COLOUR_ORDER
 from dr_pipeline.schema import GRADE_NAMES, GRADES, REFERABLE_FROM, Status
 from dr_pipeline.tables.manifest import ManifestRow
@@ -14,6 +15,7 @@ from dr_pipeline.tables.manifest import ManifestRow
 IDENTICAL, NEAR_DUPLICATES = "identical", "near_duplicates"
 CONTRADICTIONS, CROSS_PATIENT = "contradictions", "cross_patient"
 ORPHANS, UNREADABLE, NOT_FUNDUS = "orphans", "unreadable", "not_fundus"
+SEVERAL, ASPECT = "several_fields", "aspect"
 COLOURS, IDENTITY = "colour_order", "identity"
 PATIENT_IDS, PATIENT_SPELLING = "patient_ids", "patient_spelling"
 GRADES_MISSING, SHORTCUTS = "grades", "shortcuts"
@@ -26,6 +28,8 @@ KINDS = (
     ORPHANS,
     UNREADABLE,
     NOT_FUNDUS,
+    SEVERAL,
+    ASPECT,
     COLOURS,
     IDENTITY,
     PATIENT_IDS,
@@ -65,6 +69,8 @@ def photograph_findings(inputs: AuditInputs, duplicates: Duplicates) -> list[Fin
         *(Finding(ORPHANS, (), {"file": name}) for name in inputs.orphan_files),
         *_undecoded(inputs, UNREADABLE, Status.FAILED),
         *_undecoded(inputs, NOT_FUNDUS, Status.NOT_FUNDUS),
+        *_several_fields(inputs),
+        *_aspect(inputs),
         *_colour_order(inputs),
         *_identity(inputs),
     ]
@@ -118,6 +124,32 @@ def _undecoded(inputs: AuditInputs, kind: str, status: Status) -> Iterator[Findi
             reason = inputs.index[image_id].reason or inputs.unreadable.get(image_id, "")
             detail = {"path": row.path, "status": str(status), "reason": reason}
             yield Finding(kind, (image_id,), detail)
+
+
+def _several_fields(inputs: AuditInputs) -> Iterator[Finding]:
+    for image_id, row in inputs.rows.items():
+        if SEVERAL_FIELDS in inputs.index[image_id].quality_reasons.split(";"):
+            yield Finding(SEVERAL, (image_id,), {"path": row.path})
+
+
+def _aspect(inputs: AuditInputs) -> Iterator[Finding]:
+    """One finding for all squashed or stretched photographs: whether one resize made them all shows in the range."""
+    aspects = {
+        image_id: inputs.index[image_id].disc_aspect
+        for image_id in sorted(inputs.rows)
+        if inputs.index[image_id].disc_fit == CIRCLE
+    }
+    odd = {image_id: aspect for image_id, aspect in aspects.items() if aspect is not None and aspect != 1}
+    if odd:
+        values = sorted(odd.values())
+        detail = {
+            "photographs": len(odd),
+            "of": len(inputs.rows),
+            "median": values[len(values) // 2],
+            "range": [values[0], values[-1]],
+            "restored": sum(bool(inputs.index[image_id].aspect_restored) for image_id in odd),
+        }
+        yield Finding(ASPECT, tuple(odd), detail)
 
 
 def _colour_order(inputs: AuditInputs) -> Iterator[Finding]:

@@ -123,6 +123,8 @@ def _row(source: Source, photograph: Photograph) -> CanvasRow:
         disc_y=disc.y,
         disc_radius=disc.radius,
         disc_fit=disc.fit,
+        disc_aspect=disc.aspect,
+        aspect_restored=photograph.aspect_restored,
         annotation=photograph.annotation,
         quality=quality.score,
         quality_spread=quality.spread,

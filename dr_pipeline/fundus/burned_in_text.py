@@ -128,7 +128,8 @@ def has_annotation(pixels: NDArray[np.uint8], disc: Disc) -> bool:
 def _outside(shape: tuple[int, ...], disc: Disc, radii: float) -> NDArray[np.uint8]:
     """255 further than so many radii from the disc's centre, else 0."""
     mask = np.full(shape, 255, np.uint8)
-    cv2.circle(mask, (round(disc.x), round(disc.y)), round(disc.radius * radii), 0, -1)
+    axes = round(disc.half_width * radii), round(disc.half_height * radii)
+    cv2.ellipse(mask, (round(disc.x), round(disc.y)), axes, 0, 0, 360, 0, -1)
     return mask
 
 

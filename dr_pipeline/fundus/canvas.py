@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.fundus.field import Disc
+from dr_pipeline.fundus.field import BOUNDING_BOX, CIRCLE, Disc
 from dr_pipeline.fundus.opencv import cv2
 
 # Between the disc's rim and the canvas's side.
@@ -20,27 +20,32 @@ def disc_radius_px(canvas_px: int) -> float:
     return canvas_px / 2 - _MARGIN_PX
 
 
-def to_canvas(pixels: NDArray[np.uint8], disc: Disc, canvas_px: int) -> NDArray[np.uint8]:
-    """Crops the square around the disc, resizes it once and blackens everything outside the disc.
+def to_canvas(
+    pixels: NDArray[np.uint8], disc: Disc, canvas_px: int, *, restore_aspect: bool = True
+) -> NDArray[np.uint8]:
+    """Crops the square around the disc, resizes it once and blackens everything outside the field.
 
-    Both sides are scaled by one factor, so a circle stays a circle. Shrinking averages (INTER_AREA), which keeps
-    small lesions; a disc smaller than the canvas is enlarged with INTER_CUBIC. A square wider than `_MAX_SQUARE_PX`
-    is avoided by shrinking the picture first.
+    Both sides are scaled by one factor, so a circle stays a circle; an ellipse becomes one if `restore_aspect`.
+    Shrinking averages (INTER_AREA), which keeps small lesions; a disc smaller than the canvas is enlarged with
+    INTER_CUBIC. A square wider than `_MAX_SQUARE_PX` is avoided by shrinking the picture first.
 
     Args:
         pixels: (height, width, 3) RGB.
         disc: In pixels of `pixels`.
         canvas_px: The canvas's side.
+        restore_aspect: Whether the shorter axis of an ellipse is enlarged to the longer one.
 
     Returns:
         (canvas_px, canvas_px, 3) RGB.
     """
     pixels, disc = _within_memory(pixels, disc)
-    half = disc.radius * canvas_px / (2 * disc_radius_px(canvas_px))
-    side = max(1, round(2 * half))
-    square = _crop(pixels, round(disc.x - side / 2), round(disc.y - side / 2), side)
-    square = _resize_square(square, canvas_px)
-    return cv2.bitwise_and(square, square, mask=disc_mask(canvas_px))  # type: ignore[no-any-return]
+    restored = restore_aspect and disc.fit == CIRCLE
+    half_width, half_height = (disc.half_width, disc.half_height) if restored else (disc.radius, disc.radius)
+    width, height = (max(1, round(half * canvas_px / disc_radius_px(canvas_px))) for half in (half_width, half_height))
+    crop = _crop(pixels, round(disc.x - width / 2), round(disc.y - height / 2), width, height)
+    canvas = _resize(crop, canvas_px)
+    mask = disc_mask(canvas_px) if restored or disc.aspect == 1 else _field_mask(disc, canvas_px)
+    return cv2.bitwise_and(canvas, canvas, mask=mask)  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=16)
@@ -50,6 +55,16 @@ def disc_mask(canvas_px: int, radius_fraction: float = 1.0) -> NDArray[np.uint8]
     inside = offset[None, :] ** 2 + offset[:, None] ** 2 <= (radius_fraction * disc_radius_px(canvas_px)) ** 2
     mask: NDArray[np.uint8] = inside.astype(np.uint8) * np.uint8(255)
     mask.flags.writeable = False
+    return mask
+
+
+def _field_mask(disc: Disc, canvas_px: int) -> NDArray[np.uint8]:
+    """(canvas_px, canvas_px): 255 on the ellipse or box, as far as it lies on the canvas's disc."""
+    factor = disc_radius_px(canvas_px) / disc.radius
+    offset = np.abs(np.arange(canvas_px) + 0.5 - canvas_px / 2)
+    across, down = offset[None, :] / (disc.half_width * factor), offset[:, None] / (disc.half_height * factor)
+    inside = (across <= 1) & (down <= 1) if disc.fit == BOUNDING_BOX else across**2 + down**2 <= 1
+    mask: NDArray[np.uint8] = disc_mask(canvas_px) * inside.astype(np.uint8)
     return mask
 
 
@@ -64,15 +79,16 @@ def model_input(canvas: NDArray[np.uint8], input_px: int) -> NDArray[np.uint8]:
         (input_px, input_px, 3) RGB, C-contiguous: the canvas itself if the sides are equal, else resized with
         INTER_AREA (smaller) or INTER_CUBIC (larger).
     """
-    return np.ascontiguousarray(_resize_square(canvas, input_px))
+    return np.ascontiguousarray(_resize(canvas, input_px))
 
 
-def _resize_square(square: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    if len(square) == side_px:
-        return square
-    method = cv2.INTER_AREA if len(square) > side_px else cv2.INTER_CUBIC
-    resized: NDArray[np.uint8] = cv2.resize(square, (side_px, side_px), interpolation=method)
-    return resized
+def _resize(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Resizes to a square: first the sides that are too long are averaged, then those too short are interpolated."""
+    smaller = min(picture.shape[1], side_px), min(picture.shape[0], side_px)
+    for size, method in ((smaller, cv2.INTER_AREA), ((side_px, side_px), cv2.INTER_CUBIC)):
+        if size != (picture.shape[1], picture.shape[0]):
+            picture = cv2.resize(picture, size, interpolation=method)
+    return picture
 
 
 def _within_memory(pixels: NDArray[np.uint8], disc: Disc) -> tuple[NDArray[np.uint8], Disc]:
@@ -84,16 +100,16 @@ def _within_memory(pixels: NDArray[np.uint8], disc: Disc) -> tuple[NDArray[np.ui
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), disc.scaled(factor)
 
 
-def _crop(pixels: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
-    """The square at (left, top), black where it leaves the picture."""
-    height, width = pixels.shape[:2]
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+def _crop(pixels: NDArray[np.uint8], left: int, top: int, width: int, height: int) -> NDArray[np.uint8]:
+    """The rectangle at (left, top), black where it leaves the picture."""
+    right, bottom = left + width, top + height
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, pixels.shape[1]), min(bottom, pixels.shape[0])
     if x1 <= x0 or y1 <= y0:
-        return np.zeros((side, side, 3), np.uint8)
+        return np.zeros((height, width, 3), np.uint8)
     inner = pixels[y0:y1, x0:x1]
-    if inner.shape[:2] == (side, side):
+    if inner.shape[:2] == (height, width):
         return inner
     padded: NDArray[np.uint8] = cv2.copyMakeBorder(
-        inner, y0 - top, top + side - y1, x0 - left, left + side - x1, cv2.BORDER_CONSTANT
+        inner, y0 - top, bottom - y1, x0 - left, right - x1, cv2.BORDER_CONSTANT
     )
     return padded

@@ -16,7 +16,10 @@ _MIN_POINTS = 24
 _MIN_INLIER_FRACTION = 0.4
 _REFITS = 3
 # Inliers must lie in at least this many of 24 directions (15° each) from the centre, else any arc fits.
-_SECTORS, _MIN_SECTORS = 24, 7
+_SECTORS, MIN_SECTORS = 24, 7
+# Of an outline that may be made of several circles: where triplets start, how much of it they span, and how many
+# circles are tried; an arc of one of several spans at least this many sectors.
+_STARTS, _STRETCHES, _CANDIDATES, _MIN_ARC_SECTORS = 64, (1 / 3, 1 / 5, 1 / 8, 1 / 14), 12, 5
 
 
 @dataclass(frozen=True)
@@ -39,37 +42,59 @@ def fit_circle(x: NDArray[np.float64], y: NDArray[np.float64]) -> Circle | None:
         return None
     tolerance_px = _TOLERANCE * max(np.ptp(x), np.ptp(y)) / 2
     circle = _consensus(x, y, tolerance_px)
-    inliers = np.zeros(len(x), np.bool_)
-    for _ in range(_REFITS):
-        if circle is None:
-            return None
-        inliers = np.abs(np.hypot(x - circle.x, y - circle.y) - circle.radius) <= tolerance_px
-        if np.count_nonzero(inliers) < max(_MIN_POINTS, _MIN_INLIER_FRACTION * len(x)):
-            return None
-        circle = _least_squares(x[inliers], y[inliers])
     if circle is None:
         return None
-    direction = np.arctan2(y[inliers] - circle.y, x[inliers] - circle.x)
-    sectors = np.unique(((direction + np.pi) / (2 * np.pi) * _SECTORS).astype(int) % _SECTORS)
-    return circle if len(sectors) >= _MIN_SECTORS else None
+    circle, num_sectors = _refit(circle, x, y, tolerance_px, max(_MIN_POINTS, _MIN_INLIER_FRACTION * len(x)))
+    return circle if num_sectors >= MIN_SECTORS else None
+
+
+def _refit(
+    circle: Circle, x: NDArray[np.float64], y: NDArray[np.float64], limit: float, min_points: float
+) -> tuple[Circle | None, int]:
+    """The circle fitted repeatedly to its inliers, and the number of directions in which they lie; None if too few."""
+    refitted: Circle | None = circle
+    inliers = np.zeros(len(x), np.bool_)
+    for _ in range(_REFITS):
+        if refitted is None:
+            return None, 0
+        inliers = np.abs(np.hypot(x - refitted.x, y - refitted.y) - refitted.radius) <= limit
+        if np.count_nonzero(inliers) < min_points:
+            return None, 0
+        refitted = _least_squares(x[inliers], y[inliers])
+    if refitted is None:
+        return None, 0
+    return refitted, count_sectors(x[inliers] - refitted.x, y[inliers] - refitted.y)
+
+
+def count_sectors(u: NDArray[np.float64], v: NDArray[np.float64]) -> int:
+    """Number of directions, of 24, in which points lie; (u, v) are relative to the centre."""
+    direction = np.arctan2(v, u)
+    return len(np.unique(((direction + np.pi) / (2 * np.pi) * _SECTORS).astype(int) % _SECTORS))
 
 
 def _consensus(x: NDArray[np.float64], y: NDArray[np.float64], tolerance_px: float) -> Circle | None:
     """Of many circles through three of the points, the one with most inliers."""
     triplets = (_TRIPLETS * len(x)).astype(int)
-    ax, bx, cx = x[triplets].T
-    ay, by, cy = y[triplets].T
-    determinant = 2 * (ax * (by - cy) + bx * (cy - ay) + cx * (ay - by))
-    determinant[np.abs(determinant) < 1e-6] = np.nan  # three points on a line
-    a2, b2, c2 = ax**2 + ay**2, bx**2 + by**2, cx**2 + cy**2
-    centre_x = (a2 * (by - cy) + b2 * (cy - ay) + c2 * (ay - by)) / determinant
-    centre_y = (a2 * (cx - bx) + b2 * (ax - cx) + c2 * (bx - ax)) / determinant
-    radius = np.hypot(ax - centre_x, ay - centre_y)
+    centre_x, centre_y, radius = _through(x[triplets], y[triplets])
     # Votes are counted on every fourth point; the refits use all. A distance of NaN is no vote.
     distance = np.hypot(x[None, ::4] - centre_x[:, None], y[None, ::4] - centre_y[:, None])
     votes = (np.abs(distance - radius[:, None]) <= tolerance_px).sum(axis=1)
     best = int(np.argmax(votes))
     return Circle(float(centre_x[best]), float(centre_y[best]), float(radius[best])) if votes[best] else None
+
+
+def _through(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Centres and radii of the circles through (M, 3) points; NaN where they lie on a line."""
+    ax, bx, cx = x.T
+    ay, by, cy = y.T
+    determinant = 2 * (ax * (by - cy) + bx * (cy - ay) + cx * (ay - by))
+    determinant[np.abs(determinant) < 1e-6] = np.nan  # three points on a line
+    a2, b2, c2 = ax**2 + ay**2, bx**2 + by**2, cx**2 + cy**2
+    centre_x = (a2 * (by - cy) + b2 * (cy - ay) + c2 * (ay - by)) / determinant
+    centre_y = (a2 * (cx - bx) + b2 * (ax - cx) + c2 * (bx - ax)) / determinant
+    return centre_x, centre_y, np.hypot(ax - centre_x, ay - centre_y)
 
 
 def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64]) -> Circle | None:
@@ -80,3 +105,29 @@ def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64]) -> Circle | N
     if rank < 3:
         return None
     return Circle(float(a) + mean_x, float(b) + mean_y, float(np.sqrt(c + a**2 + b**2)))
+
+
+def circles_through(x: NDArray[np.float64], y: NDArray[np.float64], limit: float) -> list[Circle]:
+    """Circles with an arc on a long outline, those with most points first; they may share points.
+
+    Args:
+        x: (N,) px, in the outline's order.
+        y: (N,) px.
+        limit: Of a point's distance, px.
+    """
+    if len(x) < _MIN_POINTS:
+        return []
+    # Triplets from short to long stretches of the outline, so that an arc's three points are often on one circle.
+    starts = np.linspace(0, len(x), _STARTS, endpoint=False).astype(int)
+    steps = np.array([max(2, round(len(x) * stretch / 2)) for stretch in _STRETCHES])
+    triplets = (starts[:, None, None] + steps[None, :, None] * np.arange(3)[None, None, :]).reshape(-1, 3) % len(x)
+    centre_x, centre_y, radius = _through(x[triplets], y[triplets])
+    distance = np.hypot(x[None, ::4] - centre_x[:, None], y[None, ::4] - centre_y[:, None])
+    votes = (np.abs(distance - radius[:, None]) <= limit).sum(axis=1)
+    circles: list[Circle] = []
+    for best in np.argsort(-votes, kind="stable")[:_CANDIDATES]:
+        drawn = Circle(float(centre_x[best]), float(centre_y[best]), float(radius[best]))
+        circle, num_sectors = _refit(drawn, x, y, limit, _MIN_POINTS)
+        if circle is not None and num_sectors >= _MIN_ARC_SECTORS:
+            circles.append(circle)
+    return circles

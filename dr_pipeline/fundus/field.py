@@ -1,16 +1,24 @@
-"""Locates the retinal disc: the round field of view on a dark background, also where the frame cuts it off."""
+"""Locates the retinal disc: the field of view on a dark ground, also where the frame cuts it off or squashed it.
 
-from dataclasses import dataclass
+Nearly every photograph shows one field on a dark ground; it is found in about a millisecond. Whatever differs (another
+ground, no circle, something bright beside the field) is searched by `dr_pipeline.fundus.field_search`.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.fundus.circle import Circle, fit_circle
+from dr_pipeline.fundus.ellipse import Ellipse
+from dr_pipeline.fundus.field_search import search_fields
+from dr_pipeline.fundus.field_shape import filled, fit_field, regions
 from dr_pipeline.fundus.opencv import cv2
 
 CIRCLE = "circle"
 BOUNDING_BOX = "bounding_box"
 FULL_FRAME = "full_frame"
+
+SEVERAL_FIELDS, SMALL_FIELD = "several_fields", "small_field"
 
 # The picture is halved until its longer side is at most this: edges are exact to 0.2 % of the radius, in under 2 ms.
 _SMALL_PX = 640
@@ -23,11 +31,20 @@ _BACKGROUND_AND_FIELD_QUANTILES = (0.005, 0.9)
 # With a background brighter than this fraction of the field, tissue or a document fills the picture.
 _MAX_BACKGROUND_FRACTION = 0.35
 _MIN_FIELD_LEVEL = 8.0
-# A field fills at least this fraction of the frame, and of the circle within the frame.
+# A field fills at least this fraction of the frame.
 _MIN_MASK_FRACTION = 0.05
-_MIN_OVERLAP = 0.75
+_FULL_MASK_FRACTION = 0.995
 # Radii of fundus cameras, as fractions of the frame's longer side.
 _MIN_RADIUS_FRACTION, _MAX_RADIUS_FRACTION = 0.15, 1.2
+# Outside this many radii a field's halo has faded. What is there and this much brighter than the darkest of it may be
+# another field, if it is this many radii wide and high.
+_BEYOND_HALO, _ABOVE_GROUND, _MIN_SIDE_RADII = 1.08, 10, 0.2
+_GROUND_QUANTILE = 0.05
+# Tissue without a rim whose box is longer than this is that of more than one field: cameras cut one to 3 : 2 at most.
+_MAX_BOX_ASPECT = 1.8
+# A small field is located again in a part of the picture that is this many radii around its centre.
+_SURROUNDINGS_RADII = 1.6
+_OPENING = np.ones((5, 5), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -40,19 +57,33 @@ class Disc:
     Attributes:
         x: Centre, px.
         y: Centre, px.
-        radius: px.
-        fit: "circle"; if no circle fits, "bounding_box" (of the bright region; the radius is half its longer side)
-            or "full_frame" (half the frame's longer side).
+        radius: px; of an ellipse the longer half axis.
+        fit: "circle" (or the ellipse of a squashed or stretched picture); if none fits, "bounding_box" (of the bright
+            region; the radius is half its longer side) or "full_frame" (half the frame's longer side).
+        aspect: Width over height of the ellipse or box; 1 if the field is round.
+        fault: Why the picture cannot be graded as one eye: SEVERAL_FIELDS, SMALL_FIELD or "".
     """
 
     x: float
     y: float
     radius: float
     fit: str
+    aspect: float = 1.0
+    fault: str = ""
+
+    @property
+    def half_width(self) -> float:
+        """From the centre to the left and right end, px."""
+        return self.radius * min(1.0, self.aspect)
+
+    @property
+    def half_height(self) -> float:
+        """From the centre to the upper and lower end, px."""
+        return self.radius * min(1.0, 1 / self.aspect)
 
     def scaled(self, factor: float) -> "Disc":
         """The same disc in a picture resized by `factor`."""
-        return Disc(self.x * factor, self.y * factor, self.radius * factor, self.fit)
+        return replace(self, x=self.x * factor, y=self.y * factor, radius=self.radius * factor)
 
 
 def find_disc(pixels: NDArray[np.uint8]) -> Disc:
@@ -64,18 +95,46 @@ def find_disc(pixels: NDArray[np.uint8]) -> Disc:
     Returns:
         The disc in pixels of `pixels`.
     """
+    disc = _find(pixels)
+    is_small = disc.fit == CIRCLE and not disc.fault and disc.radius < _MIN_RADIUS_FRACTION * max(pixels.shape[:2])
+    return _find_again(pixels, disc) if is_small and max(pixels.shape[:2]) > _SMALL_PX else disc
+
+
+def _find(pixels: NDArray[np.uint8]) -> Disc:
     small, factor = _halved(pixels)
-    mask = _field_mask(small)
-    height, width = small.shape[:2]
-    if mask is None:
-        return Disc(width / 2, height / 2, max(width, height) / 2, FULL_FRAME).scaled(factor)
-    circle = fit_circle(*_edge_points(mask))
-    if circle is not None and _is_field(circle, mask):
-        return Disc(circle.x, circle.y, circle.radius, CIRCLE).scaled(factor)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    radius = max(bottom - top, right - left) / 2
-    return Disc(float(left + right) / 2, float(top + bottom) / 2, float(radius), BOUNDING_BOX).scaled(factor)
+    level = _brightest_channel(small)
+    region = _on_dark_ground(level)
+    field = fit_field(region) if region is not None else None
+    if field is not None and not _MIN_RADIUS_FRACTION <= field.radius / max(small.shape[:2]) <= _MAX_RADIUS_FRACTION:
+        field = None
+    if field is not None and not _something_beside(level, field):
+        return _disc(field, CIRCLE).scaled(factor)
+    found = search_fields(small)
+    several = SEVERAL_FIELDS if len(found) > 1 else ""
+    if field is not None:
+        return _disc(field, CIRCLE, several).scaled(factor)
+    if found and found[0].has_rim:
+        return _disc(found[0].shape, CIRCLE, several).scaled(factor)
+    if found and found[0].area < _FULL_MASK_FRACTION * small.shape[0] * small.shape[1] / 4:
+        return _disc(found[0].shape, BOUNDING_BOX, several or _fault_of_box(found[0].shape, small.shape)).scaled(factor)
+    if found:
+        whole = _without_circle(None, small.shape)
+        return replace(whole, fault=several or _fault_of_box(found[0].shape, small.shape)).scaled(factor)
+    return _without_circle(region, small.shape).scaled(factor)
+
+
+def _find_again(pixels: NDArray[np.uint8], disc: Disc) -> Disc:
+    """A small field, located in its surroundings alone, which are halved less often: the edge is exact again."""
+    margin = _SURROUNDINGS_RADII * disc.radius
+    left, top = max(0, int(disc.x - margin)), max(0, int(disc.y - margin))
+    inner = _find(pixels[top : int(disc.y + margin), left : int(disc.x + margin)])
+    if inner.fit != CIRCLE or inner.fault:
+        return disc
+    return replace(inner, x=inner.x + left, y=inner.y + top)
+
+
+def _disc(field: Ellipse, fit: str, fault: str = "") -> Disc:
+    return Disc(field.x, field.y, field.radius, fit, field.aspect, fault)
 
 
 def _halved(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
@@ -88,49 +147,53 @@ def _halved(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
     return pixels, factor
 
 
-def _field_mask(small: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+def _brightest_channel(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    level: NDArray[np.uint8] = cv2.medianBlur(cv2.max(cv2.max(small[..., 0], small[..., 1]), small[..., 2]), 3)
+    return level
+
+
+def _on_dark_ground(level: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     """The largest bright region; None if no dark background surrounds one."""
-    brightest: NDArray[np.uint8] = cv2.max(cv2.max(small[..., 0], small[..., 1]), small[..., 2])
-    brightest = cv2.medianBlur(brightest, 3)
-    counts = np.cumsum(cv2.calcHist([brightest], [0], None, [256], [0, 256]))
+    counts = np.cumsum(cv2.calcHist([level], [0], None, [256], [0, 256]))
     background, typical = np.searchsorted(counts, counts[-1] * np.array(_BACKGROUND_AND_FIELD_QUANTILES))
     if typical < _MIN_FIELD_LEVEL or background > _MAX_BACKGROUND_FRACTION * typical:
         return None
     threshold = background + _FIELD_THRESHOLD * (typical - background)
-    mask = (brightest > threshold).astype(np.uint8)
+    mask = cv2.compare(level, float(int(threshold)), cv2.CMP_GT)
     # Opening separates date stamps and stray pixels from the field.
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    if count < 2:
+    outlines = regions(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _OPENING))
+    if not outlines:
         return None
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    if stats[largest, cv2.CC_STAT_AREA] < _MIN_MASK_FRACTION * mask.size:
-        return None
-    field: NDArray[np.bool_] = labels == largest
-    return None if field.mean() > 0.995 else field
+    region = filled(outlines[0], level.shape)
+    fraction = np.count_nonzero(region) / region.size
+    return region if _MIN_MASK_FRACTION <= fraction <= _FULL_MASK_FRACTION else None
 
 
-def _edge_points(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(x, y) of the mask's first and last pixel in each row and column; points on the frame are no edge."""
-    xs, ys = [], []
-    for field, transposed in ((mask, False), (mask.T, True)):
-        lines = np.flatnonzero(field.any(axis=1))
-        length = field.shape[1]
-        first = field[lines].argmax(axis=1)
-        last = length - field[lines, ::-1].argmax(axis=1)  # the outer side of the last pixel
-        for edge, inside in ((first, first > 0), (last, last < length)):
-            along, across = edge[inside].astype(np.float64), lines[inside] + 0.5
-            xs.append(across if transposed else along)
-            ys.append(along if transposed else across)
-    return np.concatenate(xs), np.concatenate(ys)
+def _something_beside(level: NDArray[np.uint8], field: Ellipse) -> bool:
+    """Whether a region beside the field is bright and large enough to be another one, or a part of one."""
+    outside = (~field.inside(level.shape, _BEYOND_HALO)).view(np.uint8)
+    counts = np.cumsum(cv2.calcHist([level], [0], outside, [256], [0, 256]))
+    ground = int(np.searchsorted(counts, counts[-1] * _GROUND_QUANTILE))
+    bright = cv2.bitwise_and(cv2.compare(level, float(ground + _ABOVE_GROUND), cv2.CMP_GT), 255, mask=outside)
+    outlines, _ = cv2.findContours(
+        cv2.morphologyEx(bright, cv2.MORPH_OPEN, _OPENING), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    return any(min(cv2.boundingRect(outline)[2:]) >= _MIN_SIDE_RADII * field.radius for outline in outlines)
 
 
-def _is_field(circle: Circle, mask: NDArray[np.bool_]) -> bool:
-    """Whether circle and mask overlap within the frame, and the radius is that of a fundus camera."""
-    height, width = mask.shape
-    if not _MIN_RADIUS_FRACTION <= circle.radius / max(height, width) <= _MAX_RADIUS_FRACTION:
-        return False
-    x, y = np.arange(width) + 0.5 - circle.x, np.arange(height) + 0.5 - circle.y
-    inside = x[None, :] ** 2 <= circle.radius**2 - y[:, None] ** 2  # one pass, without a plane of floats
-    union = np.count_nonzero(inside | mask)
-    return bool(union and np.count_nonzero(inside & mask) >= _MIN_OVERLAP * union)
+def _fault_of_box(box: Ellipse, shape: tuple[int, ...]) -> str:
+    """Why tissue without a rim cannot be graded as one eye, by its bounding box; "" if it may be."""
+    if not 1 / _MAX_BOX_ASPECT <= box.aspect <= _MAX_BOX_ASPECT:
+        return SEVERAL_FIELDS
+    return SMALL_FIELD if box.radius < _MIN_RADIUS_FRACTION * max(shape[:2]) else ""
+
+
+def _without_circle(region: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> Disc:
+    """The declared fallbacks: the bounding box of the bright region, or the whole frame."""
+    height, width = shape[:2]
+    if region is None:
+        return Disc(width / 2, height / 2, max(width, height) / 2, FULL_FRAME)
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    wide, high = float(right - left), float(bottom - top)
+    return Disc(float(left + right) / 2, float(top + bottom) / 2, max(wide, high) / 2, BOUNDING_BOX, wide / high)

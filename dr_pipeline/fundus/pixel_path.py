@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.errors import BundleError
+from dr_pipeline.errors import BundleError, ParamsError
 from dr_pipeline.files import sha256_json
 from dr_pipeline.fundus.burned_in_text import has_annotation
 from dr_pipeline.fundus.canvas import model_input, to_canvas
 from dr_pipeline.fundus.decode import DecodedImage, decode
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS, NO_ENHANCEMENT, enhance, require_enhancement
-from dr_pipeline.fundus.field import Disc, find_disc
+from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
 from dr_pipeline.fundus.quality.already_enhanced import PERSON, POLICIES, require_policy
 from dr_pipeline.fundus.quality.assess import Quality, assess
@@ -25,7 +25,9 @@ from dr_pipeline.schema import Status
 __all__ = ["PIXEL_PATH_VERSION", "Disc", "Photograph", "PixelPath", "Quality", "model_input"]
 
 # Raised with every change that alters a canvas, a hash or a status; artefacts of another version are refused.
-PIXEL_PATH_VERSION = 2
+PIXEL_PATH_VERSION = 3
+RESTORE, KEEP = "restore", "keep"
+ASPECTS = (RESTORE, KEEP)
 # Reasons that come from the file, not from the picture: a person must look at it; it holds more than one picture.
 DAMAGED, TRAILING_DATA = "damaged", "trailing_data"
 
@@ -42,6 +44,7 @@ class Photograph:
         pixel_sha256: Of the decoded upright pixels and their shape.
         perceptual_hash: Of the canonical disc, 64 hexadecimal digits; similar for near duplicates.
         disc: In px of the upright original.
+        aspect_restored: Whether the field was an ellipse and is a circle on the canvas.
         annotation: Whether text seems to be burnt in beside the disc.
         quality: Score, reasons and status.
     """
@@ -53,6 +56,7 @@ class Photograph:
     pixel_sha256: str
     perceptual_hash: str
     disc: Disc
+    aspect_restored: bool
     annotation: bool
     quality: Quality
 
@@ -64,6 +68,8 @@ class PixelPath:
     Attributes:
         canvas_px: The canvas's side.
         enhancement: One of `dr_pipeline.fundus.enhancement.ENHANCEMENTS`; stored as `arm`.
+        aspect: What becomes of a picture that was squashed or stretched, so that its field is an ellipse: RESTORE (a
+            circle again) or KEEP.
         already_enhanced: What to do with photographs that were enhanced before they came here: one of
             `dr_pipeline.fundus.quality.already_enhanced.POLICIES`.
 
@@ -73,12 +79,15 @@ class PixelPath:
 
     canvas_px: int
     enhancement: str = NO_ENHANCEMENT
+    aspect: str = RESTORE
     already_enhanced: str = PERSON
 
     def __post_init__(self) -> None:
-        """Validates the enhancement and the policy."""
+        """Validates the enhancement and the policies."""
         require_enhancement(self.enhancement)
         require_policy(self.already_enhanced)
+        if self.aspect not in ASPECTS:
+            raise ParamsError(f"unknown policy {self.aspect!r}", where="preprocess.aspect", todo=" or ".join(ASPECTS))
 
     def process(self, data: bytes) -> Photograph:
         """Processes a file's bytes.
@@ -88,7 +97,9 @@ class PixelPath:
         """
         decoded = decode(data, self.canvas_px)
         decoded_disc = find_disc(decoded.pixels)
-        canvas, disc = to_canvas(decoded.pixels, decoded_disc, self.canvas_px), decoded_disc.scaled(decoded.scale)
+        restore = self.aspect == RESTORE
+        canvas = to_canvas(decoded.pixels, decoded_disc, self.canvas_px, restore_aspect=restore)
+        disc = decoded_disc.scaled(decoded.scale)
         return Photograph(
             canvas=enhance(canvas, self.enhancement),
             width=decoded.width,
@@ -97,6 +108,7 @@ class PixelPath:
             pixel_sha256=decoded.pixel_sha256,
             perceptual_hash=perceptual_hash(canvas),
             disc=disc,
+            aspect_restored=restore and disc.fit == CIRCLE and disc.aspect != 1,
             annotation=has_annotation(decoded.pixels, decoded_disc),
             quality=_with_file_s_reasons(assess(canvas, disc, already_enhanced=self.already_enhanced), decoded),
         )
@@ -107,6 +119,7 @@ class PixelPath:
             "version": PIXEL_PATH_VERSION,
             "canvas_px": self.canvas_px,
             "arm": self.enhancement,
+            "aspect": self.aspect,
             "already_enhanced": self.already_enhanced,
         }
 
@@ -123,15 +136,17 @@ class PixelPath:
                 todo="use the program of that version, or rebuild the artefact",
             )
         canvas_px, enhancement = value.get("canvas_px"), value.get("arm")
-        keys = {"version", "canvas_px", "arm", "already_enhanced"}
+        aspect, policy = value.get("aspect"), value.get("already_enhanced")
+        keys = {"version", "canvas_px", "arm", "aspect", "already_enhanced"}
         if set(value) != keys or type(canvas_px) is not int or canvas_px < 1:
             raise BundleError(f"a pixel path cannot be read from {dict(value)!r}")
         if type(enhancement) is not str or enhancement not in ENHANCEMENTS:
             raise BundleError(f"made with the enhancement {enhancement!r}; this program has {', '.join(ENHANCEMENTS)}")
-        policy = value["already_enhanced"]
+        if type(aspect) is not str or aspect not in ASPECTS:
+            raise BundleError(f"made with the aspect policy {aspect!r}; this program has {', '.join(ASPECTS)}")
         if type(policy) is not str or policy not in POLICIES:
             raise BundleError(f"made with already_enhanced {policy!r}; this program has {', '.join(POLICIES)}")
-        return cls(canvas_px, enhancement, already_enhanced=policy)
+        return cls(canvas_px, enhancement, aspect, policy)
 
     @property
     def fingerprint(self) -> str:

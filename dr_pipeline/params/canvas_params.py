@@ -8,9 +8,10 @@ from dr_pipeline.params.section import Section
 
 
 class Preprocess(Section):
-    """Size and enhancement of the canvases, and the number of their shards. Hashed into every artefact."""
+    """Size, enhancement and aspect of the canvases, and the number of their shards. Hashed into every artefact."""
 
     canvas_px: int = Field(ge=64, le=2048)
     num_shards: int = Field(ge=1, le=4096)
     enhancement: Literal["none", "ben_graham", "clahe", "green"]
     already_enhanced: Literal["person", "accept"] = "person"
+    aspect: Literal["restore", "keep"] = "restore"

@@ -20,6 +20,8 @@ class Audit(Section):
     orphans: Literal["report", "stop"]
     unreadable: Literal["exclude", "stop"]
     not_fundus: Action
+    several_fields: Action = "exclude"
+    aspect: Action = "report"
     colour_order: Action
     identity: Action
     patient_ids: Literal["report", "unknown", "stop"] = "unknown"

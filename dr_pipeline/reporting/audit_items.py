@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dr_pipeline.audit.findings import (
+    ASPECT,
     COLOURS,
     CONTRADICTIONS,
     CROSS_PATIENT,
@@ -17,6 +18,7 @@ from dr_pipeline.audit.findings import (
     ORPHANS,
     PATIENT_IDS,
     PATIENT_SPELLING,
+    SEVERAL,
     SHORTCUTS,
     UNREADABLE,
     Finding,
@@ -41,6 +43,14 @@ _TITLES = {
     ORPHANS: ("Orphans", "Rows of the label table without a photograph, and photographs without a row."),
     UNREADABLE: ("Files that cannot be read", "No image could be decoded from these."),
     NOT_FUNDUS: ("Not a fundus", "Images of something else, or blank."),
+    SEVERAL: (
+        "Several fields of view in one picture",
+        "Two eyes, or two views of one: such a picture is never graded as one eye.",
+    ),
+    ASPECT: (
+        "Squashed or stretched pictures",
+        "The field is an ellipse: the picture was resized without its aspect. `preprocess.aspect` restores the circle.",
+    ),
     COLOURS: ("Colour order", "Red and blue seem to be exchanged: a retina is red before green before blue."),
     IDENTITY: (
         "May identify the person",
@@ -143,6 +153,8 @@ def sentence(finding: Finding) -> str:  # noqa: C901 (one case per kind)
             return f"row without a photograph: {detail['row']}" if "row" in detail else f"no row: {detail['file']}"
         case "unreadable" | "not_fundus":
             return str(detail["reason"])
+        case "aspect":
+            return _aspect(detail)
         case "identity":
             return _identity(detail)
         case "patient_ids" | "patient_spelling":
@@ -163,6 +175,14 @@ def _near(detail: Mapping[str, Any]) -> str:
 def _identity(detail: Mapping[str, Any]) -> str:
     text = ["text beside the disc"] if detail["text_beside_the_disc"] else []
     return "; ".join([*([f"header: {', '.join(detail['fields'])}"] if detail["fields"] else []), *text])
+
+
+def _aspect(detail: Mapping[str, Any]) -> str:
+    low, high = detail["range"]
+    return (
+        f"{detail['photographs']} of {detail['of']} photographs; width over height {detail['median']:.3f} in the "
+        f"median, {low:.3f} to {high:.3f}; {detail['restored']} restored"
+    )
 
 
 def _contradiction(detail: Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> Outcome:
         iterate_manifest(args.manifest),
         args.root,
         args.out,
-        PixelPath(params.canvas_px, params.enhancement, already_enhanced=params.already_enhanced),
+        PixelPath(params.canvas_px, params.enhancement, params.aspect, params.already_enhanced),
         num_shards=params.num_shards,
         workers=usable_processes() if args.workers is None else max(1, args.workers),
     )

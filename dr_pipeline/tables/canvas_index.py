@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dr_pipeline.schema import Status
 from dr_pipeline.tables.table import Fixed2, Fixed4, Table
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +23,10 @@ class CanvasRow:
     height: int | None = None
     disc_x: Fixed2 | None = None  # centre and radius of the retinal disc, in pixels of the upright original
     disc_y: Fixed2 | None = None
-    disc_radius: Fixed2 | None = None
+    disc_radius: Fixed2 | None = None  # of an ellipse the longer half axis
     disc_fit: str = ""  # how the disc was found: circle, or the declared fallback
+    disc_aspect: Fixed4 | None = None  # width over height of the field; 1 if it is round
+    aspect_restored: bool | None = None  # whether an ellipse became a circle on the canvas
     annotation: bool | None = None  # whether there seems to be burned-in text beside the disc
     quality: Fixed4 | None = None
     quality_spread: Fixed4 | None = None  # jackknife standard error of the score over quarters of the disc

@@ -52,6 +52,14 @@ def test_colours_and_identity_can_be_excluded() -> None:
     assert reasons["g"] == "red and blue are exchanged"
 
 
+def test_several_fields_are_excluded_and_squashed_photographs_on_request() -> None:
+    squashed = {"disc_fit": "circle", "disc_aspect": "0.7500", "aspect_restored": "0"}
+    inputs = inputs_of(*PLANTED, more={"a": {"quality_reasons": "several_fields"}, "g": squashed})
+    assert excluded(inputs)["a"] == "several fields of view in one picture"
+    assert "g" not in excluded(inputs)
+    assert excluded(inputs, aspect="exclude")["g"] == "squashed or stretched"
+
+
 def test_of_identical_photographs_a_graded_one_is_kept() -> None:
     inputs = inputs_of(("a", "A", "", "", "scored"), ("b", "A", "2", "", "scored"), ("c", "A", "2", "", "scored"))
     assert excluded(inputs, identical="exclude") == {"a": "identical to b", "c": "identical to b"}

@@ -43,6 +43,29 @@ def test_every_planted_fault_is_found_and_nothing_else() -> None:
     }  # fmt: skip
 
 
+def test_several_fields_and_squashed_photographs_are_found() -> None:
+    rows = [(name, name.upper(), "1", name, "scored") for name in ("a", "b", "c", "d")]
+    more = {
+        "a": {
+            "quality_reasons": "several_fields",
+            "status": "ungradable",
+            "disc_fit": "circle",
+            "disc_aspect": "1.0000",
+        },
+        "b": {"disc_fit": "circle", "disc_aspect": "0.7500", "aspect_restored": "1"},
+        "c": {"disc_fit": "circle", "disc_aspect": "0.7400", "aspect_restored": "1"},
+        "d": {"disc_fit": "bounding_box", "disc_aspect": "1.5000", "aspect_restored": "0"},
+    }
+    assert found(inputs_of(*rows, more=more)) == [
+        Finding("several_fields", ("a",), {"path": "a.jpg"}),
+        Finding(
+            "aspect",
+            ("b", "c"),
+            {"photographs": 2, "of": 4, "median": 0.75, "range": [0.74, 0.75], "restored": 2},
+        ),
+    ]
+
+
 def test_findings_do_not_depend_on_the_order_of_rows() -> None:
     assert found(inputs_of(*PLANTED)) == found(inputs_of(*reversed(PLANTED)))
 

@@ -69,7 +69,7 @@ def manifest_row(image_id: str, **cells: str) -> ManifestRow:
 
 def index_row(image_id: str, **cells: str) -> CanvasRow:
     given = {
-        "schema_version": "2",
+        "schema_version": "3",
         "image_id": image_id,
         "status": "scored",
         "format": "jpeg",

@@ -74,7 +74,15 @@ def picture() -> Pixels:
 @cache
 def hostile_files() -> dict[str, Sample]:
     """By file name; the suffix is what a clinic's software would have given."""
-    return {**_jpegs(), **_pngs(), **_tiffs(), **_others(), **_dicoms(), **_other_than_plain_photographs()}
+    return {
+        **_jpegs(),
+        **_pngs(),
+        **_tiffs(),
+        **_others(),
+        **_dicoms(),
+        **_other_than_plain_photographs(),
+        **_fields(),
+    }
 
 
 def photograph() -> bytes:
@@ -139,6 +147,48 @@ def _jpegs() -> dict[str, Sample]:
         "png in truth.jpg": Sample(encode(picture(), ".png"), SCORED),
         "vector.jpg": Sample(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', FAILED, "not a"),
     }  # fmt: skip
+
+
+def _fields() -> dict[str, Sample]:
+    """Several fields in one picture, and one field as screenshots, slides and resizes leave it."""
+    one, other = picture(), picture()[:, ::-1].copy()
+    height, width = one.shape[:2]
+    white, grey = (255, 255, 255), (128, 128, 128)
+
+    def framed(pixels: Pixels, px: int, colour: tuple[int, int, int]) -> Pixels:
+        return cv2.copyMakeBorder(pixels, px, px, px, px, cv2.BORDER_CONSTANT, value=colour)
+
+    def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+        return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+    row = np.hstack([one, other])
+    inset = one.copy()
+    inset[: height // 4, : width // 4] = resized(other, width // 4, height // 4)
+    phone = np.zeros((4 * height, 4 * width, 3), np.uint8)
+    phone[height : 2 * height, width : 2 * width] = one
+    bar = np.full((40, width + 120, 3), (70, 90, 160), np.uint8)
+    cv2.putText(bar, "File  View", (8, 27), cv2.FONT_HERSHEY_SIMPLEX, 0.7, white, 1)
+    several = {
+        "two eyes side by side.jpg": row,
+        "two eyes stacked.jpg": np.vstack([one, other]),
+        "two eyes on a white page.png": framed(
+            np.hstack([one, np.full((height, 20, 3), 255, np.uint8), other]), 30, white
+        ),
+        "two eyes of unequal size.jpg": inset,
+        "contact sheet of four.jpg": framed(np.vstack([row, row]), 12, grey),
+        "two eyes squashed to a square.jpg": resized(row, height, height),
+        "two eyes cut within their fields.png": np.hstack([one[80:-80, 150:-150], other[80:-80, 150:-150]]),
+    }
+    single = {
+        "eye on a white page.jpg": framed(one, 60, white),
+        "eye in a grey viewer.png": np.vstack([bar, framed(one, 60, grey)]),
+        "eye in a white frame of 6 px.jpg": framed(one, 6, white),
+        "eye squashed to a square.jpg": resized(one, height, height),
+        "eye in a large dark frame.jpg": phone,
+    }
+    return {
+        name: Sample(encode(pixels, name[-4:]), UNGRADABLE, "several_fields") for name, pixels in several.items()
+    } | {name: Sample(encode(pixels, name[-4:]), SCORED) for name, pixels in single.items()}
 
 
 def _pngs() -> dict[str, Sample]:

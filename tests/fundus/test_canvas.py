@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dr_pipeline.fundus import canvas
 from dr_pipeline.fundus.canvas import disc_mask, disc_radius_px, model_input, to_canvas
-from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
+from dr_pipeline.fundus.field import BOUNDING_BOX, CIRCLE, FULL_FRAME, Disc, find_disc
 from dr_pipeline.fundus.opencv import cv2
 from tests.factories.drawings import canvas_to_original, draw_fundus
 
@@ -43,6 +43,48 @@ def test_five_pixel_dots_survive():
             u, v = ((np.array([x, y]) + 0.5 - 1168) * factor + canvas_px / 2).astype(int)
             lost += int(120 - int(canvas[v - 1 : v + 2, u - 1 : u + 2, 1].min()) < 5)
         assert lost <= 0.01 * len(dots), (canvas_px, lost)
+
+
+@pytest.mark.parametrize("aspect", [0.5, 0.75, 1.4])
+@pytest.mark.parametrize("canvas_px", [64, 256, 700])
+def test_an_ellipse_is_restored_to_a_circle_or_kept(aspect, canvas_px):
+    round_field = draw_fundus(600, 600, 300, 300, 250)
+    size = round(600 * min(1, aspect)), round(600 / max(1, aspect))
+    squashed = cv2.resize(round_field, size, interpolation=cv2.INTER_AREA)
+    disc = find_disc(squashed)
+    assert disc.aspect == pytest.approx(aspect, rel=0.01)
+    wanted = to_canvas(round_field, find_disc(round_field), canvas_px).astype(int)
+    restored = to_canvas(squashed, disc, canvas_px).astype(int)
+    core = disc_mask(canvas_px, 0.95) > 0
+    assert np.abs(restored - wanted)[core].mean() < 5
+    kept = to_canvas(squashed, disc, canvas_px, restore_aspect=False)
+    rows, columns = (np.flatnonzero(kept.any(axis=2).any(axis=axis)) for axis in (1, 0))
+    assert len(columns) / len(rows) == pytest.approx(aspect, rel=0.05)
+
+
+@pytest.mark.parametrize("restore_aspect", [True, False])
+def test_what_lies_outside_the_field_is_black_whatever_the_fit(restore_aspect):
+    """Names and dates beside the field do not reach a canvas, nor a thumbnail, which is made from one."""
+    written = np.full((400, 400, 3), 255, np.uint8)
+    for disc, inside in (
+        (Disc(200, 200, 150, CIRCLE, aspect=0.6), np.pi * 150 * 90),
+        (Disc(200, 200, 150, BOUNDING_BOX, aspect=2.0), None),
+        (Disc(200, 200, 150, BOUNDING_BOX, aspect=0.4), None),
+        (Disc(200, 200, 200, FULL_FRAME), np.pi * 200**2),
+    ):
+        picture = np.zeros_like(written)
+        left, top = round(200 - disc.half_width), round(200 - disc.half_height)
+        if disc.fit == BOUNDING_BOX:
+            cv2.rectangle(picture, (left, top), (399 - left, 399 - top), (90, 40, 20), -1)
+        else:
+            axes = round(disc.half_width), round(disc.half_height)
+            cv2.ellipse(picture, (200, 200), axes, 0, 0, 360, (90, 40, 20), -1)
+        text = np.where(picture.any(axis=2, keepdims=True), picture, written)
+        canvas = to_canvas(text, disc, 256, restore_aspect=restore_aspect)
+        bright = np.count_nonzero(canvas[..., 2] > 150)
+        # The rim's own pixels are averages of both sides.
+        assert bright <= 0.004 * canvas[..., 2].size, (disc, inside)
+        assert np.count_nonzero(canvas) > 0
 
 
 @settings(max_examples=30, deadline=None)

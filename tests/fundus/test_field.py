@@ -66,7 +66,7 @@ def test_without_a_circle_the_fallbacks_are_declared():
     assert find_disc(np.zeros((300, 400, 3), np.uint8)) == Disc(200, 150, 200, FULL_FRAME)
     box = np.zeros((400, 600, 3), np.uint8)
     box[100:300, 150:450] = 180
-    assert find_disc(box) == Disc(300, 200, 150, BOUNDING_BOX)
+    assert find_disc(box) == Disc(300, 200, 150, BOUNDING_BOX, aspect=1.5)
     inside = draw_fundus(1200, 1200, 600, 600, 590)[400:800, 400:800]
     assert find_disc(inside).fit == FULL_FRAME
 

@@ -98,12 +98,13 @@ def test_cameras_that_differ_in_size_give_one_canvas():
 
 def test_version_and_parameters_are_recorded_and_others_refused():
     path = PixelPath(256)
-    named = {"version": PIXEL_PATH_VERSION, "canvas_px": 256, "arm": "none", "already_enhanced": "person"}
-    assert path.to_dict() == named
-    for other in (path, PixelPath(256, "clahe"), PixelPath(256, already_enhanced="accept")):
+    named = {"version": PIXEL_PATH_VERSION, "canvas_px": 256, "arm": "none"}
+    assert path.to_dict() == named | {"aspect": "restore", "already_enhanced": "person"}
+    for other in (path, PixelPath(256, "clahe"), PixelPath(256, aspect="keep", already_enhanced="accept")):
         assert PixelPath.from_dict(other.to_dict()) == other
     assert path.fingerprint == PixelPath(256).fingerprint
-    assert len({path.fingerprint, PixelPath(255).fingerprint, PixelPath(256, "green").fingerprint}) == 3
+    others = PixelPath(255), PixelPath(256, "green"), PixelPath(256, aspect="keep")
+    assert len({path.fingerprint, *(other.fingerprint for other in others)}) == 4
     good = path.to_dict()
     for value in (
         good | {"version": PIXEL_PATH_VERSION + 1},
@@ -119,6 +120,8 @@ def test_version_and_parameters_are_recorded_and_others_refused():
         good | {"already_enhanced": "guess"},
         good | {"already_enhanced": []},
         {key: item for key, item in good.items() if key != "already_enhanced"},
+        good | {"aspect": "squash"},
+        {key: item for key, item in good.items() if key != "aspect"},
         good | {"sigma": 1},
     ):
         with pytest.raises(BundleError):
@@ -127,6 +130,21 @@ def test_version_and_parameters_are_recorded_and_others_refused():
         PixelPath(256, "sharpen")
     with pytest.raises(ParamsError):
         PixelPath(256, already_enhanced="guess")
+    with pytest.raises(ParamsError, match="squash"):
+        PixelPath(256, aspect="squash")
+
+
+def test_a_squashed_photograph_is_restored_by_policy():
+    path, squashed = PixelPath(128), encode(cv2.resize(PICTURE, (500, 700), interpolation=cv2.INTER_AREA), ".png")
+    round_one, restored = path.process(encode(PICTURE, ".png")), path.process(squashed)
+    kept = PixelPath(128, aspect="keep").process(squashed)
+    assert (round_one.disc.aspect, round_one.aspect_restored) == (1, False)
+    assert restored.disc.aspect == pytest.approx(5 / 9, rel=0.01)
+    assert kept.disc == restored.disc
+    assert (restored.aspect_restored, kept.aspect_restored) == (True, False)
+    apart = [np.abs(round_one.canvas.astype(int) - one.canvas).mean() for one in (restored, kept)]
+    assert apart[0] < 6 < 20 < apart[1]
+    assert restored.quality.score > kept.quality.score
 
 
 def test_idrid_discs_agree(idrid_dir):

@@ -156,6 +156,10 @@ def test_thumbnails_are_made_once_for_what_is_drawn() -> None:
             ),
             "disc radius (4 values): area under the ROC curve 0.812 out of fold, by chance at most 0.561 in 99 of 100",
         ),
+        (
+            Finding("aspect", ("a",), {"photographs": 3, "of": 4, "median": 0.75, "range": [0.7, 0.8], "restored": 3}),
+            "3 of 4 photographs; width over height 0.750 in the median, 0.700 to 0.800; 3 restored",
+        ),
     ],
 )
 def test_texts_of_findings(finding: Finding, text: str) -> None:

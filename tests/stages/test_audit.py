@@ -101,7 +101,8 @@ def test_every_row_is_kept_and_every_finding_reported(tmp_path: Path) -> None:
     assert report["identical"] == [["b", "b2", "b3"], ["c1", "c2"], ["d1", "d2"], ["f", "f2"]]
     assert report["counts"] == {
         "identical": 4, "near_duplicates": 0, "contradictions": 1, "cross_patient": 1, "orphans": 1, "unreadable": 1,
-        "not_fundus": 2, "colour_order": 0, "identity": 0, "patient_ids": 0, "patient_spelling": 0, "grades": 1,
+        "not_fundus": 2, "several_fields": 0, "aspect": 0, "colour_order": 0, "identity": 0, "patient_ids": 0,
+        "patient_spelling": 0, "grades": 1,
         "shortcuts": 0,
     }  # fmt: skip
     assert sum(report["counts"].values()) == len(report["findings"])

@@ -38,9 +38,10 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     "canvas_index": (
         CANVAS_INDEX,
         "schema_version,image_id,shard,status,reason,format,pixel_sha256,perceptual_hash,width,height,disc_x,disc_y,"
-        "disc_radius,disc_fit,annotation,quality,quality_spread,quality_reasons\n"
-        "2,a,shard-00000.tar,ungradable,dark,png,ab,cd,640,480,320.50,240.00,200.25,circle,0,0.1234,0.0100,dark\n"
-        "2,b,,failed,no image,,,,,,,,,,,,,\n",
+        "disc_radius,disc_fit,disc_aspect,aspect_restored,annotation,quality,quality_spread,quality_reasons\n"
+        "3,a,shard-00000.tar,ungradable,dark,png,ab,cd,640,480,320.50,240.00,200.25,circle,0.7500,1,0,0.1234,0.0100,"
+        "dark\n"
+        "3,b,,failed,no image,,,,,,,,,,,,,,,\n",
     ),
     "splits": (
         SPLITS,

@@ -105,7 +105,8 @@ class Quality:
         reasons: Codes. Ungradable, a person decides: dark, overexposed, blurred, low_contrast, field (too little of the
             disc is visible), off_centre (the disc is cut off on one side), artefact (stray or lost light), no_colour,
             monochrome (grey, coloured by a ramp), colour_order (red and blue exchanged), not_red, no_disc (with a
-            colour's code), already_enhanced, small (the disc in pixels). Not a fundus: the evidence, see
+            colour's code), already_enhanced, small (the disc in pixels), several_fields,
+            small_field (`Disc.fault`). Not a fundus: the evidence, see
             `dr_pipeline.fundus.quality.other_pictures`. Scored: the measures that lower the score most, no_disc, and
             already_enhanced where the policy accepts it.
         status: SCORED (gradable), UNGRADABLE or NOT_FUNDUS.
@@ -125,6 +126,8 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
         disc: In px of the upright original.
         already_enhanced: What to do with a photograph that was enhanced before, one of `already_enhanced.POLICIES`.
     """
+    if disc.fault:
+        return Quality(0.0, 0.0, (disc.fault,), Status.UNGRADABLE)
     cells = measure_cells(canvas)
     measures = cells.measures() if cells else None
     if cells is None or measures is None:
