@@ -14,6 +14,7 @@ from dr_pipeline.audit.findings import (
     KINDS,
     NEAR_DUPLICATES,
     NOT_FUNDUS,
+    SAME_EYE,
     SEVERAL,
     UNREADABLE,
     Finding,
@@ -77,7 +78,7 @@ def exclusions(
 ) -> dict[str, str]:
     """Which photographs are excluded from training and figures, and why.
 
-    Of duplicates one is kept: the first that has a grade and is not excluded for another reason. Of contradicting
+    Of duplicates, and of the photographs of one eye, one is kept: the first that has a grade and is not excluded for another reason. Of contradicting
     labels and of photographs under several patients none is kept, since it is unknown which label is right.
 
     Returns:
@@ -99,8 +100,12 @@ def exclusions(
         for image_id, kept in _of_identical(duplicates, rank):
             reasons[image_id].append(f"identical to {kept}")
     if action_of(NEAR_DUPLICATES, params) == "exclude":
-        for image_id, kept in _of_near(duplicates, rank):
+        chains = components((pair.first, pair.second) for pair in duplicates.near)
+        for image_id, kept in _of_chains(chains, duplicates, rank):
             reasons[image_id].append(f"near duplicate of {kept}")
+    eyes = [finding.image_ids for finding in excluding if finding.kind == SAME_EYE]
+    for image_id, kept in _of_chains(eyes, duplicates, rank):
+        reasons[image_id].append(f"the same eye as {kept}")
     return {image_id: "; ".join(reasons[image_id]) for image_id in sorted(reasons)}
 
 
@@ -139,13 +144,15 @@ def _of_identical(duplicates: Duplicates, rank: Mapping[str, int]) -> Iterator[t
         yield from ((image_id, kept) for image_id in group if image_id != kept)
 
 
-def _of_near(duplicates: Duplicates, rank: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Every excluded photograph of a chain of near duplicates, with the one that is kept.
+def _of_chains(
+    chains: Iterable[tuple[str, ...]], duplicates: Duplicates, rank: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """Every excluded photograph of a chain of near duplicates or of an eye, with the one that is kept.
 
     Photographs identical to the kept one belong to the kind `identical` and are kept here.
     """
     group_of = {image_id: group for group in duplicates.identical for image_id in group}
-    for chain in components((pair.first, pair.second) for pair in duplicates.near):
+    for chain in chains:
         members = sorted({member for image_id in chain for member in group_of.get(image_id, (image_id,))})
         kept = min(members, key=lambda image_id: rank[image_id])
         same = group_of.get(kept, (kept,))

@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dr_pipeline.audit.duplicates import Cluster, Duplicates
 from dr_pipeline.audit.inputs import AuditInputs
+from dr_pipeline.audit.same_eye import EyeGroup
 from dr_pipeline.fundus.field import CIRCLE, SEVERAL_FIELDS
 from dr_pipeline.fundus.quality.assess import COLOUR_ORDER
 from dr_pipeline.schema import GRADE_NAMES, GRADES, REFERABLE_FROM, Status
 from dr_pipeline.tables.manifest import ManifestRow
 
-IDENTICAL, NEAR_DUPLICATES = "identical", "near_duplicates"
+IDENTICAL, NEAR_DUPLICATES, SAME_EYE = "identical", "near_duplicates", "same_eye"
 CONTRADICTIONS, CROSS_PATIENT = "contradictions", "cross_patient"
 ORPHANS, UNREADABLE, NOT_FUNDUS = "orphans", "unreadable", "not_fundus"
 SEVERAL, ASPECT = "several_fields", "aspect"
@@ -23,6 +24,7 @@ GRADES_MISSING, SHORTCUTS = "grades", "shortcuts"
 KINDS = (
     IDENTICAL,
     NEAR_DUPLICATES,
+    SAME_EYE,
     CONTRADICTIONS,
     CROSS_PATIENT,
     ORPHANS,
@@ -58,11 +60,12 @@ class Finding:
         return {"kind": self.kind, "image_ids": list(self.image_ids), **self.detail, "action": action}
 
 
-def photograph_findings(inputs: AuditInputs, duplicates: Duplicates) -> list[Finding]:
+def photograph_findings(inputs: AuditInputs, duplicates: Duplicates, eyes: Iterable[EyeGroup] = ()) -> list[Finding]:
     """All kinds but grades and shortcuts, which concern the data set as a whole; in the order of `KINDS`."""
     return [
         *(Finding(IDENTICAL, group, {}) for group in duplicates.identical),
         *(_near(pair.first, pair.second, pair.distance, pair.correlation, pair.turn) for pair in duplicates.near),
+        *(_same_eye(inputs, group) for group in eyes),
         *_contradictions(inputs, duplicates.clusters),
         *_cross_patient(inputs, duplicates.clusters),
         *(Finding(ORPHANS, (), {"row": name}) for name in inputs.orphan_rows),
@@ -79,6 +82,12 @@ def photograph_findings(inputs: AuditInputs, duplicates: Duplicates) -> list[Fin
 def _near(first: str, second: str, distance: int, correlation: float, turn: int) -> Finding:
     detail = {"distance": int(distance), "correlation": round(float(correlation), 4), "turn": int(turn)}
     return Finding(NEAR_DUPLICATES, (first, second), detail)
+
+
+def _same_eye(inputs: AuditInputs, group: EyeGroup) -> Finding:
+    # Their number only, as of duplicates under several patients.
+    patients = len({inputs.rows[image_id].patient_id for image_id in group.image_ids} - {""})
+    return Finding(SAME_EYE, group.image_ids, {"pairs": [asdict(pair) for pair in group.pairs], "patients": patients})
 
 
 def _contradictions(inputs: AuditInputs, clusters: Iterable[Cluster]) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import local_contrast
 
-_SIDE_PX = 128
+SIDE_PX = 128
 # The finer the window, the less two photographs of one eye resemble each other, and the less an arm (Ben Graham, CLAHE)
 # changes: benchmarks/near_duplicates.py. Finer still, JPEG's noise would make copies differ.
 _WINDOW_PX = 4.0
@@ -23,7 +23,7 @@ def features(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
     Args:
         canvas: (canvas_px, canvas_px, 3) RGB; an arm may have been applied.
     """
-    return local_contrast(canvas, _SIDE_PX, _WINDOW_PX)
+    return local_contrast(canvas, SIDE_PX, _WINDOW_PX)
 
 
 def correlation(one: NDArray[np.float32], other: NDArray[np.float32], enough: float) -> float:
@@ -48,9 +48,9 @@ def correlation(one: NDArray[np.float32], other: NDArray[np.float32], enough: fl
 def _resized(square: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     if scale == 1:
         return square
-    shift = (1 - scale) * (_SIDE_PX - 1) / 2
+    shift = (1 - scale) * (SIDE_PX - 1) / 2
     matrix = np.array([[scale, 0, shift], [0, scale, shift]], np.float32)
-    resized: NDArray[np.float32] = cv2.warpAffine(square, matrix, (_SIDE_PX, _SIDE_PX), flags=cv2.INTER_LINEAR)
+    resized: NDArray[np.float32] = cv2.warpAffine(square, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
     return resized
 
 
@@ -60,7 +60,7 @@ def _at_best_shift(one: NDArray[np.float32], other: NDArray[np.float32]) -> floa
     row, column = np.unravel_index(int(matches.argmax()), matches.shape)
     outer = one[row : row + inner.shape[0], column : column + inner.shape[1]]
     common = (outer != 0) & (inner != 0)
-    if np.count_nonzero(common) < _MIN_COMMON_FRACTION * _SIDE_PX**2:
+    if np.count_nonzero(common) < _MIN_COMMON_FRACTION * SIDE_PX**2:
         return 0.0
     # Local contrasts have mean 0 by construction.
     x, y = outer[common].astype(np.float64), inner[common].astype(np.float64)

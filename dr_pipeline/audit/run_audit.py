@@ -20,6 +20,7 @@ from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.audit.near_duplicates import find_near_duplicates
 from dr_pipeline.audit.patient_ids import FrequentPatient, frequent_patients, patient_findings
 from dr_pipeline.audit.rejection_rates import rejection_by_grade, rejection_by_site, severe_rejected_more
+from dr_pipeline.audit.same_eye import EyeGroup, eye_names, same_eye_groups
 from dr_pipeline.audit.shortcut_table import shortcut_table
 from dr_pipeline.audit.shortcuts import Shortcut, measure_shortcuts, one_grade_findings, shortcut_findings
 from dr_pipeline.params.curation import Audit
@@ -36,6 +37,7 @@ class AuditResult:
     Attributes:
         findings: Of every kind, in the order of the kinds.
         duplicates: Identical photographs, near duplicates and their clusters.
+        eyes: The eyes that were photographed twice; none where they were not searched for.
         shortcuts: Every predictor, also those that are no finding.
         grades: How many photographs each grade has.
         excluded: Reasons by image id.
@@ -44,6 +46,7 @@ class AuditResult:
 
     findings: Sequence[Finding]
     duplicates: Duplicates
+    eyes: Sequence[EyeGroup]
     shortcuts: Sequence[Shortcut]
     grades: GradeCounts
     excluded: Mapping[str, str]
@@ -59,20 +62,22 @@ def run_audit(inputs: AuditInputs, params: Audit, read_canvas: Callable[[str], N
     Args:
         inputs: The tables, with patients as `resolve_patients` leaves them.
         params: The action of each kind, and the limits for grades, shortcuts and patients.
-        read_canvas: Returns a canvas by image id, (canvas_px, canvas_px, 3) RGB; near duplicates are verified on them.
+        read_canvas: Returns a canvas by image id, (canvas_px, canvas_px, 3) RGB; near duplicates and photographs of one
+            eye are verified on them.
     """
     identical = identical_groups(inputs)
     near = find_near_duplicates(hashes_to_compare(inputs, identical), read_canvas)
     duplicates = join_duplicates(identical, near)
+    eyes = same_eye_groups(inputs, duplicates, params, read_canvas)
     frequent = frequent_patients(inputs, params.max_patient_share)
-    findings = [*photograph_findings(inputs, duplicates), *patient_findings(inputs, frequent)]
+    findings = [*photograph_findings(inputs, duplicates, eyes), *patient_findings(inputs, frequent)]
     excluded = exclusions(findings, duplicates, inputs, params)
     grades = count_grades(inputs, excluded)
-    shortcuts = measure_shortcuts(shortcut_table(inputs, duplicates.cluster_names(), excluded))
+    shortcuts = measure_shortcuts(shortcut_table(inputs, duplicates.cluster_names() | eye_names(eyes), excluded))
     findings += grade_findings(grades, params.min_grade_photographs)
     findings += shortcut_findings(shortcuts, params.max_shortcut_auc)
     findings += one_grade_findings(inputs, [image_id for image_id in inputs.rows if image_id not in excluded])
-    return AuditResult(findings, duplicates, shortcuts, grades, excluded, frequent)
+    return AuditResult(findings, duplicates, eyes, shortcuts, grades, excluded, frequent)
 
 
 def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake
 
 
 def audited_rows(inputs: AuditInputs, result: AuditResult) -> list[ManifestRow]:
-    """The manifest with the columns that the pixels give: hashes, width, height, duplicate cluster, exclusion.
+    """The manifest with the columns that the pixels give: hashes, width, height, duplicate cluster, eye, exclusion.
 
     Photographs that show no fundus have no cluster: the split joins patients by it, and a placeholder in the files of
     a hundred patients does not make them one.
@@ -127,6 +132,7 @@ def audited_rows(inputs: AuditInputs, result: AuditResult) -> list[ManifestRow]:
     clusters = {
         name: cluster for name, cluster in result.duplicates.cluster_names().items() if inputs.shows_fundus(name)
     }
+    eyes = eye_names(result.eyes)
     return [
         replace(
             row,
@@ -135,6 +141,7 @@ def audited_rows(inputs: AuditInputs, result: AuditResult) -> list[ManifestRow]:
             width=inputs.index[image_id].width,
             height=inputs.index[image_id].height,
             duplicate_cluster=clusters.get(image_id, ""),
+            same_eye=eyes.get(image_id, ""),
             excluded=image_id in result.excluded,
             exclusion_reason=result.excluded.get(image_id, ""),
         )

@@ -23,7 +23,7 @@ class ShortcutTable:
         image_ids: N ids, sorted.
         referable: Shape (N,).
         categories: By predictor, the category of each photograph as text, N each; empty: unknown.
-        blocks: What is held out together, patients joined by duplicates: numbers from 0, shape (N,).
+        blocks: What is held out together, patients joined by duplicates and eyes: numbers from 0, shape (N,).
         block_names: Their names, which do not depend on other blocks.
     """
 
@@ -39,7 +39,7 @@ def shortcut_table(inputs: AuditInputs, clusters: Mapping[str, str], excluded: C
 
     Args:
         inputs: Whose rows.
-        clusters: Duplicate cluster by image id.
+        clusters: Duplicate cluster, or group of the photographs of one eye, by image id.
         excluded: Image ids that are excluded.
     """
     labelled = [

@@ -15,6 +15,7 @@ class Audit(Section):
 
     identical: Action
     near_duplicates: Action
+    same_eye: Action = "report"
     contradictions: Action
     cross_patient: Action
     orphans: Literal["report", "stop"]
@@ -28,6 +29,7 @@ class Audit(Section):
     patient_spelling: Literal["report", "join", "stop"] = "join"
     grades: Literal["report", "stop"]
     shortcuts: Literal["report", "stop"]
+    search_same_eye: Literal["auto", "always", "never"] = "auto"
     min_grade_photographs: int = Field(ge=1)
     max_shortcut_auc: float = Field(gt=0.5, le=1.0)
     max_patient_share: float = Field(gt=0, le=1, default=0.1)

@@ -18,6 +18,7 @@ from dr_pipeline.audit.findings import (
     ORPHANS,
     PATIENT_IDS,
     PATIENT_SPELLING,
+    SAME_EYE,
     SEVERAL,
     SHORTCUTS,
     UNREADABLE,
@@ -34,6 +35,11 @@ _TITLES = {
     NEAR_DUPLICATES: (
         "Near duplicates",
         "Similar by perceptual hash, verified on the canvases: recompressed, resized, cropped or brightened copies.",
+    ),
+    SAME_EYE: (
+        "One eye photographed twice",
+        "Vessels that coincide, in another light, field or year; kept in one part of the split. Searched where a "
+        "patient is unknown.",
     ),
     CONTRADICTIONS: ("Contradicting labels", "One picture, several labels: at most one of them is right."),
     CROSS_PATIENT: (
@@ -145,6 +151,8 @@ def sentence(finding: Finding) -> str:  # noqa: C901 (one case per kind)
             return f"{len(finding.image_ids)} photographs with equal pixels"
         case "near_duplicates":
             return _near(detail)
+        case "same_eye":
+            return _same_eye(finding)
         case "contradictions":
             return _contradiction(detail)
         case "cross_patient":
@@ -182,6 +190,16 @@ def _aspect(detail: Mapping[str, Any]) -> str:
     return (
         f"{detail['photographs']} of {detail['of']} photographs; width over height {detail['median']:.3f} in the "
         f"median, {low:.3f} to {high:.3f}; {detail['restored']} restored"
+    )
+
+
+def _same_eye(finding: Finding) -> str:
+    least = min(finding.detail["pairs"], key=lambda pair: pair["correlation"])
+    patients = finding.detail["patients"]
+    known = f"; under {patients} patients" if patients > 1 else ""
+    return (
+        f"{len(finding.image_ids)} photographs of one eye; the least alike: {least['points']} points agree, "
+        f"correlation {least['correlation']:.2f}, shifted by {least['shift']:.0%} of the field{known}"
     )
 
 

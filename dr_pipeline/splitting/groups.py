@@ -1,6 +1,6 @@
-"""Groups: the photographs of one patient and of one cluster of duplicates, which stay together."""
+"""Groups: the photographs of one patient, of one cluster of duplicates and of one eye, which stay together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dr_pipeline.components import components
@@ -22,6 +22,7 @@ class Photograph:
     site: str = ""
     official_split: Split | None = None
     perceptual_hash: str = ""
+    same_eye: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,18 @@ class Group:
 
 
 def group_photographs(photographs: Iterable[Photograph], bridges: Iterable[tuple[str, str]] = ()) -> list[Group]:
-    """Joins photographs by patient and by duplicate cluster, transitively; sorted by key.
+    """Joins photographs by patient, by duplicate cluster and by eye, transitively; sorted by key.
 
-    A photograph of an unknown patient is its own group unless a cluster joins it to others.
+    A photograph of an unknown patient is its own group unless a cluster or an eye joins it to others.
 
     Args:
         photographs: Those that take part.
-        bridges: Patient and duplicate cluster of all photographs. Two patients who share one photograph may be one
-            person, whether the photograph itself is used or not.
+        bridges: See `bridges_of`. Two patients who share one photograph or eye may be one person, whether the
+            photograph itself is used or not.
     """
     members = sorted(photographs, key=lambda photograph: photograph.image_id)
-    links = [(f"patient:{patient_id}", f"cluster:{cluster}") for patient_id, cluster in bridges]
-    links += [(_owner(member), f"cluster:{member.duplicate_cluster}") for member in members if member.duplicate_cluster]
-    joined = components(links, map(_owner, members))
+    links = [(_owner(member), name) for member in members for name in _shared(member)]
+    joined = components([*bridges, *links], map(_owner, members))
     number_of = {name: number for number, names in enumerate(joined) for name in names}
     together: dict[int, list[Photograph]] = {}
     for photograph in members:
@@ -96,6 +96,7 @@ def photographs_of(rows: Iterable[ManifestRow]) -> list[Photograph]:
             site=row.site,
             official_split=row.official_split,
             perceptual_hash=row.perceptual_hash,
+            same_eye=row.same_eye,
         )
         for row in rows
         if not row.excluded and row.grade is not None
@@ -103,10 +104,18 @@ def photographs_of(rows: Iterable[ManifestRow]) -> list[Photograph]:
 
 
 def bridges_of(rows: Iterable[ManifestRow]) -> list[tuple[str, str]]:
-    """Known patients and the duplicate clusters they have a photograph in, used or not."""
-    return [(row.patient_id, row.duplicate_cluster) for row in rows if row.patient_id and row.duplicate_cluster]
+    """Known patients, each with the duplicate clusters and eyes of which they have a photograph, used or not."""
+    return [(_owner(row), name) for row in rows if row.patient_id for name in _shared(row)]
 
 
-def _owner(photograph: Photograph) -> str:
+def _owner(photograph: Photograph | ManifestRow) -> str:
     known = photograph.patient_id
     return f"patient:{known}" if known else f"photograph:{photograph.image_id}"
+
+
+def _shared(photograph: Photograph | ManifestRow) -> Iterator[str]:
+    """What a photograph may share with those of other patients."""
+    if photograph.duplicate_cluster:
+        yield f"cluster:{photograph.duplicate_cluster}"
+    if photograph.same_eye:
+        yield f"eye:{photograph.same_eye}"

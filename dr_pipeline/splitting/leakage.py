@@ -13,36 +13,51 @@ from dr_pipeline.splitting.similarity_probe import FALSE_ALARM, SAME_PICTURE_BIT
 from dr_pipeline.tables.splits import SplitRow
 
 _KINDS = {"patient": "patient_id", "duplicate cluster": "duplicate_cluster", "group": "group"}
+_EYE = "eye"
 _MAX_NAMED = 5
 # `select` deploys no network whose validation kappa has no interval; fewer groups have none, see `metrics.bootstrap`.
 LEAST_VALIDATION_GROUPS = 3
 
 
-def shared_between_parts(rows: Iterable[SplitRow]) -> dict[str, list[str]]:
-    """The photographs, patients, duplicate clusters and groups found in more than one part (test, a fold, train).
+def shared_between_parts(rows: Iterable[SplitRow], same_eye: Mapping[str, str]) -> dict[str, list[str]]:
+    """What is in more than one part (test, a fold, train): photographs, patients, duplicate clusters, groups and eyes.
 
     Works on the rows as written, independently of how they were assigned.
+
+    Args:
+        rows: splits.csv.
+        same_eye: Group of the photographs of one eye by image_id, where there is one.
     """
-    parts: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in ("photograph", *_KINDS)}
+    parts: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in ("photograph", *_KINDS, _EYE)}
     for row in rows:
-        parts["photograph"][row.image_id].add(row.part)
-        for kind, column in _KINDS.items():
-            if name := getattr(row, column):
+        for kind, name in _names(row, same_eye).items():
+            if name:
                 parts[kind][name].add(row.part)
     return {kind: sorted(name for name, where in named.items() if len(where) > 1) for kind, named in parts.items()}
 
 
-def require_nothing_shared(rows: Sequence[SplitRow]) -> dict[str, int]:
+def _names(row: SplitRow, same_eye: Mapping[str, str]) -> dict[str, str]:
+    """What must not be in two parts, by kind."""
+    columns = {kind: getattr(row, column) for kind, column in _KINDS.items()}
+    return {"photograph": row.image_id, **columns, _EYE: same_eye.get(row.image_id, "")}
+
+
+def require_nothing_shared(rows: Sequence[SplitRow], same_eye: Mapping[str, str]) -> dict[str, int]:
     """The number shared between parts, by kind: all 0. The error names a photograph of each patient, not the patient.
+
+    Args:
+        rows: splits.csv.
+        same_eye: See `shared_between_parts`.
 
     Raises:
         GateError: Something is shared.
     """
-    shared = shared_between_parts(rows)
+    shared = shared_between_parts(rows, same_eye)
     for kind, names in shared.items():
         if names:
-            column = _KINDS.get(kind, "image_id")
-            named = [min(row.image_id for row in rows if getattr(row, column) == name) for name in names[:_MAX_NAMED]]
+            named = [
+                min(row.image_id for row in rows if _names(row, same_eye)[kind] == name) for name in names[:_MAX_NAMED]
+            ]
             raise GateError(
                 f"{len(names)} {kind}(s) are in more than one part of the split, a photograph of each: "
                 + ", ".join(named),

@@ -111,13 +111,14 @@ def check_split(
     Args:
         rows: splits.csv, read back.
         assignment: What it was written from.
-        photographs: Those assigned, for their perceptual hashes.
+        photographs: Those assigned, for their perceptual hashes and eyes.
         params: The section `split`.
 
     Raises:
         GateError: Something is shared between parts.
     """
-    shared = require_nothing_shared(rows)
+    photographs = list(photographs)
+    shared = require_nothing_shared(rows, {one.image_id: one.same_eye for one in photographs if one.same_eye})
     grades = grade_test(worst_grades(rows))
     given = {part_name(key) for key, share in assignment.shares.items() if share is None}
     hashes = {photograph.image_id: photograph.perceptual_hash for photograph in photographs}

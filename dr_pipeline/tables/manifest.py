@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dr_pipeline.schema import REFERABLE_FROM, Eye, Split
 from dr_pipeline.tables.table import GradeCell, Table
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class ManifestRow:
     height: int | None = None
     source: str = ""  # the adapter's name
     duplicate_cluster: str = ""  # empty until audit
+    same_eye: str = ""  # group of the photographs of one eye; empty: none found or not searched
     excluded: bool = False
     exclusion_reason: str = ""
 

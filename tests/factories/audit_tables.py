@@ -12,6 +12,8 @@ from dr_pipeline.tables.manifest import MANIFEST, ManifestRow
 REPORT_ALL: dict[str, Any] = {
     "identical": "report",
     "near_duplicates": "report",
+    "same_eye": "report",
+    "search_same_eye": "auto",
     "contradictions": "report",
     "cross_patient": "report",
     "orphans": "report",
@@ -63,7 +65,7 @@ def intake(**changed: Any) -> dict[str, Any]:
 
 
 def manifest_row(image_id: str, **cells: str) -> ManifestRow:
-    given = {"schema_version": "2", "image_id": image_id, "path": f"{image_id}.jpg", "excluded": "0"}
+    given = {"schema_version": str(MANIFEST.version), "image_id": image_id, "path": f"{image_id}.jpg", "excluded": "0"}
     return MANIFEST.parse(dict.fromkeys(MANIFEST.columns, "") | given | cells, where="test")
 
 

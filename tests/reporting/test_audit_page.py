@@ -33,7 +33,7 @@ def page_of(inputs: AuditInputs, *near: NearDuplicate, more: tuple[Finding, ...]
     excluded = exclusions(findings, duplicates, inputs, params())
     grades = count_grades(inputs, excluded)
     shortcuts = measure_shortcuts(shortcut_table(inputs, duplicates.cluster_names(), excluded))
-    result = AuditResult([*findings, *grade_findings(grades, 1), *more], duplicates, shortcuts, grades, excluded)
+    result = AuditResult([*findings, *grade_findings(grades, 1), *more], duplicates, (), shortcuts, grades, excluded)
     report = audit_report(inputs, result, params(), intake(**changed))
     return render(report, result, inputs, lambda image_id: b"" if image_id == "e" else JPEG, adapter="folder")
 

@@ -33,7 +33,7 @@ ALWAYS_TRAIN = SplitRow(image_id="t", patient_id="r", group="patient:r", grade=2
 
 
 def test_clean_split_shares_nothing() -> None:
-    assert set(require_nothing_shared(CLEAN).values()) == {0}
+    assert set(require_nothing_shared(CLEAN, {}).values()) == {0}
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_clean_split_shares_nothing() -> None:
     ],
 )
 def test_planted_leak_is_found(row: SplitRow, kind: str) -> None:
-    assert [name for name, shared in shared_between_parts([*CLEAN, row]).items() if shared] == [kind]
+    assert [name for name, shared in shared_between_parts([*CLEAN, row], {}).items() if shared] == [kind]
     with pytest.raises(GateError, match=rf"{kind}\(s\) .*, a photograph of each: [a-f]\n"):
-        require_nothing_shared([*CLEAN, row])
+        require_nothing_shared([*CLEAN, row], {})
 
 
 def test_grade_missing_from_a_part_stops() -> None:

@@ -29,10 +29,10 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     "manifest": (
         MANIFEST,
         "schema_version,image_id,path,sha256,pixel_sha256,perceptual_hash,patient_id,eye,visit,field,grade,referable,"
-        "grader,site,camera,pixel_spacing_mm,official_split,width,height,source,duplicate_cluster,excluded,"
+        "grader,site,camera,pixel_spacing_mm,official_split,width,height,source,duplicate_cluster,same_eye,excluded,"
         "exclusion_reason\n"
-        "2,a,images/a.png,12,,,P1,left,1,macula,4,,R1; R2,hill,Topcon,0.0050,train,4288,2848,idrid,,0,\n"
-        '2,b,"images/b, c.png",,,,,,,,,1,,,,,,,,idrid,d1,1,not a fundus\n',
+        "3,a,images/a.png,12,,,P1,left,1,macula,4,,R1; R2,hill,Topcon,0.0050,train,4288,2848,idrid,,e1,0,\n"
+        '3,b,"images/b, c.png",,,,,,,,,1,,,,,,,,idrid,d1,,1,not a fundus\n',
     ),
     "readings": (READINGS, "schema_version,image_id,grader,grade\n1,a,R1,0\n1,a,R2,1\n"),
     "canvas_index": (

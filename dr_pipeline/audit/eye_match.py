@@ -1,0 +1,129 @@
+"""Whether two photographs show one retina.
+
+Features that agree on one shift, rotation and scale say how the photographs lie on one another. Strangers have such
+features too, since every retina has an optic disc with arcades. The photographs laid on one another decide: vessels
+of one retina coincide.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.audit.image_similarity import SIDE_PX as CONTRAST_PX
+from dr_pipeline.audit.image_similarity import correlation
+from dr_pipeline.audit.retinal_features import SIDE_PX, RetinalFeatures, squared_distances
+from dr_pipeline.fundus.canvas import disc_radius_px
+from dr_pipeline.fundus.opencv import cv2
+
+# Distinct places that must agree before the photographs are laid on one another.
+MIN_POINTS = 6
+# Of 209 pairs of strangers with 4 or more points the most alike has 0.25; of pairs of one eye in IDRiD, some of other
+# years, the least alike has 0.63, of planted retakes with MIN_POINTS 0.33 and then 0.49 (benchmarks/same_eye.py).
+MIN_CORRELATION = 0.4
+# A match is distinct if its distance is below this fraction of the second nearest's, in both directions.
+_MAX_RATIO = 0.85
+# Largest distance between a point and its partner after the transform, for a retina is no plane.
+_TOLERANCE_PX = 5.0
+_MIN_SCALE, _MAX_SCALE = 0.7, 1.4
+# A point is at rest if it moves by at most this.
+_REST_PX = 3.0
+_ITERATIONS, _CONFIDENCE = 2000, 0.999
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How one photograph lies on another.
+
+    Attributes:
+        matrix: (2, 3): maps the points of the first photograph to those of the second, px of the features' canvas.
+        points: How many distinct places agree on it.
+    """
+
+    matrix: NDArray[np.float64]
+    points: int
+
+    @property
+    def scale(self) -> float:
+        """How much larger the second photograph shows the retina."""
+        return float(np.hypot(self.matrix[0, 0], self.matrix[1, 0]))
+
+    @property
+    def rotation_deg(self) -> float:
+        """From −180 to 180."""
+        return float(np.degrees(np.arctan2(self.matrix[1, 0], self.matrix[0, 0])))
+
+    @property
+    def shift(self) -> float:
+        """How far the centre moves, as a fraction of the field's diameter."""
+        centre = np.full(2, (SIDE_PX - 1) / 2)
+        moved = self.matrix[:, :2] @ centre + self.matrix[:, 2]
+        return float(np.hypot(*(moved - centre))) / (2 * disc_radius_px(SIDE_PX))
+
+
+def alignments(one: RetinalFeatures, other: RetinalFeatures) -> Iterator[Alignment]:
+    """The ways in which two photographs may show one retina: none, one or two.
+
+    A camera's own marks (dust, a scratch, a printed sign) lie at one place in all its photographs. Features that move
+    are therefore tried first, without those at rest.
+    """
+    first, second = _distinct_matches(one.descriptors, other.descriptors)
+    a, b = one.points[first], other.points[second]
+    moving = np.hypot(*(b - a).T) > _REST_PX
+    for chosen in (moving, np.ones(len(a), np.bool_)):
+        alignment = _consensus(a[chosen], b[chosen])
+        if alignment is not None:
+            yield alignment
+
+
+def aligned_correlation(alignment: Alignment, one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The correlation of two photographs laid on one another, see `image_similarity.correlation`.
+
+    Args:
+        alignment: Maps the first to the second.
+        one: Its `image_similarity.features`.
+        other: Likewise.
+    """
+    matrix = alignment.matrix.copy()
+    matrix[:, 2] *= CONTRAST_PX / SIDE_PX
+    moved = cv2.warpAffine(one, matrix, (CONTRAST_PX, CONTRAST_PX), flags=cv2.INTER_LINEAR)
+    return correlation(moved, other, MIN_CORRELATION)
+
+
+def _distinct_matches(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of descriptors that are each other's nearest by far."""
+    if min(len(one), len(other)) < MIN_POINTS:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    distances = squared_distances(one, other)
+    nearest, distinct = _nearest_by_far(distances)
+    back, distinct_back = _nearest_by_far(distances.T)
+    rows = np.arange(len(one))
+    mutual = distinct & (back[nearest] == rows) & distinct_back[nearest]
+    return rows[mutual], nearest[mutual]
+
+
+def _nearest_by_far(distances: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    two = np.partition(distances, 1, axis=1)[:, :2]
+    return distances.argmin(axis=1), two[:, 0] < _MAX_RATIO**2 * two[:, 1]
+
+
+def _consensus(a: NDArray[np.float32], b: NDArray[np.float32]) -> Alignment | None:
+    """The similarity transform that most points agree on; RANSAC draws the same samples in every run."""
+    if len(a) < MIN_POINTS:
+        return None
+    matrix, inliers = cv2.estimateAffinePartial2D(
+        a,
+        b,
+        method=cv2.RANSAC,
+        ransacReprojThreshold=_TOLERANCE_PX,
+        maxIters=_ITERATIONS,
+        confidence=_CONFIDENCE,
+    )
+    if matrix is None:
+        return None
+    inside = inliers.ravel() > 0
+    # SIFT describes one place several times, in other orientations and sizes.
+    places = min(len(np.unique(np.rint(points[inside] / 2), axis=0)) for points in (a, b))
+    alignment = Alignment(matrix, places)
+    return alignment if places >= MIN_POINTS and _MIN_SCALE <= alignment.scale <= _MAX_SCALE else None
