@@ -78,8 +78,9 @@ def exclusions(
 ) -> dict[str, str]:
     """Which photographs are excluded from training and figures, and why.
 
-    Of duplicates, and of the photographs of one eye, one is kept: the first that has a grade and is not excluded for another reason. Of contradicting
-    labels and of photographs under several patients none is kept, since it is unknown which label is right.
+    Of duplicates, and of the photographs of one eye, one is kept: the first that has a grade and is not excluded for
+    another reason. Of contradicting labels and of photographs under several patients none is kept, since it is unknown
+    which label is right.
 
     Returns:
         Reasons by image id, in the order of the ids.
@@ -96,16 +97,8 @@ def exclusions(
         if finding.kind in (CONTRADICTIONS, CROSS_PATIENT):
             for image_id, reason in _together(finding):
                 reasons[image_id].append(reason)
-    if action_of(IDENTICAL, params) == "exclude":
-        for image_id, kept in _of_identical(duplicates, rank):
-            reasons[image_id].append(f"identical to {kept}")
-    if action_of(NEAR_DUPLICATES, params) == "exclude":
-        chains = components((pair.first, pair.second) for pair in duplicates.near)
-        for image_id, kept in _of_chains(chains, duplicates, rank):
-            reasons[image_id].append(f"near duplicate of {kept}")
-    eyes = [finding.image_ids for finding in excluding if finding.kind == SAME_EYE]
-    for image_id, kept in _of_chains(eyes, duplicates, rank):
-        reasons[image_id].append(f"the same eye as {kept}")
+    for image_id, reason in _all_but_one(excluding, duplicates, params, rank):
+        reasons[image_id].append(reason)
     return {image_id: "; ".join(reasons[image_id]) for image_id in sorted(reasons)}
 
 
@@ -135,6 +128,22 @@ def _together(finding: Finding) -> Iterator[tuple[str, str]]:
         others = [other for other in finding.image_ids[: _MAX_NAMED + 1] if other != image_id][:_MAX_NAMED]
         more = len(finding.image_ids) - 1 - len(others)
         yield image_id, f"one picture with {', '.join(others)}{f' and {more} more' if more else ''} {fault}"
+
+
+def _all_but_one(
+    excluding: Sequence[Finding], duplicates: Duplicates, params: Audit, rank: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """Image id and reason of every photograph of duplicates, and of each eye, but the one that is kept."""
+    if action_of(IDENTICAL, params) == "exclude":
+        for image_id, kept in _of_identical(duplicates, rank):
+            yield image_id, f"identical to {kept}"
+    if action_of(NEAR_DUPLICATES, params) == "exclude":
+        chains = components((pair.first, pair.second) for pair in duplicates.near)
+        for image_id, kept in _of_chains(chains, duplicates, rank):
+            yield image_id, f"near duplicate of {kept}"
+    eyes = (finding.image_ids for finding in excluding if finding.kind == SAME_EYE)
+    for image_id, kept in _of_chains(eyes, duplicates, rank):
+        yield image_id, f"the same eye as {kept}"
 
 
 def _of_identical(duplicates: Duplicates, rank: Mapping[str, int]) -> Iterator[tuple[str, str]]:

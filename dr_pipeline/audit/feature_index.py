@@ -15,7 +15,7 @@ from dr_pipeline.audit.retinal_features import squared_distances
 from dr_pipeline.logs import progress
 
 # Nearly all photographs of one retina are each other's first candidates; more are for eyes photographed many times.
-NUM_CANDIDATES = 10
+NUM_CANDIDATES = 8
 # The strongest features of a photograph vote; all of 222 planted retakes are among the candidates, as with 400.
 _NUM_VOTERS = 200
 _NUM_NEIGHBOURS = 8
@@ -47,7 +47,7 @@ def candidate_pairs(descriptors: Sequence[NDArray[np.uint8]]) -> list[tuple[int,
     owner = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     voted, distance = _nearest(table, owner, len(lengths))
     weights = _votes(voted, distance)
-    pairs = set()
+    pairs: set[tuple[int, int]] = set()
     start = 0
     for photograph, length in enumerate(lengths):
         rows = slice(start, start + length)

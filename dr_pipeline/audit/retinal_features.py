@@ -52,7 +52,7 @@ def retinal_features(canvas: NDArray[np.uint8]) -> RetinalFeatures:
     grey = np.clip(np.rint(128 + _GREY_LEVELS * contrast), 0, 255).astype(np.uint8)
     visible = cv2.erode((contrast != 0).astype(np.uint8), _RIM, borderValue=0)
     mask = cv2.bitwise_and(disc_mask(SIDE_PX, _CORE), disc_mask(SIDE_PX, _CORE), mask=visible)
-    sift = cv2.SIFT_create(nfeatures=MAX_FEATURES, contrastThreshold=_CONTRAST_THRESHOLD)
+    sift = cv2.SIFT.create(nfeatures=MAX_FEATURES, contrastThreshold=_CONTRAST_THRESHOLD)
     keypoints, descriptors = sift.detectAndCompute(grey, mask)
     if not keypoints:
         return RetinalFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8))
@@ -76,4 +76,5 @@ def squared_distances(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArr
 def _root(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
     total = np.maximum(descriptors.sum(axis=1, keepdims=True), 1)
     root = np.sqrt(descriptors.astype(np.float64) / total)
-    return np.minimum(np.rint(_NORM * root), 255).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.minimum(np.rint(_NORM * root), 255).astype(np.uint8)
+    return rounded

@@ -7,6 +7,7 @@ mirror images and do not match.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +22,7 @@ from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.audit.retinal_features import retinal_features
 from dr_pipeline.components import components
 from dr_pipeline.logs import progress
+from dr_pipeline.machine import usable_cores
 from dr_pipeline.params.curation import Audit
 
 # Size of the cache of the canvases' local contrast, 64 KiB each.
@@ -123,15 +125,17 @@ def find_same_eyes(names: Iterable[str], read_canvas: Callable[[str], NDArray[np
 
     Args:
         names: Image ids.
-        read_canvas: Returns a canvas by image id, (canvas_px, canvas_px, 3) RGB, all with one enhancement.
+        read_canvas: Returns a canvas by image id, (canvas_px, canvas_px, 3) RGB, all with one enhancement; called by
+            several threads.
 
     Returns:
         Sorted.
     """
     names = sorted(names)
-    described = [
-        retinal_features(read_canvas(name)) for name in progress(names, label="same eye: features", total=len(names))
-    ]
+    # OpenCV works outside Python's lock: threads are enough, and the features need not be sent between processes.
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        found = pool.map(lambda name: retinal_features(read_canvas(name)), names)
+        described = list(progress(found, label="same eye: features", total=len(names)))
     contrast = lru_cache(_KEPT_CONTRASTS)(lambda row: features(read_canvas(names[row])))
     pairs = []
     candidates = candidate_pairs([one.descriptors for one in described])

@@ -143,36 +143,11 @@ def _tile(image_id: str, inputs: AuditInputs, jpeg: Callable[[str], bytes]) -> T
     return Tile(image_id, row.path, label, row.patient_id, row.site, jpeg(image_id))
 
 
-def sentence(finding: Finding) -> str:  # noqa: C901 (one case per kind)
-    """A finding's text."""
-    detail = finding.detail
-    match finding.kind:
-        case "identical":
-            return f"{len(finding.image_ids)} photographs with equal pixels"
-        case "near_duplicates":
-            return _near(detail)
-        case "same_eye":
-            return _same_eye(finding)
-        case "contradictions":
-            return _contradiction(detail)
-        case "cross_patient":
-            return f"{detail['patients']} patients"
-        case "orphans":
-            return f"row without a photograph: {detail['row']}" if "row" in detail else f"no row: {detail['file']}"
-        case "unreadable" | "not_fundus":
-            return str(detail["reason"])
-        case "aspect":
-            return _aspect(detail)
-        case "identity":
-            return _identity(detail)
-        case "patient_ids" | "patient_spelling":
-            return f"{detail['why'].replace('_', ' ')}: {detail['photographs']} photographs, ids: {detail['ids']}"
-        case "grades":
-            used = f"{detail['used']} used of {detail['photographs']}"
-            return f"grade {detail['grade']} ({detail['name']}): {used} photographs"
-        case "shortcuts":
-            return _shortcut(detail)
-    return ""
+def sentence(finding: Finding) -> str:
+    """A finding's text; empty where its photographs say all."""
+    if finding.kind == IDENTICAL:
+        return f"{len(finding.image_ids)} photographs with equal pixels"
+    return _SENTENCES[finding.kind](finding.detail) if finding.kind in _SENTENCES else ""
 
 
 def _near(detail: Mapping[str, Any]) -> str:
@@ -193,13 +168,13 @@ def _aspect(detail: Mapping[str, Any]) -> str:
     )
 
 
-def _same_eye(finding: Finding) -> str:
-    least = min(finding.detail["pairs"], key=lambda pair: pair["correlation"])
-    patients = finding.detail["patients"]
+def _same_eye(detail: Mapping[str, Any]) -> str:
+    least = min(detail["pairs"], key=lambda pair: pair["correlation"])
+    patients = detail["patients"]
     known = f"; under {patients} patients" if patients > 1 else ""
     return (
-        f"{len(finding.image_ids)} photographs of one eye; the least alike: {least['points']} points agree, "
-        f"correlation {least['correlation']:.2f}, shifted by {least['shift']:.0%} of the field{known}"
+        f"{least['points']} places of the retina coincide, correlation {least['correlation']:.2f}, "
+        f"shifted by {100 * least['shift']:.0f} % of the field{known}"
     )
 
 
@@ -218,3 +193,37 @@ def _shortcut(detail: Mapping[str, Any]) -> str:
         f"{detail['predictor'].replace('_', ' ')} ({detail['values']} values): area under the ROC curve "
         f"{auc['value']:.3f} out of fold, by chance at most {detail['null_99th']:.3f} in 99 of 100"
     )
+
+
+def _orphan(detail: Mapping[str, Any]) -> str:
+    return f"row without a photograph: {detail['row']}" if "row" in detail else f"no row: {detail['file']}"
+
+
+def _patient_ids(detail: Mapping[str, Any]) -> str:
+    return f"{detail['why'].replace('_', ' ')}: {detail['photographs']} photographs, ids: {detail['ids']}"
+
+
+def _grade(detail: Mapping[str, Any]) -> str:
+    used = f"{detail['used']} used of {detail['photographs']}"
+    return f"grade {detail['grade']} ({detail['name']}): {used} photographs"
+
+
+def _reason(detail: Mapping[str, Any]) -> str:
+    return str(detail["reason"])
+
+
+_SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    NEAR_DUPLICATES: _near,
+    SAME_EYE: _same_eye,
+    CONTRADICTIONS: _contradiction,
+    CROSS_PATIENT: lambda detail: f"{detail['patients']} patients",
+    ORPHANS: _orphan,
+    UNREADABLE: _reason,
+    NOT_FUNDUS: _reason,
+    ASPECT: _aspect,
+    IDENTITY: _identity,
+    PATIENT_IDS: _patient_ids,
+    PATIENT_SPELLING: _patient_ids,
+    GRADES_MISSING: _grade,
+    SHORTCUTS: _shortcut,
+}

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from dr_pipeline.audit.actions import exclusions, require_no_stop
+from dr_pipeline.audit.actions import counts_of, exclusions, require_no_stop
 from dr_pipeline.audit.duplicates import identical_groups, join_duplicates
 from dr_pipeline.audit.findings import KINDS, photograph_findings
 from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.audit.near_duplicates import NearDuplicate
+from dr_pipeline.audit.same_eye import EyeGroup, SameEyePair
 from dr_pipeline.errors import GateError
 from tests.factories.audit_tables import PLANTED, inputs_of, intake, params
 
@@ -89,6 +90,22 @@ def test_chains_of_near_duplicates_keep_one_picture_with_its_identical_copies() 
     }  # fmt: skip
     both = excluded(inputs, *chain, near_duplicates="exclude", identical="exclude")
     assert set(both) == {"a2", "b", "c", "c2"}
+
+
+def test_of_an_eye_photographed_several_times_one_photograph_is_kept() -> None:
+    inputs = inputs_of(
+        ("a", "A", "", "", "scored"), ("b", "B", "1", "", "scored"), ("b2", "B", "1", "", "scored"),
+        ("c", "C", "2", "", "scored"), ("d", "D", "3", "", "scored"),
+    )  # fmt: skip
+    duplicates = join_duplicates(identical_groups(inputs), [])
+    pair = SameEyePair("a", "b", 40, 0.7, 2.0, 1.0, 0.1)
+    findings = photograph_findings(inputs, duplicates, [EyeGroup("a", ("a", "b", "b2", "c"), (pair,))])
+    assert exclusions(findings, duplicates, inputs, params(same_eye="exclude")) == {
+        "a": "the same eye as b", "c": "the same eye as b",
+    }  # fmt: skip
+    assert exclusions(findings, duplicates, inputs, params()) == {}
+    with pytest.raises(GateError, match=r"1 same-eye(.|\n)*audit\.same_eye"):
+        require_no_stop(counts_of(findings), params(same_eye="stop", identical="report"), where="report")
 
 
 def test_a_large_group_does_not_name_everybody_in_every_reason() -> None:

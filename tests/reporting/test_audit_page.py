@@ -45,6 +45,16 @@ def page() -> str:
     return page_of(inputs, NearDuplicate("a", "g", 11, 0.9712, 5), warnings=["a warning of the intake"])
 
 
+def test_an_eye_photographed_twice_is_shown_side_by_side() -> None:
+    inputs = inputs_of(("a", "A", "0", "", "scored"), ("b", "B", "1", "", "scored"))
+    pair = {"correlation": 0.634, "points": 48, "shift": 0.057}
+    more = Finding("same_eye", ("a", "b"), {"pairs": [pair, pair | {"correlation": 0.9}], "patients": 2})
+    assert sentence(more) == (
+        "48 places of the retina coincide, correlation 0.63, shifted by 6 % of the field; under 2 patients"
+    )
+    assert Tags(page_of(inputs, more=(more,))).images == 2
+
+
 def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
     tags = Tags(page)
     assert tags.scripts == 0

@@ -10,11 +10,15 @@ from dr_pipeline.schema import Eye, Split
 from dr_pipeline.splitting.groups import Photograph, bridges_of, group_photographs, photographs_of
 from dr_pipeline.tables.manifest import ManifestRow
 
+NAMES = st.sampled_from(["", "", "", *"uvwxyz"])
 PHOTOGRAPHS = st.lists(
-    st.tuples(st.sampled_from(["", *"abcdefgh"]), st.sampled_from(["", "", "", *"uvwxyz"]), st.integers(0, 4)),
-    min_size=1,
-    max_size=40,
-).map(lambda rows: [Photograph(f"i{n:02}", *row) for n, row in enumerate(rows)])
+    st.tuples(st.sampled_from(["", *"abcdefgh"]), NAMES, st.integers(0, 4), NAMES), min_size=1, max_size=40
+).map(
+    lambda rows: [
+        Photograph(f"i{n:02}", patient, cluster, grade, same_eye=eye)
+        for n, (patient, cluster, grade, eye) in enumerate(rows)
+    ]
+)
 
 
 def test_chain_of_patient_and_cluster_is_one_group() -> None:
@@ -44,11 +48,20 @@ def test_groups_are_closed_complete_and_independent_of_order(photographs: list[P
         for other in photographs:
             same_patient = one.patient_id != "" and one.patient_id == other.patient_id
             same_cluster = one.duplicate_cluster != "" and one.duplicate_cluster == other.duplicate_cluster
-            if same_patient or same_cluster:
+            same_eye = one.same_eye != "" and one.same_eye == other.same_eye
+            if same_patient or same_cluster or same_eye:
                 assert where[one] == where[other]
     shuffled = photographs[:]
     rng.shuffle(shuffled)
     assert group_photographs(shuffled) == groups
+
+
+def test_photographs_of_one_eye_are_one_group_and_join_patients_and_clusters() -> None:
+    a, b = Photograph("1", "", "", 0, same_eye="1"), Photograph("2", "p", "", 3, same_eye="1")
+    c, d = Photograph("3", "p", "k", 1), Photograph("4", "", "k", 1)
+    e, f = Photograph("5", "", "1", 1), Photograph("6", "", "", 1)  # a cluster of the eye's name is another thing
+    groups = group_photographs([f, e, d, c, b, a])
+    assert [[one.image_id for one in group.photographs] for group in groups] == [["1", "2", "3", "4"], ["5"], ["6"]]
 
 
 def test_excluded_and_ungraded_take_no_part() -> None:
@@ -61,9 +74,10 @@ def test_excluded_and_ungraded_take_no_part() -> None:
         site="hill",
         official_split=Split.TRAIN,
         perceptual_hash="00ff",
+        same_eye="x",
     )
     rows = [row, replace(row, image_id="b", excluded=True), replace(row, image_id="c", grade=None)]
-    assert photographs_of(rows) == [Photograph("a", "p", "", 2, Eye.LEFT, "", "hill", Split.TRAIN, "00ff")]
+    assert photographs_of(rows) == [Photograph("a", "p", "", 2, Eye.LEFT, "", "hill", Split.TRAIN, "00ff", "x")]
 
 
 def test_a_picture_that_takes_no_part_still_joins_its_patients() -> None:
@@ -82,5 +96,10 @@ def test_a_picture_that_takes_no_part_still_joins_its_patients() -> None:
             ("g", "s", "", 2, False),
         )
     ]
+    check_bridges(rows)
+    check_bridges([replace(row, same_eye=row.duplicate_cluster, duplicate_cluster="") for row in rows])
+
+
+def check_bridges(rows: list[ManifestRow]) -> None:
     groups = group_photographs(photographs_of(rows), bridges_of(rows))
     assert [[one.image_id for one in group.photographs] for group in groups] == [["a", "c", "e"], ["g"]]

@@ -81,6 +81,17 @@ def test_planted_leak_is_found(row: SplitRow, kind: str) -> None:
         require_nothing_shared([*CLEAN, row], {})
 
 
+def test_an_eye_in_two_parts_is_found() -> None:
+    eyes = {"a": "a", "c": "a", "d": "d"}
+    shared = shared_between_parts(CLEAN, eyes)
+    assert {kind: names for kind, names in shared.items() if names} == {"eye": ["a"]}
+    with pytest.raises(
+        GateError, match=r"1 eye\(s\) are in more than one part of the split, a photograph of each: a\n"
+    ):
+        require_nothing_shared(CLEAN, eyes)
+    assert require_nothing_shared(CLEAN, {"a": "a", "b": "a"})["eye"] == 0
+
+
 def test_grade_missing_from_a_part_stops() -> None:
     whole = {part: Counter({0: 2, 4: 1}) for part in ("test", "0", "1")}
     # Grades 1, 2 and 3 are absent from all the data: no reason to stop.

@@ -20,12 +20,15 @@ from dr_pipeline.files import add_to_tar, read_json, write_json
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
 from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.splitting.groups import bridges_of, group_photographs, photographs_of
 from dr_pipeline.stages import audit as stage
 from dr_pipeline.stages.outcome import Outcome
 from dr_pipeline.tables.canvas_index import write_canvas_index
 from dr_pipeline.tables.manifest import ManifestRow, read_manifest, write_manifest
 from tests.factories import REPOSITORY
 from tests.factories.audit_tables import PLANTED, REPORT_ALL, Photograph, intake, tables
+from tests.factories.drawings import draw_fundus
+from tests.factories.retakes import View, relight, take
 
 SIDE_PX = 256
 ORPHAN = {"rows": ["gone"], "files": []}
@@ -100,10 +103,9 @@ def test_every_row_is_kept_and_every_finding_reported(tmp_path: Path) -> None:
     report = read_json(tmp_path / "audit.json")
     assert report["identical"] == [["b", "b2", "b3"], ["c1", "c2"], ["d1", "d2"], ["f", "f2"]]
     assert report["counts"] == {
-        "identical": 4, "near_duplicates": 0, "contradictions": 1, "cross_patient": 1, "orphans": 1, "unreadable": 1,
-        "not_fundus": 2, "several_fields": 0, "aspect": 0, "colour_order": 0, "identity": 0, "patient_ids": 0,
-        "patient_spelling": 0, "grades": 1,
-        "shortcuts": 0,
+        "identical": 4, "near_duplicates": 0, "same_eye": 0, "contradictions": 1, "cross_patient": 1, "orphans": 1,
+        "unreadable": 1, "not_fundus": 2, "several_fields": 0, "aspect": 0, "colour_order": 0, "identity": 0,
+        "patient_ids": 0, "patient_spelling": 0, "grades": 1, "shortcuts": 0,
     }  # fmt: skip
     assert sum(report["counts"].values()) == len(report["findings"])
     assert all(finding["action"] == report["actions"][finding["kind"]] for finding in report["findings"])
@@ -145,6 +147,23 @@ def test_a_near_duplicate_is_verified_on_its_canvas_and_shown(tmp_path: Path) ->
     assert rows["x"].duplicate_cluster == rows["c"].duplicate_cluster == "c"
     assert rows["x"].perceptual_hash == perceptual_hash(brighter)
     assert (tmp_path / "audit.html").read_text().count("<img ") == 8
+
+
+@pytest.mark.parametrize(("patient", "groups"), [("", [["b", "b2", "x"]]), ("known", [])])
+def test_one_eye_photographed_twice_is_kept_together(tmp_path: Path, patient: str, groups: list[list[str]]) -> None:
+    eyes = {name: draw_fundus(640, 640, 320, 320, 318, seed=seed) for name, seed in (("a", 7), ("b", 8), ("c", 2))}
+    eyes["x"] = relight(take(eyes["b"], View(0.4, 0.1, 0.9, 8.0), 640), np.random.default_rng(1))
+    eyes["b2"] = eyes["b"]
+    canvases = {name: cv2.resize(eye, (256, 256), interpolation=cv2.INTER_AREA) for name, eye in eyes.items()}
+    photographs = [(name, name[0].upper(), "1", patient and f"p{name}", "scored") for name in sorted(canvases)]
+    run_stage(tmp_path, photographs, canvases)
+    report, rows = read_json(tmp_path / "audit.json"), rows_of(tmp_path)
+    assert [found["image_ids"] for found in report["findings"] if found["kind"] == "same_eye"] == groups
+    assert {name: row.same_eye for name, row in rows.items() if row.same_eye} == {
+        name: group[0] for group in groups for name in group
+    }
+    together = group_photographs(photographs_of(rows.values()), bridges_of(rows.values()))
+    assert ["b", "b2", "x"] in [[one.image_id for one in group.photographs] for group in together] or not groups
 
 
 def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
