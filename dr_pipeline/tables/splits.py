@@ -22,7 +22,7 @@ class SplitRow:
     visit: str = ""
     site: str = ""
     duplicate_cluster: str = ""  # empty: none
-    group: str  # patients joined by duplicates: the unit that is never divided between parts
+    group: str  # patients joined by duplicates and eyes: the unit that is never divided between parts
     grade: GradeCell
     split: Annotated[str, Cell(among=(DEVELOPMENT, Split.TEST.value))]
     # Fold k is the validation part of fold k's training. None: test, or in every training part.
