@@ -21,14 +21,15 @@ from dr_pipeline.fundus.opencv import cv2
 MIN_POINTS = 6
 # Of those at rest as many must agree: 40 spots of dust and a scratch, drawn on all photographs of a camera, give 19.
 MIN_POINTS_AT_REST = 32
-# Of 209 pairs of strangers with 4 or more points the most alike has 0.25; of pairs of one eye in IDRiD, some of other
-# years, the least alike has 0.63, of planted retakes with MIN_POINTS 0.33 and then 0.49 (benchmarks/same_eye.py).
+# Of pairs of strangers with 5 or more points the most alike has 0.28; of pairs of one eye in IDRiD, some of other
+# years, the least alike has 0.63, of planted retakes with MIN_POINTS 0.44.
 MIN_CORRELATION = 0.4
 # A match is distinct if its distance is below this fraction of the second nearest's, in both directions.
 _MAX_RATIO = 0.85
 # Largest distance between a point and its partner after the transform, for a retina is no plane.
 _TOLERANCE_PX = 5.0
-_MIN_SCALE, _MAX_SCALE = 0.7, 1.4
+# Between fields of 30° and 50° the scale is 1.7.
+_MIN_SCALE, _MAX_SCALE = 0.5, 2.0
 # A point is at rest if it moves by at most this.
 _REST_PX = 3.0
 _ITERATIONS, _CONFIDENCE = 1000, 0.999

@@ -34,6 +34,8 @@ VIEWS = {
     "rotated": View(0.05, 0.1, 1.0, 15.0),
     "nearer": View(0.1, 0.0, 0.8, 0.0),
     "wider": View(0.1, 0.1, 1.25, 0.0),
+    "field of 30° and of 50°": View(0.15, 0.1, 0.6, 3.0),
+    "camera upside down": View(0.1, 0.2, 1.0, 179.0),
     "all at once": View(-0.3, 0.2, 0.85, -10.0),
 }
 
@@ -196,17 +198,18 @@ def test_the_eyes_that_idrid_has_twice(idrid_dir: Path) -> None:
 
 
 def test_retakes_of_other_cameras_eyes_are_found(shared_dir: Path) -> None:
-    """Every third photograph of ten cameras; two fields of a wider retina, and one that is cut off."""
+    """Every fifth photograph of ten cameras; two fields of a wider retina, and one that is cut off."""
     folder = shared_dir / "data" / "cameras" / "photographs"
     if not folder.is_dir():
         pytest.skip("the photographs of ten cameras are absent (shared/data/cameras)")
-    pictures = {path.stem: canvas_of(path, 1024) for path in sorted(folder.iterdir())[::3]}
+    pictures = {path.stem: canvas_of(path, 768) for path in sorted(folder.iterdir())[::5]}
     rng = np.random.default_rng(5)
+    hits = 0
     for field in (0.62, 1.0):
         canvases = {}
         for name, picture in pictures.items():
             canvases[f"{name} 1"], canvases[f"{name} 2"], _ = retake(picture, rng, field=field, side_px=SIDE)
         pairs = found(canvases)
-        retakes = {(f"{name} 1", f"{name} 2") for name in pictures}
-        assert pairs <= retakes
-        assert len(pairs) >= 0.95 * len(retakes)
+        assert pairs <= {(f"{name} 1", f"{name} 2") for name in pictures}
+        hits += len(pairs)
+    assert hits >= 0.95 * 2 * len(pictures)
