@@ -121,7 +121,7 @@ def group_pairs(pairs: Iterable[SameEyePair], duplicates: Mapping[str, tuple[str
 def find_same_eyes(names: Iterable[str], read_canvas: Callable[[str], NDArray[np.uint8]]) -> list[SameEyePair]:
     """Finds the pairs of photographs that show one eye.
 
-    The memory is 65 KiB per photograph. The result does not depend on the order of the names.
+    The memory is about 110 KiB per photograph. The result does not depend on the order of the names.
 
     Args:
         names: Image ids.
