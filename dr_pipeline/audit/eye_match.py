@@ -24,6 +24,10 @@ MIN_POINTS_AT_REST = 32
 # Of pairs of strangers with 5 or more points the most alike has 0.28; of pairs of one eye in IDRiD, some of other
 # years, the least alike has 0.63, of planted retakes with MIN_POINTS 0.44.
 MIN_CORRELATION = 0.4
+# A retina resembles its own mirror image across the line from disc to fovea: of mirrored photographs, which stand for
+# fellow eyes, one lay upside down on its original with 0.41. Cameras are rarely turned this far.
+MIN_CORRELATION_TURNED = 0.6
+_TURNED_DEG = 45
 # A match is distinct if its distance is below this fraction of the second nearest's, in both directions.
 _MAX_RATIO = 0.85
 # Largest distance between a point and its partner after the transform, for a retina is no plane.
@@ -56,6 +60,11 @@ class Alignment:
     def rotation_deg(self) -> float:
         """From −180 to 180."""
         return float(np.degrees(np.arctan2(self.matrix[1, 0], self.matrix[0, 0])))
+
+    @property
+    def min_correlation(self) -> float:
+        """What the photographs must reach when laid on one another."""
+        return MIN_CORRELATION_TURNED if abs(self.rotation_deg) > _TURNED_DEG else MIN_CORRELATION
 
     @property
     def shift(self) -> float:
@@ -91,7 +100,7 @@ def aligned_correlation(alignment: Alignment, one: NDArray[np.float32], other: N
     matrix = alignment.matrix.copy()
     matrix[:, 2] *= CONTRAST_PX / SIDE_PX
     moved = cv2.warpAffine(one, matrix, (CONTRAST_PX, CONTRAST_PX), flags=cv2.INTER_LINEAR)
-    return correlation(moved, other, MIN_CORRELATION)
+    return correlation(moved, other, alignment.min_correlation)
 
 
 def _distinct_matches(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

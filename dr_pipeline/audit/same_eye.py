@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.audit.duplicates import Duplicates
-from dr_pipeline.audit.eye_match import MIN_CORRELATION, Alignment, aligned_correlation, alignments
+from dr_pipeline.audit.eye_match import Alignment, aligned_correlation, alignments
 from dr_pipeline.audit.feature_index import candidate_pairs
 from dr_pipeline.audit.image_similarity import features
 from dr_pipeline.audit.inputs import AuditInputs
@@ -142,7 +142,7 @@ def find_same_eyes(names: Iterable[str], read_canvas: Callable[[str], NDArray[np
     for one, other in progress(candidates, label="same eye: candidates", total=len(candidates)):
         for alignment in alignments(described[one], described[other]):
             similarity = aligned_correlation(alignment, contrast(one), contrast(other))
-            if similarity >= MIN_CORRELATION:
+            if similarity >= alignment.min_correlation:
                 pairs.append(_pair(names[one], names[other], alignment, similarity))
                 break
     return pairs
