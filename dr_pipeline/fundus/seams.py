@@ -14,6 +14,8 @@ column where the first ends:
   at most 0.80, n = 532.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,8 @@ _MIN_LEVEL, _MAX_LEVEL = 3, 252
 # Added to the number of compared places, so that a few alone are no evidence.
 _PRIOR_PLACES = 8
 _MAX_ONE_SIDED = 0.68
+# Jumps that a row of units and the next need between them to exceed that limit.
+_MIN_JUMPS = math.ceil(_MAX_ONE_SIDED * _PRIOR_PLACES / (1 - _MAX_ONE_SIDED))
 # By how many units the rows are displaced against each other. More of them usually take more bits than can be missing
 # or left over without a warning.
 _DISPLACEMENTS = (1, 2)
@@ -63,43 +67,44 @@ def seam(pixels: NDArray[np.uint8], unit_width: int, unit_height: int) -> str:
 
 
 def one_sidedness(pixels: NDArray[np.uint8], unit_height: int) -> float:
-    """The largest share of places along a row of units where the picture jumps in one direction, 0 to 1."""
+    """The largest share of places along a row of units where the picture jumps in one direction, 0 to 1.
+
+    Rows with too few jumps to exceed the limit are not compared further: a result below the limit may be too low.
+    """
     # At full size chroma may be interpolated across the boundary: the rows next to it are left out.
     near = 2 if unit_height >= 8 else 1
-    boundaries = np.arange(unit_height, pixels.shape[0] - 2 * near + 1, unit_height)
-    # Whole pixels to each column: OpenCV averages those several times faster.
-    width = pixels.shape[1] // _COLUMNS * _COLUMNS
+    num_rows = len(range(unit_height, pixels.shape[0] - 2 * near + 1, unit_height))
     above, above2, below, below2 = (
-        cv2.resize(
-            pixels[boundaries + offset, :width], (_COLUMNS, len(boundaries)), interpolation=cv2.INTER_AREA
-        ).astype(np.float32)
+        _column_means(pixels[unit_height + offset :: unit_height][:num_rows])
         for offset in (-near, -2 * near, near - 1, 2 * near - 1)
     )
     # The jump beyond what the slopes on both sides explain.
     jump = below - above - (2 * near - 1) / (2 * near) * ((above - above2) + (below2 - below))
     # Nor what the next rows of units show as well: coarse quantisation turns a gradient into even stairs.
     jump -= _common(np.pad(jump, ((1, 1), (0, 0), (0, 0))))
-    lowest, highest = np.minimum(above, below), np.maximum(above, below)
-    near_rows = (above2, above, below, below2)
+    jumps = np.abs(jump) > _MIN_JUMP
+    num_jumps = np.append(_largest_channel(np.count_nonzero(jumps, axis=1)), 0)
+    begins = np.flatnonzero(num_jumps[:-1] + num_jumps[1:] >= _MIN_JUMPS)
+    rows = np.union1d(begins, np.minimum(begins + 1, num_rows - 1))
+    near_rows = above2[rows], above[rows], below[rows], below2[rows]
     uniform = np.logical_or.reduce([_is_uniform(row) for row in near_rows])
     lit = np.logical_and.reduce([_largest_channel(row) > _MIN_BRIGHT for row in near_rows]) & ~uniform[:, None]
-    jumps = np.abs(jump) > _MIN_JUMP
-    compared = ((lowest >= _MIN_LEVEL) & (highest <= _MAX_LEVEL) | jumps) & lit[..., None]
-    direction = compared * np.sign(jump) * jumps
+    unclipped = (np.minimum(*near_rows[1:3]) >= _MIN_LEVEL) & (np.maximum(*near_rows[1:3]) <= _MAX_LEVEL)
+    # One row more than there is: a step that begins in the last row has nothing below it.
+    places = (num_rows + 1, *jumps.shape[1:])
+    compared, direction = np.zeros(places, np.bool_), np.zeros(places, np.float32)
+    compared[rows] = (unclipped | jumps[rows]) & lit[..., None]
+    direction[rows] = compared[rows] * np.sign(jump[rows]) * jumps[rows]
     # [row of units, column where it begins, channel]: from there to the right, and on to the left of it below.
-    right, right_places = _from_the_right(direction), _from_the_right(compared)
-    left, left_places = _from_the_left(direction), _from_the_left(compared)
-    return max(
-        _largest_share(right, right_places),
-        _largest_share(right[:-1] + left[1:], right_places[:-1] + left_places[1:]),
-    )
+    right, right_places = _from_the_right(direction[begins]), _from_the_right(compared[begins])
+    left, left_places = _from_the_left(direction[begins + 1]), _from_the_left(compared[begins + 1])
+    return max(_largest_share(right, right_places), _largest_share(right + left, right_places + left_places))
 
 
 def agreement(pixels: NDArray[np.uint8], unit_width: int, unit_height: int) -> float:
     """The smallest ratio, over rows and displacements, of the differences with and without displacement."""
-    boundaries = np.arange(unit_height, pixels.shape[0], unit_height)
-    green = pixels[..., 1]
-    above, below = green[boundaries - 1], green[boundaries]
+    below = cv2.extractChannel(pixels[unit_height::unit_height], 1)
+    above = cv2.extractChannel(pixels[unit_height - 1 :: unit_height][: len(below)], 1)
     in_place = _halves(above, below, 0)
     smallest = 1.0
     for units in _DISPLACEMENTS:
@@ -109,6 +114,13 @@ def agreement(pixels: NDArray[np.uint8], unit_width: int, unit_height: int) -> f
             if len(ratio) > 1:  # begins in the middle of a row of units: right half here, left half below the next
                 smallest = min(smallest, float(np.maximum(ratio[:-1, 1], ratio[1:, 0]).min()))
     return smallest
+
+
+def _column_means(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(rows, _COLUMNS, 3): every row averaged to columns of whole pixels, which OpenCV does several times faster."""
+    width = rows.shape[1] // _COLUMNS * _COLUMNS
+    means = cv2.resize(rows[:, :width], (_COLUMNS, len(rows)), interpolation=cv2.INTER_AREA)
+    return means.astype(np.float32)  # type: ignore[no-any-return]
 
 
 def _common(jump: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -152,7 +164,8 @@ def _halves(above: NDArray[np.uint8], below: NDArray[np.uint8], shift: int) -> N
     """(rows, 2): the sum of differences between `above` and `below` displaced by `shift` px, left and right half."""
     width, half = above.shape[1], above.shape[1] // 2
     start, stop = max(shift, 0), width + min(shift, 0)
-    difference = np.minimum(cv2.absdiff(above[:, start - shift : stop - shift], below[:, start:stop]), _MAX_DIFFERENCE)
+    difference = cv2.absdiff(above[:, start - shift : stop - shift], below[:, start:stop])
+    difference = cv2.min(difference, _MAX_DIFFERENCE)
     middle = half - start
     # OpenCV sums bytes several times faster than numpy.
     sums = [cv2.reduce(half, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S) for half in np.split(difference, [middle], axis=1)]
