@@ -91,7 +91,10 @@ CONTRADICTIONS = {
         dicom(PICTURE, syntax=factory.JPEG_BASELINE, stream=STREAMS["RLE"], photometric="YBR_FULL_422"),
         "colours are not known",
     ),
-    "fragments of nothing known": (dicom(PICTURE, stream=b"\1\2\3\4" * 30), "how its pixels are compressed"),
+    "fragments of nothing known": (
+        labelled(dicom(PICTURE, syntax=factory.RLE, stream=b"\1\2\3\4" * 30), factory.EXPLICIT),
+        "how its pixels are compressed",
+    ),
     "bare bytes under a compressed syntax": (
         labelled(dicom(PICTURE, PixelData=bytes(1000)), factory.JPEG_2000),
         "contradict each other",
