@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.fundus.field import CIRCLE, FULL_FRAME, Disc
+from dr_pipeline.fundus.field import CIRCLE, Disc
 from dr_pipeline.fundus.opencv import cv2
 
 # The picture is subsampled so that its longer side has about this many pixels; letters of 1 % of a 3 : 2 picture's
@@ -38,7 +38,7 @@ _MAX_SIDE_FRACTION = 0.6  # a longer shape is a frame or the border of a page
 _LABEL_OUTLINE = 1.5
 _SIGN_OUTLINE, _SIGN_FILL = 1.15, 0.7
 # What is left outside the rim of a sign that crosses it: sparser than any notch, and less drawn out than two in a row.
-_CROSSING_FILL, _CROSSING_PX, _CROSSING_LENGTHS = 0.42, 5, 3.5
+_CROSSING_FILL, _CROSSING_PX, _CROSSING_LENGTHS = 0.4, 5, 3.5
 _SURE_CONTRAST = 60  # where little but the shape's form speaks for a sign
 # Simple signs such as C, L, 7 or ㄱ, and single strokes such as I or 一; an arc of the rim's reflection is neither.
 _MIN_STROKE_PX, _MIN_SIGN_PX, _MAX_STROKE_PX, _MAX_STROKE_LENGTH_PX = 4, 6, 12, 150
@@ -98,13 +98,14 @@ def has_annotation(pixels: NDArray[np.uint8], disc: Disc) -> bool:
     """Whether text seems to be burnt in beside the disc.
 
     Detects single signs and lines of any script, colour and direction, also of signs that reach over the rim from
-    outside. Text that lies on the disc is not detected. Without a disc there is no beside, and the result is False.
+    outside. Text that lies on the disc is not detected. Without one round or elliptic disc there is no beside, and the
+    result is False.
 
     Args:
         pixels: (height, width, 3) RGB, as decoded.
         disc: In px of `pixels`.
     """
-    if disc.fit == FULL_FRAME:
+    if disc.fit != CIRCLE or disc.fault:
         return False
     step = max(1, round(max(pixels.shape[:2]) / _SIDE_PX))
     height, width = pixels.shape[0] // step, pixels.shape[1] // step
@@ -117,10 +118,9 @@ def has_annotation(pixels: NDArray[np.uint8], disc: Disc) -> bool:
     edges = _edges(pixels, step, background, disc)
     beside = cv2.bitwise_and(edges, _outside(edges.shape, disc, _BESIDE))
     # Twice: a sign beside the disc may hang together with a notch, or with the border of a page.
-    found = [(beside, True), (edges, False)] if disc.fit == CIRCLE else [(beside, True)]
     return any(
         _measured(pixels, step, points, disc, is_beside=is_beside).is_sign
-        for plane, is_beside in found
+        for plane, is_beside in ((beside, True), (edges, False))
         for points in _shapes(plane)
     )
 

@@ -16,7 +16,7 @@ from dr_pipeline.fundus.burned_in_text import has_annotation
 from dr_pipeline.fundus.canvas import model_input, to_canvas
 from dr_pipeline.fundus.decode import DecodedImage, decode
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS, NO_ENHANCEMENT, enhance, require_enhancement
-from dr_pipeline.fundus.field import CIRCLE, Disc, find_disc
+from dr_pipeline.fundus.field import CIRCLE, SEVERAL_FIELDS, Disc, find_disc
 from dr_pipeline.fundus.perceptual_hash import perceptual_hash
 from dr_pipeline.fundus.quality.already_enhanced import PERSON, POLICIES, require_policy
 from dr_pipeline.fundus.quality.assess import Quality, assess
@@ -155,8 +155,11 @@ class PixelPath:
 
 
 def _with_file_s_reasons(quality: Quality, decoded: DecodedImage) -> Quality:
-    """A picture that may be damaged goes to a person, whatever it looks like; other data is a remark only."""
-    if decoded.doubt:
+    """A picture that may be damaged goes to a person, whatever it looks like; other data is a remark only.
+
+    Two photographs one above the other meet in a seam, which is then no damage.
+    """
+    if decoded.doubt and SEVERAL_FIELDS not in quality.reasons:
         return Quality(0.0, 0.0, (DAMAGED,), Status.UNGRADABLE)
     if decoded.notes and quality.status is Status.SCORED:
         return replace(quality, reasons=(*quality.reasons, TRAILING_DATA))

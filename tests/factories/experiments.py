@@ -135,9 +135,16 @@ def write_photographs(
             known = {"image_id": image_id, "patient_id": f"P{patient}", "eye": eye, "grade": grade}
             index.append(
                 dict.fromkeys(CANVAS_INDEX.columns, "")
-                | {"schema_version": 2, "image_id": image_id, "shard": "shard-00000.tar", "status": "scored"}
+                | {
+                    "schema_version": CANVAS_INDEX.version,
+                    "image_id": image_id,
+                    "shard": "shard-00000.tar",
+                    "status": "scored",
+                }
             )
-            audited.append(dict.fromkeys(MANIFEST.columns, "") | known | {"schema_version": 2, "excluded": 0})
+            audited.append(
+                dict.fromkeys(MANIFEST.columns, "") | known | {"schema_version": MANIFEST.version, "excluded": 0}
+            )
             split = {"group": f"patient:P{patient}", "split": "development", "fold": patient // 5 % 3}
             splits.append(dict.fromkeys(SPLITS.columns, "") | known | split | {"schema_version": 2})
     (folder / "canvases").mkdir(parents=True)

@@ -45,7 +45,10 @@ def write_data(root: Path, *, folds: tuple[int, ...], combined: dict[str, Any]) 
                 colour = np.clip(40 * grade + 40 + 15 * rng.normal(size=3), 0, 255)
                 canvas = (colour + 20 * rng.normal(size=(64, 64, 3))).clip(0, 255).astype(np.uint8)
                 add_to_tar(tar, f"{image_id}.png", encode(canvas, ".png"))
-                row = dict.fromkeys(CANVAS_INDEX.columns, "") | {"schema_version": "2", "image_id": image_id}
+                row = dict.fromkeys(CANVAS_INDEX.columns, "") | {
+                    "schema_version": CANVAS_INDEX.version,
+                    "image_id": image_id,
+                }
                 index.append(row | {"shard": "shard-00000.tar", "status": "scored"})
                 statuses.append({"schema_version": 1, "image_id": image_id, "status": "scored", "reason": ""})
                 splits.append(

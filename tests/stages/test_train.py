@@ -41,7 +41,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with tarfile.open(fileobj=content, mode="w") as tar:
         for number in range(NUM_PHOTOGRAPHS):
             add_to_tar(tar, f"{number}.png", bundle_factory.encode(Store().read(str(number)), ".png"))
-            row = dict.fromkeys(CANVAS_INDEX.columns, "") | {"schema_version": "2", "image_id": str(number)}
+            row = dict.fromkeys(CANVAS_INDEX.columns, "") | {
+                "schema_version": CANVAS_INDEX.version,
+                "image_id": str(number),
+            }
             index.append(row | {"shard": "shard-00000.tar", "status": "scored"})
             row = dict.fromkeys(SPLITS.columns, "") | {"schema_version": "2", "image_id": str(number)}
             splits.append(

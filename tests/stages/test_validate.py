@@ -42,7 +42,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 canvas = np.broadcast_to(colour, (64, 64, 3)).astype(np.uint8)
                 add_to_tar(tar, f"{image_id}.png", bundle_factory.encode(canvas, ".png"))
                 status = "ungradable" if grade == 4 and eye == "left" and patient % 2 else "scored"
-                row = dict.fromkeys(CANVAS_INDEX.columns, "") | {"schema_version": "2", "image_id": image_id}
+                row = dict.fromkeys(CANVAS_INDEX.columns, "") | {
+                    "schema_version": CANVAS_INDEX.version,
+                    "image_id": image_id,
+                }
                 judged = {"schema_version": 1, "image_id": image_id, "status": status, "reason": ""}
                 statuses.append(judged)
                 index.append(row | {"shard": "shard-00000.tar", "status": status})

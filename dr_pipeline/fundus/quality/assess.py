@@ -126,10 +126,11 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
         disc: In px of the upright original.
         already_enhanced: What to do with a photograph that was enhanced before, one of `already_enhanced.POLICIES`.
     """
-    if disc.fault:
-        return Quality(0.0, 0.0, (disc.fault,), Status.UNGRADABLE)
     cells = measure_cells(canvas)
     measures = cells.measures() if cells else None
+    enhanced = cells is not None and measures is not None and is_already_enhanced(cells, measures)
+    if disc.fault:
+        return Quality(0.0, 0.0, (disc.fault, *([ALREADY_ENHANCED] if enhanced else [])), Status.UNGRADABLE)
     if cells is None or measures is None:
         return Quality(0.0, 0.0, (DARK,), Status.UNGRADABLE)
     has_field = disc.fit == CIRCLE
@@ -137,7 +138,6 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     failed = [reason for reason, factor in factors.items() if factor == 0.0]
     # Colours mean nothing in a dark picture, nor in an overexposed field; a white page has no field.
     shown = not ({DARK, OVEREXPOSED} if has_field else {DARK}) & set(failed)
-    enhanced = is_already_enhanced(cells, measures)
     surely_red = is_retina_red(cells.colours, has_field=False)
     evidence: tuple[str, ...] = ()
     if shown and not enhanced and not (has_field and surely_red):
