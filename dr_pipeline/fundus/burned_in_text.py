@@ -144,7 +144,7 @@ def _edges(pixels: NDArray[np.uint8], step: int, background: NDArray[np.uint8], 
     steepness = np.zeros(background.shape, np.uint8)
     for rows, columns in _around(background.shape, disc):
         tile = pixels[rows.start * step : rows.stop * step : step, columns.start * step : columns.stop * step : step]
-        red, green, blue = cv2.split(tile)
+        red, green, blue = (cv2.extractChannel(tile, channel) for channel in range(3))  # faster than cv2.split
         level = combine(combine(red, green), blue)
         steepness[rows, columns] = cv2.morphologyEx(level, cv2.MORPH_GRADIENT, _KERNEL)
     counts = np.cumsum(cv2.calcHist([steepness[::_EVERY]], [0], background[::_EVERY], [256], [0, 256]))
