@@ -18,7 +18,7 @@ CIRCLE = "circle"
 BOUNDING_BOX = "bounding_box"
 FULL_FRAME = "full_frame"
 
-SEVERAL_FIELDS, SMALL_FIELD = "several_fields", "small_field"
+SEVERAL_FIELDS, SMALL_FIELD, CUT_FIELD = "several_fields", "small_field", "cut_field"
 
 # The picture is halved until its longer side is at most this: edges are exact to 0.2 % of the radius, in under 2 ms.
 _SMALL_PX = 640
@@ -34,6 +34,9 @@ _MIN_FIELD_LEVEL = 8.0
 # A field fills at least this fraction of the frame.
 _MIN_MASK_FRACTION = 0.05
 _FULL_MASK_FRACTION = 0.995
+# Of the field's height and width. A field that touches both sides of a 3 : 2 frame shows 0.67 of its height, one of a
+# 16 : 9 frame 0.56. Two cut fields side by side can look like one of which half is cut, or like an ellipse.
+_MOSTLY_VISIBLE, _MIN_VISIBLE = 0.7, 0.55
 # Radii of fundus cameras, as fractions of the frame's longer side.
 _MIN_RADIUS_FRACTION, _MAX_RADIUS_FRACTION = 0.15, 1.2
 # Outside this many radii a field's halo has faded. What is there and this much brighter than the darkest of it may be
@@ -61,7 +64,8 @@ class Disc:
         fit: "circle" (or the ellipse of a squashed or stretched picture); if none fits, "bounding_box" (of the bright
             region; the radius is half its longer side) or "full_frame" (half the frame's longer side).
         aspect: Width over height of the ellipse or box; 1 if the field is round.
-        fault: Why the picture cannot be graded as one eye: SEVERAL_FIELDS, SMALL_FIELD or "".
+        fault: Why the picture cannot be graded as one eye: SEVERAL_FIELDS, SMALL_FIELD, CUT_FIELD (so little of
+            the disc is visible that it may be two) or "".
     """
 
     x: float
@@ -107,12 +111,14 @@ def _find(pixels: NDArray[np.uint8]) -> Disc:
     field = fit_field(region) if region is not None else None
     if field is not None and not _MIN_RADIUS_FRACTION <= field.radius / max(small.shape[:2]) <= _MAX_RADIUS_FRACTION:
         field = None
-    if field is not None and not _something_beside(level, field):
+    visible = _visible_share(field, small.shape) if field is not None else 0.0
+    if field is not None and visible >= _MOSTLY_VISIBLE and not _something_beside(level, field):
         return _disc(field, CIRCLE).scaled(factor)
     found = search_fields(small)
     several = SEVERAL_FIELDS if len(found) > 1 else ""
     if field is not None:
-        return _disc(field, CIRCLE, several).scaled(factor)
+        may_be_two = visible < (_MIN_VISIBLE if field.aspect == 1 else _MOSTLY_VISIBLE)
+        return _disc(field, CIRCLE, several or (CUT_FIELD if may_be_two else "")).scaled(factor)
     if found and found[0].has_rim:
         return _disc(found[0].shape, CIRCLE, several).scaled(factor)
     if found and found[0].area < _FULL_MASK_FRACTION * small.shape[0] * small.shape[1] / 4:
@@ -121,6 +127,14 @@ def _find(pixels: NDArray[np.uint8]) -> Disc:
         whole = _without_circle(None, small.shape)
         return replace(whole, fault=several or _fault_of_box(found[0].shape, small.shape)).scaled(factor)
     return _without_circle(region, small.shape).scaled(factor)
+
+
+def _visible_share(field: Ellipse, shape: tuple[int, ...]) -> float:
+    """How much of the field's height or width the frame holds, whichever is less."""
+    height, width = shape[:2]
+    wide = min(width, field.x + field.half_width) - max(0.0, field.x - field.half_width)
+    high = min(height, field.y + field.half_height) - max(0.0, field.y - field.half_height)
+    return min(wide / field.half_width, high / field.half_height) / 2
 
 
 def _find_again(pixels: NDArray[np.uint8], disc: Disc) -> Disc:

@@ -80,3 +80,15 @@ def test_it_never_fails(width, height, seed):
     disc = find_disc(picture)
     assert disc.radius > 0
     assert disc.fit in (CIRCLE, BOUNDING_BOX, FULL_FRAME)
+
+
+@pytest.mark.parametrize("squash", [1.0, 1.3])
+def test_two_cut_fields_that_touch_are_not_one_that_is_cut_much_more(squash):
+    # 600 px are visible of a field of 700 px, twice, as a re-upload crops and joins them.
+    field = draw_fundus(600, round(600 * squash), 300, round(300 * squash), 350)
+    assert find_disc(np.hstack([field, field[:, ::-1]])).fault
+
+
+def test_a_field_of_a_wide_frame_is_one_field():
+    # It touches both sides of 16 : 9 and is cut at the top and at the bottom.
+    assert find_disc(draw_fundus(1280, 720, 640, 360, 640)).fault == ""

@@ -10,6 +10,7 @@ cameras (detail of vessel width: median 0.08 to 0.11 against at most 0.09) and i
 import numpy as np
 
 from dr_pipeline.errors import ParamsError
+from dr_pipeline.fundus.quality.colour_checks import NO_COLOUR, colour_fault
 from dr_pipeline.fundus.quality.measures import Cells, Measures
 
 ALREADY_ENHANCED = "already_enhanced"
@@ -32,7 +33,12 @@ def require_policy(name: str) -> None:
 
 
 def is_already_enhanced(cells: Cells, measures: Measures) -> bool:
-    """Whether the local mean was subtracted and middle grey added. Such a picture has no colours of tissue."""
+    """Whether the local mean was subtracted and middle grey added.
+
+    Such a picture has no colours of tissue, but some; a grey one may be of any kind.
+    """
+    if colour_fault(cells.colours) == NO_COLOUR:
+        return False
     distance = np.abs(cells.rgb[cells.counted] - np.float32(_MIDDLE)).max(axis=1)
     middle_grey = float(np.mean(distance <= _TOLERANCE))
     return middle_grey >= _MIN_MIDDLE_GREY and measures.low_contrast >= _MIN_DETAIL and measures.blurred > 0

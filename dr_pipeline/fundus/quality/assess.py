@@ -23,7 +23,7 @@ from dr_pipeline.fundus.quality.colour_checks import (
     is_retina_red,
 )
 from dr_pipeline.fundus.quality.measures import Cells, Measures, measure_cells
-from dr_pipeline.fundus.quality.other_pictures import FLAT, other_picture_reasons
+from dr_pipeline.fundus.quality.other_pictures import FLAT, HARSH, OUTLINES, other_picture_reasons
 from dr_pipeline.schema import Status
 
 __all__ = [
@@ -92,6 +92,8 @@ _RED_CLIPPED, _COLOURS_CLIPPED = 0.1, 0.18
 _REMARK_BELOW = 0.6
 # A 45° field is about 13 mm across: below this radius the largest microaneurysm (125 µm, ETDRS report 10) is one pixel.
 _MIN_RADIUS_PX = 64.0
+# Width over height of what is lit, where no rim was found: a longer picture may show several fields, or a part of one.
+_MAX_ASPECT_NO_DISC = 1.6
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Quality:
             disc is visible), off_centre (the disc is cut off on one side), artefact (stray or lost light), no_colour,
             monochrome (grey, coloured by a ramp), colour_order (red and blue exchanged), not_red, no_disc (with a
             colour's code), already_enhanced, small (the disc in pixels), several_fields,
-            small_field (`Disc.fault`). Not a fundus: the evidence, see
+            small_field, cut_field (`Disc.fault`). Not a fundus: the evidence, see
             `dr_pipeline.fundus.quality.other_pictures`. Scored: the measures that lower the score most, no_disc, and
             already_enhanced where the policy accepts it.
         status: SCORED (gradable), UNGRADABLE or NOT_FUNDUS.
@@ -138,19 +140,16 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     failed = [reason for reason, factor in factors.items() if factor == 0.0]
     # Colours mean nothing in a dark picture, nor in an overexposed field; a white page has no field.
     shown = not ({DARK, OVEREXPOSED} if has_field else {DARK}) & set(failed)
-    surely_red = is_retina_red(cells.colours, has_field=False)
-    evidence: tuple[str, ...] = ()
-    if shown and not enhanced and not (has_field and surely_red):
-        evidence = other_picture_reasons(cells, measures, has_field=has_field)
-        # Against a retina's colours, only what no tissue can be counts: what would count within a field.
-        certain = FLAT in evidence or not surely_red or other_picture_reasons(cells, measures, has_field=True)
-        if evidence and certain:
-            return Quality(0.0, 0.0, evidence, Status.NOT_FUNDUS)
+    evidence, certain = _evidence(cells, measures, has_field=has_field, enhanced=enhanced) if shown else ((), False)
+    if certain:
+        return Quality(0.0, 0.0, evidence, Status.NOT_FUNDUS)
     doubts = [*evidence, *([] if enhanced else _colour_doubts(cells, measures, has_field=has_field))]
     if enhanced and already_enhanced != ACCEPT:
         doubts.append(ALREADY_ENHANCED)
     if disc.radius < _MIN_RADIUS_PX:
         doubts.append(SMALL)
+    if not has_field and not 1 / _MAX_ASPECT_NO_DISC <= disc.aspect <= _MAX_ASPECT_NO_DISC and NO_DISC not in doubts:
+        doubts.append(NO_DISC)
     if doubts:
         return Quality(0.0, 0.0, (*failed, *doubts), Status.UNGRADABLE)
     spread = _spread(cells)
@@ -159,6 +158,19 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     remarks = [reason for reason, factor in factors.items() if factor < _REMARK_BELOW]
     remarks += ([] if has_field else [NO_DISC]) + ([ALREADY_ENHANCED] if enhanced else [])
     return Quality(_product(factors), spread, tuple(remarks), Status.SCORED)
+
+
+def _evidence(cells: Cells, measures: Measures, *, has_field: bool, enhanced: bool) -> tuple[tuple[str, ...], bool]:
+    """The evidence that the picture is no fundus, and whether it is certain."""
+    surely_red = is_retina_red(cells.colours, has_field=False)
+    if has_field and surely_red:
+        return (), False
+    evidence = other_picture_reasons(cells, measures, has_field=has_field)
+    if enhanced:  # which gives a photograph outlines and harsh contrast too
+        evidence = tuple(reason for reason in evidence if reason not in (OUTLINES, HARSH))
+    # Against a retina's colours, only what no tissue can be counts: what would count within a field.
+    certain = FLAT in evidence or not surely_red or bool(other_picture_reasons(cells, measures, has_field=True))
+    return evidence, bool(evidence) and certain
 
 
 def _colour_doubts(cells: Cells, measures: Measures, *, has_field: bool) -> list[str]:

@@ -38,6 +38,15 @@ def test_grey_haze_without_detail_is_not_taken_for_it():
     assert ALREADY_ENHANCED not in PixelPath(256).process(encode(flat, ".png")).quality.reasons
 
 
+def test_noise_and_a_grey_scan_about_middle_grey_are_not_taken_for_it():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (600, 600, 3)).astype(np.uint8)
+    grey = np.clip(128 + rng.normal(0, 20, (500, 900, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
+    for picture in (noise, grey):
+        quality = PixelPath(256).process(encode(picture, ".png")).quality
+        assert quality.status is Status.NOT_FUNDUS, quality
+
+
 def test_photographs_and_their_enhanced_copies(cameras_dir):
     kinds, named = list(ENHANCED), []
     for number, path in enumerate(sorted((cameras_dir / "photographs").iterdir())[::9]):
