@@ -11,6 +11,8 @@ import pytest
 
 from dr_pipeline.streams import plain_signs
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = [sys.executable, "-m", "dr_pipeline"]
 # A verb whose messages, file names and progress are as awkward as they come.
 AWKWARD = """

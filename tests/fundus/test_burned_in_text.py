@@ -19,6 +19,8 @@ from dr_pipeline.intake.phantom.cohort import draw_cohort
 from dr_pipeline.intake.phantom.photograph import render
 from tests.factories.drawings import decode_jpeg, draw_fundus, jpeg
 
+pytestmark = pytest.mark.slow
+
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 WIDTH, HEIGHT = 1500, 1000

@@ -9,6 +9,8 @@ from dr_pipeline.fundus.field import BOUNDING_BOX, CIRCLE, FULL_FRAME, Disc, fin
 from dr_pipeline.fundus.opencv import cv2
 from tests.factories.drawings import decode_jpeg, draw_fundus, jpeg
 
+pytestmark = pytest.mark.slow
+
 # name: width, height, x, y, radius
 LAYOUTS = {
     "whole": (900, 700, 460, 345, 300),

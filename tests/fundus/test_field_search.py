@@ -16,6 +16,8 @@ from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fun
 from dr_pipeline.schema import Status
 from tests.factories.drawings import draw_fundus
 
+pytestmark = pytest.mark.slow
+
 WHOLE, CUT = Fundus(draw_fundus(500, 440, 255, 222, 200), 255, 222, 200), (510, 340, 250, 172, 205)
 FUNDI = [
     WHOLE,

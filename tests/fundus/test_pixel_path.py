@@ -21,6 +21,8 @@ from tests.factories.drawings import (
     with_png_chunk,
 )
 
+pytestmark = pytest.mark.slow
+
 PICTURE = draw_fundus(900, 700, 455, 352, 330)
 
 

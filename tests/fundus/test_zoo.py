@@ -12,6 +12,8 @@ import pytest
 
 from tests.factories import REPOSITORY, zoo
 
+pytestmark = pytest.mark.slow
+
 # Processor seconds for one file: this machine may be busy with other things.
 MAX_SECONDS = 5.0
 # Above what the process has when all its libraries are loaded: pixels of a sound photograph need some 20 MiB.

@@ -12,6 +12,8 @@ from dr_pipeline.recipes import NAMES, compose
 from dr_pipeline.recipes.compose import recipe_text
 from tests.factories import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 # Layouts that the adapter `folder` reads, with the maps of their words.
 LAYOUTS = ["brset", "mbrset", "retfound_folders", "kaggle_folders"]
 REAL = [name for name in NAMES if name != "synthetic"]

@@ -16,6 +16,8 @@ from dr_pipeline.recipes.compose import Recipe, recipe_text
 from dr_pipeline.stages.outcome import Outcome
 from tests.factories import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 REAL = [name for name in NAMES if name != "synthetic"]
 
 

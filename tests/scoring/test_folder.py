@@ -22,6 +22,8 @@ from dr_pipeline.scoring.walk import Entry, list_entries
 from dr_pipeline.tables.predictions import PREDICTIONS, VERSION
 from tests.factories.bundles import encode, make_bundle, photograph
 
+pytestmark = pytest.mark.slow
+
 FORMULA_NAMES = ("=cmd()", "+1", "-2", "@x", "\ttab")
 
 

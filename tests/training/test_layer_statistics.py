@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from dr_pipeline.errors import GateError
 from dr_pipeline.training.layer_statistics import LayerRow, layer_statistics
 
+pytestmark = pytest.mark.slow
+
 
 class Small(nn.Module):
     """Photographs to a convolution, BatchNorm, ReLU and a linear GELU on channels last."""

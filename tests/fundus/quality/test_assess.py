@@ -19,6 +19,8 @@ from dr_pipeline.fundus.quality.measures import measure_cells
 from dr_pipeline.schema import Status
 from tests.factories.drawings import draw_fundus, encode, with_tissue
 
+pytestmark = pytest.mark.slow
+
 FUNDUS = draw_fundus(1000, 800, 500, 400, 380)
 PATH = PixelPath(256)
 

@@ -14,6 +14,8 @@ from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fun
 from dr_pipeline.schema import Status
 from tests.factories.drawings import draw_fundus, encode, with_tissue
 
+pytestmark = pytest.mark.slow
+
 FUNDUS = with_tissue(draw_fundus(1000, 800, 500, 400, 380))
 PATH = PixelPath(256)
 
