@@ -26,25 +26,24 @@ def shared_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def idrid_dir(shared_dir: Path) -> Path:
-    folder = shared_dir / "data" / "idrid"
-    if not folder.is_dir():
-        pytest.skip("the IDRiD photographs are absent (shared/data/idrid)")
-    return folder
+    return _present(shared_dir / "data" / "idrid", "the IDRiD photographs")
 
 
 @pytest.fixture(scope="session")
 def cameras_dir(shared_dir: Path) -> Path:
-    folder = shared_dir / "data" / "cameras"
-    if not folder.is_dir():
-        pytest.skip("the photographs of ten cameras are absent (shared/data/cameras)")
-    return folder
+    return _present(shared_dir / "data" / "cameras", "the photographs of ten cameras")
 
 
 @pytest.fixture(scope="session")
 def lite0_weights(shared_dir: Path) -> Path:
     path = shared_dir / "weights" / "tf_efficientnet_lite0.in1k-from-int8.safetensors"
-    if not path.is_file():
-        pytest.skip("the pretrained EfficientNet-Lite0 is absent (shared/weights)")
+    return _present(path, "the pretrained EfficientNet-Lite0")
+
+
+def _present(path: Path, what: str) -> Path:
+    """The path, or the test is skipped."""
+    if not path.exists():
+        pytest.skip(f"{what}: absent (shared/{path.parent.name}/{path.name})")
     return path
 
 

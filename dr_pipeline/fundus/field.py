@@ -43,7 +43,7 @@ _MIN_RADIUS_FRACTION, _MAX_RADIUS_FRACTION = 0.15, 1.2
 # another field, if it is this many radii wide and high.
 _BEYOND_HALO, _ABOVE_GROUND, _MIN_SIDE_RADII = 1.08, 10, 0.2
 _GROUND_QUANTILE = 0.05
-# Tissue without a rim whose box is longer than this is that of more than one field: cameras cut one to 3 : 2 at most.
+# Tissue without a rim whose box is longer than this is that of more than one field: a frame of 16 : 9 is not.
 _MAX_BOX_ASPECT = 1.8
 # A small field is located again in a part of the picture that is this many radii around its centre.
 _SURROUNDINGS_RADII = 1.6

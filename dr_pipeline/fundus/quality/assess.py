@@ -93,6 +93,8 @@ _REMARK_BELOW = 0.6
 # A 45° field is about 13 mm across: below this radius the largest microaneurysm (125 µm, ETDRS report 10) is one pixel.
 _MIN_RADIUS_PX = 64.0
 # Width over height of what is lit, where no rim was found: a longer picture may show several fields, or a part of one.
+# `field` takes a still longer one for several at once; this doubt comes after the evidence of another picture, so that
+# a wide scan or page is called what it is.
 _MAX_ASPECT_NO_DISC = 1.6
 
 

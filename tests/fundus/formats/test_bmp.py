@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.decode import decode
 from tests.factories.drawings import draw_fundus
+from tests.factories.refusals import assert_refused
 
 PICTURE = draw_fundus(241, 203, 118, 103, 95)
 HEIGHT, WIDTH, _ = PICTURE.shape
@@ -104,6 +104,4 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_read_is_refused_by_name(name):
-    data, reason = REFUSED[name]
-    with pytest.raises(ImageError, match=reason):
-        decode(data, 64)
+    assert_refused(*REFUSED[name])

@@ -18,6 +18,7 @@ from tests.factories.drawings import (
     pil_file,
     plain_tiff,
 )
+from tests.factories.refusals import assert_refused
 
 PICTURE = draw_fundus(240, 200, 118, 103, 95)
 TIFF, BMP = encode(PICTURE, ".tiff"), encode(PICTURE, ".bmp")
@@ -80,18 +81,12 @@ SLOW = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_file_is_refused_with_its_reason(name):
-    data, reason = BAD[name]
-    with pytest.raises(ImageError, match=reason):
-        decode(data, 64)
+    assert_refused(*BAD[name])
 
 
 @pytest.mark.parametrize("name", SLOW)
 def test_a_header_that_would_take_minutes_is_refused_at_once(name):
-    data, reason = SLOW[name]
-    start = time.perf_counter()
-    with pytest.raises(ImageError, match=reason):
-        decode(data, 64)
-    assert time.perf_counter() - start < 1
+    assert_refused(*SLOW[name], within_s=1)
 
 
 @pytest.mark.parametrize("fraction", [0.02, 0.2, 0.5, 0.9, 0.999])
