@@ -1,8 +1,6 @@
 """A picture that goes on lighter, in another colour or displaced from one block on is noticed; a whole one never."""
 
 import io
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from tests.factories.drawings import draw_fundus
 
 PICTURE = draw_fundus(640, 480, 320, 240, 230)
 UNIT = 16
-SHARED = os.environ.get("DR_PIPELINE_SHARED")
 
 
 def encoded(pixels, **options):
@@ -79,11 +76,9 @@ def test_a_picture_too_small_for_the_measures_has_none():
     assert seam(PICTURE[:, :100], UNIT, UNIT) == ""
 
 
-@pytest.mark.skipif(not SHARED, reason="needs DR_PIPELINE_SHARED, the folder with the photographs of ten cameras")
-def test_no_photograph_of_the_ten_cameras_is_doubted():
+def test_no_photograph_of_the_ten_cameras_is_doubted(cameras_dir):
     """A sample; all of them, and all of IDRiD, are in reports/benchmarks/damage.json."""
-    folder = Path(str(SHARED)) / "data" / "cameras" / "photographs"
-    if not folder.is_dir():
-        pytest.skip(f"no {folder}")
-    doubts = {path.name: decode(path.read_bytes(), 256).doubt for path in sorted(folder.iterdir())[::6]}
+    photographs = sorted((cameras_dir / "photographs").iterdir())[::6]
+    doubts = {path.name: decode(path.read_bytes(), 256).doubt for path in photographs}
+    assert len(doubts) > 10
     assert {name: doubt for name, doubt in doubts.items() if doubt} == {}
