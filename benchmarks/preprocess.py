@@ -114,7 +114,7 @@ def pin_to_one_core() -> None:
 
 def steps_ms(files: list[bytes], canvas_px: int) -> dict[str, float]:
     """Mean time of each step of the path, one after the other."""
-    steps = ("decode", "pixel_sha256", "find_disc", "has_annotation", "to_canvas", "perceptual_hash", "assess")
+    steps = ("decode", "pixel_hash", "find_disc", "has_annotation", "to_canvas", "perceptual_hash", "assess")
     total = dict.fromkeys((*steps, *ENHANCEMENTS, "encode_png"), 0.0)
 
     def timed(step: str, work: Callable[[], Any]) -> Any:
@@ -126,7 +126,7 @@ def steps_ms(files: list[bytes], canvas_px: int) -> dict[str, float]:
     for data in files:
         decoded = timed("decode", lambda data=data: decode(data, canvas_px))
         pixels = decoded.pixels
-        timed("pixel_sha256", lambda decoded=decoded: decoded.pixel_sha256)
+        timed("pixel_hash", lambda decoded=decoded: decoded.pixel_hash)
         disc = timed("find_disc", lambda pixels=pixels: find_disc(pixels))
         timed("has_annotation", lambda pixels=pixels, disc=disc: has_annotation(pixels, disc))
         canvas = timed("to_canvas", lambda pixels=pixels, disc=disc: to_canvas(pixels, disc, canvas_px))

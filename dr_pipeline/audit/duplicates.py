@@ -50,7 +50,7 @@ def identical_groups(inputs: AuditInputs) -> tuple[tuple[str, ...], ...]:
     """Groups of two or more photographs with equal decoded pixels."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for image_id in inputs.rows:
-        if pixels := inputs.index[image_id].pixel_sha256:
+        if pixels := inputs.index[image_id].pixel_hash:
             groups[pixels].append(image_id)
     return tuple(sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1))
 

@@ -136,7 +136,7 @@ def audited_rows(inputs: AuditInputs, result: AuditResult) -> list[ManifestRow]:
     return [
         replace(
             row,
-            pixel_sha256=inputs.index[image_id].pixel_sha256,
+            pixel_hash=inputs.index[image_id].pixel_hash,
             perceptual_hash=inputs.index[image_id].perceptual_hash,
             width=inputs.index[image_id].width,
             height=inputs.index[image_id].height,

@@ -115,7 +115,7 @@ def _row(source: Source, photograph: Photograph) -> CanvasRow:
         status=quality.status,
         reason="" if quality.status is Status.SCORED else reasons,
         format=photograph.format,
-        pixel_sha256=photograph.pixel_sha256,
+        pixel_hash=photograph.pixel_hash,
         perceptual_hash=photograph.perceptual_hash,
         width=photograph.width,
         height=photograph.height,

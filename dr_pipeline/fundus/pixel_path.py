@@ -25,7 +25,7 @@ from dr_pipeline.schema import Status
 __all__ = ["PIXEL_PATH_VERSION", "Disc", "Photograph", "PixelPath", "Quality", "model_input"]
 
 # Raised with every change that alters a canvas, a hash or a status; artefacts of another version are refused.
-PIXEL_PATH_VERSION = 3
+PIXEL_PATH_VERSION = 4
 RESTORE, KEEP = "restore", "keep"
 ASPECTS = (RESTORE, KEEP)
 # Reasons that come from the file, not from the picture: a person must look at it; it holds more than one picture.
@@ -41,7 +41,7 @@ class Photograph:
         width: Of the upright original, px.
         height: Of the upright original, px.
         format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom", by content.
-        pixel_sha256: Of the decoded upright pixels and their shape.
+        pixel_hash: Of the decoded upright pixels and their shape.
         perceptual_hash: Of the canonical disc, 64 hexadecimal digits; similar for near duplicates.
         disc: In px of the upright original.
         aspect_restored: Whether the field was an ellipse and is a circle on the canvas.
@@ -53,7 +53,7 @@ class Photograph:
     width: int
     height: int
     format: str
-    pixel_sha256: str
+    pixel_hash: str
     perceptual_hash: str
     disc: Disc
     aspect_restored: bool
@@ -105,7 +105,7 @@ class PixelPath:
             width=decoded.width,
             height=decoded.height,
             format=decoded.format,
-            pixel_sha256=decoded.pixel_sha256,
+            pixel_hash=decoded.pixel_hash,
             perceptual_hash=perceptual_hash(canvas),
             disc=disc,
             aspect_restored=restore and disc.fit == CIRCLE and disc.aspect != 1,

@@ -39,7 +39,7 @@ class PredictionRows:
             sha256=score.sha256,
             status=score.status,
             reason=spreadsheet_safe(" ".join(printable(score.reason).split())),
-            duplicate_of=self._duplicate_of(image_id, score.pixel_sha256),
+            duplicate_of=self._duplicate_of(image_id, score.pixel_hash),
             quality=score.quality,
             bundle_id=self._bundle_id,
             **(asdict(grading) if grading else {}),  # the fields have the columns' names
@@ -56,8 +56,8 @@ class PredictionRows:
         self._ids.add(image_id)
         return image_id
 
-    def _duplicate_of(self, image_id: str, pixel_sha256: str) -> str:
-        if not pixel_sha256:
+    def _duplicate_of(self, image_id: str, pixel_hash: str) -> str:
+        if not pixel_hash:
             return ""
-        first = self._first_with_pixels.setdefault(bytes.fromhex(pixel_sha256), image_id)
+        first = self._first_with_pixels.setdefault(bytes.fromhex(pixel_hash), image_id)
         return "" if first == image_id else first

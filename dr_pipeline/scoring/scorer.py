@@ -38,7 +38,7 @@ class Score:
         status: Exactly one.
         reason: Why the status is not `scored`, else empty.
         sha256: Hash of the file's bytes.
-        pixel_sha256: Hash of the decoded pixels; empty where they cannot be decoded.
+        pixel_hash: Hash of the decoded pixels; empty where they cannot be decoded.
         quality: Quality score in [0, 1]; None where there is no image.
         grading: For `scored`; for `ungradable` too, so that an evaluation can count all photographs as well as the
             gradable ones, but a clinic's table does not show it. None otherwise.
@@ -47,7 +47,7 @@ class Score:
     status: Status
     reason: str
     sha256: str
-    pixel_sha256: str
+    pixel_hash: str
     quality: float | None
     grading: Grading | None
 
@@ -165,7 +165,7 @@ class Scorer:
             status=status,
             reason="" if status is Status.SCORED else added or "; ".join(quality.reasons),
             sha256=sha256,
-            pixel_sha256=photograph.pixel_sha256,
+            pixel_hash=photograph.pixel_hash,
             quality=quality.score,
             grading=grading,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dr_pipeline.schema import Status
 from dr_pipeline.tables.table import Fixed2, Fixed4, Table
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class CanvasRow:
     status: Status
     reason: str = ""
     format: str = ""  # jpeg, png, tiff, bmp, webp or dicom, by content
-    pixel_sha256: str = ""
+    pixel_hash: str = ""
     perceptual_hash: str = ""
     width: int | None = None
     height: int | None = None

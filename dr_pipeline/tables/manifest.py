@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dr_pipeline.schema import REFERABLE_FROM, Eye, Split
 from dr_pipeline.tables.table import GradeCell, Table
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class ManifestRow:
     image_id: str
     path: str  # relative to the data set's root, with forward slashes
     sha256: str = ""  # of the file's bytes; empty where it cannot be read
-    pixel_sha256: str = ""  # of the decoded pixels; empty until audit
+    pixel_hash: str = ""  # of the decoded pixels; empty until audit
     perceptual_hash: str = ""  # of the canonical disc, 64 hexadecimal digits; empty until audit
     patient_id: str = ""  # empty: declared unknown
     eye: Eye = Eye.UNKNOWN

@@ -36,7 +36,7 @@ def test_every_photograph_has_a_row_with_status_and_reason(photographs, store):
         failed = store.rows[image_id]
         assert failed.status is Status.FAILED
         assert reason in failed.reason
-        assert failed.shard == failed.pixel_sha256 == failed.perceptual_hash == ""
+        assert failed.shard == failed.pixel_hash == failed.perceptual_hash == ""
         assert failed.quality is None
     assert store.rows["page"].status is Status.NOT_FUNDUS
     assert store.rows["page"].reason == "flat"
@@ -48,7 +48,7 @@ def test_the_store_returns_the_pixel_path_s_canvases(photographs, store):
     for r in rows[:9]:
         photograph = PATH.process((root / r.path).read_bytes())
         assert np.array_equal(store.read(r.image_id), photograph.canvas)
-        assert store.rows[r.image_id].pixel_sha256 == photograph.pixel_sha256
+        assert store.rows[r.image_id].pixel_hash == photograph.pixel_hash
 
 
 def test_enhancement_changes_the_canvas_and_not_the_index(photographs, store, tmp_path):

@@ -94,7 +94,7 @@ def tables(
         stated = {column: cell for column, cell in cells.items() if column not in CANVAS_INDEX.columns}
         reason = "" if status == "scored" else "a reason"
         manifest.append(manifest_row(name, **{"grade": grade, "patient_id": patient} | stated))
-        index[name] = index_row(name, **{"pixel_sha256": pixels, "status": status, "reason": reason} | shown)
+        index[name] = index_row(name, **{"pixel_hash": pixels, "status": status, "reason": reason} | shown)
     return manifest, index
 
 

@@ -45,6 +45,32 @@ def test_five_pixel_dots_survive():
         assert lost <= 0.01 * len(dots), (canvas_px, lost)
 
 
+@pytest.mark.parametrize("ratio", [1.2, 1.39, 1.8, 2.4, 2.78, 3.3, 3.9, 7.5])
+@pytest.mark.parametrize("diameter_px", [2, 3, 5])
+def test_shrinking_keeps_the_contrast_of_dots_as_an_area_mean_does(ratio, diameter_px):
+    canvas_px, random = 128, np.random.default_rng(1)
+    side, fine = round(ratio * canvas_px), 4
+    picture = np.full((side * fine, side * fine), 160, np.uint8)
+    step = 12 + round(4 * ratio)
+    places = [
+        np.array((x, y)) + random.uniform(0, 4, 2) for x in range(8, side - 12, step) for y in range(8, side - 12, step)
+    ]
+    for x, y in places:
+        cv2.circle(
+            picture, (round(x * fine * 16), round(y * fine * 16)), round(diameter_px / 2 * fine * 16), 100, -1, shift=4
+        )
+    picture = np.repeat(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)[..., None], 3, axis=2)
+
+    def contrasts(shrunk):
+        around = [shrunk[max(0, int(y / ratio) - 1) :, max(0, int(x / ratio) - 1) :][:3, :3, 1] for x, y in places]
+        return np.array([160 - int(window.min()) for window in around])
+
+    area = contrasts(cv2.resize(picture, (canvas_px, canvas_px), interpolation=cv2.INTER_AREA))
+    ours = contrasts(model_input(picture, canvas_px))
+    assert ours.mean() >= 0.95 * area.mean()
+    assert np.quantile(ours, 0.05) >= np.quantile(area, 0.05) - 2
+
+
 @pytest.mark.parametrize("aspect", [0.5, 0.75, 1.4])
 @pytest.mark.parametrize("canvas_px", [64, 256, 700])
 def test_an_ellipse_is_restored_to_a_circle_or_kept(aspect, canvas_px):

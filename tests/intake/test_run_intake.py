@@ -55,7 +55,7 @@ def test_one_row_per_photograph_sorted_with_the_hash_of_its_bytes(tmp_path: Path
     assert (tmp_path / "out" / "manifest.csv").read_text().splitlines()[0] == ",".join(MANIFEST.columns)
     for row in rows:
         assert row.sha256 == sha256_bytes((root / row.path).read_bytes())
-        assert (row.source, row.excluded, row.pixel_sha256, row.patient_id) == ("aptos2019", False, "", "")
+        assert (row.source, row.excluded, row.pixel_hash, row.patient_id) == ("aptos2019", False, "", "")
     assert report["grades"] == {"0": 1, "1": 1, "2": 0, "3": 0, "4": 1}
     assert report["orphans"] == {"rows": ["gone"], "files": ["train_images/new.png"]}
     assert report["patient_ids"] == {"known": False, "photographs_without": 3}

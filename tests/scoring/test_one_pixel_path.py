@@ -29,7 +29,7 @@ def require_identical(photographs: list[Path], tmp_path: Path, monkeypatch: pyte
         score = scorer.score(path.read_bytes())
         from_shard = model_input(store.read(f"p{number}"), scorer.input_px)
         assert fed[-1].tobytes() == from_shard.tobytes(), path.name
-        assert score.pixel_sha256 == store.rows[f"p{number}"].pixel_sha256
+        assert score.pixel_hash == store.rows[f"p{number}"].pixel_hash
     assert len(fed) == len(photographs)
 
 

@@ -59,7 +59,7 @@ def test_what_is_no_fundus_gets_no_grading(scorer):
     assert score.status is Status.NOT_FUNDUS
     assert score.reason
     assert score.grading is None
-    assert score.pixel_sha256
+    assert score.pixel_hash
 
 
 def test_an_ungradable_photograph_keeps_its_grading_for_the_evaluation(scorer):

@@ -98,7 +98,7 @@ def test_every_row_is_kept_and_every_finding_reported(tmp_path: Path) -> None:
     }  # fmt: skip
     assert {name for name, row in rows.items() if row.excluded} == {"c1", "c2", "e", "f", "f2"}
     assert all(bool(row.exclusion_reason) == row.excluded for row in rows.values())
-    assert (rows["a"].pixel_sha256, rows["a"].width, rows["a"].height) == ("A", 64, 48)
+    assert (rows["a"].pixel_hash, rows["a"].width, rows["a"].height) == ("A", 64, 48)
 
     report = read_json(tmp_path / "audit.json")
     assert report["identical"] == [["b", "b2", "b3"], ["c1", "c2"], ["d1", "d2"], ["f", "f2"]]

@@ -28,20 +28,20 @@ _RESEARCH = "Research use only. Not a medical device."
 FILES: dict[str, tuple[Table[Any], str]] = {
     "manifest": (
         MANIFEST,
-        "schema_version,image_id,path,sha256,pixel_sha256,perceptual_hash,patient_id,eye,visit,field,grade,referable,"
+        "schema_version,image_id,path,sha256,pixel_hash,perceptual_hash,patient_id,eye,visit,field,grade,referable,"
         "grader,site,camera,pixel_spacing_mm,official_split,width,height,source,duplicate_cluster,same_eye,excluded,"
         "exclusion_reason\n"
-        "3,a,images/a.png,12,,,P1,left,1,macula,4,,R1; R2,hill,Topcon,0.0050,train,4288,2848,idrid,,e1,0,\n"
-        '3,b,"images/b, c.png",,,,,,,,,1,,,,,,,,idrid,d1,,1,not a fundus\n',
+        "4,a,images/a.png,12,,,P1,left,1,macula,4,,R1; R2,hill,Topcon,0.0050,train,4288,2848,idrid,,e1,0,\n"
+        '4,b,"images/b, c.png",,,,,,,,,1,,,,,,,,idrid,d1,,1,not a fundus\n',
     ),
     "readings": (READINGS, "schema_version,image_id,grader,grade\n1,a,R1,0\n1,a,R2,1\n"),
     "canvas_index": (
         CANVAS_INDEX,
-        "schema_version,image_id,shard,status,reason,format,pixel_sha256,perceptual_hash,width,height,disc_x,disc_y,"
+        "schema_version,image_id,shard,status,reason,format,pixel_hash,perceptual_hash,width,height,disc_x,disc_y,"
         "disc_radius,disc_fit,disc_aspect,aspect_restored,annotation,quality,quality_spread,quality_reasons\n"
-        "3,a,shard-00000.tar,ungradable,dark,png,ab,cd,640,480,320.50,240.00,200.25,circle,0.7500,1,0,0.1234,0.0100,"
+        "4,a,shard-00000.tar,ungradable,dark,png,ab,cd,640,480,320.50,240.00,200.25,circle,0.7500,1,0,0.1234,0.0100,"
         "dark\n"
-        "3,b,,failed,no image,,,,,,,,,,,,,,,\n",
+        "4,b,,failed,no image,,,,,,,,,,,,,,,\n",
     ),
     "splits": (
         SPLITS,

@@ -34,7 +34,7 @@ def test_an_encapsulated_jpeg_decodes_like_the_jpeg_file(syntax, photometric):
     for canvas_px, scale in ((200, 1), (50, 2), (25, 4)):
         inside, plain = decode(data, canvas_px), decode(JPEG, canvas_px)
         assert inside.scale == scale
-        assert inside.pixel_sha256 == plain.pixel_sha256
+        assert inside.pixel_hash == plain.pixel_hash
         assert (inside.format, plain.format) == ("dicom", "jpeg")
 
 
