@@ -3,7 +3,7 @@
 Perceptual hash, burnt-in text and quality are computed before the enhancement and do not depend on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +61,10 @@ class Photograph:
     quality: Quality
 
 
+def _no_lap(_step: str) -> None:
+    """Ignores the end of a step."""
+
+
 @dataclass(frozen=True)
 class PixelPath:
     """The path and its parameters.
@@ -89,28 +93,43 @@ class PixelPath:
         if self.aspect not in ASPECTS:
             raise ParamsError(f"unknown policy {self.aspect!r}", where="preprocess.aspect", todo=" or ".join(ASPECTS))
 
-    def process(self, data: bytes) -> Photograph:
+    def process(self, data: bytes, *, lap: Callable[[str], None] = _no_lap) -> Photograph:
         """Processes a file's bytes.
+
+        Args:
+            data: The file's bytes.
+            lap: Called with a step's name when the step has ended: `decode`, `disc`, `canvas`, `hashes`, `text`,
+                `quality`.
 
         Raises:
             ImageError: The file yields no picture; see the policies of `dr_pipeline.fundus.decode`.
         """
         decoded = decode(data, self.canvas_px)
+        lap("decode")
         decoded_disc = find_disc(decoded.pixels)
+        lap("disc")
         restore = self.aspect == RESTORE
-        canvas = to_canvas(decoded.pixels, decoded_disc, self.canvas_px, restore_aspect=restore)
+        plain_canvas = to_canvas(decoded.pixels, decoded_disc, self.canvas_px, restore_aspect=restore)
+        canvas = enhance(plain_canvas, self.enhancement)
+        lap("canvas")
+        pixel_hash, similarity_hash = decoded.pixel_hash, perceptual_hash(plain_canvas)
+        lap("hashes")
+        annotation = has_annotation(decoded.pixels, decoded_disc)
+        lap("text")
         disc = decoded_disc.scaled(decoded.scale)
+        quality = assess(plain_canvas, disc, already_enhanced=self.already_enhanced)
+        lap("quality")
         return Photograph(
-            canvas=enhance(canvas, self.enhancement),
+            canvas=canvas,
             width=decoded.width,
             height=decoded.height,
             format=decoded.format,
-            pixel_hash=decoded.pixel_hash,
-            perceptual_hash=perceptual_hash(canvas),
+            pixel_hash=pixel_hash,
+            perceptual_hash=similarity_hash,
             disc=disc,
             aspect_restored=restore and disc.fit == CIRCLE and disc.aspect != 1,
-            annotation=has_annotation(decoded.pixels, decoded_disc),
-            quality=_with_file_s_reasons(assess(canvas, disc, already_enhanced=self.already_enhanced), decoded),
+            annotation=annotation,
+            quality=_with_file_s_reasons(quality, decoded),
         )
 
     def to_dict(self) -> dict[str, int | str]:
