@@ -15,6 +15,8 @@ _TOLERANCE = 0.012
 _MIN_POINTS = 24
 _MIN_INLIER_FRACTION = 0.4
 _REFITS = 3
+# Of the product of the points' variances: less of it is left where they lie on a line.
+_ON_A_LINE = 1e-9
 # Inliers must lie in at least this many of 24 directions (15° each) from the centre, else any arc fits.
 _SECTORS, MIN_SECTORS = 24, 7
 # Of an outline that may be made of several circles: where triplets start, how much of it they span, and how many
@@ -101,10 +103,15 @@ def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64]) -> Circle | N
     """Algebraic fit (Kåsa, IEEE Trans. Instrum. Meas. 1976;25:8): x² + y² = 2ax + 2by + c, about the mean."""
     mean_x, mean_y = float(x.mean()), float(y.mean())
     u, v = x - mean_x, y - mean_y
-    (a, b, c), _, rank, _ = np.linalg.lstsq(np.column_stack((2 * u, 2 * v, np.ones_like(u))), u**2 + v**2, rcond=None)
-    if rank < 3:
+    squared = u * u + v * v
+    # About the mean Σu = Σv = 0, so that c is the mean of u² + v², and a and b follow from two equations.
+    uu, uv, vv = float(u @ u), float(u @ v), float(v @ v)
+    determinant = uu * vv - uv * uv
+    if determinant <= _ON_A_LINE * uu * vv:
         return None
-    return Circle(float(a) + mean_x, float(b) + mean_y, float(np.sqrt(c + a**2 + b**2)))
+    right_u, right_v = float(u @ squared) / 2, float(v @ squared) / 2
+    a, b = (vv * right_u - uv * right_v) / determinant, (uu * right_v - uv * right_u) / determinant
+    return Circle(a + mean_x, b + mean_y, float(np.sqrt(squared.mean() + a * a + b * b)))
 
 
 def circles_through(x: NDArray[np.float64], y: NDArray[np.float64], limit: float) -> list[Circle]:
