@@ -87,21 +87,20 @@ def one_sidedness(pixels: NDArray[np.uint8], unit_width: int, unit_height: int) 
     rows = np.unique(np.clip(np.add.outer(begins, (-1, 0, 1, 2)), 0, len(tops) - 1))
     above2, below2 = _column_means(places[tops[rows] - 2 * near]), _column_means(places[tops[rows] + 2 * near - 1])
     above, below = above[:, rows], below[:, rows]
-    # One row more than there is: a step that begins in the last row has nothing below it.
-    shape = (3, len(tops) + 1, above.shape[2])
-    jump, compared = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
     # The jump beyond what the slopes on both sides explain.
-    jump[:, rows] = below - above - (2 * near - 1) / (2 * near) * ((above - above2) + (below2 - below))
+    jump = np.zeros((3, len(tops) + 2, above.shape[2]), np.float32)  # with a row before and behind
+    jump[:, rows + 1] = below - above - (2 * near - 1) / (2 * near) * ((above - above2) + (below2 - below))
     # Nor what the next rows of units show as well: coarse quantisation turns a gradient into even stairs.
-    jump -= _common(np.pad(jump, ((0, 0), (1, 1), (0, 0))))
+    jump = jump[:, rows + 1] - _common(jump[:, rows], jump[:, rows + 2])
     direction = np.sign(jump) * (np.abs(jump) > _MIN_JUMP)
+    near_rows = above2, above, below, below2
+    varied = ~np.logical_or.reduce([_is_uniform(row) for row in near_rows])[:, None]
+    lit = np.logical_and.reduce([row.max(axis=0) > _MIN_BRIGHT for row in near_rows])
     unclipped = (np.minimum(above, below) >= _MIN_LEVEL) & (np.maximum(above, below) <= _MAX_LEVEL)
-    compared[:, rows] = (unclipped | (direction[:, rows] != 0)) & _lit(above2, above, below, below2)
-    direction *= compared
-    # [channel, row of units, column where it begins]: from there to the right, and on to the left of it below.
-    right, right_places = _from_the_right(direction[:, begins]), _from_the_right(compared[:, begins])
-    left, left_places = _from_the_left(direction[:, begins + 1]), _from_the_left(compared[:, begins + 1])
-    return max(_largest_share(right, right_places), _largest_share(right + left, right_places + left_places))
+    # Once in the light alone, and once with the surround, which shows a change towards light best.
+    in_light = varied & lit & (unclipped | (direction != 0))
+    everywhere = np.broadcast_to(varied, direction.shape)
+    return max(_largest_share(direction, compared, rows, begins) for compared in (in_light, everywhere))
 
 
 def agreement(pixels: NDArray[np.uint8], unit_width: int, unit_height: int) -> float:
@@ -143,19 +142,10 @@ def _candidates(differences: NDArray[np.float32]) -> NDArray[np.intp]:
     return candidates
 
 
-def _common(jump: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the jumps before and after each row have in common: the smaller one if both go in one direction, else 0."""
-    before, after = jump[:, :-2], jump[:, 2:]
+def _common(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What two jumps have in common: the smaller one if both go in one direction, else 0."""
     common: NDArray[np.float32] = np.clip(0, np.minimum(before, after), np.maximum(before, after))
     return common
-
-
-def _lit(*near_rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(rows, columns): where all of them show light, no row being a frame or ground of one colour."""
-    lit: NDArray[np.bool_] = np.logical_and.reduce(
-        [(rows.max(axis=0) > _MIN_BRIGHT) & ~_is_uniform(rows)[:, None] for rows in near_rows]
-    )
-    return lit
 
 
 def _is_uniform(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -165,19 +155,25 @@ def _is_uniform(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
     return uniform
 
 
-def _from_the_right(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    sums: NDArray[np.float32] = values[..., ::-1].cumsum(axis=2, dtype=np.float32)[..., ::-1]
-    return sums
+def _largest_share(
+    direction: NDArray[np.float32], compared: NDArray[np.bool_], rows: NDArray[np.intp], begins: NDArray[np.intp]
+) -> float:
+    """The largest share of compared places with jumps in one direction, over all places where a step may begin.
 
-
-def _from_the_left(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    """The sums of what lies left of each column, itself excluded."""
-    sums: NDArray[np.float32] = values.cumsum(axis=2, dtype=np.float32) - values
-    return sums
-
-
-def _largest_share(directions: NDArray[np.float32], places: NDArray[np.float32]) -> float:
-    return float((np.abs(directions) / (places + _PRIOR_PLACES)).max(initial=0.0))
+    Args:
+        direction: (3, rows, columns): of the jump, -1 or 1; 0 if there is none.
+        compared: (3, rows, columns): where they count.
+        rows: (rows,): Which rows of units these are.
+        begins: In which of them a step may begin.
+    """
+    # A step that begins in the last row has nothing below it.
+    counts = np.zeros((2, 3, max(rows) + 2, direction.shape[2]), np.float32)
+    counts[0][:, rows], counts[1][:, rows] = direction * compared, compared
+    # From the column where it begins to the right, and on to the left of it, itself excluded, in the next row.
+    right = counts[:, :, begins, ::-1].cumsum(axis=3)[..., ::-1]
+    below = counts[:, :, begins + 1]
+    left = below.cumsum(axis=3) - below
+    return max(float((abs(net) / (places + _PRIOR_PLACES)).max()) for net, places in (right, right + left))
 
 
 def _halves(above: NDArray[np.uint8], below: NDArray[np.uint8], shift: int) -> NDArray[np.float64]:
