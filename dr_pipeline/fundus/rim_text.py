@@ -30,9 +30,9 @@ _RIM_PX = 4
 _LINE_GAP, _LINE_ALONG, _LINE_ACROSS = np.ones((1, 5), np.uint8), np.ones((1, 21), np.uint8), np.ones((5, 1), np.uint8)
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _MIN_INK_PX, _MIN_BEYOND_PX, _SPECK_PX = 8, 2, 3
-# Over 500 photographs, and squashed, reduced and strongly compressed copies, whatever has a contrast of 50 is solid, a
+# Over 500 photographs and squashed, reduced and strongly compressed copies, what has a contrast of 50 is solid, a
 # line along the rim, or sharp at less than 0.7 of its boundary; 99 % of planted signs are above 0.8.
-_MIN_CONTRAST, _MIN_SIMPLE_CONTRAST, _SURE_CONTRAST, _CERTAIN_CONTRAST = 42, 50, 60, 100
+_MIN_CONTRAST, _SURE_CONTRAST, _CERTAIN_CONTRAST = 48, 60, 100
 _MIN_SHARPNESS, _MIN_SIMPLE_SHARPNESS = 0.75, 0.95
 _MIN_HEIGHT = 0.25  # of the length; what is lower is a line along the rim
 _MAX_FAINT_PX = 45  # thin strokes may be faint; what is large and faint is a reflection on tissue
@@ -68,7 +68,7 @@ class _Ink:
             return True
         if contrast >= _CERTAIN_CONTRAST:
             return shape.fill < _SIMPLE_FILL or shape.breadth <= min(_MAX_STROKE_PX, shape.length / 3)
-        is_clear = contrast >= _MIN_SIMPLE_CONTRAST and self.sharpness >= _MIN_SIMPLE_SHARPNESS
+        is_clear = contrast >= _SURE_CONTRAST and self.sharpness >= _MIN_SIMPLE_SHARPNESS
         return is_clear and shape.fill < SIGN_FILL
 
 
