@@ -112,8 +112,8 @@ class Quality:
             monochrome (grey, coloured by a ramp), colour_order (red and blue exchanged), not_red, no_disc (with a
             colour's code), page, outlines, harsh and unlike_tissue (in a field: perhaps a scene), already_enhanced,
             small (the disc in pixels), several_fields, small_field, cut_field (`Disc.fault`). Not a fundus: the
-            evidence, see `dr_pipeline.fundus.quality.other_pictures`. Scored: the measures that lower the score most, no_disc, and
-            already_enhanced where the policy accepts it.
+            evidence, see `dr_pipeline.fundus.quality.other_pictures`. Scored: the measures that lower the score most,
+            no_disc, and already_enhanced where the policy accepts it.
         status: SCORED (gradable), UNGRADABLE or NOT_FUNDUS.
     """
 
