@@ -43,6 +43,35 @@ class Bundle:
     golden_difference: float
 
 
+@dataclass(frozen=True)
+class BundleIdentity:
+    """What a bundle states about itself; nothing of it is verified.
+
+    Attributes:
+        bundle_id: From metadata.json.
+        sha256: Hash of each file by name, from SHA256SUMS, whose own is there too.
+    """
+
+    bundle_id: str
+    sha256: dict[str, str]
+
+
+def identify_bundle(root: Path) -> BundleIdentity:
+    """Reads what the bundle states about itself, in a millisecond; `read_bundle` verifies it.
+
+    Raises:
+        BundleError: There is no bundle; SHA256SUMS or metadata.json is missing or malformed.
+    """
+    if not root.is_dir():
+        raise _no_bundle(root)
+    for name in (SUMS, METADATA):
+        if not (root / name).is_file():
+            raise _missing(name, root)
+    sums, metadata = _read(root / SUMS), _parse_metadata(_read(root / METADATA), where=str(root / METADATA))
+    listed = parse_sums(sums.decode("utf-8", "replace"), where=str(root / SUMS))
+    return BundleIdentity(str(metadata.get("bundle_id")), {**listed, SUMS: sha256_bytes(sums)})
+
+
 def read_bundle(root: Path, *, threads: int) -> Bundle:
     """Reads, verifies and self-tests the bundle in the folder `root`.
 
@@ -93,13 +122,13 @@ def verify_weights(root: Path) -> None:
 def _verified_content(root: Path) -> dict[str, bytes]:
     """The bytes of every file that scoring uses, each read once and equal to its line in SHA256SUMS."""
     if not root.is_dir():
-        raise BundleError("there is no bundle", where=str(root), todo="name the folder that `dvc repro` made")
+        raise _no_bundle(root)
     names = {entry.name for entry in root.iterdir() if not is_system_name(entry.name)}
     for name in (SUMS, *CONTENT):
         if name not in names:
             if name != METADATA and METADATA in names:  # an older version has fewer files
                 _parse_metadata(_read(root / METADATA), where=str(root / METADATA))
-            raise BundleError(f"{name} is missing from the bundle", where=str(root), todo=COPY_AGAIN)
+            raise _missing(name, root)
     for name in sorted(names - {SUMS, *CONTENT}):
         raise BundleError(
             f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
@@ -114,6 +143,14 @@ def _verified_content(root: Path) -> dict[str, bytes]:
 
 def _sums(root: Path) -> dict[str, str]:
     return parse_sums(_read(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
+
+
+def _no_bundle(root: Path) -> BundleError:
+    return BundleError("there is no bundle", where=str(root), todo="name the folder that `dvc repro` made")
+
+
+def _missing(name: str, root: Path) -> BundleError:
+    return BundleError(f"{name} is missing from the bundle", where=str(root), todo=COPY_AGAIN)
 
 
 def _altered(name: str, root: Path) -> BundleError:
