@@ -1,7 +1,6 @@
 """The zoo as a clinic's folder: intake, preprocess and scoring lose no file, and every file ends in a status."""
 
 import argparse
-import concurrent.futures.thread  # noqa: F401 - a user without rights may have none to load it
 import csv
 import json
 import os
