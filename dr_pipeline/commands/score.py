@@ -82,7 +82,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Scores the folder."""
     start_s = time.monotonic()
-    from dr_pipeline.bundle.read import identify_bundle
+    from dr_pipeline.bundle.identity import identify_bundle
     from dr_pipeline.folder_rules import FolderRules
     from dr_pipeline.logs import logger
     from dr_pipeline.machine import usable_processes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline import __version__
-from dr_pipeline.bundle.read import BundleIdentity, identify_bundle
+from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
 from dr_pipeline.errors import BundleError, DataError, DrPipelineError
 from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.folder_rules import FolderRules, describe_counts
@@ -25,7 +25,7 @@ from dr_pipeline.scoring.outputs import (
     write_parquet,
 )
 from dr_pipeline.scoring.run_manifest import manifest_path, now, write_manifest
-from dr_pipeline.scoring.scorer import Score
+from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.shards import Shard
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries

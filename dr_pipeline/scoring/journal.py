@@ -20,7 +20,7 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import make_private_folder
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.prediction_rows import image_ids, make_row
-from dr_pipeline.scoring.scorer import Grading, Score
+from dr_pipeline.scoring.score import Grading, Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import sort_key
 from dr_pipeline.tables.predictions import PredictionRow

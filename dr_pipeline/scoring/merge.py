@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.read import BundleIdentity
+from dr_pipeline.bundle.identity import BundleIdentity
 from dr_pipeline.errors import DataError
 from dr_pipeline.scoring.folder import Summary, begin, partial_table, publish, summarise
 from dr_pipeline.scoring.journal import Journal, Listing, ListingDigest, Scored, journal_path

@@ -7,7 +7,7 @@ from itertools import count
 
 from dr_pipeline.files import printable, sha256_bytes, spreadsheet_safe
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.scorer import Score
+from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.tables.predictions import PredictionRow
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.read import identify_bundle
+from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import printable, read_json, sha256_bytes, sha256_file, spreadsheet_safe
 from dr_pipeline.folder_rules import FolderRules

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline import __version__
-from dr_pipeline.bundle.read import BundleIdentity
+from dr_pipeline.bundle.identity import BundleIdentity
 from dr_pipeline.files import atomic_write, canonical_json, sha256_file
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.schema import RESEARCH_USE

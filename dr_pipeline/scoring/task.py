@@ -1,13 +1,19 @@
-"""The work of scoring as an engine does it: from an entry of a listing to its score."""
+"""The work of scoring as an engine does it: from an entry of a listing to its score.
+
+The libraries of the work are imported where it is set up: the process that starts the workers needs none of them.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from dr_pipeline.errors import BundleError, ImageError
-from dr_pipeline.scoring.scorer import Score, Scorer, failed
+from dr_pipeline.scoring.score import Score, failed
 from dr_pipeline.scoring.sources.entry import Entry
-from dr_pipeline.scoring.sources.read import read_entry
+
+if TYPE_CHECKING:
+    from dr_pipeline.scoring.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,12 @@ class ScoringTask:
     bundle: Path
     bundle_id: str
     site: str = ""
+    modules: ClassVar[tuple[str, ...]] = (
+        "dr_pipeline.scoring.engines.local",
+        "dr_pipeline.scoring.scorer",
+        "dr_pipeline.scoring.sources.read",
+        "onnxruntime",
+    )
 
     def setup(self) -> Callable[[Entry], Score]:
         """Loads the bundle.
@@ -31,6 +43,8 @@ class ScoringTask:
             BundleError: A file is missing, unknown or altered; the self-test fails; it is another bundle by now.
             DataError: No threshold was fitted for `site`.
         """
+        from dr_pipeline.scoring.scorer import Scorer
+
         scorer = Scorer.from_bundle(self.bundle, threads=1, site=self.site)
         if scorer.bundle_id != self.bundle_id:
             raise BundleError(
@@ -45,12 +59,14 @@ class ScoringTask:
         return failed(reason)
 
 
-def score_entry(entry: Entry, scorer: Scorer) -> Score:
+def score_entry(entry: Entry, scorer: "Scorer") -> Score:
     """Scores one file of a listing; any fault becomes a reason, and the next file is scored."""
-    return failed(entry.problem) if entry.problem else score_bytes(lambda: read_entry(entry), scorer)
+    from dr_pipeline.scoring.sources.read import read_entry
+
+    return score_bytes(lambda: read_entry(entry), scorer)
 
 
-def score_bytes(read: Callable[[], bytes], scorer: Scorer) -> Score:
+def score_bytes(read: Callable[[], bytes], scorer: "Scorer") -> Score:
     """Scores the bytes that `read` returns; an exception becomes a reason."""
     try:
         return scorer.score(read())

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dr_pipeline.bundle.read import BundleIdentity
+from dr_pipeline.bundle.identity import BundleIdentity
 from dr_pipeline.errors import DataError
 from dr_pipeline.logs import logger
 from dr_pipeline.scoring.arrivals import Arrivals
@@ -14,7 +14,7 @@ from dr_pipeline.scoring.folder import Run, Summary, begin, own_outputs, partial
 from dr_pipeline.scoring.journal import Journal, journal_path
 from dr_pipeline.scoring.outputs import Format, GrowingTable, explained, partial_path
 from dr_pipeline.scoring.run_manifest import write_manifest
-from dr_pipeline.scoring.scorer import Score
+from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
 
 _POLL_S = 0.25

@@ -16,7 +16,8 @@ from dr_pipeline.scoring.outputs import partial_path
 from dr_pipeline.scoring.prediction_rows import make_row
 from dr_pipeline.scoring.pyfunc import PyfuncGrader
 from dr_pipeline.scoring.run_manifest import manifest_path
-from dr_pipeline.scoring.scorer import Grading, Score, Scorer
+from dr_pipeline.scoring.score import Grading, Score
+from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.scoring.sources import walk
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import list_entries

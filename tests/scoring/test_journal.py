@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dr_pipeline.errors import DataError
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.journal import Journal, journal_path
-from dr_pipeline.scoring.scorer import failed
+from dr_pipeline.scoring.score import failed
 from dr_pipeline.scoring.sources.entry import Entry
 from tests.factories.scoring import drawn_score
 

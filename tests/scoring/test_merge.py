@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr_pipeline import cli
-from dr_pipeline.bundle.read import identify_bundle
+from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.errors import DataError
 from dr_pipeline.scoring.folder import Run, score
 from dr_pipeline.scoring.journal import journal_path

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dr_pipeline.bundle.read import identify_bundle
+from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import read_csv
 from dr_pipeline.folder_rules import FolderRules

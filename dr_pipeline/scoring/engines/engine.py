@@ -1,6 +1,6 @@
 """What an engine is: it does one task on every item, in order, and gives an answer for each."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, Self, TypeVar
 
 Item = TypeVar("Item")
@@ -10,7 +10,16 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class Task(Protocol[Item_contra, Result_co]):
-    """Work on one item at a time. Picklable, as items and results are: each worker has its own copy."""
+    """Work on one item at a time. Picklable, as items and results are: each worker has its own copy.
+
+    Attributes:
+        modules: What the work imports, by name: loaded once for all workers where the system can share it.
+    """
+
+    @property
+    def modules(self) -> Sequence[str]:
+        """See above."""
+        ...
 
     def setup(self) -> Callable[[Item_contra], Result_co]:
         """Loads what the work needs, once in each worker, and returns the work on one item.

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, Generic, Self
@@ -102,12 +102,11 @@ class LocalEngine(Generic[Item, Result]):
             return future
 
     def _start(self) -> None:
-        # Not fork: a forked process inherits the locks of threads that it does not have.
         self._pool = ProcessPool(
             self._workers,
             initializer=_set_up,
             initargs=(self._task,),
-            context=multiprocessing.get_context("spawn"),
+            context=_context(self._task.modules),
         )
         self._pool.schedule(os.getpid)  # the workers start now, not with the first item
 
@@ -126,6 +125,18 @@ class LocalEngine(Generic[Item, Result]):
     def _again(self, item: Item, future: ProcessFuture[Result]) -> ProcessFuture[Result]:
         ended = future.done() and not future.cancelled() and future.exception() is None
         return future if ended else self._submit(item)
+
+
+def _context(modules: Sequence[str]) -> Any:
+    """How workers start: from a server that has loaded the modules once, or (Windows) each on its own.
+
+    Not by forking this process: the copy would inherit the locks of threads that it does not have.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    return context
 
 
 _work: Callable[[Any], Any]

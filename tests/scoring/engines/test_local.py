@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -23,6 +24,7 @@ class Command:
     """Does what the item names."""
 
     fault: str = ""
+    modules: ClassVar[tuple[str, ...]] = ()
 
     def setup(self) -> Callable[[str], str]:
         if self.fault == "raise":
