@@ -387,3 +387,17 @@ def test_folders_without_end_are_a_row(tmp_path):
     deep, near = list_entries([str(tmp_path)])
     assert deep.problem == "folder not opened: it lies more than 200 folders deep"
     assert (near.relative, near.problem) == ("a/b.jpg", "")
+
+
+def test_no_name_of_a_patient_is_in_a_message(zoo, bundle, tmp_path, capsys):
+    for name in ("Doe^Jane.jpg", "Doe Jane/1.jpg", "Doe-broken.png"):
+        (zoo / name).parent.mkdir(exist_ok=True)
+        (zoo / name).write_bytes(photograph(9) if name != "Doe-broken.png" else b"\x89PNG\r\n\x1a\n")
+    out = tmp_path / "p.csv"
+    command = ["score", str(zoo), "--bundle", str(bundle), "--out", str(out), "--workers", "1"]
+    assert cli.main(command) == 0
+    assert cli.main(["replay", str(out), "--bundle", str(bundle), "--sample", "30"]) == 0
+    captured = capsys.readouterr()
+    assert "Doe" not in captured.out + captured.err
+    assert "Doe" not in manifest_path(out).read_text()
+    assert any("Doe^Jane" in row["path"] for row in _rows(out))
