@@ -9,7 +9,7 @@ from typing import Any
 from dr_pipeline import __version__
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
 from dr_pipeline.errors import BundleError, DataError, DrPipelineError
-from dr_pipeline.files import read_json, sha256_file
+from dr_pipeline.files import printable, read_json, sha256_file
 from dr_pipeline.folder_rules import FolderRules, describe_counts
 from dr_pipeline.logs import progress
 from dr_pipeline.machine import usable_processes
@@ -19,6 +19,7 @@ from dr_pipeline.scoring.journal import Journal, journal_path, own_files
 from dr_pipeline.scoring.outputs import (
     Format,
     GrowingTable,
+    beginning_path,
     explained,
     partial_path,
     require_parquet,
@@ -62,7 +63,7 @@ class Run:
         return {
             "dr_pipeline": __version__,
             "bundle": bundle_id,
-            "sources": list(self.sources),
+            "sources": [printable(source) for source in self.sources],
             "site": self.site,
             "ignore": list(self.rules.ignore),
             "follow_links": self.rules.follow_links,
@@ -284,7 +285,7 @@ class _Session:
         run = self.run
         own = frozenset(path.resolve() for path in own_outputs(run.out))
         entries = iter_entries(run.sources, rules=run.rules, leave_out=own)
-        listing = self.journal.list(entries, belongs=lambda entry: run.shard.has(entry.relative))
+        listing = self.journal.take_listing(entries, belongs=lambda entry: run.shard.has(entry.relative))
         if not listing.count:
             counts = describe_counts(listing.left_out)
             raise DataError(
@@ -337,4 +338,5 @@ def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:
 
 def own_outputs(out: Path) -> tuple[Path, ...]:
     """The files of the run itself, which get no row."""
-    return (out, partial_path(out), manifest_path(out), *own_files(out))
+    tables = (out, partial_path(out))
+    return (*tables, *map(beginning_path, tables), manifest_path(out), *own_files(out))

@@ -10,7 +10,6 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from itertools import islice
 from pathlib import Path
@@ -98,20 +97,19 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _explained(path):
-            make_private_folder(path.parent)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path, timeout=0)
-            try:
-                # Without a file of shared memory, which network drives do not have; the lock is kept until the end.
-                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-                self._open()
-            except BaseException:
-                self._db.close()
-                raise
+        make_private_folder(path.parent)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._db = sqlite3.connect(path, timeout=0)
+        try:
+            # Without a file of shared memory, which network drives do not have; the lock is kept until the end.
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            self._open()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _sentence(error, path) from None
 
     def _open(self) -> None:
         self._db.execute("BEGIN EXCLUSIVE")
@@ -132,9 +130,10 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        with _explained(self.path):
-            self._db.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._db.close()
+        if isinstance(error, sqlite3.Error):
+            raise _sentence(error, self.path) from None
 
     def remove(self) -> None:
         """Closes the journal and deletes its files."""
@@ -144,16 +143,14 @@ class Journal:
 
     def clear(self) -> None:
         """Forgets everything."""
-        with _explained(self.path):
-            for table in ("facts", "entries", "rows"):
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - the names above
-            self._db.commit()
+        for table in ("facts", "entries", "rows"):
+            self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - the names above
+        self._db.commit()
         self.finished = self.total = 0
 
     def commit(self) -> None:
         """Makes what was added and finished permanent; without it a killed run loses it."""
-        with _explained(self.path):
-            self._db.commit()
+        self._db.commit()
 
     def fact(self, name: str) -> Any:
         """What was recorded by this name; None where nothing was."""
@@ -162,8 +159,7 @@ class Journal:
 
     def record(self, name: str, value: Any) -> None:
         """Records a value that JSON can hold, in place of an earlier one."""
-        with _explained(self.path):
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
 
     @property
     def listing(self) -> Listing | None:
@@ -171,25 +167,24 @@ class Journal:
         recorded = self.fact("listing")
         return Listing(**recorded) if recorded else None
 
-    def list(self, found: Iterable[Entry], *, belongs: Callable[[Entry], bool] = lambda _: True) -> Listing:
+    def take_listing(self, found: Iterable[Entry], *, belongs: Callable[[Entry], bool] = lambda _: True) -> Listing:
         """Sorts entries, numbers those that belong to this run, and records the listing.
 
         Args:
             found: Every entry of the sources, in any order; read once.
             belongs: Whether an entry is in this shard.
         """
-        with _explained(self.path):
-            self._db.execute("DELETE FROM found")  # of a listing that was interrupted
-            left_out = Counter[str]()
-            numbered = enumerate(_kept(found, left_out))
-            while batch := list(islice(numbered, _BATCH)):
-                rows = [(sort_key(entry.relative), _entry_text(entry), number) for number, entry in batch]
-                self._db.executemany("INSERT INTO found VALUES (?, ?, ?)", rows)
-                self._db.commit()
-            listing = self._number(belongs, dict(left_out))
-            self._db.execute("DELETE FROM found")
-            self.record_listing(listing)
+        self._db.execute("DELETE FROM found")  # of a listing that was interrupted
+        left_out = Counter[str]()
+        numbered = enumerate(_kept(found, left_out))
+        while batch := list(islice(numbered, _BATCH)):
+            rows = [(sort_key(entry.relative), _entry_text(entry), number) for number, entry in batch]
+            self._db.executemany("INSERT INTO found VALUES (?, ?, ?)", rows)
             self._db.commit()
+        listing = self._number(belongs, dict(left_out))
+        self._db.execute("DELETE FROM found")
+        self.record_listing(listing)
+        self._db.commit()
         return listing
 
     def record_listing(self, listing: Listing) -> None:
@@ -208,8 +203,7 @@ class Journal:
 
     def add(self, position: int, entry: Entry, signature: str = "") -> None:
         """Adds one entry after the others, with what changes when its file does."""
-        with _explained(self.path):
-            self._add(position, _entry_text(entry), signature)
+        self._add(position, _entry_text(entry), signature)
 
     def _add(self, position: int, text: str, signature: str = "") -> None:
         self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (self.total, position, text, signature))
@@ -224,8 +218,7 @@ class Journal:
         """The entries that are not finished at the time of the call, in order."""
         query = "SELECT entry FROM entries WHERE number >= ? ORDER BY number LIMIT ?"
         number = self.finished
-        # In pieces: a query that stays open would keep SQLite from clearing its write-ahead log.
-        while piece := self._db.execute(query, (number, _BATCH)).fetchall():
+        while piece := self._piece(query, number):
             number += len(piece)
             yield from (_parse_entry(text) for (text,) in piece)
 
@@ -234,15 +227,14 @@ class Journal:
 
         Its id is unique among the rows before it; the first row with the same pixels is found by an index.
         """
-        with _explained(self.path):
-            image_id = next(name for name in image_ids(entry.relative) if not self._has_id(name))
-            pixels = bytes.fromhex(score.pixel_hash) or None
-            duplicate_of = self._first_with_pixels(pixels) if pixels else ""
-            self._db.execute(
-                "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)",
-                (self.finished, image_id, duplicate_of, score.status.value, pixels, _score_text(score)),
-            )
-            self.finished += 1
+        image_id = next(name for name in image_ids(entry.relative) if not self._has_id(name))
+        pixels = bytes.fromhex(score.pixel_hash) or None
+        duplicate_of = self._first_with_pixels(pixels) if pixels else ""
+        self._db.execute(
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)",
+            (self.finished, image_id, duplicate_of, score.status.value, pixels, _score_text(score)),
+        )
+        self.finished += 1
         return make_row(entry, score, image_id=image_id, duplicate_of=duplicate_of, bundle_id=bundle_id)
 
     def _has_id(self, image_id: str) -> bool:
@@ -269,10 +261,17 @@ class Journal:
             " WHERE number >= ? ORDER BY number LIMIT ?"
         )
         number = 0
-        while piece := self._db.execute(query, (number, _BATCH)).fetchall():
+        while piece := self._piece(query, number):
             number += len(piece)
             for position, text, image_id, duplicate_of, score in piece:
                 yield position, _parse_entry(text), image_id, duplicate_of, _parse_score(score)
+
+    def _piece(self, query: str, number: int) -> list[Any]:
+        """The next rows of a query: one that stays open would keep SQLite from clearing its write-ahead log."""
+        try:
+            return self._db.execute(query, (number, _BATCH)).fetchall()
+        except sqlite3.Error as error:  # of several journals that are merged, this one
+            raise _sentence(error, self.path) from None
 
     def by_status(self) -> dict[Status, int]:
         """Finished entries of each status."""
@@ -330,23 +329,17 @@ def _parse_score(text: str) -> Score:
     return Score(**fields | {"status": Status(fields["status"])}, grading=grading)
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into sentences."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise DataError(
-                "another run is writing this table", where=str(path), todo="wait for it, or name another --out"
-            ) from None
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise DataError(
-                f"the journal is damaged: {error}", where=str(path), todo="remove it and score from the start"
-            ) from None
-        raise DataError(
-            f"the journal cannot be written: {error}",
-            where=str(path),
-            todo="see whether the disk is full, and run again with --resume",
-        ) from None
+def _sentence(error: sqlite3.Error, path: Path) -> DataError:
+    """What SQLite's error means for the user."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DataError(
+            "another run is writing this table", where=str(path), todo="wait for it, or name another --out"
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DataError(f"the journal is damaged: {error}", where=str(path), todo="remove it and score from the start")
+    return DataError(
+        f"the journal cannot be written: {error}",
+        where=str(path),
+        todo="see whether the disk is full, and run again with --resume",
+    )

@@ -45,6 +45,11 @@ def partial_path(out: Path) -> Path:
     return out.with_name(out.name + suffix)
 
 
+def beginning_path(path: Path) -> Path:
+    """Where a growing table is until its first rows are written: the table that was there stays until then."""
+    return path.with_name(f"{path.name}.new")
+
+
 class GrowingTable:
     """A file of rows, CSV or JSON Lines, to which whole rows are added; only its owner may read it.
 
@@ -62,12 +67,14 @@ class GrowingTable:
     def __init__(self, path: Path, format: Format, rows: Iterable[PredictionRow] = ()) -> None:  # noqa: A002
         make_private_folder(path.parent)
         self._encode = _CsvEncoder() if format is Format.CSV else _encode_jsonl
-        self._path = path
-        self._handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
-        path.chmod(0o600)  # one that was there may be another's to read
+        self._path = begun = beginning_path(path)
+        begun.unlink(missing_ok=True)
+        self._handle = os.open(begun, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
         self._size, self.num_rows = 0, 0
         self._write(self._encode([]))
         self.add(rows)
+        begun.replace(path)  # the open file goes on growing under this name
+        self._path = path
 
     def add(self, rows: Iterable[PredictionRow]) -> None:
         """Adds rows."""

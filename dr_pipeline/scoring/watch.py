@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.logs import logger
 from dr_pipeline.scoring.arrivals import Arrivals
 from dr_pipeline.scoring.engines.engine import Engine
-from dr_pipeline.scoring.folder import Run, Summary, begin, own_outputs, partial_table, require_same_bundle, summarise
+from dr_pipeline.scoring.folder import Run, Summary, begin, own_outputs, require_same_bundle, summarise
 from dr_pipeline.scoring.journal import Journal, journal_path
-from dr_pipeline.scoring.outputs import Format, GrowingTable, explained, partial_path
+from dr_pipeline.scoring.outputs import Format, GrowingTable, explained
 from dr_pipeline.scoring.run_manifest import write_manifest
 from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.tables.predictions import PredictionRow
 
 _POLL_S = 0.25
 # Files that are scored before the folder is looked at again.
@@ -80,9 +82,7 @@ class _Watching:
     _warned_s: float = float("-inf")
 
     def run_until_interrupted(self) -> None:
-        rows = self.journal.rows(bundle_id=self.bundle.bundle_id)
-        with partial_table(self.run.out, rows) as table:
-            partial_path(self.run.out).replace(self.run.out)  # whole; the open table goes on growing under this name
+        with GrowingTable(self.run.out, Format.of(self.run.out), self._rows()) as table:
             self._queue.extend(self.journal.todo())
             try:
                 while True:
@@ -94,8 +94,10 @@ class _Watching:
             except KeyboardInterrupt:
                 logger.info("stopped; the same command goes on")
         if table.num_rows != self.journal.finished:  # interrupted between the journal and the table
-            partial_table(self.run.out, self.journal.rows(bundle_id=self.bundle.bundle_id)).close()
-            partial_path(self.run.out).replace(self.run.out)
+            GrowingTable(self.run.out, Format.of(self.run.out), self._rows()).close()
+
+    def _rows(self) -> Iterator[PredictionRow]:
+        return self.journal.rows(bundle_id=self.bundle.bundle_id)
 
     def _take_arrivals(self) -> None:
         try:

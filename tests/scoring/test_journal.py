@@ -35,7 +35,7 @@ def test_entries_are_sorted_numbered_and_counted(path: Path) -> None:
         Entry("x", "x", left_out="system files", files=3),
     ]
     with Journal(path) as journal:
-        listing = journal.list(iter(found))
+        listing = journal.take_listing(iter(found))
         assert [entry.relative for entry in journal.todo()] == ["b/2.jpg", "b/10.jpg", "img2.jpg", "img10.jpg"]
         assert (listing.count, listing.left_out, journal.total) == (4, {"system files": 3}, 4)
     with Journal(path) as journal:
@@ -45,7 +45,7 @@ def test_entries_are_sorted_numbered_and_counted(path: Path) -> None:
 def test_a_listing_does_not_depend_on_the_order_in_which_it_was_found(tmp_path: Path) -> None:
     found = entries(*(f"{number % 3}/{number}.jpg" for number in range(50)))
     with Journal(tmp_path / "1") as one, Journal(tmp_path / "2") as two:
-        assert one.list(found) == two.list(reversed(found))
+        assert one.take_listing(found) == two.take_listing(reversed(found))
         assert list(one.todo()) == list(two.todo())
 
 
@@ -55,16 +55,16 @@ def test_a_listing_that_was_interrupted_begins_again(path: Path) -> None:
         raise KeyboardInterrupt
 
     with Journal(path) as journal, pytest.raises(KeyboardInterrupt):
-        journal.list(interrupted())
+        journal.take_listing(interrupted())
     with Journal(path) as journal:
         assert journal.listing is None
-        assert journal.list(entries("a", "b")).count == 2
+        assert journal.take_listing(entries("a", "b")).count == 2
         assert journal.total == 2
 
 
 def test_what_is_finished_and_committed_is_there_again(path: Path) -> None:
     with Journal(path) as journal:
-        journal.list(entries("a", "b", "c"))
+        journal.take_listing(entries("a", "b", "c"))
         for entry in list(journal.todo())[:2]:
             journal.finish(entry, drawn_score(entry), bundle_id="b")
         journal.commit()
@@ -103,7 +103,7 @@ def test_a_path_that_comes_again_and_again_has_an_id_each_time(path: Path) -> No
 def test_the_first_row_with_the_same_pixels_is_found(path: Path) -> None:
     names = [f"{number}.jpg" for number in range(200)]
     with Journal(path) as journal:
-        journal.list(entries(*names))
+        journal.take_listing(entries(*names))
         finish_all(journal)
         first: dict[str, str] = {}
         rows = list(journal.rows(bundle_id="b"))
@@ -152,6 +152,6 @@ def test_a_folder_in_its_place_is_an_error(path: Path) -> None:
 
 def test_removed_it_leaves_nothing(path: Path) -> None:
     with Journal(path) as journal:
-        journal.list(entries("a"))
+        journal.take_listing(entries("a"))
         journal.remove()
     assert list(path.parent.iterdir()) == []

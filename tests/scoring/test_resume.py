@@ -86,12 +86,12 @@ def run_until(line: int, *arguments: Any, **named: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def whole(clinic: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def whole(clinic: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables of runs that were not interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     for suffix in FORMATS:
         run(clinic, bundle, folder / f"p{suffix}")
-    return {suffix: (folder / f"p{suffix}").read_bytes() for suffix in FORMATS}
+    return folder
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,7 +99,7 @@ def whole(clinic: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
 def test_a_run_that_is_stopped_at_any_line_ends_with_the_same_bytes(
     clinic: Path,
     bundle: Path,
-    whole: dict[str, bytes],
+    whole: Path,
     tmp_path_factory: pytest.TempPathFactory,
     lines: list[int],
     suffix: str,
@@ -109,18 +109,10 @@ def test_a_run_that_is_stopped_at_any_line_ends_with_the_same_bytes(
         run_until(line, clinic, bundle, out, resume=True)
         if partial_path(out).exists() and suffix != ".jsonl":
             rows = PREDICTIONS.read(partial_path(out))  # whole rows of a table at any moment
-            assert [row.path for row in rows] == [row.path for row in rows_of(whole[".csv"], out)][: len(rows)]
+            assert [row.path for row in rows] == [row.path for row in PREDICTIONS.read(whole / "p.csv")][: len(rows)]
     run(clinic, bundle, out, resume=True)
-    assert out.read_bytes() == whole[suffix]
+    assert out.read_bytes() == (whole / f"p{suffix}").read_bytes()
     assert sorted(path.name for path in out.parent.iterdir()) == [out.name, manifest_path(out).name]
-
-
-def rows_of(data: bytes, beside: Path) -> list[Any]:
-    path = beside.with_name("whole.csv")
-    path.write_bytes(data)
-    rows = PREDICTIONS.read(path)
-    path.unlink()
-    return rows
 
 
 def test_each_format_holds_the_same_rows(clinic: Path, bundle: Path, tmp_path: Path) -> None:
@@ -196,7 +188,7 @@ def test_another_bundle_or_folder_is_not_resumed(clinic: Path, bundle: Path, tmp
 
 
 def test_a_bundle_that_is_swapped_during_the_run_stops_it_and_the_right_one_goes_on(
-    clinic: Path, whole: dict[str, bytes], bundle: Path, tmp_path: Path
+    clinic: Path, whole: Path, bundle: Path, tmp_path: Path
 ) -> None:
     used, out = tmp_path / "used", tmp_path / "p.csv"
     bundle_bytes = {path.name: path.read_bytes() for path in bundle.iterdir()}
@@ -212,7 +204,7 @@ def test_a_bundle_that_is_swapped_during_the_run_stops_it_and_the_right_one_goes
     for name, data in bundle_bytes.items():
         (used / name).write_bytes(data)
     score(scoring, identify_bundle(used), DrawnScores(), resume=True)
-    assert out.read_bytes() == whole[".csv"]
+    assert out.read_bytes() == (whole / "p.csv").read_bytes()
 
 
 def test_a_finished_run_is_not_scored_again(clinic: Path, bundle: Path, tmp_path: Path) -> None:
@@ -231,3 +223,23 @@ def test_two_runs_do_not_write_one_table(clinic: Path, bundle: Path, tmp_path: P
     out = tmp_path / "p.csv"
     with Journal(journal_path(out)), pytest.raises(DataError, match="another run is writing this table"):
         run(clinic, bundle, out)
+
+
+def test_a_folder_whose_name_is_not_utf8(bundle: Path, tmp_path: Path) -> None:
+    clinic = tmp_path / os.fsdecode(b"caf\xe9")
+    clinic.mkdir()
+    (clinic / "a.jpg").touch()
+    run(clinic, bundle, tmp_path / "p.csv")
+    assert "caf\\\\xe9" in manifest_path(tmp_path / "p.csv").read_text()
+
+
+def test_a_journal_that_is_damaged_is_a_sentence(clinic: Path, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.csv"
+    stop_midway(clinic, bundle, out)
+    journal = journal_path(out)
+    with Journal(journal):
+        pass  # the write-ahead log is written into it
+    data = journal.read_bytes()
+    journal.write_bytes(data[:4096] + bytes(len(data) - 4096))
+    with pytest.raises(DataError, match="journal is damaged"):
+        run(clinic, bundle, out, resume=True)
