@@ -9,12 +9,13 @@ from pathlib import Path
 
 from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.folder_rules import FolderRules
-from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.prediction_rows import PredictionRows
 from dr_pipeline.scoring.scorer import Score, Scorer, failed
-from dr_pipeline.scoring.walk import Entry, count_left_out, list_entries
+from dr_pipeline.scoring.sources.entry import Entry, count_left_out
+from dr_pipeline.scoring.sources.listing import list_entries
+from dr_pipeline.scoring.sources.read import read_entry
 from dr_pipeline.tables.predictions import PREDICTIONS
 
 # Files in progress or waiting for their row, per thread: one slow file must not idle the other threads.
@@ -74,7 +75,7 @@ def score_folder(
     partial = partial_path(out)
     own = frozenset(path.resolve() for path in (out, partial))
     left_out = tuple(path for path in (out, partial) if path.exists() and source.resolve() in path.resolve().parents)
-    listed = list_entries(source, leave_out=own, rules=rules)
+    listed = list_entries([str(source)], leave_out=own, rules=rules)
     entries = [entry for entry in listed if not entry.left_out]
     rows, by_status, duplicates = PredictionRows(scorer.bundle_id), Counter[Status](), 0
     try:
@@ -116,7 +117,7 @@ def _in_order(entries: Iterable[Entry], scorer: Scorer, threads: int) -> Iterato
 
 def score_entry(entry: Entry, scorer: Scorer) -> Score:
     """Scores one file of a folder; any fault becomes a reason, and the next file is scored."""
-    return failed(entry.problem) if entry.problem else score_bytes(lambda: read_image_file(entry.path), scorer)
+    return failed(entry.problem) if entry.problem else score_bytes(lambda: read_entry(entry), scorer)
 
 
 def score_bytes(read: Callable[[], bytes], scorer: Scorer) -> Score:

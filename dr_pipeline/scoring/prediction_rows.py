@@ -6,7 +6,7 @@ from dataclasses import asdict
 from dr_pipeline.files import printable, sha256_bytes, spreadsheet_safe
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.scorer import Score
-from dr_pipeline.scoring.walk import Entry
+from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.tables.predictions import PredictionRow
 
 _ID_LENGTH = 120

@@ -12,13 +12,15 @@ from dr_pipeline import cli
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv
 from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.fundus import decode
 from dr_pipeline.schema import RESEARCH_USE, Status
-from dr_pipeline.scoring import walk
 from dr_pipeline.scoring.folder import partial_path, score_folder
 from dr_pipeline.scoring.prediction_rows import PredictionRows
 from dr_pipeline.scoring.pyfunc import PyfuncGrader
 from dr_pipeline.scoring.scorer import Grading, Score, Scorer, failed
-from dr_pipeline.scoring.walk import Entry, list_entries
+from dr_pipeline.scoring.sources import walk
+from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.sources.listing import list_entries
 from dr_pipeline.tables.predictions import PREDICTIONS, VERSION
 from tests.factories.bundles import encode, make_bundle, photograph
 
@@ -167,16 +169,16 @@ def test_a_folder_that_cannot_be_listed_is_a_row(zoo, scorer, tmp_path, monkeypa
 
 
 def test_a_file_that_vanishes_or_cannot_be_read_is_a_row(zoo, scorer, tmp_path, monkeypatch):
-    real = Path.read_bytes
+    real = os.open
 
-    def read_bytes(path):
-        if path.name == "img2.jpg":
+    def open_file(path, flags, *arguments, **named):
+        if str(path).endswith("img2.jpg"):
             raise PermissionError(13, "Permission denied")
-        if path.name == "img10.jpg":
-            path.unlink()
-        return real(path)
+        if str(path).endswith("img10.jpg"):
+            Path(path).unlink()
+        return real(path, flags, *arguments, **named)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(decode.os, "open", open_file)
     _, rows = _score(zoo, scorer, tmp_path / "p.csv")
     assert rows["a/img2.jpg"]["reason"] == "the file cannot be read: Permission denied"
     assert rows["a/img10.jpg"]["reason"] == "the file is missing"
@@ -292,7 +294,7 @@ def test_a_linked_folder_is_walked_and_a_cycle_ends(tmp_path):
     (tmp_path / "elsewhere" / "back").symlink_to(root)
     (root / "x" / "self").symlink_to(root / "x")
     rules = FolderRules(follow_links=True)
-    assert {entry.relative: entry.problem for entry in list_entries(root, rules=rules)} == {
+    assert {entry.relative: entry.problem for entry in list_entries([str(root)], rules=rules)} == {
         "linked/1.jpg": "",
         "linked/back": "link to a folder above it",
         "x/self": "link to a folder above it",
@@ -308,7 +310,7 @@ SCORED = Score(
 def test_ids_are_unique_whatever_the_names(raw_names):
     maker = PredictionRows("b")
     names = [os.fsdecode(name) for name in raw_names]
-    ids = [maker.row(Entry(Path(name), name), failed("x")).image_id for name in names]
+    ids = [maker.row(Entry(name, name), failed("x")).image_id for name in names]
     assert len(set(ids)) == len(names)
     assert all(ids)
     assert not any(image_id.startswith(("=", "+", "-", "@", "\t", "\r")) or "\n" in image_id for image_id in ids)
@@ -317,14 +319,14 @@ def test_ids_are_unique_whatever_the_names(raw_names):
 @pytest.mark.parametrize("status", [Status.UNGRADABLE, Status.NOT_FUNDUS, Status.FAILED])
 def test_only_a_scored_row_shows_a_grade(status):
     score = Score(status, "why", "s" * 64, "ab" * 32, 0.1, SCORED.grading)
-    row = PREDICTIONS.cells(PredictionRows("b").row(Entry(Path("x"), "x"), score))
+    row = PREDICTIONS.cells(PredictionRows("b").row(Entry("x", "x"), score))
     assert tuple(row) == PREDICTIONS.columns
     assert [row[column] for column in ("grade", "p0", "expected_grade", "referable", "vision_threatening")] == [""] * 5
     assert row["needs_human"] == "1"
 
 
 def test_a_scored_row_has_every_column():
-    row = PREDICTIONS.cells(PredictionRows("b").row(Entry(Path("x"), "x"), SCORED))
+    row = PREDICTIONS.cells(PredictionRows("b").row(Entry("x", "x"), SCORED))
     assert tuple(row) == PREDICTIONS.columns
     assert row["grade"] == "2"
     assert row["referable"] == "1"
@@ -411,6 +413,6 @@ def test_folders_without_end_are_a_row(tmp_path):
     made.mkdir(parents=True)
     (made / "a.jpg").write_bytes(b"")
     (tmp_path / "a/b.jpg").write_bytes(b"")
-    deep, near = list_entries(tmp_path)
+    deep, near = list_entries([str(tmp_path)])
     assert deep.problem == "folder not opened: it lies more than 200 folders deep"
     assert (near.relative, near.problem) == ("a/b.jpg", "")
