@@ -9,6 +9,7 @@ from dr_pipeline import cli
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv
 from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.fundus import decode
 from dr_pipeline.schema import RESEARCH_USE, Status
 from dr_pipeline.scoring.folder import score_folder
 from dr_pipeline.scoring.journal import Journal, journal_path
@@ -170,16 +171,16 @@ def test_a_folder_that_cannot_be_listed_is_a_row(zoo, bundle, tmp_path, monkeypa
 
 
 def test_a_file_that_vanishes_or_cannot_be_read_is_a_row(zoo, bundle, tmp_path, monkeypatch):
-    real = Path.read_bytes
+    real = os.open
 
-    def read_bytes(path):
-        if path.name == "img2.jpg":
+    def open_file(path, flags, *arguments, **named):
+        if str(path).endswith("img2.jpg"):
             raise PermissionError(13, "Permission denied")
-        if path.name == "img10.jpg":
-            path.unlink()
-        return real(path)
+        if str(path).endswith("img10.jpg"):
+            Path(path).unlink()
+        return real(path, flags, *arguments, **named)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(decode.os, "open", open_file)
     _, rows = _score(zoo, bundle, tmp_path / "p.csv")
     assert rows["a/img2.jpg"]["reason"] == "the file cannot be read: Permission denied"
     assert rows["a/img10.jpg"]["reason"] == "the file is missing"
