@@ -107,9 +107,11 @@ class Journal:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._open()
-        except sqlite3.Error as error:
+        except BaseException as error:
             self._db.close()
-            raise _sentence(error, path) from None
+            if isinstance(error, sqlite3.Error):
+                raise _sentence(error, path) from None
+            raise
 
     def _open(self) -> None:
         self._db.execute("BEGIN EXCLUSIVE")
