@@ -26,7 +26,6 @@ Each format and irregularity has one declared policy:
 import errno
 import os
 import stat
-import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
