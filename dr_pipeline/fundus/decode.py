@@ -47,11 +47,10 @@ from dr_pipeline.fundus.formats.jpeg_pixels import decode_jpeg
 from dr_pipeline.fundus.formats.recognise import HEAD_BYTES, recognise
 from dr_pipeline.fundus.formats.tiff import decode_tiff, read_tiff_header
 from dr_pipeline.fundus.formats.webp import read_webp_header
+from dr_pipeline.fundus.limits import MAX_FILE_BYTES
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.seams import seam
 
-# 200 megapixels of 16-bit RGB, uncompressed, with room for metadata.
-MAX_FILE_BYTES = 1_300_000_000
 # A reduced picture keeps at least this many times the canvas's pixels on its shorter side. The INTER_AREA step then
 # still averages, and small lesions keep their contrast. Never 1/8: libjpeg's 1×1 transform is a plain block mean.
 MIN_OVERSAMPLING = 2

@@ -30,6 +30,7 @@ from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.shards import Shard
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries
+from dr_pipeline.scoring.sources.objects import without_secrets
 from dr_pipeline.scoring.task import ScoringTask
 from dr_pipeline.tables.predictions import PredictionRow
 
@@ -63,7 +64,7 @@ class Run:
         return {
             "dr_pipeline": __version__,
             "bundle": bundle_id,
-            "sources": [printable(source) for source in self.sources],
+            "sources": [printable(without_secrets(source)) for source in self.sources],
             "site": self.site,
             "ignore": list(self.rules.ignore),
             "follow_links": self.rules.follow_links,
@@ -290,7 +291,7 @@ class _Session:
             counts = describe_counts(listing.left_out)
             raise DataError(
                 f"there are no files to score{f' but {counts}' if counts else ''}",
-                where=", ".join(run.sources),
+                where=", ".join(printable(without_secrets(source)) for source in run.sources),
                 todo="name the folder with the photographs",
             )
 
