@@ -18,10 +18,11 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 from dr_pipeline.machine import usable_cores
-from dr_pipeline.scoring.folder import partial_path, score_entry
+from dr_pipeline.scoring.outputs import partial_path
 from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import list_entries
+from dr_pipeline.scoring.task import score_entry
 
 _CORES = usable_cores()
 _scorer: Scorer

@@ -38,14 +38,14 @@ def walk_folder(
         DataError: The folder itself cannot be opened.
     """
     names = frozenset(path.name for path in leave_out)
-    for entry in _Walk(folder.resolve(), rules, leave_out, names).entries(str(folder), "", ()):
+    for entry in Walk(folder.resolve(), rules, leave_out, names).entries(str(folder), "", ()):
         if not entry.relative:
             raise DataError(entry.problem, where=str(folder), todo="ask its owner for the right to read it")
         yield entry
 
 
 @dataclass(frozen=True)
-class _Walk:
+class Walk:
     """A walk below `root`, a path without links."""
 
     root: Path
@@ -54,6 +54,13 @@ class _Walk:
     leave_out_names: frozenset[str]
 
     def entries(self, folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
+        """The entries of a folder and of those in it.
+
+        Args:
+            folder: Where it is.
+            prefix: Its relative path with a slash at the end; empty for the first.
+            above: Device and inode of the folders above it.
+        """
         try:
             status = os.stat(folder)  # noqa: PTH116 - a Path per file takes longer than its whole listing
             with os.scandir(folder) as listing:
