@@ -40,7 +40,7 @@ from dr_pipeline.fundus.dicom.rgb import dicom_to_rgb, is_inverted
 from dr_pipeline.fundus.formats import png
 from dr_pipeline.fundus.formats.bmp import expand_sixteen_bits, read_bmp_header
 from dr_pipeline.fundus.formats.exif import UPRIGHT, apply_orientation, swaps_sides
-from dr_pipeline.fundus.formats.header import Header, check_size, require_readable
+from dr_pipeline.fundus.formats.header import MAX_FILE_BYTES, Header, check_size, require_readable
 from dr_pipeline.fundus.formats.jpeg import SIGNATURE as JPEG_SIGNATURE
 from dr_pipeline.fundus.formats.jpeg import read_jpeg, read_jpeg_header, trailing_data
 from dr_pipeline.fundus.formats.jpeg_pixels import decode_jpeg
@@ -50,8 +50,6 @@ from dr_pipeline.fundus.formats.webp import read_webp_header
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.seams import seam
 
-# 200 megapixels of 16-bit RGB, uncompressed, with room for metadata.
-MAX_FILE_BYTES = 1_300_000_000
 # A reduced picture keeps at least this many times the canvas's pixels on its shorter side. The INTER_AREA step then
 # still averages, and small lesions keep their contrast. Never 1/8: libjpeg's 1×1 transform is a plain block mean.
 MIN_OVERSAMPLING = 2
