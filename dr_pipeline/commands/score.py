@@ -1,10 +1,10 @@
-"""Scores a folder of photographs with a bundle: one row per file, always.
+"""Scores photographs with a bundle: one row per file, always.
 
-Walks folders with their sub-folders, archives, object stores and lists, and writes a table. A file that is broken or no photograph is a
-row with a status and a reason. What operating systems and file servers leave beside photographs (thumbnails, deleted
-files, ._x.jpg) has no row, and is counted. Rows are written one by one to OUT.partial; OUT appears when all are there,
-with a manifest of the run beside it. A run that was interrupted goes on with --resume. Exit code 0 means that every
-other file has a row. Research use only. Not a medical device.
+Takes folders with their sub-folders, files, archives, lists and object stores, and writes a table. A file that is
+broken or no photograph is a row with a status and a reason. What operating systems and file servers leave beside
+photographs (thumbnails, deleted files, ._x.jpg) has no row, and is counted. Rows are written one by one to OUT.partial;
+OUT appears when all are there, with a manifest of the run beside it. A run that was interrupted goes on with --resume.
+Exit code 0 means that every other file has a row. Research use only. Not a medical device.
 """
 
 import argparse

@@ -40,13 +40,14 @@ from dr_pipeline.fundus.dicom.rgb import dicom_to_rgb, is_inverted
 from dr_pipeline.fundus.formats import png
 from dr_pipeline.fundus.formats.bmp import expand_sixteen_bits, read_bmp_header
 from dr_pipeline.fundus.formats.exif import UPRIGHT, apply_orientation, swaps_sides
-from dr_pipeline.fundus.formats.header import MAX_FILE_BYTES, Header, check_size, require_readable
+from dr_pipeline.fundus.formats.header import Header, check_size, require_readable
 from dr_pipeline.fundus.formats.jpeg import SIGNATURE as JPEG_SIGNATURE
 from dr_pipeline.fundus.formats.jpeg import read_jpeg, read_jpeg_header, trailing_data
 from dr_pipeline.fundus.formats.jpeg_pixels import decode_jpeg
 from dr_pipeline.fundus.formats.recognise import HEAD_BYTES, recognise
 from dr_pipeline.fundus.formats.tiff import decode_tiff, read_tiff_header
 from dr_pipeline.fundus.formats.webp import read_webp_header
+from dr_pipeline.fundus.limits import MAX_FILE_BYTES
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.seams import seam
 

@@ -302,7 +302,7 @@ class _Session:
             counts = describe_counts(listing.left_out)
             raise DataError(
                 f"there are no files to score{f' but {counts}' if counts else ''}",
-                where=", ".join(map(without_secrets, run.sources)),
+                where=", ".join(printable(without_secrets(source)) for source in run.sources),
                 todo="name the folder with the photographs",
             )
 

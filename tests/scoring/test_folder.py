@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -402,3 +404,9 @@ def test_no_name_of_a_patient_is_in_a_message(zoo, bundle, tmp_path, capsys):
     assert "Doe" not in captured.out + captured.err
     assert "Doe" not in manifest_path(out).read_text()
     assert any("Doe^Jane" in row["path"] for row in _rows(out))
+
+
+def test_the_process_that_writes_the_table_loads_no_library_of_the_workers():
+    modules = "dr_pipeline.scoring.folder, dr_pipeline.scoring.watch, dr_pipeline.scoring.engines.local"
+    code = f"import sys, {modules}; sys.exit(bool({{'numpy', 'cv2', 'onnxruntime'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

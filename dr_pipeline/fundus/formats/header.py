@@ -6,8 +6,6 @@ from dr_pipeline.errors import ImageError
 
 # Protects from decompression bombs: 200 megapixels is four times the largest fundus camera's picture.
 MAX_MEGAPIXELS = 200.0
-# 200 megapixels of 16-bit RGB, uncompressed, with room for metadata.
-MAX_FILE_BYTES = 1_300_000_000
 # A smaller side holds no gradable fundus.
 MIN_SIDE_PX = 64
 

@@ -25,7 +25,7 @@ from typing import IO, Any
 from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.files import printable
 from dr_pipeline.folder_rules import FolderRules
-from dr_pipeline.fundus.formats.header import MAX_FILE_BYTES
+from dr_pipeline.fundus.limits import MAX_FILE_BYTES
 from dr_pipeline.scoring.sources.entry import Entry
 
 _ZIP_STARTS = (b"PK\3\4", b"PK\5\6")  # of a member, of an empty archive's end

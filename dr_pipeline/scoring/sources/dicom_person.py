@@ -6,8 +6,8 @@ from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.dicom.elements import read_elements, text
 from dr_pipeline.fundus.dicom.recognise import looks_like_dicom
 from dr_pipeline.intake.dicom_headers import laterality, pseudonym
-from dr_pipeline.intake.placeholder_ids import is_placeholder
 from dr_pipeline.intake.patient_spelling import plain_text
+from dr_pipeline.intake.placeholder_ids import is_placeholder
 from dr_pipeline.scoring.sources.person import UNKNOWN, Person
 
 _TAGS = ("PatientID", "ImageLaterality", "Laterality", "SharedFunctionalGroupsSequence", "StudyDate")

@@ -10,7 +10,7 @@ from typing import Any
 
 from dr_pipeline.errors import DataError, DrPipelineError, ImageError
 from dr_pipeline.folder_rules import FolderRules
-from dr_pipeline.fundus.formats.header import MAX_FILE_BYTES
+from dr_pipeline.fundus.limits import MAX_FILE_BYTES
 from dr_pipeline.scoring.sources.entry import Entry
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

@@ -8,7 +8,7 @@ from dr_pipeline.intake.coded_values import PLAIN
 from dr_pipeline.schema import Eye
 from dr_pipeline.scoring.sources.person import UNKNOWN, Person
 
-_NAMES = {"patient": "patient_id", "eye": "eye", "visit": "visit", "site": "site"}
+_NAMES = ("patient", "eye", "visit", "site")
 _EYE = "left|right|os|od|l|r"
 _PIECES = re.compile(r"\{(?P<name>[^{}]*)\}|(?P<wild>\*)|(?P<text>[^{}*]+)|(?P<wrong>[{}])")
 _WHERE = "--pattern"
@@ -50,8 +50,13 @@ class PathPattern:
         first, last = (way.fullmatch(printable(relative)) for way in self._ways)
         if first is None or last is None or first.groupdict() != last.groupdict():
             return UNKNOWN
-        values = {_NAMES[name]: value for name, value in first.groupdict().items()}
-        return Person(**values | {"eye": PLAIN.eye(values.get("eye", "")) or Eye.UNKNOWN})
+        values = first.groupdict(default="")
+        return Person(
+            patient_id=values.get("patient", ""),
+            eye=PLAIN.eye(values.get("eye", "")) or Eye.UNKNOWN,
+            visit=values.get("visit", ""),
+            site=values.get("site", ""),
+        )
 
 
 def _regex(piece: re.Match[str], lazy: str) -> str:
