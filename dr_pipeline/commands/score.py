@@ -1,10 +1,10 @@
-"""Scores a folder of photographs with a bundle: one row per file, always.
+"""Scores photographs with a bundle: one row per file, always.
 
-Walks FOLDER with its sub-folders (or takes one file) and writes a table. A file that is broken or no photograph is a
-row with a status and a reason. What operating systems and file servers leave beside photographs (thumbnails, deleted
-files, ._x.jpg) has no row, and is counted. Rows are written one by one to OUT.partial; OUT appears when all are there,
-with a manifest of the run beside it. A run that was interrupted goes on with --resume. Exit code 0 means that every
-other file has a row. Research use only. Not a medical device.
+Takes folders with their sub-folders, files, archives, lists and object stores, and writes a table. A file that is
+broken or no photograph is a row with a status and a reason. What operating systems and file servers leave beside
+photographs (thumbnails, deleted files, ._x.jpg) has no row, and is counted. Rows are written one by one to OUT.partial;
+OUT appears when all are there, with a manifest of the run beside it. A run that was interrupted goes on with --resume.
+Exit code 0 means that every other file has a row. Research use only. Not a medical device.
 """
 
 import argparse
@@ -21,11 +21,12 @@ from dr_pipeline.stages.outcome import Outcome
 
 if TYPE_CHECKING:
     from dr_pipeline.scoring.folder import Summary
+    from dr_pipeline.scoring.sources.people import PeopleSources
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the photographs: a folder, or one file")
+    _add_source_arguments(parser)
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle, such as data/release")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the table to write: .csv, .jsonl or .parquet"
@@ -33,19 +34,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--site", default="", metavar="NAME", help="use the quality threshold fitted for this site (default: of all)"
     )
+    _add_people_arguments(parser)
+    _add_run_arguments(parser)
+
+
+def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="the photographs: folders, files, zip or tar archives, addresses such as s3://bucket/folder",
+    )
+    parser.add_argument(
+        "--list",
+        dest="lists",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="text that names one path or address a line, paths relative to its folder; may be repeated (or @FILE)",
+    )
     parser.add_argument(
         "--follow-links",
         action="store_true",
-        help="follow links that lead out of FOLDER too (default: each is a row with the reason)",
+        help="follow links that lead out of a folder too (default: each is a row with the reason)",
     )
     parser.add_argument(
         "--ignore",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="leave out files and folders of this name or path below FOLDER, such as 'thumb_*'; may be repeated",
+        help="leave out files and folders of this name or path below SOURCE, such as 'thumb_*'; may be repeated",
     )
-    _add_run_arguments(parser)
+
+
+def _add_people_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pattern",
+        default="",
+        metavar="TEXT",
+        help="where paths have patient, eye, visit and site, such as '{site}/{patient}_{visit}_{eye}.*'",
+    )
+    parser.add_argument(
+        "--people",
+        type=Path,
+        metavar="CSV",
+        help="table with a column path, file, filename or image, and any of patient, eye, visit and site",
+    )
+    parser.add_argument(
+        "--dicom-people",
+        action="store_true",
+        help="take patient (as a pseudonym), eye and date of the study from DICOM headers",
+    )
+    parser.add_argument(
+        "--pseudonym-salt",
+        default="dr-pipeline",
+        metavar="TEXT",
+        help="of the pseudonyms, as dataset.pseudonym_salt in params.yaml (default: dr-pipeline)",
+    )
+
+
+def sources_from(args: argparse.Namespace) -> tuple[str, ...]:
+    """The sources, which mean the same in every folder from which the run goes on.
+
+    Raises:
+        DataError: There is none.
+    """
+    from dr_pipeline.errors import DataError
+    from dr_pipeline.scoring.sources.objects import is_address
+
+    sources = [*args.sources, *(f"@{name}" for name in args.lists)]
+    if not sources:
+        raise DataError("no photographs are named", where="score", todo="name a SOURCE or --list FILE")
+    return tuple(
+        source if is_address(source) else "@" * is_list + str(Path(source[is_list:]).absolute())
+        for source in sources
+        for is_list in [source.startswith("@")]
+    )
+
+
+def people_from(args: argparse.Namespace) -> "PeopleSources":
+    """Where patient, eye, visit and site come from."""
+    from dr_pipeline.scoring.sources.people import PeopleSources
+
+    return PeopleSources(args.people, args.pattern, args.pseudonym_salt if args.dicom_people else "")
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +146,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="score what is in FOLDER and what arrives there, until stopped; OUT grows by whole rows",
+        help="score what is in the folder SOURCE and what arrives there, until stopped; OUT grows by whole rows",
     )
 
 
@@ -94,7 +165,9 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.scoring.watch import watch
 
     rules, shard = FolderRules(tuple(args.ignore), args.follow_links), Shard(args.shard_index, args.num_shards)
-    scoring = Run((str(args.folder.absolute()),), args.bundle, args.out, site=args.site, rules=rules, shard=shard)
+    scoring = Run(
+        sources_from(args), args.bundle, args.out, site=args.site, rules=rules, shard=shard, people=people_from(args)
+    )
     bundle = identify_bundle(args.bundle)
     task, workers = scoring.task(bundle.bundle_id), args.workers or usable_processes()
     try:
@@ -110,7 +183,7 @@ def run(args: argparse.Namespace) -> Outcome:
     per_s = (summary.files - summary.resumed) / (time.monotonic() - start_s)
     return Outcome(
         wrote=(args.out, manifest_path(args.out)),
-        headline=f"{headline(summary)}; {per_s:.1f} files/s. {RESEARCH_USE}",
+        headline=f"{headline(summary, people=bool(scoring.people))}; {per_s:.1f} files/s. {RESEARCH_USE}",
         next_command="",
     )
 
@@ -129,11 +202,13 @@ def stopped_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, earlier)
 
 
-def headline(summary: "Summary") -> str:
+def headline(summary: "Summary", *, people: bool = False) -> str:
     """`20 files = 20 rows: 18 scored, …; bundle …`, with what else there is to know."""
     counts = ", ".join(f"{number} {status}" for status, number in summary.by_status.items())
     notes = [f"{summary.duplicates} with pixels seen before"] if summary.duplicates else []
-    notes += [f"own file {path.name} inside FOLDER not scored" for path in summary.left_out]
+    if people:
+        notes.append(f"{summary.nameless} without patient, eye, visit and site")
+    notes += [f"own file {path.name} inside a source not scored" for path in summary.left_out]
     notes += [f"{summary.resumed} rows of an earlier session"] if summary.resumed else []
     return f"{_total(summary)}: {'; '.join([counts, *notes])}; bundle {summary.bundle_id}"
 

@@ -31,6 +31,7 @@ from dr_pipeline.scoring.shards import Shard
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries
 from dr_pipeline.scoring.sources.objects import without_secrets
+from dr_pipeline.scoring.sources.people import People, PeopleSources
 from dr_pipeline.scoring.task import ScoringTask
 from dr_pipeline.tables.predictions import PredictionRow
 
@@ -50,6 +51,7 @@ class Run:
         site: The site whose quality threshold is used; empty: that of all.
         rules: What is left out of folders, and whether links that lead out of them are followed.
         shard: Which part of the listing.
+        people: Where patient, eye, visit and site come from.
     """
 
     sources: tuple[str, ...]
@@ -58,6 +60,7 @@ class Run:
     site: str = ""
     rules: FolderRules = FolderRules()  # noqa: RUF009 - frozen
     shard: Shard = Shard()  # noqa: RUF009 - frozen
+    people: PeopleSources = PeopleSources()  # noqa: RUF009 - frozen
 
     def settings(self, bundle_id: str) -> dict[str, Any]:
         """What the rows depend on, beside the files: equal in every session of a run."""
@@ -71,11 +74,12 @@ class Run:
             "num_shards": self.shard.count,
             "shard_index": self.shard.index,
             "watch": False,
+            **self.people.settings(),
         }
 
     def task(self, bundle_id: str) -> ScoringTask:
         """The work of an engine."""
-        return ScoringTask(self.bundle, bundle_id, self.site)
+        return ScoringTask(self.bundle, bundle_id, self.site, self.people.dicom_salt)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Summary:
         no_part: Further files, which have no row since they are no part of the photographs, by kind.
         bundle_id: The bundle.
         resumed: Rows that an earlier session had finished.
+        nameless: Rows of which neither patient nor eye, visit or site is known.
     """
 
     files: int
@@ -99,6 +104,7 @@ class Summary:
     no_part: Mapping[str, int]
     bundle_id: str
     resumed: int
+    nameless: int
 
 
 def score_folder(
@@ -227,6 +233,7 @@ def summarise(
         no_part=journal.listing.left_out if journal.listing else {},
         bundle_id=bundle.bundle_id,
         resumed=resumed,
+        nameless=journal.nameless(),
     )
 
 
@@ -246,6 +253,7 @@ def _done_before(out: Path, settings: Mapping[str, Any]) -> Summary | None:
         no_part=manifest["inputs"]["left_out"],
         bundle_id=settings["bundle"],
         resumed=rows["number"],
+        nameless=rows["nameless"],
     )
 
 
@@ -262,11 +270,11 @@ class _Session:
 
     def score(self) -> Summary:
         journal, out = self.journal, self.run.out
-        left_out = self._own_in_sources()
+        left_out, people = self._own_in_sources(), People(self.run.people)
         if journal.listing is None:
-            self._list()
+            self._list(people)
         with partial_table(out, self._rows()) as table:
-            self._score_rest(table)
+            self._score_rest(table, people)
             table.sync()
         if journal.finished != journal.total:
             raise DataError(f"{journal.total} files, but {journal.finished} rows", where=str(partial_path(out)))
@@ -282,11 +290,14 @@ class _Session:
     def _rows(self) -> Iterator[PredictionRow]:
         return self.journal.rows(bundle_id=self.bundle.bundle_id)
 
-    def _list(self) -> None:
+    def _list(self, people: People) -> None:
         run = self.run
         own = frozenset(path.resolve() for path in own_outputs(run.out))
         entries = iter_entries(run.sources, rules=run.rules, leave_out=own)
-        listing = self.journal.take_listing(entries, belongs=lambda entry: run.shard.has(entry.relative))
+        listing = self.journal.take_listing(
+            people.counted(entries), belongs=lambda entry: run.shard.has(entry.relative)
+        )
+        people.require_unambiguous()
         if not listing.count:
             counts = describe_counts(listing.left_out)
             raise DataError(
@@ -300,7 +311,7 @@ class _Session:
         own = (self.run.out, partial_path(self.run.out), manifest_path(self.run.out))
         return tuple(path for path in own if path.exists() and set(roots) & set(path.resolve().parents))
 
-    def _score_rest(self, table: GrowingTable) -> None:
+    def _score_rest(self, table: GrowingTable, people: People) -> None:
         """Scores what is not finished; at any moment, the table has no row that the journal has not."""
         journal, batch, committed_s = self.journal, list[PredictionRow](), float("-inf")
 
@@ -310,7 +321,7 @@ class _Session:
             table.add(batch)
             batch.clear()
 
-        results = self.engine.results(journal.todo())
+        results = people.complete(self.engine.results(journal.todo()))
         try:
             for entry, result in progress(results, label="scoring", total=journal.total - journal.finished):
                 batch.append(journal.finish(entry, result, bundle_id=self.bundle.bundle_id))

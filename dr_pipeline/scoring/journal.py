@@ -17,11 +17,12 @@ from typing import Any, Self
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import make_private_folder
-from dr_pipeline.schema import Status
+from dr_pipeline.schema import Eye, Status
 from dr_pipeline.scoring.prediction_rows import image_ids, make_row
 from dr_pipeline.scoring.score import Grading, Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import sort_key
+from dr_pipeline.scoring.sources.person import UNKNOWN, Person
 from dr_pipeline.tables.predictions import PredictionRow
 
 _VERSION = 1
@@ -280,6 +281,12 @@ class Journal:
         counted: Mapping[str, int] = dict(self._db.execute("SELECT status, count(*) FROM rows GROUP BY status"))
         return {status: counted.get(status.value, 0) for status in Status}
 
+    def nameless(self) -> int:
+        """Rows of which neither patient nor eye, visit or site is known."""
+        query = "SELECT count(*) FROM rows WHERE json_extract(score, '$.person') = ?"
+        (count,) = self._db.execute(query, (_json(asdict(UNKNOWN)),)).fetchone()
+        return int(count)
+
     def duplicates(self) -> int:
         """Rows whose pixels an earlier row has too."""
         (count,) = self._db.execute("SELECT count(*) FROM rows WHERE duplicate_of != ''").fetchone()
@@ -312,7 +319,7 @@ def _kept(found: Iterable[Entry], left_out: Counter[str]) -> Iterator[Entry]:
 
 def _entry_text(entry: Entry) -> str:
     """JSON in ASCII, which also holds the surrogates of names that are not UTF-8."""
-    return json.dumps(astuple(entry), separators=(",", ":"))
+    return _json(astuple(entry))
 
 
 def _parse_entry(text: str) -> Entry:
@@ -320,7 +327,11 @@ def _parse_entry(text: str) -> Entry:
 
 
 def _score_text(score: Score) -> str:
-    return json.dumps(asdict(score), separators=(",", ":"))
+    return _json(asdict(score))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _parse_score(text: str) -> Score:
@@ -328,7 +339,9 @@ def _parse_score(text: str) -> Score:
     grading = fields.pop("grading")
     if grading is not None:
         grading = Grading(**grading | {"probabilities": tuple(grading["probabilities"])})
-    return Score(**fields | {"status": Status(fields["status"])}, grading=grading)
+    person = fields.pop("person")
+    person = Person(**person | {"eye": Eye(person["eye"])})
+    return Score(**fields | {"status": Status(fields["status"])}, grading=grading, person=person)
 
 
 def _sentence(error: sqlite3.Error, path: Path) -> DataError:

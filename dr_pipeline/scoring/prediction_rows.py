@@ -24,15 +24,23 @@ def make_row(entry: Entry, score: Score, *, image_id: str, duplicate_of: str, bu
     grading = score.grading if score.status is Status.SCORED else None
     return PredictionRow(
         image_id=image_id,
-        path=spreadsheet_safe(printable(entry.relative)),
+        path=_cell(entry.relative),
         sha256=score.sha256,
         status=score.status,
         reason=spreadsheet_safe(" ".join(printable(score.reason).split())),
         duplicate_of=duplicate_of,
+        patient_id=_cell(score.person.patient_id),
+        eye=score.person.eye,
+        visit=_cell(score.person.visit),
+        site=_cell(score.person.site),
         quality=score.quality,
         bundle_id=bundle_id,
         **(asdict(grading) if grading else {}),  # the fields have the columns' names
     )
+
+
+def _cell(text: str) -> str:
+    return spreadsheet_safe(printable(text))
 
 
 def image_ids(relative: str) -> Iterator[str]:

@@ -55,6 +55,7 @@ def write_manifest(out: Path, journal: Journal, bundle: BundleIdentity, settings
         "rows": {
             "number": journal.finished,
             "duplicates": journal.duplicates(),
+            "nameless": journal.nameless(),
             **{status.value: number for status, number in journal.by_status().items()},
         },
         "outputs": {out.name: sha256_file(out)},

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dr_pipeline.schema import Status
+from dr_pipeline.scoring.sources.person import UNKNOWN, Person
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Score:
         quality: Quality score in [0, 1]; None where there is no image.
         grading: For `scored`; for `ungradable` too, so that an evaluation can count all photographs as well as the
             gradable ones, but a clinic's table does not show it. None otherwise.
+        person: Whose photograph it is, where that was asked for and is known.
     """
 
     status: Status
@@ -38,6 +40,7 @@ class Score:
     pixel_hash: str
     quality: float | None
     grading: Grading | None
+    person: Person = UNKNOWN
 
 
 def failed(reason: str, sha256: str = "") -> Score:

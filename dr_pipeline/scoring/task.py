@@ -4,7 +4,7 @@ The libraries of the work are imported where it is set up: the process that star
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,14 +24,17 @@ class ScoringTask:
         bundle: The bundle's folder.
         bundle_id: The run's: a worker that starts later must find the same bundle.
         site: The site of the photographs; empty where unknown.
+        dicom_salt: Where DICOM headers are asked for the person, the salt of the pseudonyms; else empty.
     """
 
     bundle: Path
     bundle_id: str
     site: str = ""
+    dicom_salt: str = ""
     modules: ClassVar[tuple[str, ...]] = (
         "dr_pipeline.scoring.engines.local",
         "dr_pipeline.scoring.scorer",
+        "dr_pipeline.scoring.sources.dicom_person",
         "dr_pipeline.scoring.sources.read",
         "onnxruntime",
     )
@@ -52,24 +55,28 @@ class ScoringTask:
                 where=str(self.bundle),
                 todo="put the bundle back and run again with --resume",
             )
-        return lambda entry: score_entry(entry, scorer)
+        return lambda entry: score_entry(entry, scorer, dicom_salt=self.dicom_salt)
 
     def failed(self, _entry: Entry, reason: str) -> Score:
         """The score of an entry whose worker hung or died."""
         return failed(reason)
 
 
-def score_entry(entry: Entry, scorer: "Scorer") -> Score:
+def score_entry(entry: Entry, scorer: "Scorer", *, dicom_salt: str = "") -> Score:
     """Scores one file of a listing; any fault becomes a reason, and the next file is scored."""
     from dr_pipeline.scoring.sources.read import read_entry
 
-    return score_bytes(lambda: read_entry(entry), scorer)
+    return score_bytes(lambda: read_entry(entry), scorer, dicom_salt=dicom_salt)
 
 
-def score_bytes(read: Callable[[], bytes], scorer: "Scorer") -> Score:
+def score_bytes(read: Callable[[], bytes], scorer: "Scorer", *, dicom_salt: str = "") -> Score:
     """Scores the bytes that `read` returns; an exception becomes a reason."""
+    from dr_pipeline.scoring.sources.dicom_person import person_of_header
+
     try:
-        return scorer.score(read())
+        data = read()
+        score = scorer.score(data)
+        return replace(score, person=person_of_header(data, salt=dicom_salt)) if dicom_salt else score
     except ImageError as error:
         return failed(error.what)
     except Exception as error:  # one file must not end a night's run over a clinic's folder; its row has the reason

@@ -17,6 +17,8 @@ from dr_pipeline.scoring.outputs import Format, GrowingTable, explained
 from dr_pipeline.scoring.run_manifest import write_manifest
 from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.sources.objects import without_secrets
+from dr_pipeline.scoring.sources.people import People
 from dr_pipeline.tables.predictions import PredictionRow
 
 _POLL_S = 0.25
@@ -49,7 +51,7 @@ def watch(run: Run, bundle: BundleIdentity, engine: Engine[Entry, Score]) -> Sum
         begin(journal, bundle, settings, resume=True)
         own = frozenset(path.resolve() for path in own_outputs(run.out))
         arrivals = Arrivals(folder, rules=run.rules, leave_out=own, known=journal.signatures())
-        watching, resumed = _Watching(run, bundle, engine, journal, arrivals), journal.finished
+        watching, resumed = _Watching(run, bundle, engine, journal, arrivals, People(run.people)), journal.finished
         try:
             watching.run_until_interrupted()
         finally:
@@ -67,7 +69,11 @@ def _only_folder(run: Run) -> Path:
         raise DataError("a watch has no shards", todo="leave out --num-shards")
     folder = Path(run.sources[0])
     if len(run.sources) != 1 or not folder.is_dir():
-        raise DataError("a watch needs one folder", where=", ".join(run.sources), todo="name the folder to watch")
+        raise DataError(
+            "a watch needs one folder",
+            where=", ".join(map(without_secrets, run.sources)),
+            todo="name the folder to watch",
+        )
     return folder
 
 
@@ -78,6 +84,7 @@ class _Watching:
     engine: Engine[Entry, Score]
     journal: Journal
     arrivals: Arrivals
+    people: People
     _queue: deque[Entry] = field(default_factory=deque)
     _warned_s: float = float("-inf")
 
@@ -116,7 +123,7 @@ class _Watching:
     def _score_some(self, table: GrowingTable) -> None:
         require_same_bundle(self.run, self.bundle)
         some = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-        for entry, score in self.engine.results(some):
+        for entry, score in self.people.complete(self.engine.results(list(self.people.counted(some)))):
             row = self.journal.finish(entry, score, bundle_id=self.bundle.bundle_id)
             self.journal.commit()
             table.add([row])

@@ -46,10 +46,13 @@ def list_objects(address: str, *, rules: FolderRules) -> Iterator[Entry]:
             yield Entry(_name(root), address)
             return
         for folder, _folders, files in system.walk(root, detail=True, on_error="raise"):
-            for name in files:
+            for name, details in files.items():
                 path = f"{folder}/{name}"
                 relative = path.removeprefix(root).lstrip("/")
-                yield Entry(relative, address, left_out=rules.left_out_on_the_way(relative), member=path)
+                if path.endswith("/") and details["type"] == "file" and not details["size"]:
+                    continue  # the mark that a store's own page leaves for a folder
+                problem = "objects below a folder without a name are not read" if path.endswith("/") else ""
+                yield Entry(relative, address, problem, rules.left_out_on_the_way(relative), member=path)
     except DrPipelineError:
         raise
     except Exception as error:  # each store's library raises kinds of its own
@@ -69,18 +72,18 @@ def read_object(address: str, path: str) -> bytes:
     where = without_secrets(address)
     try:
         system, own_path = _open(address)
-        path = path or own_path
-        size = system.info(path)["size"]
-        data: bytes | None = None if size and size > MAX_FILE_BYTES else system.cat_file(path)
+        with system.open(path or own_path, "rb") as stream:
+            size = getattr(stream, "size", None)  # None: a web server that does not say
+            data: bytes = stream.read(MAX_FILE_BYTES + 1) if (size or 0) <= MAX_FILE_BYTES else b""
     except DataError as error:
         raise ImageError(error.what, where=where, todo=error.todo) from None
     except FileNotFoundError:
         raise ImageError("the object is missing", where=where) from None
     except Exception as error:  # each store's library raises kinds of its own
         raise ImageError(f"the object cannot be read: {_describe(error)}", where=where) from None
-    if data is None:
-        raise ImageError(f"{size / 1e9:.1f} GB is too large for a photograph", where=where)
-    if size not in (None, len(data)):  # None: a web server that does not say
+    if max(size or 0, len(data)) > MAX_FILE_BYTES:
+        raise ImageError(f"{max(size or 0, len(data)) / 1e9:.1f} GB is too large for a photograph", where=where)
+    if size not in (None, len(data)):
         raise ImageError("the object changed while it was read", where=where)
     return data
 
