@@ -18,9 +18,11 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 from dr_pipeline.machine import usable_cores
-from dr_pipeline.scoring.folder import partial_path, score_entry
+from dr_pipeline.scoring.outputs import partial_path
 from dr_pipeline.scoring.scorer import Scorer
-from dr_pipeline.scoring.walk import Entry, list_entries
+from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.sources.listing import list_entries
+from dr_pipeline.scoring.task import score_entry
 
 _CORES = usable_cores()
 _scorer: Scorer
@@ -32,7 +34,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=120, help="photographs for the second part")
     args = parser.parse_args()
-    entries = list_entries(args.folder)
+    entries = list_entries([str(args.folder)])
     whole_run(args.folder, args.bundle, len(entries))
     few = entries[: args.limit]
     for threads, inside in ((1, 1), (1, _CORES), (_CORES, 1), (_CORES, _CORES)):

@@ -18,7 +18,19 @@ from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages import STAGES
 from dr_pipeline.streams import never_fail
 
-COMMANDS = ("score", "bench", "verify", "recipe", "plan", "models", "experiment", "labels", "track")
+COMMANDS = (
+    "score",
+    "merge",
+    "replay",
+    "bench",
+    "verify",
+    "recipe",
+    "plan",
+    "models",
+    "experiment",
+    "labels",
+    "track",
+)
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

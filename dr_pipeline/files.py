@@ -25,9 +25,14 @@ _SEPARATOR_LINE = re.compile(r"""['"]?sep=([^\w\s"']|\t)['"]?(?P<filling>[,;|\t]
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Opens a temporary neighbour of `path` and renames it over `path` once the block has ended well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Opens a temporary neighbour of `path` and renames it over `path` once the block has ended well.
+
+    Args:
+        path: The file to write.
+        private: Only its owner may read it, and enter folders that are made for it.
+    """
+    make_private_folder(path.parent) if private else path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
     temporary = Path(name)
     try:
@@ -35,11 +40,19 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        if not private:  # mkstemp's files are
+            temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def make_private_folder(folder: Path) -> None:
+    """Makes a folder and those above it that are missing; only their owner may enter what is made."""
+    if not folder.is_dir():
+        make_private_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _umask() -> int:

@@ -95,6 +95,12 @@ class FolderRules:
         ignored = self.ignore and any(self._ignored.match(text.casefold()) for text in (name, relative))
         return IGNORED_FILES if ignored else ""
 
+    def left_out_on_the_way(self, relative: str) -> str:
+        """Why this entry or a folder above it is left out; for listings that do not enter folders one by one."""
+        parts = relative.split("/")
+        ways = ("/".join(parts[: end + 1]) for end in range(len(parts)))
+        return next(filter(None, map(self.left_out, ways)), "")
+
     @cached_property
     def _ignored(self) -> re.Pattern[str]:
         return _any_of(self.ignore)

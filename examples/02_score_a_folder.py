@@ -7,9 +7,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from dr_pipeline.machine import usable_threads
 from dr_pipeline.scoring.folder import score_folder
-from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.tables.predictions import read_predictions
 
 
@@ -19,10 +17,9 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    scorer = Scorer.from_bundle(args.bundle, threads=1)  # verifies hashes and self-test
-    summary = score_folder(args.folder, scorer, args.out, threads=usable_threads())
+    summary = score_folder(args.folder, args.bundle, args.out)  # each worker process verifies hashes and self-test
     rows = read_predictions(args.out)
-    print(f"{summary.files} files, {len(rows)} rows, bundle {scorer.bundle_id}")
+    print(f"{summary.files} files, {len(rows)} rows, bundle {summary.bundle_id}")
     for status, count in sorted(Counter(row.status.value for row in rows).items()):
         print(f"  {status}: {count}")
     for grade, count in sorted(Counter(row.grade for row in rows if row.grade is not None).items()):

@@ -1,6 +1,5 @@
 """Reads a bundle; it is used only after its hashes, its version and its self-test are verified."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from dr_pipeline.bundle.bundle_files import CONTENT, COPY_AGAIN, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, parse_sums
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import Golden
+from dr_pipeline.bundle.identity import missing_file, no_bundle, parse_metadata, read_file
 from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
@@ -15,7 +15,6 @@ from dr_pipeline.files import sha256_bytes, sha256_file
 from dr_pipeline.folder_rules import is_system_name
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
-from dr_pipeline.schema import BUNDLE_VERSION
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
     """
     content = _verified_content(root)
     where = str(root / METADATA)
-    metadata = _parse_metadata(content[METADATA], where=where)
+    metadata = parse_metadata(content[METADATA], where=where)
     try:
         pixel_path = PixelPath.from_dict(metadata["preprocessing"]["pixel_path"])
         decision = Decision.from_dict(metadata["decision"])
@@ -93,19 +92,19 @@ def verify_weights(root: Path) -> None:
 def _verified_content(root: Path) -> dict[str, bytes]:
     """The bytes of every file that scoring uses, each read once and equal to its line in SHA256SUMS."""
     if not root.is_dir():
-        raise BundleError("there is no bundle", where=str(root), todo="name the folder that `dvc repro` made")
+        raise no_bundle(root)
     names = {entry.name for entry in root.iterdir() if not is_system_name(entry.name)}
     for name in (SUMS, *CONTENT):
         if name not in names:
             if name != METADATA and METADATA in names:  # an older version has fewer files
-                _parse_metadata(_read(root / METADATA), where=str(root / METADATA))
-            raise BundleError(f"{name} is missing from the bundle", where=str(root), todo=COPY_AGAIN)
+                parse_metadata(read_file(root / METADATA), where=str(root / METADATA))
+            raise missing_file(name, root)
     for name in sorted(names - {SUMS, *CONTENT}):
         raise BundleError(
             f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
         )
     sums = _sums(root)
-    content = {name: _read(root / name) for name in CONTENT if name != WEIGHTS}
+    content = {name: read_file(root / name) for name in CONTENT if name != WEIGHTS}
     for name, data in content.items():
         if sha256_bytes(data) != sums[name]:
             raise _altered(name, root)
@@ -113,30 +112,8 @@ def _verified_content(root: Path) -> dict[str, bytes]:
 
 
 def _sums(root: Path) -> dict[str, str]:
-    return parse_sums(_read(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
+    return parse_sums(read_file(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
 
 
 def _altered(name: str, root: Path) -> BundleError:
     return BundleError(f"{name} was altered: its bytes do not match {SUMS}", where=str(root), todo=COPY_AGAIN)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot be read: {error.strerror}", where=str(path), todo=COPY_AGAIN) from None
-
-
-def _parse_metadata(data: bytes, *, where: str) -> dict[str, Any]:
-    try:
-        metadata = json.loads(data)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both
-        raise BundleError(f"not valid JSON: {error}", where=where, todo=COPY_AGAIN) from None
-    version = metadata.get("schema_version") if isinstance(metadata, dict) else None
-    if version != BUNDLE_VERSION:
-        raise BundleError(
-            f"schema_version {version!r}; this dr-pipeline reads {BUNDLE_VERSION}",
-            where=where,
-            todo="install the dr-pipeline version that made the bundle, or remake it with `dvc repro package`",
-        )
-    return dict(metadata)

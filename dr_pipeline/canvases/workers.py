@@ -1,8 +1,6 @@
 """Renders photographs in parallel processes: ordered results, bounded memory, errors that name the file."""
 
 import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,6 +10,7 @@ from functools import partial
 from dr_pipeline.canvases.render import RenderedImage, Source, render_photograph
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.processes import exit_with_parent
 
 # Files in progress per worker: enough to keep it busy, few enough to keep memory constant.
 _QUEUED_PER_WORKER = 4
@@ -34,7 +33,7 @@ def render_all(sources: Iterable[Source], pixel_path: PixelPath, workers: int) -
         return
     # Not fork: a forked process inherits the locks of threads that it does not have.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_exit_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=exit_with_parent) as pool:
         queue: deque[tuple[Source, Future[RenderedImage]]] = deque()
         try:
             for source in sources:
@@ -55,15 +54,3 @@ def render_all(sources: Iterable[Source], pixel_path: PixelPath, workers: int) -
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _exit_with_parent() -> None:
-    """Ends this worker when its parent process is gone; a killed parent cannot stop it."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def wait() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=wait, name="exit-with-parent", daemon=True).start()

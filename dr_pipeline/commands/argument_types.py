@@ -23,3 +23,29 @@ def input_side(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 32 <= int(text) <= 2048:
         raise argparse.ArgumentTypeError(f"a whole number from 32 to 2048 is needed, not {text!r}")
     return int(text)
+
+
+def whole_number(text: str) -> int:
+    """A whole number from 0.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not.
+    """
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a whole number from 0 is needed, not {text!r}")
+    return int(text)
+
+
+def positive_seconds(text: str) -> float:
+    """A time above 0, in seconds.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0 is needed, not {text!r}")
+    return seconds

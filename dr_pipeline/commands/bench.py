@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Measures and prints."""
     from dr_pipeline.machine import describe_machine, usable_processes
+    from dr_pipeline.scoring.sources.listing import list_entries
     from dr_pipeline.scoring.throughput import measure_throughput
-    from dr_pipeline.scoring.walk import list_entries
 
-    files = [entry.path for entry in list_entries(args.folder) if not entry.left_out]
+    files = [Path(entry.location) for entry in list_entries([str(args.folder)]) if not entry.left_out]
     measured = measure_throughput(args.bundle, args.folder, files, limit=args.limit, workers=usable_processes())
     machine = describe_machine()
     total_ms = sum(measured.steps_ms.values())

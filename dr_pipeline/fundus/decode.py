@@ -23,6 +23,8 @@ Each format and irregularity has one declared policy:
 | colour profiles (ICC) | ignored: pixels are taken as sRGB, which cameras write |
 """
 
+import errno
+import os
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,14 +47,15 @@ from dr_pipeline.fundus.formats.jpeg_pixels import decode_jpeg
 from dr_pipeline.fundus.formats.recognise import HEAD_BYTES, recognise
 from dr_pipeline.fundus.formats.tiff import decode_tiff, read_tiff_header
 from dr_pipeline.fundus.formats.webp import read_webp_header
+from dr_pipeline.fundus.limits import MAX_FILE_BYTES
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.seams import seam
 
-# 200 megapixels of 16-bit RGB, uncompressed, with room for metadata.
-MAX_FILE_BYTES = 1_300_000_000
 # A reduced picture keeps at least this many times the canvas's pixels on its shorter side. The INTER_AREA step then
 # still averages, and small lesions keep their contrast. Never 1/8: libjpeg's 1×1 transform is a plain block mean.
 MIN_OVERSAMPLING = 2
+# What opening a folder, and a socket, ends with.
+_NOT_REGULAR = (errno.EISDIR, errno.ENXIO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,19 +95,34 @@ def read_image_file(path: Path) -> bytes:
     """Reads a photograph's file as bytes.
 
     Raises:
-        ImageError: The file is missing, not regular (a pipe would block for ever), too large, or cannot be read.
+        ImageError: The file is missing, not regular, too large, changes while it is read, or cannot be read.
     """
+    where = str(path)
     try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise ImageError("not a regular file", where=str(path))
-        if info.st_size > MAX_FILE_BYTES:
-            raise ImageError(f"{info.st_size / 1e9:.1f} GB is too large for a photograph", where=str(path))
-        return path.read_bytes()
+        with open(path, "rb", opener=_open_at_once) as stream:
+            before = os.fstat(stream.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise ImageError("not a regular file", where=where)
+            if before.st_size > MAX_FILE_BYTES:
+                raise ImageError(f"{before.st_size / 1e9:.1f} GB is too large for a photograph", where=where)
+            data = stream.read(before.st_size + 1)
+            after = os.fstat(stream.fileno())
     except FileNotFoundError:
-        raise ImageError("the file is missing", where=str(path)) from None
+        raise ImageError("the file is missing", where=where) from None
     except OSError as error:
-        raise ImageError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
+        if error.errno in _NOT_REGULAR:
+            raise ImageError("not a regular file", where=where) from None
+        raise ImageError(f"the file cannot be read: {error.strerror}", where=where) from None
+    except ValueError:
+        raise ImageError("the file's name holds a zero byte", where=where) from None
+    if len(data) != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise ImageError("the file changed while it was read", where=where, todo="wait until it is written whole")
+    return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens a file for `open`; a pipe, which would block for ever, is opened without waiting for its writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_header(data: bytes) -> Header:

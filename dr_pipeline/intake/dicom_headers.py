@@ -138,7 +138,7 @@ def read_header(path: Path, *, salt: str) -> HeaderFields:
         raise ImageError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
     raw_patient_id = text(dataset, "PatientID")
     return HeaderFields(
-        eye=_eye(dataset),
+        eye=laterality(dataset),
         camera=" ".join(filter(None, (text(dataset, "Manufacturer"), text(dataset, "ManufacturerModelName")))),
         pixel_spacing_mm=_spacing(dataset),
         patient_id=pseudonym(raw_patient_id, salt=salt),
@@ -167,7 +167,8 @@ def _fill(record: Record, header: HeaderFields | None) -> Record:
     )
 
 
-def _eye(dataset: "Dataset") -> Eye:
+def laterality(dataset: "Dataset") -> Eye:
+    """The eye by ImageLaterality, Laterality or FrameLaterality; unknown where it is both eyes, or absent."""
     for keyword in ("ImageLaterality", "Laterality"):
         laterality = text(dataset, keyword)
         if laterality:

@@ -79,7 +79,7 @@ def doubtful_ids(photographs: Mapping[str, int], declared: Iterable[str] = ()) -
     usual = statistics.median(photographs.values()) if photographs else 0
     doubts: dict[str, IdDoubt] = {}
     for name, text in plain.items():
-        if keys[name] in declared_keys or _is_placeholder(text):
+        if keys[name] in declared_keys or is_placeholder(text):
             doubts[name] = IdDoubt.PLACEHOLDER
         elif _SCIENTIFIC.fullmatch(text) or text in shortened:
             doubts[name] = IdDoubt.LOST_DIGITS
@@ -88,7 +88,7 @@ def doubtful_ids(photographs: Mapping[str, int], declared: Iterable[str] = ()) -
     return doubts
 
 
-def _is_placeholder(text: str) -> bool:
+def is_placeholder(text: str) -> bool:
     """Whether a text as `plain_text` gives it is certainly no id."""
     words = pieces(text)
     joined = "".join(words)

@@ -1,129 +1,354 @@
-"""Scores a folder: every file becomes exactly one row, in the order of the listing, in flat memory."""
+"""Scores folders: every file becomes exactly one row, in the order of the listing, in flat memory."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from dr_pipeline.errors import DataError, ImageError
-from dr_pipeline.folder_rules import FolderRules
-from dr_pipeline.fundus.decode import read_image_file
+from dr_pipeline import __version__
+from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
+from dr_pipeline.errors import BundleError, DataError, DrPipelineError
+from dr_pipeline.files import printable, read_json, sha256_file
+from dr_pipeline.folder_rules import FolderRules, describe_counts
 from dr_pipeline.logs import progress
+from dr_pipeline.machine import usable_processes
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.prediction_rows import PredictionRows
-from dr_pipeline.scoring.scorer import Score, Scorer, failed
-from dr_pipeline.scoring.walk import Entry, count_left_out, list_entries
-from dr_pipeline.tables.predictions import PREDICTIONS
+from dr_pipeline.scoring.engines.engine import Engine
+from dr_pipeline.scoring.journal import Journal, journal_path, own_files
+from dr_pipeline.scoring.outputs import (
+    Format,
+    GrowingTable,
+    beginning_path,
+    explained,
+    partial_path,
+    require_parquet,
+    write_parquet,
+)
+from dr_pipeline.scoring.run_manifest import manifest_path, now, write_manifest
+from dr_pipeline.scoring.score import Score
+from dr_pipeline.scoring.shards import Shard
+from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.sources.listing import iter_entries
+from dr_pipeline.scoring.sources.objects import without_secrets
+from dr_pipeline.scoring.sources.people import People, PeopleSources
+from dr_pipeline.scoring.task import ScoringTask
+from dr_pipeline.tables.predictions import PredictionRow
 
-# Files in progress or waiting for their row, per thread: one slow file must not idle the other threads.
-_WINDOW_PER_THREAD = 8
+# A killed run loses the rows since the last commit, and scores these files again.
+_COMMIT_S = 0.5
+TIME_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is scored, with what, to where.
+
+    Attributes:
+        sources: Folders, files, archives, lists and addresses.
+        bundle: The bundle's folder.
+        out: The table to write, .csv, .jsonl or .parquet.
+        site: The site whose quality threshold is used; empty: that of all.
+        rules: What is left out of folders, and whether links that lead out of them are followed.
+        shard: Which part of the listing.
+        people: Where patient, eye, visit and site come from.
+    """
+
+    sources: tuple[str, ...]
+    bundle: Path
+    out: Path
+    site: str = ""
+    rules: FolderRules = FolderRules()  # noqa: RUF009 - frozen
+    shard: Shard = Shard()  # noqa: RUF009 - frozen
+    people: PeopleSources = PeopleSources()  # noqa: RUF009 - frozen
+
+    def settings(self, bundle_id: str) -> dict[str, Any]:
+        """What the rows depend on, beside the files: equal in every session of a run."""
+        return {
+            "dr_pipeline": __version__,
+            "bundle": bundle_id,
+            "sources": [printable(without_secrets(source)) for source in self.sources],
+            "site": self.site,
+            "ignore": list(self.rules.ignore),
+            "follow_links": self.rules.follow_links,
+            "num_shards": self.shard.count,
+            "shard_index": self.shard.index,
+            "watch": False,
+            **self.people.settings(),
+        }
+
+    def task(self, bundle_id: str) -> ScoringTask:
+        """The work of an engine."""
+        return ScoringTask(self.bundle, bundle_id, self.site, self.people.dicom_salt)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of scoring a folder.
+    """The result of a run.
 
     Attributes:
         files: Files to score, which is also the number of rows.
         by_status: Rows of each status.
         duplicates: Rows whose pixels an earlier row has too.
-        left_out: The command's own table, where it lies inside the folder.
+        left_out: The command's own files, where they lie inside a scored folder.
         no_part: Further files, which have no row since they are no part of the photographs, by kind.
+        bundle_id: The bundle.
+        resumed: Rows that an earlier session had finished.
+        nameless: Rows of which neither patient nor eye, visit or site is known.
     """
 
     files: int
-    by_status: dict[Status, int]
+    by_status: Mapping[Status, int]
     duplicates: int
     left_out: tuple[Path, ...]
     no_part: Mapping[str, int]
-
-
-def partial_path(out: Path) -> Path:
-    """Where the rows are until the last one is written."""
-    return out.with_name(f"{out.name}.partial")
+    bundle_id: str
+    resumed: int
+    nameless: int
 
 
 def score_folder(
     source: Path,
-    scorer: Scorer,
+    bundle: Path,
     out: Path,
     *,
-    threads: int,
+    workers: int | None = None,
+    site: str = "",
     rules: FolderRules = FolderRules(),  # noqa: B008 - frozen
+    time_limit_s: float = TIME_LIMIT_S,
+    resume: bool = False,
 ) -> Summary:
-    """Scores every file under `source` and writes predictions.csv.
+    """Scores every file under `source` in worker processes and writes a table, with its manifest beside it.
 
-    Rows are flushed one by one to `<out>.partial`, which is renamed to `out` after the last; an interrupted run keeps
-    its rows. The folder is listed first: a file that arrives later has no row, one that vanishes has a reason.
-
-    Decoding, hashing and the network release Python's global lock, so threads share the cores without copying the
-    network or the photographs; each thread takes one whole file (see benchmarks/scoring.py).
+    A program that calls this must be importable by its workers: its own work stands under
+    `if __name__ == "__main__":`.
 
     Args:
         source: A folder, or one file.
-        scorer: Best loaded with one thread of its own.
-        out: The table to write; an earlier one is replaced.
-        threads: Files scored at the same time.
+        bundle: The bundle's folder; each worker verifies it.
+        out: The table to write, .csv, .jsonl or .parquet; an earlier one is replaced.
+        workers: Processes; None: by cores and memory.
+        site: The site whose quality threshold is used; empty: that of all.
         rules: What is left out of the folder, and whether links that lead out of it are followed.
+        time_limit_s: A file that takes longer is a row with that reason.
+        resume: Go on with a run that was interrupted.
 
     Raises:
-        DataError: No file in `source`; `out` cannot be written; rows and files differ in number.
+        DataError: No file in `source`; `out` cannot be written; another run, or the rest of one, is there.
+        BundleError: The bundle is damaged, or was changed during the run.
     """
-    partial = partial_path(out)
-    own = frozenset(path.resolve() for path in (out, partial))
-    left_out = tuple(path for path in (out, partial) if path.exists() and source.resolve() in path.resolve().parents)
-    listed = list_entries(source, leave_out=own, rules=rules)
-    entries = [entry for entry in listed if not entry.left_out]
-    rows, by_status, duplicates = PredictionRows(scorer.bundle_id), Counter[Status](), 0
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="") as stream:
-            write = PREDICTIONS.writer(stream)
-            scores = _in_order(entries, scorer, threads)
-            for entry, score in progress(scores, label="scoring", total=len(entries)):
-                row = rows.row(entry, score)
-                write(row)
-                stream.flush()
-                by_status[score.status] += 1
-                duplicates += bool(row.duplicate_of)
-        if by_status.total() != len(entries):
-            raise DataError(f"{len(entries)} files, but {by_status.total()} rows", where=str(partial))
-        partial.replace(out)
-    except OSError as error:
-        raise DataError(f"the table cannot be written: {error.strerror}", where=str(error.filename or out)) from None
-    counts = {status: by_status[status] for status in Status}
-    return Summary(len(entries), counts, duplicates, left_out, count_left_out(listed))
+    from dr_pipeline.scoring.engines.local import LocalEngine
+
+    run = Run((str(source.absolute()),), bundle, out, site=site, rules=rules)
+    identity = identify_bundle(bundle)
+    task = run.task(identity.bundle_id)
+    with LocalEngine(task, workers=workers or usable_processes(), time_limit_s=time_limit_s) as engine:
+        return score(run, identity, engine, resume=resume)
 
 
-def _in_order(entries: Iterable[Entry], scorer: Scorer, threads: int) -> Iterator[tuple[Entry, Score]]:
-    """Scores in a pool, a bounded number ahead, and yields in the order of `entries`."""
-    waiting: deque[tuple[Entry, Future[Score]]] = deque()
-    todo = iter(entries)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
-    try:
-        while True:
-            for entry in islice(todo, _WINDOW_PER_THREAD * threads - len(waiting)):
-                waiting.append((entry, pool.submit(score_entry, entry, scorer)))
-            if not waiting:
-                return
-            entry, future = waiting.popleft()
-            yield entry, future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def score(run: Run, bundle: BundleIdentity, engine: Engine[Entry, Score], *, resume: bool = False) -> Summary:
+    """Scores a run with an engine that has been entered.
+
+    Rows go to `<out>.partial` as they are finished, and to `out` when all are there. What is finished is in the journal
+    first: after any interruption `resume` goes on from it and ends with the same bytes. The sources are listed first: a
+    file that arrives later has no row, one that vanishes has a reason.
+
+    Raises:
+        DataError, BundleError: See `score_folder`.
+    """
+    if Format.of(run.out) is Format.PARQUET:
+        require_parquet()
+    settings = run.settings(bundle.bundle_id)
+    if resume and not journal_path(run.out).exists() and (done := _done_before(run.out, settings)):
+        return done
+    with explained(), Journal(journal_path(run.out)) as journal:
+        begin(journal, bundle, settings, resume=resume)
+        session = _Session(run, bundle, engine, journal, settings, resumed=journal.finished)
+        try:
+            return session.score()
+        except (DrPipelineError, OSError):
+            if not journal.finished:  # nothing to go on with
+                journal.remove()
+                partial_path(run.out).unlink(missing_ok=True)
+            raise
 
 
-def score_entry(entry: Entry, scorer: Scorer) -> Score:
-    """Scores one file of a folder; any fault becomes a reason, and the next file is scored."""
-    return failed(entry.problem) if entry.problem else score_bytes(lambda: read_image_file(entry.path), scorer)
+def begin(journal: Journal, bundle: BundleIdentity, settings: Mapping[str, Any], *, resume: bool) -> None:
+    """Begins a run, or goes on with the same one.
+
+    Raises:
+        DataError: There is an earlier run and `resume` is not asked for, or it is another run.
+    """
+    earlier = journal.fact("settings")
+    if not resume and journal.fact("published"):  # a shard's journal stays
+        journal.clear()
+        earlier = None
+    if earlier is not None and not resume:
+        raise DataError(
+            "a run that did not end is here",
+            where=str(journal.path),
+            todo="go on with it by --resume, or remove this file to start again",
+        )
+    if earlier is not None:
+        differing = [name for name in settings if earlier.get(name) != settings[name]]
+        if differing:
+            name = differing[0]
+            raise DataError(
+                f"this is not the run that was interrupted: {name} was {earlier.get(name)!r}, not {settings[name]!r}",
+                where=str(journal.path),
+                todo="resume with the same bundle, sources and options, or remove this file to start again",
+            )
+    journal.record("settings", dict(settings))
+    journal.record("bundle", asdict(bundle))
+    journal.record("sessions", [*(journal.fact("sessions") or []), {"start": now()}])
+    journal.commit()
 
 
-def score_bytes(read: Callable[[], bytes], scorer: Scorer) -> Score:
-    """Scores the bytes that `read` returns; an exception becomes a reason."""
-    try:
-        return scorer.score(read())
-    except ImageError as error:
-        return failed(error.what)
-    except Exception as error:  # one file must not end a night's run over a clinic's folder; its row has the reason
-        return failed(f"internal error, please report it: {type(error).__name__}: {error}")
+def partial_table(out: Path, rows: Iterable[PredictionRow]) -> GrowingTable:
+    """Opens the table of the rows that are finished while `out` is not; it begins with `rows`."""
+    kind = Format.of(out)
+    return GrowingTable(partial_path(out), Format.CSV if kind is Format.PARQUET else kind, rows)
+
+
+def publish(out: Path, journal: Journal, bundle: BundleIdentity, settings: Mapping[str, Any]) -> None:
+    """Makes `out` of the partial table, which has all rows, and writes the manifest beside it."""
+    manifest_path(out).unlink(missing_ok=True)  # of an earlier table
+    if Format.of(out) is Format.PARQUET:
+        write_parquet(out, journal.rows(bundle_id=bundle.bundle_id))
+        partial_path(out).unlink()
+    else:
+        partial_path(out).replace(out)
+    write_manifest(out, journal, bundle, settings)
+
+
+def summarise(
+    journal: Journal, bundle: BundleIdentity, *, left_out: tuple[Path, ...] = (), resumed: int = 0
+) -> Summary:
+    """The summary of a run whose rows are all in the journal."""
+    return Summary(
+        files=journal.total,
+        by_status=journal.by_status(),
+        duplicates=journal.duplicates(),
+        left_out=left_out,
+        no_part=journal.listing.left_out if journal.listing else {},
+        bundle_id=bundle.bundle_id,
+        resumed=resumed,
+        nameless=journal.nameless(),
+    )
+
+
+def _done_before(out: Path, settings: Mapping[str, Any]) -> Summary | None:
+    """The summary of the run that wrote `out`, where it was this one and came to its end."""
+    if not out.is_file() or not manifest_path(out).is_file():
+        return None
+    manifest = read_json(manifest_path(out))
+    if manifest["settings"] != settings or manifest["outputs"] != {out.name: sha256_file(out)}:
+        return None
+    rows = manifest["rows"]
+    return Summary(
+        files=rows["number"],
+        by_status={status: rows[status.value] for status in Status},
+        duplicates=rows["duplicates"],
+        left_out=(),
+        no_part=manifest["inputs"]["left_out"],
+        bundle_id=settings["bundle"],
+        resumed=rows["number"],
+        nameless=rows["nameless"],
+    )
+
+
+@dataclass
+class _Session:
+    """One session of a run: from its start or an interruption to its end or the next."""
+
+    run: Run
+    bundle: BundleIdentity
+    engine: Engine[Entry, Score]
+    journal: Journal
+    settings: dict[str, Any]
+    resumed: int
+
+    def score(self) -> Summary:
+        journal, out = self.journal, self.run.out
+        left_out, people = self._own_in_sources(), People(self.run.people)
+        if journal.listing is None:
+            self._list(people)
+        with partial_table(out, self._rows()) as table:
+            self._score_rest(table, people)
+            table.sync()
+        if journal.finished != journal.total:
+            raise DataError(f"{journal.total} files, but {journal.finished} rows", where=str(partial_path(out)))
+        publish(out, journal, self.bundle, self.settings)
+        summary = summarise(journal, self.bundle, left_out=left_out, resumed=self.resumed)
+        if self.run.shard.count > 1:  # `merge` reads the journal
+            journal.record("published", True)
+            journal.commit()
+        else:
+            journal.remove()
+        return summary
+
+    def _rows(self) -> Iterator[PredictionRow]:
+        return self.journal.rows(bundle_id=self.bundle.bundle_id)
+
+    def _list(self, people: People) -> None:
+        run = self.run
+        own = frozenset(path.resolve() for path in own_outputs(run.out))
+        entries = iter_entries(run.sources, rules=run.rules, leave_out=own)
+        listing = self.journal.take_listing(
+            people.counted(entries), belongs=lambda entry: run.shard.has(entry.relative)
+        )
+        people.require_unambiguous()
+        if not listing.count:
+            counts = describe_counts(listing.left_out)
+            raise DataError(
+                f"there are no files to score{f' but {counts}' if counts else ''}",
+                where=", ".join(printable(without_secrets(source)) for source in run.sources),
+                todo="name the folder with the photographs",
+            )
+
+    def _own_in_sources(self) -> tuple[Path, ...]:
+        roots = [Path(source).resolve() for source in self.run.sources]
+        own = (self.run.out, partial_path(self.run.out), manifest_path(self.run.out))
+        return tuple(path for path in own if path.exists() and set(roots) & set(path.resolve().parents))
+
+    def _score_rest(self, table: GrowingTable, people: People) -> None:
+        """Scores what is not finished; at any moment, the table has no row that the journal has not."""
+        journal, batch, committed_s = self.journal, list[PredictionRow](), float("-inf")
+
+        def commit() -> None:
+            require_same_bundle(self.run, self.bundle)
+            journal.commit()
+            table.add(batch)
+            batch.clear()
+
+        results = people.complete(self.engine.results(journal.todo()))
+        try:
+            for entry, result in progress(results, label="scoring", total=journal.total - journal.finished):
+                batch.append(journal.finish(entry, result, bundle_id=self.bundle.bundle_id))
+                if time.monotonic() - committed_s >= _COMMIT_S:
+                    commit()
+                    committed_s = time.monotonic()
+        except KeyboardInterrupt:
+            commit()
+            raise
+        commit()
+
+
+def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:
+    """Refuses to go on where the bundle's folder now has another bundle than the run began with.
+
+    Raises:
+        BundleError: It has.
+    """
+    if identify_bundle(run.bundle) != bundle:
+        raise BundleError(
+            "the bundle was changed during the run",
+            where=str(run.bundle),
+            todo="put the bundle back and run again with --resume",
+        )
+
+
+def own_outputs(out: Path) -> tuple[Path, ...]:
+    """The files of the run itself, which get no row."""
+    tables = (out, partial_path(out))
+    return (*tables, *map(beginning_path, tables), manifest_path(out), *own_files(out))

@@ -9,8 +9,9 @@ from typing import Any
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.machine import usable_cores
-from dr_pipeline.scoring.folder import score_bytes
-from dr_pipeline.scoring.scorer import Score, Scorer, failed
+from dr_pipeline.scoring.score import Score, failed
+from dr_pipeline.scoring.scorer import Scorer
+from dr_pipeline.scoring.task import score_bytes
 from dr_pipeline.tables.predictions import PHOTOGRAPH_COLUMNS
 
 

@@ -1,7 +1,6 @@
 """From the bytes of one file to its score: for a clinic's folder, the test split and the latency alike."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,46 +14,7 @@ from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.pixel_path import PixelPath, model_input
 from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import Status
-
-
-@dataclass(frozen=True)
-class Grading:
-    """The answer of network and decision for one photograph; the fields are those of `Decision.apply`."""
-
-    grade: int
-    probabilities: tuple[float, ...]
-    expected_grade: float
-    referable: bool
-    referable_probability: float
-    vision_threatening: bool
-    needs_human: bool
-
-
-@dataclass(frozen=True)
-class Score:
-    """The result of one file.
-
-    Attributes:
-        status: Exactly one.
-        reason: Why the status is not `scored`, else empty.
-        sha256: Hash of the file's bytes.
-        pixel_hash: Hash of the decoded pixels; empty where they cannot be decoded.
-        quality: Quality score in [0, 1]; None where there is no image.
-        grading: For `scored`; for `ungradable` too, so that an evaluation can count all photographs as well as the
-            gradable ones, but a clinic's table does not show it. None otherwise.
-    """
-
-    status: Status
-    reason: str
-    sha256: str
-    pixel_hash: str
-    quality: float | None
-    grading: Grading | None
-
-
-def failed(reason: str, sha256: str = "") -> Score:
-    """The score of a file that cannot be decoded."""
-    return Score(Status.FAILED, reason, sha256, "", None, None)
+from dr_pipeline.scoring.score import Grading, Score, failed
 
 
 def _no_lap(_step: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from dr_pipeline.schema import Eye, Status
 from dr_pipeline.tables.table import Fixed4, Fixed6, GradeCell, Table, per_grade
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class PredictionRow:
     duplicate_of: str = ""
     patient_id: str = ""
     eye: Eye = Eye.UNKNOWN
+    visit: str = ""
+    site: str = ""
     grade: GradeCell | None = None
     probabilities: Annotated[tuple[float, ...], per_grade("p")] | None = None
     expected_grade: Fixed4 | None = None
@@ -39,5 +41,5 @@ write_predictions = PREDICTIONS.write
 PHOTOGRAPH_COLUMNS = tuple(
     name
     for name in PREDICTIONS.columns
-    if name not in ("schema_version", "image_id", "duplicate_of", "patient_id", "eye")
+    if name not in ("schema_version", "image_id", "duplicate_of", "patient_id", "eye", "visit", "site")
 )

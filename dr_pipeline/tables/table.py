@@ -71,6 +71,9 @@ class Table(Generic[Row]):
         self._fields = tuple(_Field.of(field.name, hints[field.name]) for field in dataclasses.fields(row))
         names = [column for field in self._fields for column in field.columns]
         self.columns: tuple[str, ...] = tuple(names if version is None else [VERSION_COLUMN, *names])
+        # What a column holds beside None, for formats with types: str, int, float or bool; enumerations are text.
+        self.types: dict[str, type] = {} if version is None else {VERSION_COLUMN: int}
+        self.types |= {column: field.kind for field in self._fields for column in field.columns}
 
     def read(self, path: Path) -> list[Row]:
         """All rows, in the order of the file; columns that the table does not define are ignored.
@@ -111,6 +114,16 @@ class Table(Generic[Row]):
             cells.update(zip(field.columns, field.texts(getattr(row, field.name)), strict=True))
         return cells
 
+    def values(self, row: Row) -> dict[str, str | int | float | bool | None]:
+        """One row by column as `types` has it, for formats with types; numbers have the decimals of the text cells."""
+        values: dict[str, str | int | float | bool | None] = (
+            {} if self.version is None else {VERSION_COLUMN: self.version}
+        )
+        for field in self._fields:
+            texts = zip(field.columns, field.texts(getattr(row, field.name)), strict=True)
+            values.update((column, field.value(text)) for column, text in texts)
+        return values
+
     def write(self, path: Path, rows: Iterable[Row]) -> None:
         """Writes the table as UTF-8 CSV, whole or not at all."""
         buffer = io.StringIO()
@@ -134,6 +147,7 @@ class _Field:
     columns: tuple[str, ...]
     optional: bool
     format: str
+    kind: type
     convert: Callable[[str], object]
 
     @classmethod
@@ -148,7 +162,9 @@ class _Field:
             else:
                 break
         item = get_args(hint)[0] if get_origin(hint) is tuple else hint
-        return cls(name, cell.columns or (name,), optional, cell.format, _converter(item, cell.among))
+        convert = _converter(item, cell.among)
+        kind = str if issubclass(item, Enum) else item
+        return cls(name, cell.columns or (name,), optional, cell.format, kind, convert)
 
     def parse(self, texts: Sequence[str]) -> object:
         if self.optional and "" in texts:
@@ -160,6 +176,12 @@ class _Field:
     def texts(self, value: Any) -> Iterator[str]:
         items = [None] * len(self.columns) if value is None else value if len(self.columns) > 1 else [value]
         return (self._text(item) for item in items)
+
+    def value(self, text: str) -> str | int | float | bool | None:
+        if self.optional and not text:
+            return None
+        value: str | int | float | bool = text if self.kind is str else self.convert(text)  # type: ignore[assignment]
+        return value
 
     def _text(self, value: Any) -> str:
         if value is None:

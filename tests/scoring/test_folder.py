@@ -1,26 +1,32 @@
 import os
 import shutil
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dr_pipeline import cli
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv
 from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.fundus import decode
 from dr_pipeline.schema import RESEARCH_USE, Status
-from dr_pipeline.scoring import walk
-from dr_pipeline.scoring.folder import partial_path, score_folder
-from dr_pipeline.scoring.prediction_rows import PredictionRows
+from dr_pipeline.scoring.folder import score_folder
+from dr_pipeline.scoring.journal import Journal, journal_path
+from dr_pipeline.scoring.outputs import partial_path
+from dr_pipeline.scoring.prediction_rows import make_row
 from dr_pipeline.scoring.pyfunc import PyfuncGrader
-from dr_pipeline.scoring.scorer import Grading, Score, Scorer, failed
-from dr_pipeline.scoring.walk import Entry, list_entries
+from dr_pipeline.scoring.run_manifest import manifest_path
+from dr_pipeline.scoring.score import Grading, Score
+from dr_pipeline.scoring.scorer import Scorer
+from dr_pipeline.scoring.sources import walk
+from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.sources.listing import list_entries
 from dr_pipeline.tables.predictions import PREDICTIONS, VERSION
 from tests.factories.bundles import encode, make_bundle, photograph
+from tests.factories.scoring import score_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -68,13 +74,13 @@ def _rows(out: Path):
     return read_csv(out, version=VERSION)
 
 
-def _score(folder, scorer, out, threads=2):
-    summary = score_folder(folder, scorer, out, threads=threads)
+def _score(folder, bundle, out):
+    summary = score_in_process(folder, bundle, out)
     return summary, {row["path"]: row for row in _rows(out)}
 
 
-def test_every_file_has_exactly_one_row(zoo, scorer, tmp_path):
-    summary, rows = _score(zoo, scorer, tmp_path / "p.csv")
+def test_every_file_has_exactly_one_row(zoo, bundle, tmp_path):
+    summary, rows = _score(zoo, bundle, tmp_path / "p.csv")
     on_disk = [Path(top) / name for top, _, names in os.walk(zoo) for name in names]
     assert summary.no_part == {"system files": 1}  # .DS_Store
     assert summary.files == len(rows) == len(on_disk) + 1 - 1  # os.walk calls the looping link a folder
@@ -104,24 +110,24 @@ def test_every_file_has_exactly_one_row(zoo, scorer, tmp_path):
         ("caf\\xe9.jpg", "scored", ""),
     ],
 )
-def test_each_kind_of_file_gets_its_row(zoo, scorer, tmp_path, path, status, reason):
-    _, rows = _score(zoo, scorer, tmp_path / "p.csv")
+def test_each_kind_of_file_gets_its_row(zoo, bundle, tmp_path, path, status, reason):
+    _, rows = _score(zoo, bundle, tmp_path / "p.csv")
     assert rows[path]["status"] == status
     assert reason in rows[path]["reason"]
     if status != "scored":
         assert rows[path]["needs_human"] == "1"
 
 
-def test_no_cell_is_a_formula(zoo, scorer, tmp_path):
-    _, rows = _score(zoo, scorer, tmp_path / "p.csv")
+def test_no_cell_is_a_formula(zoo, bundle, tmp_path):
+    _, rows = _score(zoo, bundle, tmp_path / "p.csv")
     for name in FORMULA_NAMES:
         assert f"'{name}.jpg" in rows
     for row in rows.values():
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
 
 
-def test_a_duplicate_is_linked_to_the_first_and_still_graded(zoo, scorer, tmp_path):
-    _, rows = _score(zoo, scorer, tmp_path / "p.csv")
+def test_a_duplicate_is_linked_to_the_first_and_still_graded(zoo, bundle, tmp_path):
+    _, rows = _score(zoo, bundle, tmp_path / "p.csv")
     first, second = rows["caf\\xe9.jpg"], rows["copy.jpg"]
     assert first["duplicate_of"] == ""
     assert second["duplicate_of"] == rows["copy.png"]["duplicate_of"] == first["image_id"]
@@ -129,31 +135,31 @@ def test_a_duplicate_is_linked_to_the_first_and_still_graded(zoo, scorer, tmp_pa
     assert rows["link.jpg"]["duplicate_of"] == rows["a/img2.jpg"]["image_id"]
 
 
-def test_rows_stand_in_natural_order_and_threads_do_not_change_a_byte(zoo, scorer, tmp_path):
-    for threads in (1, 4):
-        score_folder(zoo, scorer, tmp_path / f"{threads}.csv", threads=threads)
-    assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "4.csv").read_bytes()
+def test_rows_stand_in_natural_order_and_processes_do_not_change_a_byte(zoo, bundle, tmp_path):
+    score_in_process(zoo, bundle, tmp_path / "1.csv")
+    score_folder(zoo, bundle, tmp_path / "2.csv", workers=2)
+    assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
     paths = [row["path"] for row in _rows(tmp_path / "1.csv")]
     assert paths.index("a/img2.jpg") + 1 == paths.index("a/img10.jpg")
 
 
-def test_one_file_is_a_folder_of_one(zoo, scorer, tmp_path):
-    summary, rows = _score(zoo / "a" / "img2.jpg", scorer, tmp_path / "p.csv")
+def test_one_file_is_a_folder_of_one(zoo, bundle, tmp_path):
+    summary, rows = _score(zoo / "a" / "img2.jpg", bundle, tmp_path / "p.csv")
     assert summary.files == 1
     assert list(rows) == ["img2.jpg"]
 
 
-def test_the_own_table_inside_the_folder_is_left_out_and_said(zoo, scorer):
+def test_the_own_table_inside_the_folder_is_left_out_and_said(zoo, bundle):
     out = zoo / "predictions.csv"
-    first, _ = _score(zoo, scorer, out)
-    second, rows = _score(zoo, scorer, out)
+    first, _ = _score(zoo, bundle, out)
+    second, rows = _score(zoo, bundle, out)
     assert second.files == first.files
     assert "predictions.csv" not in rows
-    assert second.left_out == (out,)
+    assert second.left_out == (out, manifest_path(out))
     assert first.left_out == ()
 
 
-def test_a_folder_that_cannot_be_listed_is_a_row(zoo, scorer, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_a_row(zoo, bundle, tmp_path, monkeypatch):
     real = os.scandir
 
     def scandir(path):
@@ -162,36 +168,36 @@ def test_a_folder_that_cannot_be_listed_is_a_row(zoo, scorer, tmp_path, monkeypa
         return real(path)
 
     monkeypatch.setattr(walk.os, "scandir", scandir)
-    _, rows = _score(zoo, scorer, tmp_path / "p.csv")
+    _, rows = _score(zoo, bundle, tmp_path / "p.csv")
     assert rows["b/deep"]["reason"] == "folder cannot be opened: Permission denied"
 
 
-def test_a_file_that_vanishes_or_cannot_be_read_is_a_row(zoo, scorer, tmp_path, monkeypatch):
-    real = Path.read_bytes
+def test_a_file_that_vanishes_or_cannot_be_read_is_a_row(zoo, bundle, tmp_path, monkeypatch):
+    real = os.open
 
-    def read_bytes(path):
-        if path.name == "img2.jpg":
+    def open_file(path, flags, *arguments, **named):
+        if str(path).endswith("img2.jpg"):
             raise PermissionError(13, "Permission denied")
-        if path.name == "img10.jpg":
-            path.unlink()
-        return real(path)
+        if str(path).endswith("img10.jpg"):
+            Path(path).unlink()
+        return real(path, flags, *arguments, **named)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    _, rows = _score(zoo, scorer, tmp_path / "p.csv")
+    monkeypatch.setattr(decode.os, "open", open_file)
+    _, rows = _score(zoo, bundle, tmp_path / "p.csv")
     assert rows["a/img2.jpg"]["reason"] == "the file cannot be read: Permission denied"
     assert rows["a/img10.jpg"]["reason"] == "the file is missing"
 
 
-def test_a_film_is_not_read_into_memory(tmp_path, scorer):
+def test_a_film_is_not_read_into_memory(tmp_path, bundle):
     film = tmp_path / "clinic" / "film.mp4"
     film.parent.mkdir()
     with film.open("wb") as stream:
         stream.truncate(3 << 30)  # sparse: takes no room
-    _, rows = _score(film.parent, scorer, tmp_path / "p.csv")
+    _, rows = _score(film.parent, bundle, tmp_path / "p.csv")
     assert rows["film.mp4"]["reason"] == "3.2 GB is too large for a photograph"
 
 
-def test_an_unforeseen_error_is_a_row_and_the_next_file_is_scored(zoo, scorer, tmp_path, monkeypatch):
+def test_an_unforeseen_error_is_a_row_and_the_next_file_is_scored(zoo, bundle, tmp_path, monkeypatch):
     real = Scorer.score
 
     def score(self, data, **named):
@@ -200,87 +206,62 @@ def test_an_unforeseen_error_is_a_row_and_the_next_file_is_scored(zoo, scorer, t
         return real(self, data, **named)
 
     monkeypatch.setattr(Scorer, "score", score)
-    _, rows = _score(zoo, scorer, tmp_path / "p.csv")
+    _, rows = _score(zoo, bundle, tmp_path / "p.csv")
     assert rows["report.pdf"]["reason"] == "internal error, please report it: ZeroDivisionError: of zero"
     assert rows["truncated.jpg"]["status"] == "failed"
 
 
-def test_an_interrupted_run_keeps_its_rows_and_writes_no_table(zoo, scorer, tmp_path, monkeypatch):
-    class Interrupted(PredictionRows):
-        made = 0
+def test_an_interrupted_run_keeps_its_rows_and_writes_no_table(zoo, bundle, tmp_path, monkeypatch):
+    real, done = Journal.finish, []
 
-        def row(self, entry, score):
-            if Interrupted.made == 5:
-                raise KeyboardInterrupt
-            Interrupted.made += 1
-            return super().row(entry, score)
+    def finish(self, *arguments, **named):
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return real(self, *arguments, **named)
 
-    monkeypatch.setattr("dr_pipeline.scoring.folder.PredictionRows", Interrupted)
+    monkeypatch.setattr(Journal, "finish", finish)
     out = tmp_path / "p.csv"
     with pytest.raises(KeyboardInterrupt):
-        score_folder(zoo, scorer, out, threads=2)
+        score_in_process(zoo, bundle, out)
     assert not out.exists()
     assert len(_rows(partial_path(out))) == 5
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("score")]
+    assert journal_path(out).exists()
 
 
-def test_the_table_is_whole_or_absent(zoo, scorer, tmp_path, monkeypatch):
+def test_the_table_is_whole_or_absent(zoo, bundle, tmp_path, monkeypatch):
     out = tmp_path / "p.csv"
     out.write_text("earlier")
     seen = []
-    real = PredictionRows.row
+    real = Journal.finish
 
-    def row(self, entry, score):
+    def finish(self, *arguments, **named):
         seen.append(out.read_text())
-        return real(self, entry, score)
+        return real(self, *arguments, **named)
 
-    monkeypatch.setattr(PredictionRows, "row", row)
-    score_folder(zoo, scorer, out, threads=1)
+    monkeypatch.setattr(Journal, "finish", finish)
+    score_in_process(zoo, bundle, out)
     assert set(seen) == {"earlier"}
     assert out.read_text().startswith("schema_version")
     assert not partial_path(out).exists()
 
 
-def test_only_a_few_files_are_in_work_at_a_time(tmp_path, scorer, monkeypatch):
-    folder = tmp_path / "clinic"
-    folder.mkdir()
-    for index in range(60):
-        (folder / f"{index}.txt").touch()
-    started, written, ahead = [], [], []
-
-    def score_entry(entry, scorer):
-        started.append(entry)
-        return failed("no")
-
-    class Watching(PredictionRows):
-        def row(self, entry, score):
-            ahead.append(len(started) - len(written))
-            written.append(entry)
-            return super().row(entry, score)
-
-    monkeypatch.setattr("dr_pipeline.scoring.folder.score_entry", score_entry)
-    monkeypatch.setattr("dr_pipeline.scoring.folder.PredictionRows", Watching)
-    score_folder(folder, scorer, tmp_path / "p.csv", threads=2)
-    assert len(written) == 60
-    assert max(ahead) <= 16
-
-
-def test_nothing_to_score_is_an_error(tmp_path, scorer):
+def test_nothing_to_score_is_an_error(tmp_path, bundle):
     empty = tmp_path / "empty" / "deeper"
     empty.mkdir(parents=True)
     for folder, what in ((tmp_path / "absent", "no such folder"), (tmp_path / "empty", "no files")):
         with pytest.raises(DataError, match=what):
-            score_folder(folder, scorer, tmp_path / "p.csv", threads=1)
+            score_in_process(folder, bundle, tmp_path / "p.csv")
     assert not (tmp_path / "p.csv").exists()
     assert not partial_path(tmp_path / "p.csv").exists()
 
 
-def test_a_table_that_cannot_be_written_is_an_error(zoo, scorer, tmp_path):
+def test_a_table_that_cannot_be_written_is_an_error(zoo, bundle, tmp_path):
     (tmp_path / "dir.csv").mkdir()
     (tmp_path / "file").touch()
     for out in (tmp_path / "dir.csv", tmp_path / "file" / "p.csv"):
         with pytest.raises(DataError, match="cannot be written"):
-            score_folder(zoo, scorer, out, threads=1)
+            score_in_process(zoo, bundle, out)
 
 
 def test_a_linked_folder_is_walked_and_a_cycle_ends(tmp_path):
@@ -292,7 +273,7 @@ def test_a_linked_folder_is_walked_and_a_cycle_ends(tmp_path):
     (tmp_path / "elsewhere" / "back").symlink_to(root)
     (root / "x" / "self").symlink_to(root / "x")
     rules = FolderRules(follow_links=True)
-    assert {entry.relative: entry.problem for entry in list_entries(root, rules=rules)} == {
+    assert {entry.relative: entry.problem for entry in list_entries([str(root)], rules=rules)} == {
         "linked/1.jpg": "",
         "linked/back": "link to a folder above it",
         "x/self": "link to a folder above it",
@@ -304,27 +285,22 @@ SCORED = Score(
 )
 
 
-@given(st.lists(st.binary(min_size=1, max_size=30), unique=True, max_size=40))
-def test_ids_are_unique_whatever_the_names(raw_names):
-    maker = PredictionRows("b")
-    names = [os.fsdecode(name) for name in raw_names]
-    ids = [maker.row(Entry(Path(name), name), failed("x")).image_id for name in names]
-    assert len(set(ids)) == len(names)
-    assert all(ids)
-    assert not any(image_id.startswith(("=", "+", "-", "@", "\t", "\r")) or "\n" in image_id for image_id in ids)
+def cells(score):
+    row = make_row(Entry("x", "x"), score, image_id="x", duplicate_of="", bundle_id="b")
+    return PREDICTIONS.cells(row)
 
 
 @pytest.mark.parametrize("status", [Status.UNGRADABLE, Status.NOT_FUNDUS, Status.FAILED])
 def test_only_a_scored_row_shows_a_grade(status):
     score = Score(status, "why", "s" * 64, "ab" * 32, 0.1, SCORED.grading)
-    row = PREDICTIONS.cells(PredictionRows("b").row(Entry(Path("x"), "x"), score))
+    row = cells(score)
     assert tuple(row) == PREDICTIONS.columns
     assert [row[column] for column in ("grade", "p0", "expected_grade", "referable", "vision_threatening")] == [""] * 5
     assert row["needs_human"] == "1"
 
 
 def test_a_scored_row_has_every_column():
-    row = PREDICTIONS.cells(PredictionRows("b").row(Entry(Path("x"), "x"), SCORED))
+    row = cells(SCORED)
     assert tuple(row) == PREDICTIONS.columns
     assert row["grade"] == "2"
     assert row["referable"] == "1"
@@ -354,10 +330,10 @@ def test_the_command_refuses_a_changed_bundle(zoo, bundle, tmp_path, capsys):
 
 
 def test_the_command_says_where_the_rows_of_an_interrupted_run_are(zoo, bundle, tmp_path, capsys, monkeypatch):
-    def interrupt(self, entry, score):
+    def interrupt(self, *arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(PredictionRows, "row", interrupt)
+    monkeypatch.setattr(Journal, "finish", interrupt)
     assert cli.main(["score", str(zoo), "--bundle", str(bundle), "--out", str(tmp_path / "p.csv")]) == 130
     assert "p.csv.partial" in capsys.readouterr().err
 
@@ -368,12 +344,12 @@ def test_the_command_refuses_a_senseless_number_of_threads(threads, bundle, tmp_
         cli.main(["score", str(tmp_path), "--bundle", str(bundle), "--out", "p.csv", "--threads", threads])
 
 
-def test_originals_of_idrid_are_scored_within_a_bundle(idrid_dir, scorer, tmp_path):
+def test_originals_of_idrid_are_scored_within_a_bundle(idrid_dir, bundle, tmp_path):
     folder = tmp_path / "few"
     folder.mkdir()
     for path in sorted(idrid_dir.rglob("*.jpg"))[:4]:
         (folder / path.name).symlink_to(path)
-    summary = score_folder(folder, scorer, tmp_path / "p.csv", threads=2, rules=FolderRules(follow_links=True))
+    summary = score_in_process(folder, bundle, tmp_path / "p.csv", rules=FolderRules(follow_links=True))
     assert summary.by_status[Status.SCORED] == 4
 
 
@@ -411,6 +387,26 @@ def test_folders_without_end_are_a_row(tmp_path):
     made.mkdir(parents=True)
     (made / "a.jpg").write_bytes(b"")
     (tmp_path / "a/b.jpg").write_bytes(b"")
-    deep, near = list_entries(tmp_path)
+    deep, near = list_entries([str(tmp_path)])
     assert deep.problem == "folder not opened: it lies more than 200 folders deep"
     assert (near.relative, near.problem) == ("a/b.jpg", "")
+
+
+def test_no_name_of_a_patient_is_in_a_message(zoo, bundle, tmp_path, capsys):
+    for name in ("Doe^Jane.jpg", "Doe Jane/1.jpg", "Doe-broken.png"):
+        (zoo / name).parent.mkdir(exist_ok=True)
+        (zoo / name).write_bytes(photograph(9) if name != "Doe-broken.png" else b"\x89PNG\r\n\x1a\n")
+    out = tmp_path / "p.csv"
+    command = ["score", str(zoo), "--bundle", str(bundle), "--out", str(out), "--workers", "1"]
+    assert cli.main(command) == 0
+    assert cli.main(["replay", str(out), "--bundle", str(bundle), "--sample", "30"]) == 0
+    captured = capsys.readouterr()
+    assert "Doe" not in captured.out + captured.err
+    assert "Doe" not in manifest_path(out).read_text()
+    assert any("Doe^Jane" in row["path"] for row in _rows(out))
+
+
+def test_the_process_that_writes_the_table_loads_no_library_of_the_workers():
+    modules = "dr_pipeline.scoring.folder, dr_pipeline.scoring.watch, dr_pipeline.scoring.engines.local"
+    code = f"import sys, {modules}; sys.exit(bool({{'numpy', 'cv2', 'onnxruntime'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -15,14 +16,13 @@ import pytest
 import yaml
 
 from dr_pipeline.files import printable, read_csv
-from dr_pipeline.scoring.folder import score_folder
-from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.stages import intake, preprocess
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.manifest import MANIFEST
 from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.factories import REPOSITORY, zoo
 from tests.factories.bundles import make_bundle
+from tests.factories.scoring import score_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -69,15 +69,15 @@ def through(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Through:
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
-    return Scorer.from_bundle(make_bundle(tmp_path_factory.mktemp("made") / "release"), threads=1)
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made") / "release")
 
 
 @pytest.fixture(scope="module")
-def scored(root: Path, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+def scored(root: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """Rows by path, the apostrophe taken off that makes a cell harmless."""
     out = tmp_path_factory.mktemp("scores") / "predictions.csv"
-    summary = score_folder(root, scorer, out, threads=2)
+    summary = score_in_process(root, bundle, out)
     assert summary.no_part == {"system files": len(zoo.SYSTEM_FILES)}
     rows = read_csv(out, PREDICTIONS.columns, version=PREDICTIONS.version)
     assert summary.files == len(rows)
@@ -185,7 +185,7 @@ def without_rights() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_file_without_the_right_to_read_it_is_a_row(scorer: Scorer) -> None:
+def test_a_file_without_the_right_to_read_it_is_a_row(bundle: Path) -> None:
     # Not under tmp_path, which is closed to other users as a whole.
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         here = Path(folder)
@@ -197,9 +197,11 @@ def test_a_file_without_the_right_to_read_it_is_a_row(scorer: Scorer) -> None:
         (root / GRADE / "closed.jpg").chmod(0)
         for path in (here, out):
             path.chmod(0o777)
+        shutil.copytree(bundle, here / "release")
+        (here / "release").chmod(0o755)
         with without_rights():
             through = Through(root, out)
-            score_folder(root, scorer, out / "predictions.csv", threads=1)
+            score_in_process(root, here / "release", out / "predictions.csv")
         status = {path: row["status"] for path, row in through.index_of_path.items()}
         assert status == {f"{GRADE}/open.jpg": zoo.SCORED, f"{GRADE}/closed.jpg": zoo.FAILED}
         assert "Permission denied" in through.index_of_path[f"{GRADE}/closed.jpg"]["reason"]

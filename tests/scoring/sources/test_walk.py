@@ -8,7 +8,8 @@ from dr_pipeline import cli
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_csv
 from dr_pipeline.folder_rules import FolderRules
-from dr_pipeline.scoring.walk import count_left_out, list_entries
+from dr_pipeline.scoring.sources.entry import count_left_out
+from dr_pipeline.scoring.sources.listing import list_entries
 from tests.factories.bundles import make_bundle, photograph
 
 
@@ -21,7 +22,7 @@ def touch(root: Path, *names: str) -> None:
 def test_a_systems_files_are_left_out_and_each_is_counted(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", ".hidden.jpg", "b/c.jpg", "@eaDir/a.jpg/S.jpg", "@eaDir/a.jpg/XL.jpg", "b/._c.jpg")
     touch(tmp_path, "#recycle/x/y.jpg", "Thumbs.db", "old/d.jpg", "old/e.jpg")
-    entries = list_entries(tmp_path, rules=FolderRules(ignore=("old",)))
+    entries = list_entries([str(tmp_path)], rules=FolderRules(ignore=("old",)))
     assert [entry.relative for entry in entries if not entry.left_out] == [".hidden.jpg", "a.jpg", "b/c.jpg"]
     assert count_left_out(entries) == {"system files": 5, "ignored files": 2}
 
@@ -39,7 +40,7 @@ def test_a_link_upwards_does_not_reach_the_rest_of_the_machine(tmp_path: Path) -
     }
     for name, target in targets.items():
         (root / name).symlink_to(target)
-    problems = {entry.relative: entry.problem for entry in list_entries(root)}
+    problems = {entry.relative: entry.problem for entry in list_entries([str(root)])}
     outside = "link out of the folder, not followed (see --follow-links)"
     assert problems == {
         "a.jpg": "",
@@ -56,7 +57,7 @@ def test_a_link_upwards_does_not_reach_the_rest_of_the_machine(tmp_path: Path) -
 def test_links_out_are_followed_by_request(tmp_path: Path) -> None:
     touch(tmp_path, "other/b.jpg", "clinic/a.jpg")
     (tmp_path / "clinic" / "linked").symlink_to(tmp_path / "other")
-    entries = list_entries(tmp_path / "clinic", rules=FolderRules(follow_links=True))
+    entries = list_entries([str(tmp_path / "clinic")], rules=FolderRules(follow_links=True))
     assert {entry.relative: entry.problem for entry in entries} == {"a.jpg": "", "linked/b.jpg": ""}
 
 
@@ -64,13 +65,13 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     touch(tmp_path, "clinic/a.jpg", "clinic/inner/b.jpg")
     (tmp_path / "clinic" / "again").symlink_to("inner")
     (tmp_path / "link").symlink_to("clinic")
-    assert [entry.problem for entry in list_entries(tmp_path / "link")] == ["", "", ""]
+    assert [entry.problem for entry in list_entries([str(tmp_path / "link")])] == ["", "", ""]
 
 
 def test_a_folder_with_a_systems_files_only_is_refused_with_their_number(tmp_path: Path) -> None:
     touch(tmp_path, "@eaDir/a.jpg", ".DS_Store")
-    with pytest.raises(DataError, match="no files but 2 system files"):
-        list_entries(tmp_path)
+    with pytest.raises(DataError, match="no files to score but 2 system files"):
+        list_entries([str(tmp_path)])
 
 
 def test_the_command_accounts_for_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,130 @@
+"""Lists and reads objects at addresses such as s3://bucket/folder, by fsspec, which is imported for addresses only.
+
+Credentials come from where the store's own tools find them (for S3: environment, ~/.aws, the machine's role). Messages
+repeat nothing of what a server or a library says, since that may hold keys.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from dr_pipeline.errors import DataError, DrPipelineError, ImageError
+from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.fundus.limits import MAX_FILE_BYTES
+from dr_pipeline.scoring.sources.entry import Entry
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_USER = re.compile(r"(?<=://)[^/@]*@")
+_CREDENTIAL_ERRORS = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "ProfileNotFound")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+
+
+def is_address(source: str) -> bool:
+    """Whether a source is an address, such as s3://bucket/folder, and no path."""
+    return _ADDRESS.match(source) is not None
+
+
+def without_secrets(source: str) -> str:
+    """An address without user, password and query, which may be a signature; a path as it is."""
+    return _USER.sub("", source).partition("?")[0] if is_address(source) else source
+
+
+def list_objects(address: str, *, rules: FolderRules) -> Iterator[Entry]:
+    """Lists every object below an address, or the one object at it; the listing of one folder is held in memory.
+
+    Raises:
+        DataError: A library is missing, there is nothing, or the store refuses or does not answer.
+    """
+    where = without_secrets(address)
+    if where.lower().endswith(_ARCHIVES):
+        raise DataError("archives in an object store are not opened", where=where, todo="download it first")
+    try:
+        system, root = _open(address)
+        root = root.rstrip("/")
+        if not system.isdir(root):
+            system.info(root)
+            yield Entry(_name(root), address)
+            return
+        for folder, _folders, files in system.walk(root, detail=True, on_error="raise"):
+            for name, details in files.items():
+                path = f"{folder}/{name}"
+                relative = path.removeprefix(root).lstrip("/")
+                if path.endswith("/") and details["type"] == "file" and not details["size"]:
+                    continue  # the mark that a store's own page leaves for a folder
+                problem = "objects below a folder without a name are not read" if path.endswith("/") else ""
+                yield Entry(relative, address, problem, rules.left_out_on_the_way(relative), member=path)
+    except DrPipelineError:
+        raise
+    except Exception as error:  # each store's library raises kinds of its own
+        raise DataError(f"cannot be listed: {_describe(error)}", where=where, todo=_todo(error)) from None
+
+
+def read_object(address: str, path: str) -> bytes:
+    """The bytes of one object.
+
+    Args:
+        address: As the source names it.
+        path: The object's path in the store; empty where the address itself names the object.
+
+    Raises:
+        ImageError: It is missing, too large, changes while it is read, or the store refuses or does not answer.
+    """
+    where = without_secrets(address)
+    try:
+        system, own_path = _open(address)
+        with system.open(path or own_path, "rb") as stream:
+            size = getattr(stream, "size", None)  # None: a web server that does not say
+            data: bytes = stream.read(MAX_FILE_BYTES + 1) if (size or 0) <= MAX_FILE_BYTES else b""
+    except DataError as error:
+        raise ImageError(error.what, where=where, todo=error.todo) from None
+    except FileNotFoundError:
+        raise ImageError("the object is missing", where=where) from None
+    except Exception as error:  # each store's library raises kinds of its own
+        raise ImageError(f"the object cannot be read: {_describe(error)}", where=where) from None
+    if max(size or 0, len(data)) > MAX_FILE_BYTES:
+        raise ImageError(f"{max(size or 0, len(data)) / 1e9:.1f} GB is too large for a photograph", where=where)
+    if size not in (None, len(data)):
+        raise ImageError("the object changed while it was read", where=where)
+    return data
+
+
+def _open(address: str) -> tuple[Any, str]:
+    """The file system and the address's path in it; fsspec keeps file systems open."""
+    scheme = address.partition("://")[0]
+    if "::" in address:
+        raise DataError("addresses within addresses (::) are not read", where=without_secrets(address))
+    try:
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(address, use_listings_cache=False)
+    except ImportError:
+        raise DataError(
+            f"addresses with {scheme}:// need a library that is not installed",
+            where=without_secrets(address),
+            todo="pip install 'dr-pipeline[s3]', or fsspec's library for this kind of store",
+        ) from None
+    except ValueError:
+        raise DataError(f"no kind of store is called {scheme}", where=without_secrets(address)) from None
+    return system, path
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2] or "object"
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "the store refuses these credentials"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such bucket, folder or object"
+    if type(error).__name__ in _CREDENTIAL_ERRORS:
+        return "no credentials for the store were found"
+    if isinstance(error, TimeoutError | ConnectionError) or "Connect" in type(error).__name__:
+        return "the store does not answer"
+    return f"the store's library failed with {type(error).__name__}"
+
+
+def _todo(error: Exception) -> str:
+    if isinstance(error, PermissionError) or type(error).__name__ in _CREDENTIAL_ERRORS:
+        return "for S3, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    return "check the address, and AWS_ENDPOINT_URL where the store is not Amazon's"

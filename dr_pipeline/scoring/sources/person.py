@@ -1,0 +1,25 @@
+"""Whose photograph an input is."""
+
+from dataclasses import dataclass
+
+from dr_pipeline.schema import Eye
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What is known of a photograph beside its pixels; empty where it is not.
+
+    Attributes:
+        patient_id: As the clinic's table or names have it; a pseudonym where it comes from a DICOM header.
+        eye: Left or right.
+        visit: As the table or the name has it; from a DICOM header the date of the study, YYYYMMDD.
+        site: As the table or the name has it; never from a DICOM header, whose institution identifies people.
+    """
+
+    patient_id: str = ""
+    eye: Eye = Eye.UNKNOWN
+    visit: str = ""
+    site: str = ""
+
+
+UNKNOWN = Person()

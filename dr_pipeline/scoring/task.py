@@ -1,0 +1,83 @@
+"""The work of scoring as an engine does it: from an entry of a listing to its score.
+
+The libraries of the work are imported where it is set up: the process that starts the workers needs none of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from dr_pipeline.errors import BundleError, ImageError
+from dr_pipeline.scoring.score import Score, failed
+from dr_pipeline.scoring.sources.entry import Entry
+
+if TYPE_CHECKING:
+    from dr_pipeline.scoring.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class ScoringTask:
+    """Scores entries with a bundle that each worker loads and verifies itself.
+
+    Attributes:
+        bundle: The bundle's folder.
+        bundle_id: The run's: a worker that starts later must find the same bundle.
+        site: The site of the photographs; empty where unknown.
+        dicom_salt: Where DICOM headers are asked for the person, the salt of the pseudonyms; else empty.
+    """
+
+    bundle: Path
+    bundle_id: str
+    site: str = ""
+    dicom_salt: str = ""
+    modules: ClassVar[tuple[str, ...]] = (
+        "dr_pipeline.scoring.engines.local",
+        "dr_pipeline.scoring.scorer",
+        "dr_pipeline.scoring.sources.dicom_person",
+        "dr_pipeline.scoring.sources.read",
+        "onnxruntime",
+    )
+
+    def setup(self) -> Callable[[Entry], Score]:
+        """Loads the bundle.
+
+        Raises:
+            BundleError: A file is missing, unknown or altered; the self-test fails; it is another bundle by now.
+            DataError: No threshold was fitted for `site`.
+        """
+        from dr_pipeline.scoring.scorer import Scorer
+
+        scorer = Scorer.from_bundle(self.bundle, threads=1, site=self.site)
+        if scorer.bundle_id != self.bundle_id:
+            raise BundleError(
+                f"the bundle was changed during the run: {scorer.bundle_id} instead of {self.bundle_id}",
+                where=str(self.bundle),
+                todo="put the bundle back and run again with --resume",
+            )
+        return lambda entry: score_entry(entry, scorer, dicom_salt=self.dicom_salt)
+
+    def failed(self, _entry: Entry, reason: str) -> Score:
+        """The score of an entry whose worker hung or died."""
+        return failed(reason)
+
+
+def score_entry(entry: Entry, scorer: "Scorer", *, dicom_salt: str = "") -> Score:
+    """Scores one file of a listing; any fault becomes a reason, and the next file is scored."""
+    from dr_pipeline.scoring.sources.read import read_entry
+
+    return score_bytes(lambda: read_entry(entry), scorer, dicom_salt=dicom_salt)
+
+
+def score_bytes(read: Callable[[], bytes], scorer: "Scorer", *, dicom_salt: str = "") -> Score:
+    """Scores the bytes that `read` returns; an exception becomes a reason."""
+    from dr_pipeline.scoring.sources.dicom_person import person_of_header
+
+    try:
+        data = read()
+        score = scorer.score(data)
+        return replace(score, person=person_of_header(data, salt=dicom_salt)) if dicom_salt else score
+    except ImageError as error:
+        return failed(error.what)
+    except Exception as error:  # one file must not end a night's run over a clinic's folder; its row has the reason
+        return failed(f"internal error, please report it: {type(error).__name__}: {error}")

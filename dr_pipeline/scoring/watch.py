@@ -1,0 +1,129 @@
+"""Watches a folder: scores what is in it and what arrives, until it is stopped; the table grows by whole rows."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dr_pipeline.bundle.identity import BundleIdentity
+from dr_pipeline.errors import DataError
+from dr_pipeline.logs import logger
+from dr_pipeline.scoring.arrivals import Arrivals
+from dr_pipeline.scoring.engines.engine import Engine
+from dr_pipeline.scoring.folder import Run, Summary, begin, own_outputs, require_same_bundle, summarise
+from dr_pipeline.scoring.journal import Journal, journal_path
+from dr_pipeline.scoring.outputs import Format, GrowingTable, explained
+from dr_pipeline.scoring.run_manifest import write_manifest
+from dr_pipeline.scoring.score import Score
+from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.sources.objects import without_secrets
+from dr_pipeline.scoring.sources.people import People
+from dr_pipeline.tables.predictions import PredictionRow
+
+_POLL_S = 0.25
+# Files that are scored before the folder is looked at again.
+_BATCH = 32
+_WARN_AGAIN_S = 600.0
+
+
+def watch(run: Run, bundle: BundleIdentity, engine: Engine[Entry, Score]) -> Summary:
+    """Scores what is in the run's one folder and what arrives there, until KeyboardInterrupt.
+
+    The journal stays beside the table: the next call with the same settings goes on from it. A file has a row when it
+    is complete, and a further one when it was changed afterwards; the order is that of the arrival.
+
+    Args:
+        run: Its table is .csv or .jsonl.
+        bundle: The bundle's identity.
+        engine: An engine that has been entered.
+
+    Returns:
+        The summary of all sessions; its `resumed` are the rows of the earlier ones.
+
+    Raises:
+        DataError: The folder is none; the table is Parquet, cannot be written, or another run's.
+        BundleError: The bundle was changed.
+    """
+    folder = _only_folder(run)
+    settings = {**run.settings(bundle.bundle_id), "watch": True}
+    with explained(), Journal(journal_path(run.out)) as journal:
+        begin(journal, bundle, settings, resume=True)
+        own = frozenset(path.resolve() for path in own_outputs(run.out))
+        arrivals = Arrivals(folder, rules=run.rules, leave_out=own, known=journal.signatures())
+        watching, resumed = _Watching(run, bundle, engine, journal, arrivals, People(run.people)), journal.finished
+        try:
+            watching.run_until_interrupted()
+        finally:
+            journal.commit()
+        write_manifest(run.out, journal, bundle, settings)
+        return summarise(journal, bundle, resumed=resumed)
+
+
+def _only_folder(run: Run) -> Path:
+    if Format.of(run.out) is Format.PARQUET:
+        raise DataError(
+            "a Parquet file cannot grow row by row", where=str(run.out), todo="watch with --out FILE.csv or FILE.jsonl"
+        )
+    if run.shard.count > 1:
+        raise DataError("a watch has no shards", todo="leave out --num-shards")
+    folder = Path(run.sources[0])
+    if len(run.sources) != 1 or not folder.is_dir():
+        raise DataError(
+            "a watch needs one folder",
+            where=", ".join(map(without_secrets, run.sources)),
+            todo="name the folder to watch",
+        )
+    return folder
+
+
+@dataclass
+class _Watching:
+    run: Run
+    bundle: BundleIdentity
+    engine: Engine[Entry, Score]
+    journal: Journal
+    arrivals: Arrivals
+    people: People
+    _queue: deque[Entry] = field(default_factory=deque)
+    _warned_s: float = float("-inf")
+
+    def run_until_interrupted(self) -> None:
+        with GrowingTable(self.run.out, Format.of(self.run.out), self._rows()) as table:
+            self._queue.extend(self.journal.todo())
+            try:
+                while True:
+                    self._take_arrivals()
+                    if self._queue:
+                        self._score_some(table)
+                    else:
+                        time.sleep(_POLL_S)
+            except KeyboardInterrupt:
+                logger.info("stopped; the same command goes on")
+        if table.num_rows != self.journal.finished:  # interrupted between the journal and the table
+            GrowingTable(self.run.out, Format.of(self.run.out), self._rows()).close()
+
+    def _rows(self) -> Iterator[PredictionRow]:
+        return self.journal.rows(bundle_id=self.bundle.bundle_id)
+
+    def _take_arrivals(self) -> None:
+        try:
+            arrived = self.arrivals.poll(time.monotonic())
+        except DataError as error:  # a network drive that is away comes again
+            if time.monotonic() - self._warned_s >= _WARN_AGAIN_S:
+                logger.warning("%s; the watch goes on", error)
+                self._warned_s = time.monotonic()
+            return
+        for entry, signature in arrived:
+            self.journal.add(self.journal.total, entry, signature)
+            self._queue.append(entry)
+        if arrived:
+            self.journal.commit()
+
+    def _score_some(self, table: GrowingTable) -> None:
+        require_same_bundle(self.run, self.bundle)
+        some = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+        for entry, score in self.people.complete(self.engine.results(list(self.people.counted(some)))):
+            row = self.journal.finish(entry, score, bundle_id=self.bundle.bundle_id)
+            self.journal.commit()
+            table.add([row])
