@@ -1,5 +1,7 @@
 import os
 import sqlite3
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,7 +81,7 @@ def test_what_is_finished_and_committed_is_there_again(path: Path) -> None:
         assert sum(journal.by_status().values()) == 2
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw_names=st.lists(st.binary(min_size=1, max_size=30), max_size=40))
 def test_ids_are_unique_whatever_the_names(path: Path, raw_names: list[bytes]) -> None:
     names = [os.fsdecode(name) for name in raw_names]
@@ -155,3 +157,23 @@ def test_removed_it_leaves_nothing(path: Path) -> None:
         journal.take_listing(entries("a"))
         journal.remove()
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_long_listing_takes_no_more_memory_than_a_short_one(path: Path) -> None:
+    def found(count: int) -> Iterator[Entry]:
+        for number in range(count):
+            yield Entry(f"{number % 97}/a photograph with a name of some length {number}.jpg", "/clinic")
+
+    peaks = []
+    for count in (300, 1_500):
+        with Journal(path) as journal:
+            tracemalloc.start()
+            journal.take_listing(found(count))
+            for entry in journal.todo():
+                journal.finish(entry, failed("no photograph"), bundle_id="b")
+            journal.commit()
+            assert sum(1 for _ in journal.rows(bundle_id="b")) == count
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+            journal.remove()
+    assert peaks[1] < 1.5 * peaks[0]

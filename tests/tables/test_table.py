@@ -73,6 +73,17 @@ def test_rows_are_written_byte_for_byte(tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").read_bytes() == expected.encode()
 
 
+def test_values_have_the_types_of_their_columns_and_the_decimals_of_the_text() -> None:
+    row = Row(name="a", count=2, figure=0.12345678, flag=True, colour=Colour.RED, logits=(1 / 3, 2.0, 3.0, 4.0, 5.0))
+    values = TABLE.values(row)
+    assert tuple(values) == tuple(TABLE.types) == TABLE.columns
+    assert (values["schema_version"], values["figure"], values["flag"], values["logit0"]) == (3, 0.1235, True, 0.333333)
+    assert values["grade"] is values["ratio"] is values["p0"] is None
+    assert values["colour"] == "red"
+    for column, value in values.items():
+        assert value is None or type(value) in (TABLE.types[column], Colour)
+
+
 def test_a_file_is_read_into_typed_rows(tmp_path: Path) -> None:
     first, second = TABLE.read(_write(tmp_path / "t.csv", HEADER, FIRST, SECOND))
     assert first == ROW
