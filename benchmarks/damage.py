@@ -93,8 +93,8 @@ def outcome(data: bytes, whole: NDArray[np.uint8], disc: NDArray[np.bool_], canv
     return "to a person for its quality" if asks else "visible, missed"
 
 
-def count_damages(paths: list[Path], repeats: int, canvas_px: int) -> dict[str, dict[str, int]]:
-    rng = random.Random(2026)  # noqa: S311 (no secrets)
+def count_damages(paths: list[Path], repeats: int, canvas_px: int, seed: int) -> dict[str, dict[str, int]]:
+    rng = random.Random(seed)  # noqa: S311 (no secrets)
     counts: dict[str, Counter[str]] = {}
     for path in paths:
         for encoding, data in encodings(path.read_bytes()):
@@ -129,7 +129,7 @@ def examine_whole(paths: list[Path], canvas_px: int, encoded: bool) -> dict[str,
                 unit = (file.unit_width // image.scale, file.unit_height // image.scale)
                 stored = image.pixels if file.header.orientation == 1 else None
                 if stored is not None:
-                    steps.append(one_sidedness(stored, unit[1]))
+                    steps.append(one_sidedness(stored, *unit))
                     agreements.append(agreement(stored, *unit))
     return {
         "files": len(steps) + len(refused),
@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--damaged", type=int, default=12, help="how many photographs are damaged, of each folder")
     parser.add_argument("--encoded", type=int, default=20, help="how many are encoded again, whole, of each folder")
     parser.add_argument("--repeats", type=int, default=4, help="damages of each kind")
+    parser.add_argument("--seed", type=int, default=2026, help="of the places and fillings")
     parser.add_argument("--canvas-px", type=int, default=512)
     args = parser.parse_args()
     result: dict[str, Any] = {"canvas_px": args.canvas_px, "visible": f"> {VISIBLE_LEVELS} levels, > 0.5 % of the disc"}
@@ -158,7 +159,7 @@ def main() -> None:
         result[folder.name] = {
             "whole": examine_whole(jpegs, args.canvas_px, encoded=False),
             "whole, encoded again": examine_whole(sample(jpegs, args.encoded), args.canvas_px, encoded=True),
-            "damaged": count_damages(sample(jpegs, args.damaged), args.repeats, args.canvas_px),
+            "damaged": count_damages(sample(jpegs, args.damaged), args.repeats, args.canvas_px, args.seed),
         }
     write_json(args.out, result)
 

@@ -8,7 +8,7 @@ Each format and irregularity has one declared policy:
 | DICOM | ophthalmic photographs are read, everything else is refused: see the table in `dicom.image` |
 | any other format (GIF, JPEG 2000, HEIC, text named .jpg, …) | refused |
 | truncated, failing its checksums, a JPEG that lacks a scan, or that libjpeg warns of | refused, never partly read |
-| JPEG with a seam that damage leaves (`seams`), or bytes left over in its scan | read, with a `doubt` for a person |
+| JPEG with a seam that damage leaves (`seams`), or a scan that ends out of step | read, with a `doubt` for a person |
 | data behind a JPEG's end marker (video, further pictures, padding) | not read, named in `notes` |
 | bytes before a JPEG's signature | refused, named |
 | over 200 megapixels; a side under 64 px | refused from the header, before any pixel is decoded |

@@ -93,6 +93,7 @@ def photograph() -> bytes:
 def _jpegs() -> dict[str, Sample]:
     whole = photograph()
     progressive = encode(picture(), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    second = progressive.index(b"\xff\xc4", progressive.index(b"\xff\xda"))  # the tables of its second scan
     middle = len(whole) // 2
     garbage = np.random.default_rng(1).integers(0, 255, 400, np.uint8).tobytes()
     return {
@@ -114,6 +115,9 @@ def _jpegs() -> dict[str, Sample]:
         "4 kB of it elsewhere.jpg": Sample(whole[:middle] + whole[2000:6096] + whole[middle + 4096 :], DAMAGED),
         "progressive, sector lost.jpg": Sample(
             progressive[:2000] + bytes(512) + progressive[2512:], DAMAGED
+        ),
+        "progressive, bytes left over in its first scan.jpg": Sample(
+            progressive[:second] + b"\x28\xa2" + progressive[second:], UNGRADABLE, "damaged"
         ),
         "bytes left over in its scan.jpg": Sample(
             whole[:-2] + b"\x28\xa2\x8a\x5a" * 5 + whole[-2:], UNGRADABLE, "damaged"

@@ -47,6 +47,30 @@ def test_a_change_of_colour_is_noticed(by):
     assert "jumps" in seam(after(PICTURE, 12, 9, lighter(np.array(by))), UNIT, UNIT)
 
 
+def test_a_small_change_that_the_surround_shows_better_is_noticed():
+    field = np.where(np.arange(640)[:, None] // 20 % 2, [0, 4, 0], [0, 2, 0])
+    greener = np.where(PICTURE.max(axis=2, keepdims=True) > 10, field, [0, 20, 0])
+    assert "jumps" in seam(after(PICTURE, 26, 9, lighter(greener)), UNIT, UNIT)
+    assert seam(after(PICTURE, 26, 9, lighter(field)), UNIT, UNIT) == ""
+
+
+@pytest.mark.parametrize("row", [2, 9, 20])
+def test_a_frame_or_a_mark_in_the_surround_is_no_seam(row):
+    marked = PICTURE.copy()
+    marked[row * UNIT : (row + 2) * UNIT, : 4 * UNIT] = (240, 240, 240)
+    assert seam(marked, UNIT, UNIT) == ""
+    framed = np.pad(PICTURE // 8 * 8 + 6, ((row * UNIT,), (UNIT,), (0,)))
+    assert seam(framed, UNIT, UNIT) == ""
+
+
+@pytest.mark.parametrize("width", [640, 1280])
+def test_a_seam_is_found_at_every_width(width):
+    large = np.repeat(np.repeat(PICTURE, width // 640, axis=0), width // 640, axis=1)
+    for change in (lighter(9), lambda pixels: np.roll(pixels, UNIT, axis=1)):
+        assert seam(after(large, 12, 9, change), UNIT, UNIT)
+    assert seam(large, UNIT, UNIT) == ""
+
+
 @pytest.mark.parametrize("units", [-2, -1, 1, 2])
 def test_a_displacement_by_units_is_noticed(units):
     moved = after(PICTURE, 12, 9, lambda pixels: np.roll(pixels, units * UNIT, axis=1))

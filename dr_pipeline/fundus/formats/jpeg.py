@@ -19,7 +19,8 @@ START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN = 0xDA
 START_OF_IMAGE = b"\xff\xd8"
 END_OF_IMAGE = b"\xff\xd9"
-_PROGRESSIVE = frozenset({0xC2, 0xCA})
+_PROGRESSIVE_HUFFMAN = 0xC2
+_PROGRESSIVE = frozenset({_PROGRESSIVE_HUFFMAN, 0xCA})
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _APP1 = 0xE1
 # A marker within entropy-coded data: 0xFF, followed by neither a stuffed zero nor a fill byte nor a restart.
@@ -43,12 +44,14 @@ class JpegFile:
         end: Bytes from the file's beginning to behind the picture's end marker.
         unit_width: Of a minimum coded unit (MCU), px: the grid on which damage begins and ends.
         unit_height: Of a minimum coded unit, px.
+        progressive: Whether its scans hold bands of coefficients, as Huffman codes.
     """
 
     header: Header
     end: int
     unit_width: int
     unit_height: int
+    progressive: bool
 
 
 def read_jpeg(data: bytes) -> JpegFile:
@@ -60,18 +63,18 @@ def read_jpeg(data: bytes) -> JpegFile:
     Raises:
         ImageError: The file ends early, holds no frame, or has so many scans that decoding would take minutes.
     """
-    frame, orientation = b"", 0
-    progressive = False
+    frame, frame_marker, orientation = b"", 0, 0
     for marker, body, end in segments(data):
         if marker in START_OF_FRAME and len(body) >= 6:
-            frame, progressive = body, marker in _PROGRESSIVE
+            frame, frame_marker = body, marker
         elif marker == _APP1 and body.startswith(b"Exif\0\0"):
             # A second block is a copy that some program forgot to turn, or the continuation of a long one.
             orientation = orientation or exif_orientation(body[6:])
         elif marker == START_OF_SCAN:
             header, unit = _read_frame(frame, orientation or UPRIGHT)
-            picture_end = _follow_scans(data, body, end, header, ids=frame[6::3], progressive=progressive)
-            return JpegFile(header, picture_end, *unit)
+            in_bands = frame_marker in _PROGRESSIVE
+            picture_end = _follow_scans(data, body, end, header, ids=frame[6::3], progressive=in_bands)
+            return JpegFile(header, picture_end, *unit, progressive=frame_marker == _PROGRESSIVE_HUFFMAN)
     raise truncated("JPEG")
 
 
@@ -80,13 +83,13 @@ def read_jpeg_header(data: bytes) -> Header:
     return read_jpeg(data).header
 
 
-def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Yields marker, body and end of each segment, up to and including the first start of scan.
+def segments(data: bytes, position: int = len(START_OF_IMAGE)) -> Iterator[tuple[int, bytes, int]]:
+    """Yields marker, body and end of each segment from `position`, up to and including a start of scan.
 
     Raises:
         ImageError: The file ends before it, or a segment does not begin with a marker.
     """
-    position, marker = 2, 0
+    marker = 0
     while marker != START_OF_SCAN:
         while data[position : position + 2] == b"\xff\xff":  # fill bytes
             position += 1
@@ -104,6 +107,12 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
             raise truncated("JPEG")
         yield marker, data[position + 4 : end], end
         position = end
+
+
+def end_of_scan(data: bytes, start: int) -> int:
+    """Where the marker behind a scan stands, restarts aside; the end of the data if there is none."""
+    match = _MARKER.search(data, start)
+    return match.start() if match else len(data)
 
 
 def trailing_data(data: bytes, end: int) -> str:

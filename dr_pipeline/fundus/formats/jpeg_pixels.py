@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dr_pipeline.errors import ImageError
 from dr_pipeline.fundus.formats.jpeg import END_OF_IMAGE, JpegFile
 from dr_pipeline.fundus.formats.jpeg_colour import is_ycbcr, with_declared_colour
+from dr_pipeline.fundus.formats.jpeg_scans import doubt_of_scans
 
 # Warnings about a mark beside the picture (libjpeg, jerror.h): they leave every pixel as it is.
 _OF_METADATA = ("unknown JFIF revision", "Unknown Adobe color transform", "bad ICC marker")
@@ -38,13 +39,13 @@ def decode_jpeg(data: bytes, file: JpegFile, scale: int) -> tuple[NDArray[np.uin
     picture = data[: file.end]
     rows = -(-file.header.height // scale)
     try:
-        return _decode(picture, rows, scale, strict=True), ""
+        return _decode(picture, rows, scale, strict=True), _doubt(picture, file)
     except ValueError as error:
         warning = str(error)
     if any(text in warning for text in _OF_METADATA):
         # Without the mark; should libjpeg have another warning behind this one, it is raised now.
-        colour = is_ycbcr(picture, default=True)
-        return _decode_or_refuse(with_declared_colour(picture, ycbcr=colour), rows, scale, strict=True), ""
+        unmarked = with_declared_colour(picture, ycbcr=is_ycbcr(picture, default=True))
+        return _decode_or_refuse(unmarked, rows, scale, strict=True), _doubt(picture, file)
     extra = _EXTRA_BEFORE_END.search(warning)
     if extra is None:
         raise _refusal(warning)
@@ -52,6 +53,10 @@ def decode_jpeg(data: bytes, file: JpegFile, scale: int) -> tuple[NDArray[np.uin
     padding = picture[: -len(END_OF_IMAGE)][-int(extra[1]) :]
     doubt = "" if not padding.strip(padding[:1]) and padding[:1] in b"\0\xff" else "bytes are left over in its scan"
     return _decode_or_refuse(picture, rows, scale, strict=False), doubt
+
+
+def _doubt(picture: bytes, file: JpegFile) -> str:
+    return doubt_of_scans(picture) if file.progressive else ""
 
 
 def _decode_or_refuse(picture: bytes, rows: int, scale: int, *, strict: bool) -> NDArray[np.uint8]:
