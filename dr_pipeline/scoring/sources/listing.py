@@ -91,7 +91,7 @@ def _labels(sources: Sequence[str]) -> list[str]:
         labels = ["/".join(names[-depth:]) for names in parts]
         if len(set(labels)) == len(sources):
             return labels
-    raise DataError("sources cannot be told apart by their names", where=", ".join(map(printable, sources)))
+    raise DataError("two sources have the same path", where=", ".join(map(printable, paths)), todo="name each once")
 
 
 def list_entries(
