@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.fundus.field import CIRCLE, Disc
+from dr_pipeline.fundus.ink_shape import LABEL_OUTLINE, SIGN_FILL, SIGN_OUTLINE, InkShape, ink_shape
 from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.fundus.rim_text import has_text_over_rim
 
 # The picture is subsampled so that its longer side has about this many pixels; letters of 1 % of a 3 : 2 picture's
 # height are then 7 px high. Pixels are picked, not averaged, so that a thin stroke keeps its contrast.
@@ -33,17 +35,11 @@ _MIN_BACKGROUND_FRACTION = 0.01
 _MIN_EDGE_PX, _MIN_CONTRAST = 12, 40
 _SPECK_PX, _SPECK_AT_RIM_PX = 3, 7  # pixels of a contour
 _MAX_SIDE_FRACTION = 0.6  # a longer shape is a frame or the border of a page
-# Outline over the string around the shape, and ink over the area within the string: a label with signs on it, signs.
-# Over 500 photographs no notch is above 1.0; the bars that cover names in the cataract set reach 1.16, filled to 0.74.
-_LABEL_OUTLINE = 1.5
-_SIGN_OUTLINE, _SIGN_FILL = 1.15, 0.7
-# What is left outside the rim of a sign that crosses it: sparser than any notch, and less drawn out than two in a row.
-_CROSSING_FILL, _CROSSING_PX, _CROSSING_LENGTHS = 0.4, 5, 3.5
 _SURE_CONTRAST = 60  # where little but the shape's form speaks for a sign
 # Simple signs such as C, L, 7 or ㄱ, and single strokes such as I or 一; an arc of the rim's reflection is neither.
 _MIN_STROKE_PX, _MIN_SIGN_PX, _MAX_STROKE_PX, _MAX_STROKE_LENGTH_PX = 4, 6, 12, 150
 _MIN_RADIAL_FRACTION = 0.25
-_RIM_FRACTION = 0.05  # thinner along the radius than this fraction of its length is a piece of the rim
+_RIM_FRACTION = 0.1  # thinner along the radius than this fraction of its length is a piece of the rim
 
 
 @dataclass(frozen=True)
@@ -53,10 +49,7 @@ class _Shape:
     Attributes:
         edge_px: Number of pixels on edges.
         contrast: Between ink and ground, 0–255.
-        outline: Length of the ink's contours, of holes too, over that of the convex hull.
-        fill: Fraction of the hull that is ink.
-        length: Longer side of the smallest rectangle around it, px.
-        breadth: The shorter one, px.
+        shape: Of the ink.
         radial: Extent along the radius, px.
         at_border: Whether it touches the frame.
         is_beside: Whether it lies beyond `_BESIDE` as a whole.
@@ -64,10 +57,7 @@ class _Shape:
 
     edge_px: int
     contrast: float
-    outline: float
-    fill: float
-    length: float
-    breadth: float
+    shape: InkShape
     radial: float
     at_border: bool
     is_beside: bool
@@ -75,31 +65,24 @@ class _Shape:
     @property
     def is_sign(self) -> bool:
         """Whether it is a sign, several signs, or the part of one outside the rim."""
-        if self.edge_px < _MIN_EDGE_PX or self.contrast < _MIN_CONTRAST or self.radial < _RIM_FRACTION * self.length:
+        shape = self.shape
+        if self.edge_px < _MIN_EDGE_PX or self.contrast < _MIN_CONTRAST or self.radial < _RIM_FRACTION * shape.length:
             return False
-        if self.outline >= _LABEL_OUTLINE or (self.outline >= _SIGN_OUTLINE and self.fill < _SIGN_FILL):
+        if shape.outline >= LABEL_OUTLINE or (shape.outline >= SIGN_OUTLINE and shape.fill < SIGN_FILL):
             return True
-        if not self.is_beside:
-            return (
-                self.fill < _CROSSING_FILL
-                and self.breadth >= _CROSSING_PX
-                and self.length <= _CROSSING_LENGTHS * self.breadth
-                and self.contrast >= _SURE_CONTRAST
-            )
-        if self.at_border or self.contrast < _SURE_CONTRAST or self.length < _MIN_SIGN_PX:
+        if not self.is_beside or self.at_border or self.contrast < _SURE_CONTRAST or shape.length < _MIN_SIGN_PX:
             return False
-        is_arc = self.radial < _MIN_RADIAL_FRACTION * self.length
-        is_simple_sign = self.fill < _SIGN_FILL and self.breadth >= _MIN_STROKE_PX
-        is_stroke = self.breadth <= min(_MAX_STROKE_PX, self.length / 3) and self.length < _MAX_STROKE_LENGTH_PX
+        is_arc = self.radial < _MIN_RADIAL_FRACTION * shape.length
+        is_simple_sign = shape.fill < SIGN_FILL and shape.breadth >= _MIN_STROKE_PX
+        is_stroke = shape.breadth <= min(_MAX_STROKE_PX, shape.length / 3) and shape.length < _MAX_STROKE_LENGTH_PX
         return not is_arc and (is_simple_sign or is_stroke)
 
 
 def has_annotation(pixels: NDArray[np.uint8], disc: Disc) -> bool:
-    """Whether text seems to be burnt in beside the disc.
+    """Whether text seems to be burnt in beside the disc or over its rim.
 
-    Detects single signs and lines of any script, colour and direction, also of signs that reach over the rim from
-    outside. Text that lies on the disc is not detected. Without one round or elliptic disc there is no beside, and the
-    result is False.
+    Detects single signs and lines of any script, colour and direction. Text that lies on the disc as a whole is not
+    detected. Without one round or elliptic disc there is no beside, and the result is False.
 
     Args:
         pixels: (height, width, 3) RGB, as decoded.
@@ -108,15 +91,19 @@ def has_annotation(pixels: NDArray[np.uint8], disc: Disc) -> bool:
     if disc.fit != CIRCLE or disc.fault:
         return False
     step = max(1, round(max(pixels.shape[:2]) / _SIDE_PX))
+    return _has_text_beside(pixels, disc.scaled(1 / step), step) or has_text_over_rim(pixels, disc, step)
+
+
+def _has_text_beside(pixels: NDArray[np.uint8], disc: Disc, step: int) -> bool:
+    """Whether there is text beside the disc, which is given in px of the subsampled picture."""
     height, width = pixels.shape[0] // step, pixels.shape[1] // step
     if min(height, width) < _CELL_PX:
         return False
-    disc = disc.scaled(1 / step)
-    background = _outside((height, width), disc, _RIM)
+    background = _without_disc(np.full((height, width), 255, np.uint8), disc, _RIM)
     if cv2.countNonZero(background) < _MIN_BACKGROUND_FRACTION * background.size:
         return False
     edges = _edges(pixels, step, background, disc)
-    beside = cv2.bitwise_and(edges, _outside(edges.shape, disc, _BESIDE))
+    beside = _without_disc(edges.copy(), disc, _BESIDE)
     # Twice: a sign beside the disc may hang together with a notch, or with the border of a page.
     return any(
         _measured(pixels, step, points, disc, is_beside=is_beside).is_sign
@@ -125,12 +112,11 @@ def has_annotation(pixels: NDArray[np.uint8], disc: Disc) -> bool:
     )
 
 
-def _outside(shape: tuple[int, ...], disc: Disc, radii: float) -> NDArray[np.uint8]:
-    """255 further than so many radii from the disc's centre, else 0."""
-    mask = np.full(shape, 255, np.uint8)
+def _without_disc(plane: NDArray[np.uint8], disc: Disc, radii: float) -> NDArray[np.uint8]:
+    """The plane itself, now 0 up to so many radii from the disc's centre."""
     axes = round(disc.half_width * radii), round(disc.half_height * radii)
-    cv2.ellipse(mask, (round(disc.x), round(disc.y)), axes, 0, 0, 360, 0, -1)
-    return mask
+    cv2.ellipse(plane, (round(disc.x), round(disc.y)), axes, 0, 0, 360, 0, -1)
+    return plane
 
 
 def _edges(pixels: NDArray[np.uint8], step: int, background: NDArray[np.uint8], disc: Disc) -> NDArray[np.uint8]:
@@ -143,16 +129,19 @@ def _edges(pixels: NDArray[np.uint8], step: int, background: NDArray[np.uint8], 
     combine = cv2.max if cv2.mean(green, beside)[0] < _BRIGHT_GROUND else cv2.min
     steepness = np.zeros(background.shape, np.uint8)
     for rows, columns in _around(background.shape, disc):
-        tile = pixels[rows.start * step : rows.stop * step : step, columns.start * step : columns.stop * step : step]
-        red, green, blue = (cv2.extractChannel(tile, channel) for channel in range(3))  # faster than cv2.split
+        tile = pixels[rows.start * step : rows.stop * step, columns.start * step : columns.stop * step]
+        size = columns.stop - columns.start, rows.stop - rows.start
+        picked = cv2.resize(tile, size, interpolation=cv2.INTER_NEAREST)  # each step-th pixel, faster than a slice
+        red, green, blue = cv2.split(picked)
         level = combine(combine(red, green), blue)
         steepness[rows, columns] = cv2.morphologyEx(level, cv2.MORPH_GRADIENT, _KERNEL)
     counts = np.cumsum(cv2.calcHist([steepness[::_EVERY]], [0], background[::_EVERY], [256], [0, 256]))
     median, upper = np.searchsorted(counts, counts[-1] * np.array(_MEDIAN_AND_UPPER_QUANTILES))
     threshold = min(254, median + max(_MIN_EDGE, _SPREADS * (upper - median)))
-    _, steep = cv2.threshold(steepness, float(threshold), 255, cv2.THRESH_BINARY)
-    edges: NDArray[np.uint8] = cv2.bitwise_and(steep, background)
-    return edges
+    # In place, since large new arrays take longer than the work on them.
+    cv2.threshold(steepness, float(threshold), 255, cv2.THRESH_BINARY, dst=steepness)
+    cv2.bitwise_and(steepness, background, dst=steepness)
+    return steepness
 
 
 def _around(shape: tuple[int, ...], disc: Disc) -> list[tuple[slice, slice]]:
@@ -203,8 +192,7 @@ def _measured(
     rows, columns = (slice(first[axis] * step, last[axis] * step + 1, step) for axis in (1, 0))
     window = np.ascontiguousarray(pixels[rows, columns])
     hull = cv2.convexHull(points - first)
-    inside = np.zeros(window.shape[:2], np.uint8)
-    cv2.fillConvexPoly(inside, hull, 255)
+    inside = cv2.fillConvexPoly(np.zeros(window.shape[:2], np.uint8), hull, 255)
     within = np.sort(window[inside > 0], axis=0)  # (pixels, 3)
     low, high = within[len(within) // 20], within[-1 - len(within) // 20]
     contrast = high.astype(np.int64) - low
@@ -212,21 +200,14 @@ def _measured(
     level = int(low[channel]) + contrast[channel] / 2
     _, bright = cv2.threshold(cv2.extractChannel(window, channel), level, 255, cv2.THRESH_BINARY)
     ink = cv2.bitwise_and(bright, inside)
-    framed = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    contours, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     # Specks have no outline; at the rim the halo's noise makes larger ones.
-    least = _SPECK_PX if is_beside else _SPECK_AT_RIM_PX
-    outline = sum(cv2.arcLength(contour, True) for contour in contours if len(contour) > least)
-    breadth, length = sorted(side + 1 for side in cv2.minAreaRect(hull)[1])
+    shape = ink_shape(ink, _SPECK_PX if is_beside else _SPECK_AT_RIM_PX, hull)
     radii = np.hypot(points[:, 0] - disc.x, points[:, 1] - disc.y)
     corner = (pixels.shape[1] // step - 1, pixels.shape[0] // step - 1)
     return _Shape(
         edge_px=len(points),
         contrast=float(contrast[channel]),
-        outline=outline / (cv2.arcLength(hull, True) + 4),  # from the pixels' centres to their outer sides
-        fill=cv2.countNonZero(ink) / len(within),
-        length=length,
-        breadth=breadth,
+        shape=shape,
         radial=float(radii.max() - radii.min()),
         at_border=bool((first <= 2).any() or (last >= np.array(corner) - 2).any()),
         is_beside=is_beside,

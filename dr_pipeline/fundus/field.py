@@ -118,6 +118,8 @@ def _find(pixels: NDArray[np.uint8]) -> Disc:
     several = SEVERAL_FIELDS if len(found) > 1 else ""
     if field is not None:
         may_be_two = visible < (_MIN_VISIBLE if field.aspect == 1 else _MOSTLY_VISIBLE)
+        if found and not found[0].has_rim and _is_long(found[0].shape):  # the field is a part of a longer region
+            may_be_two = True
         return _disc(field, CIRCLE, several or (CUT_FIELD if may_be_two else "")).scaled(factor)
     if found and found[0].has_rim:
         return _disc(found[0].shape, CIRCLE, several).scaled(factor)
@@ -197,9 +199,13 @@ def _something_beside(level: NDArray[np.uint8], field: Ellipse) -> bool:
 
 def _fault_of_box(box: Ellipse, shape: tuple[int, ...]) -> str:
     """Why tissue without a rim cannot be graded as one eye, by its bounding box; "" if it may be."""
-    if not 1 / _MAX_BOX_ASPECT <= box.aspect <= _MAX_BOX_ASPECT:
+    if _is_long(box):
         return SEVERAL_FIELDS
     return SMALL_FIELD if box.radius < _MIN_RADIUS_FRACTION * max(shape[:2]) else ""
+
+
+def _is_long(box: Ellipse) -> bool:
+    return not 1 / _MAX_BOX_ASPECT <= box.aspect <= _MAX_BOX_ASPECT
 
 
 def _without_circle(region: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> Disc:

@@ -130,3 +130,25 @@ def test_no_photograph_of_other_cameras_is_called_several_fields(shared_dir: Pat
     assert {name: round(disc.aspect, 2) for name, disc in discs.items() if disc.aspect != 1} == {
         "chaksu_bosch.jpg": 1.18
     }
+
+
+def test_a_dark_field_beside_a_cut_one_is_not_overlooked(idrid_dir: Path, cameras_dir: Path) -> None:
+    # Both are cropped to what is lit and touch over their whole height: no rim, no gutter and no seam divides them.
+    def cropped(path: Path) -> np.ndarray:
+        pixels = decode(path.read_bytes(), 256).pixels
+        lit = pixels.max(axis=2) > 25
+        rows, columns = np.flatnonzero(lit.mean(axis=1) > 0.02), np.flatnonzero(lit.mean(axis=0) > 0.02)
+        return cv2.resize(pixels[rows[0] : rows[-1], columns[0] : columns[-1]], (700, 700))
+
+    bright = cropped(next(idrid_dir.rglob("IDRiD_295.jpg")))
+    dark = cropped(next(cameras_dir.rglob("hygd_112_0.jpg")))
+    assert find_disc(stored(np.hstack([bright, dark]))).fault
+
+
+def test_a_field_lit_in_part_on_a_white_page_is_no_page(cameras_dir: Path) -> None:
+    pixels = decode(next(cameras_dir.rglob("deepdrid_431_l2.jpg")).read_bytes(), 256).pixels.copy()
+    unlit = cv2.morphologyEx((pixels.max(axis=2) > 18).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9))) == 0
+    pixels[unlit] = 255
+    picture = stored(cv2.copyMakeBorder(pixels, 150, 150, 150, 150, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
+    disc = find_disc(picture)
+    assert assess(to_canvas(picture, disc, 256), disc).status is Status.UNGRADABLE

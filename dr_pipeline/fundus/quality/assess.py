@@ -23,7 +23,8 @@ from dr_pipeline.fundus.quality.colour_checks import (
     is_retina_red,
 )
 from dr_pipeline.fundus.quality.measures import Cells, Measures, measure_cells
-from dr_pipeline.fundus.quality.other_pictures import FLAT, HARSH, OUTLINES, other_picture_reasons
+from dr_pipeline.fundus.quality.other_pictures import FLAT, HARSH, OUTLINES, other_picture_reasons, scene_doubts
+from dr_pipeline.fundus.quality.tissue import UNLIKE_TISSUE, is_unlike
 from dr_pipeline.schema import Status
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "OFF_CENTRE",
     "OVEREXPOSED",
     "SMALL",
+    "UNLIKE_TISSUE",
     "Limit",
     "Quality",
     "assess",
@@ -84,9 +86,8 @@ LIMITS = {
     OFF_CENTRE: Limit(0.25, 0.008, 4.0),  # [0.004]
     ARTEFACT: Limit(0.35, 0.0, 18.0),  # [0.060]
 }
-# Of `Measures.overexposed`: from the first on red is clipped over most of the field, so that its ratio to green is not
-# known; from the second on green is clipped too, so that no colour is.
-_RED_CLIPPED, _COLOURS_CLIPPED = 0.1, 0.18
+# Of `Measures.overexposed`: from here on red is clipped over most of the field: its ratio to green is not known.
+_RED_CLIPPED = 0.1
 # A scored photograph lists the measures whose factor is below this, so that one rejected by a site's threshold has a
 # reason: the product of seven factors above it exceeds 0.02.
 _REMARK_BELOW = 0.6
@@ -109,10 +110,10 @@ class Quality:
         reasons: Codes. Ungradable, a person decides: dark, overexposed, blurred, low_contrast, field (too little of the
             disc is visible), off_centre (the disc is cut off on one side), artefact (stray or lost light), no_colour,
             monochrome (grey, coloured by a ramp), colour_order (red and blue exchanged), not_red, no_disc (with a
-            colour's code), already_enhanced, small (the disc in pixels), several_fields,
-            small_field, cut_field (`Disc.fault`). Not a fundus: the evidence, see
-            `dr_pipeline.fundus.quality.other_pictures`. Scored: the measures that lower the score most, no_disc, and
-            already_enhanced where the policy accepts it.
+            colour's code), page, outlines, harsh and unlike_tissue (in a field: perhaps a scene), already_enhanced,
+            small (the disc in pixels), several_fields, small_field, cut_field (`Disc.fault`). Not a fundus: the
+            evidence, see `dr_pipeline.fundus.quality.other_pictures`. Scored: the measures that lower the score most,
+            no_disc, and already_enhanced where the policy accepts it.
         status: SCORED (gradable), UNGRADABLE or NOT_FUNDUS.
     """
 
@@ -146,6 +147,8 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     if certain:
         return Quality(0.0, 0.0, evidence, Status.NOT_FUNDUS)
     doubts = [*evidence, *([] if enhanced else _colour_doubts(cells, measures, has_field=has_field))]
+    if shown and not enhanced and is_unlike(cells.tissue):
+        doubts.append(UNLIKE_TISSUE)
     if enhanced and already_enhanced != ACCEPT:
         doubts.append(ALREADY_ENHANCED)
     if disc.radius < _MIN_RADIUS_PX:
@@ -166,10 +169,12 @@ def _evidence(cells: Cells, measures: Measures, *, has_field: bool, enhanced: bo
     """The evidence that the picture is no fundus, and whether it is certain."""
     surely_red = is_retina_red(cells.colours, has_field=False)
     if has_field and surely_red:
-        return (), False
+        return (() if enhanced else scene_doubts(cells, measures)), False
     evidence = other_picture_reasons(cells, measures, has_field=has_field)
     if enhanced:  # which gives a photograph outlines and harsh contrast too
         evidence = tuple(reason for reason in evidence if reason not in (OUTLINES, HARSH))
+    if has_field:  # white may be the page on which a field lies that is lit in part
+        return evidence, OUTLINES in evidence
     # Against a retina's colours, only what no tissue can be counts: what would count within a field.
     certain = FLAT in evidence or not surely_red or bool(other_picture_reasons(cells, measures, has_field=True))
     return evidence, bool(evidence) and certain
@@ -178,7 +183,7 @@ def _evidence(cells: Cells, measures: Measures, *, has_field: bool, enhanced: bo
 def _colour_doubts(cells: Cells, measures: Measures, *, has_field: bool) -> list[str]:
     """Reasons, for a person to decide, why the colours are not those of a colour photograph of a retina."""
     colour = colour_fault(cells.colours)
-    if not colour and measures.overexposed < _COLOURS_CLIPPED and is_monochrome(cells.colours):
+    if not colour and is_monochrome(cells.colours):
         colour = MONOCHROME
     red_known = measures.overexposed < _RED_CLIPPED and measures.dark > LIMITS[DARK].worst
     if not colour and red_known and not is_retina_red(cells.colours, has_field=has_field):

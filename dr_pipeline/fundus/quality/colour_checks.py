@@ -14,9 +14,12 @@ _MIN_RED_OVER_GREEN = 1.08
 # Without a disc, almost all pixels must have a retina's colours [1.54, 0.92 of pixels].
 _MIN_RED_OVER_GREEN_NO_DISC, _MIN_ORDERED_FRACTION_NO_DISC = 1.3, 0.9
 _MIN_CHROMA = 4.0  # mean difference of a pixel's brightest and darkest channel; a grey JPEG has at most 2
-# See `Colours.off_curve`. In brackets: the minimum of 500 photographs of eleven cameras [0.031]. Of grey ones that were
-# coloured by seven ramps and stored at JPEG quality 90, 96 % are below it.
-_MIN_OFF_CURVE = 0.024
+# See `Colours.off_curve`. In brackets: the minimum of 500 photographs of eleven cameras and of their copies in another
+# light, colour temperature or at JPEG quality 60 [0.0278].
+_MIN_OFF_CURVE = 0.023
+# Where green is clipped no hue is known; of more than this fraction of the pixels nothing is concluded.
+_CLIPPED, _MAX_CLIPPED = 245, 0.5
+_NOISE_PX = (3, 3)  # smoothed: the noise of single pixels would place them elsewhere on the curve
 _CURVE_STEP, _BIN_LEVELS = 4, 2  # every fourth pixel each way; levels of the channels' sum in one bin of the curve
 _OFF_CURVE_CELLS, _NEIGHBOURS, _OFF_CURVE_QUANTILE = 32, (5, 5), 0.75
 _MIN_CONTRAST, _MIN_CELL_SHARE = 0.5, 0.5  # levels; of a cell's pixels that are visible
@@ -38,6 +41,7 @@ class Colours:
         pale: Fraction of pixels that are nearly white.
         off_curve: Departure of the colours from one curve, on which brightness decides hue, relative to the geometric
             mean of level and contrast: a dark photograph departs by fewer levels, and a hazy one too.
+        clipped: Fraction of pixels whose green is clipped, which `off_curve` leaves out.
     """
 
     red: float
@@ -47,6 +51,7 @@ class Colours:
     chroma: float
     pale: float
     off_curve: float
+    clipped: float
 
 
 def measure_colours(small: NDArray[np.uint8], visible: NDArray[np.uint8]) -> Colours:
@@ -57,6 +62,8 @@ def measure_colours(small: NDArray[np.uint8], visible: NDArray[np.uint8]) -> Col
         visible: (n, n), 255 where a pixel is assessed and visible; at least one.
     """
     red, green, blue = cv2.split(small)
+    smooth = cv2.blur(small, _NOISE_PX)
+    known = cv2.bitwise_and(visible, cv2.compare(green, _CLIPPED, cv2.CMP_LT))
     darkest = cv2.min(cv2.min(red, green), blue)
     chroma = cv2.subtract(cv2.max(cv2.max(red, green), blue), darkest)
     pale = cv2.compare(darkest, _PALE_LEVEL, cv2.CMP_GE)
@@ -70,7 +77,8 @@ def measure_colours(small: NDArray[np.uint8], visible: NDArray[np.uint8]) -> Col
         ordered_fraction=cv2.countNonZero(cv2.bitwise_and(ordered, visible)) / num_visible,
         chroma=float(cv2.mean(chroma, mask=visible)[0]),
         pale=cv2.countNonZero(cv2.bitwise_and(pale, visible)) / num_visible,
-        off_curve=_off_curve(small[::_CURVE_STEP, ::_CURVE_STEP], visible[::_CURVE_STEP, ::_CURVE_STEP] > 0),
+        off_curve=_off_curve(smooth[::_CURVE_STEP, ::_CURVE_STEP], known[::_CURVE_STEP, ::_CURVE_STEP] > 0),
+        clipped=1 - cv2.countNonZero(known) / num_visible,
     )
 
 
@@ -97,7 +105,7 @@ def is_monochrome(colours: Colours) -> bool:
     A grey picture that was coloured has all its colours on one curve: brightness decides hue. In a photograph vessels,
     macula, optic disc and stray light of one brightness differ in hue.
     """
-    return colours.off_curve < _MIN_OFF_CURVE
+    return colours.clipped <= _MAX_CLIPPED and colours.off_curve < _MIN_OFF_CURVE
 
 
 def _off_curve(picture: NDArray[np.uint8], visible: NDArray[np.bool_]) -> float:
@@ -110,26 +118,35 @@ def _off_curve(picture: NDArray[np.uint8], visible: NDArray[np.bool_]) -> float:
         picture: (n, n, 3) RGB.
         visible: (n, n).
     """
-    pixels = cv2.multiply(picture, 1.0, dtype=cv2.CV_32F)
-    total = cv2.transform(pixels, np.ones((1, 3), np.float32))
-    place = (total[visible] / _BIN_LEVELS).astype(np.intp)
+    seen = [channel[visible].astype(np.float32) for channel in cv2.split(picture)]
+    total = seen[0] + seen[1] + seen[2]
+    place = (total / _BIN_LEVELS).astype(np.intp)
     count = np.maximum(np.bincount(place), 1)
-    seen = pixels[visible]
-    curve = np.stack([np.bincount(place, seen[:, channel]) / count for channel in range(3)], axis=1)
-    departures = np.zeros_like(pixels)
-    departures[visible] = seen - curve.astype(np.float32)[place]
     share = _by_cell(visible.astype(np.float32))
     counted = share >= _MIN_CELL_SHARE
     if not counted.any():
         return 0.0
-    smooth, weight = (
-        cv2.blur(plane, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)[counted] for plane in (_by_cell(departures), share)
-    )
-    largest = np.sort(np.abs(smooth / weight[:, None]).max(axis=1))
-    total[~visible] = 0
-    brightness = _by_cell(total)[counted] / share[counted] / 3
+    weight = _over_neighbours(share)[counted]
+
+    def by_cell(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        plane = np.zeros(visible.shape, np.float32)
+        plane[visible] = values
+        return _by_cell(plane)
+
+    largest = np.zeros(len(weight), np.float32)
+    for levels in seen:
+        curve = (np.bincount(place, levels) / count).astype(np.float32)
+        departure = _over_neighbours(by_cell(levels - curve[place]))[counted] / weight
+        largest = np.maximum(largest, np.abs(departure))
+    largest.sort()
+    brightness = by_cell(total)[counted] / share[counted] / 3
     scale = (float(brightness.mean()) + _DARK_OFFSET) * (float(brightness.std()) + _MIN_CONTRAST)
     return float(largest[int(_OFF_CURVE_QUANTILE * (len(largest) - 1))] / scale**0.5)
+
+
+def _over_neighbours(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    means: NDArray[np.float32] = cv2.blur(cells, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
+    return means
 
 
 def _by_cell(plane: NDArray[np.float32]) -> NDArray[np.float32]:

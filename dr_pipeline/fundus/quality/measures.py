@@ -16,6 +16,7 @@ from dr_pipeline.fundus.canvas import disc_mask, disc_radius_px, model_input
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.quality.artefacts import artefact_light
 from dr_pipeline.fundus.quality.colour_checks import Colours, measure_colours
+from dr_pipeline.fundus.quality.tissue import Tissue, detail_of_red, measure_tissue
 
 _SIDE_PX = 256
 _CELLS = 32  # per side; a cell of 8 px is a 32nd of the disc's width, under half an optic disc's
@@ -85,6 +86,7 @@ class Cells:
         visible: (4,) visible area of each quadrant in cells, including cells that do not count.
         off_centre: See `Measures`; of the whole disc.
         colours: Of the whole disc.
+        tissue: Of the whole disc.
     """
 
     counted: NDArray[np.bool_]
@@ -100,6 +102,7 @@ class Cells:
     visible: NDArray[np.float64]
     off_centre: float
     colours: Colours
+    tissue: Tissue
 
     def measures(self, without: int | None = None) -> Measures | None:
         """The measures over all quadrants, or all but `without`; None if too few cells remain."""
@@ -150,9 +153,10 @@ def measure_cells(canvas: NDArray[np.uint8]) -> Cells | None:
     fine, vessel, brightness = _detail(green, lit, visible)
     rgb = np.stack((mean(red), mean(green), mean(blue)), axis=-1)
     artefact = artefact_light(rgb[..., 0], rgb[..., 2], counted)
+    full = fraction >= _FULL_CELL_FRACTION
     return Cells(
         counted=counted,
-        full=fraction >= _FULL_CELL_FRACTION,
+        full=full,
         rgb=rgb,
         quadrant=_grid().quadrant[counted],
         brighter=mean(brighter)[counted],
@@ -164,6 +168,7 @@ def measure_cells(canvas: NDArray[np.uint8]) -> Cells | None:
         visible=_by_quadrant(fraction, _grid().quadrant),
         off_centre=_asymmetry(fraction),
         colours=measure_colours(small, visible),
+        tissue=measure_tissue(rgb, counted, full, detail_of_red(red, _CELLS)),
     )
 
 

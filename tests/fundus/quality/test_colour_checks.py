@@ -23,7 +23,7 @@ def test_a_grey_picture_coloured_by_a_ramp_is_left_to_a_person(ramp):
     # A PNG of it, so that the ramp alone is tested; compression is tested on photographs below.
     quality = quality_of(RAMPS[ramp](np.ascontiguousarray(FUNDUS[..., 1])))
     assert quality.status is Status.UNGRADABLE
-    assert "monochrome" in quality.reasons
+    assert {"monochrome", "unlike_tissue"} & set(quality.reasons)
 
 
 @pytest.mark.parametrize(
@@ -64,5 +64,5 @@ def test_no_photograph_is_monochrome_and_its_red_free_copies_are(cameras_dir):
         pixels = decode(path.read_bytes(), 256).pixels
         assert "monochrome" not in PATH.process(path.read_bytes()).quality.reasons, path.name
         ramp = sorted(RAMPS)[number % len(RAMPS)]
-        named.append("monochrome" in quality_of(ramped(pixels, ramp, 90)).reasons)
+        named.append("monochrome" in quality_of(ramped(pixels, ramp, 60)).reasons)
     assert np.mean(named) >= 0.9
