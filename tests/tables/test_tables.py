@@ -57,10 +57,10 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     ),
     "predictions": (
         PREDICTIONS,
-        f"schema_version,image_id,path,sha256,status,reason,duplicate_of,patient_id,eye,grade,{_P},expected_grade,"
+        f"schema_version,image_id,path,sha256,status,reason,duplicate_of,patient_id,eye,visit,site,grade,{_P},expected_grade,"
         "referable,referable_probability,vision_threatening,needs_human,quality,bundle_id\n"
-        f"1,a,a.png,12,scored,,,,,3,{_FIVE},2.0000,1,0.700000,1,0,0.5000,b1\n"
-        "1,b,'=b.png,34,failed,no image,,,,,,,,,,,,,,1,,b1\n",
+        f"2,a,a.png,12,scored,,,P1,left,1,hill,3,{_FIVE},2.0000,1,0.700000,1,0,0.5000,b1\n"
+        "2,b,'=b.png,34,failed,no image,,,,,,,,,,,,,,,,1,,b1\n",
     ),
     "out_of_fold_logits": (OUT_OF_FOLD_LOGITS, f"schema_version,image_id,{_LOGITS}\n1,a,{_FIVE}\n"),
     "fold_logits": (
@@ -173,6 +173,8 @@ def test_the_answer_about_one_photograph_leaves_out_what_the_folder_adds() -> No
         "duplicate_of",
         "patient_id",
         "eye",
+        "visit",
+        "site",
     }
 
 

@@ -36,7 +36,15 @@ _BLOCK = 512  # of tar
 _MAX_EXPANSION = 100
 _EXPANSION_FLOOR = 1 << 28
 _CHUNK = 1 << 20
-_CORRUPT = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+_CORRUPT = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,  # a compression that Python does not know
+    UnicodeDecodeError,  # a name in a zip that is not UTF-8, although the zip says so
+)
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -112,7 +120,7 @@ def _zip_members(path: Path) -> Iterator[tuple[str, str, str]]:
     if total > max(_EXPANSION_FLOOR, _MAX_EXPANSION * path.stat().st_size):
         raise _bomb(path)
     for number, member in enumerate(members):
-        if not member.is_dir():
+        if not member.filename.endswith("/"):  # a folder; is_dir fails on an empty name
             yield member.filename, f"zip {number}", _zip_problem(member)
 
 
@@ -233,6 +241,8 @@ def _leads_out(relative: str) -> bool:
 
 
 def _describe(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "a name in it is not UTF-8, although it says so"
     return (error.strerror if isinstance(error, OSError) else "") or str(error) or "it ends early"
 
 

@@ -6,6 +6,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
@@ -90,7 +91,7 @@ def _labels(sources: Sequence[str]) -> list[str]:
         labels = ["/".join(names[-depth:]) for names in parts]
         if len(set(labels)) == len(sources):
             return labels
-    raise DataError("sources cannot be told apart by their names", where=", ".join(map(printable, sources)))
+    raise DataError("two sources have the same path", where=", ".join(map(printable, paths)), todo="name each once")
 
 
 def list_entries(
@@ -123,7 +124,13 @@ def sort_key(relative: str) -> bytes:
     Bytes compare as the lists of texts and numbers would, so that a database can sort them on disk. Case decides only
     between names that are otherwise equal.
     """
-    return b"".join(_part_key(part) for part in relative.split("/"))
+    folder, slash, name = relative.rpartition("/")
+    return _folder_key(folder) + _part_key(name) if slash else _part_key(name)
+
+
+@lru_cache(maxsize=1000)
+def _folder_key(folder: str) -> bytes:
+    return sort_key(folder)
 
 
 def _part_key(name: str) -> bytes:
@@ -139,6 +146,4 @@ def _part_key(name: str) -> bytes:
 def _text_key(text: str) -> bytes:
     """UTF-8, whose bytes are in the order of the characters; the three lowest are written as two bytes."""
     encoded = text.encode("utf-8", "surrogatepass")
-    if min(encoded, default=3) > 2:
-        return encoded
-    return b"".join(_ESCAPE + bytes([byte + 1]) if byte < 3 else bytes([byte]) for byte in encoded)
+    return encoded.replace(b"\2", _ESCAPE + b"\3").replace(b"\1", _ESCAPE + b"\2").replace(b"\0", _ESCAPE + b"\1")

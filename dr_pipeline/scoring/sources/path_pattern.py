@@ -48,7 +48,7 @@ class PathPattern:
     def person(self, relative: str) -> Person:
         """The path's fields; all empty where the pattern does not fit, or fits in several ways."""
         first, last = (way.fullmatch(printable(relative)) for way in self._ways)
-        if first is None or last is None or first.groupdict() != last.groupdict():
+        if first is None or last is None or first.regs != last.regs:
             return UNKNOWN
         values = first.groupdict(default="")
         return Person(

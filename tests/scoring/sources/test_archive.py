@@ -8,8 +8,10 @@ import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dr_pipeline.errors import DataError, ImageError
@@ -19,6 +21,8 @@ from dr_pipeline.scoring.sources.archive import is_archive
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries, list_entries
 from dr_pipeline.scoring.sources.read import read_entry
+
+pytestmark = pytest.mark.slow
 
 FILES = {"a.jpg": b"one", "in/b.jpg": b"two" * 1000, "in/c.jpg": b""}
 
@@ -201,6 +205,29 @@ def test_a_damaged_member_or_archive_is_a_sentence(tmp_path: Path) -> None:
     assert read_entry(second) == b"2"
     path.write_bytes(data[:-30])
     with pytest.raises(DataError, match="the archive cannot be read: File is not a zip file"):
+        list_entries([str(path)])
+
+
+@pytest.mark.parametrize("kind", ["zip", "", "gz", "bz2", "xz"])
+def test_any_damage_is_a_sentence(tmp_path: Path, kind: str) -> None:
+    whole = make(kind, tmp_path / "whole", FILES | {"é" * 80 + "/d.jpg": b"four"}).read_bytes()
+    rng = np.random.default_rng(len(kind))
+    path = tmp_path / "a"
+    for trial in range(60):
+        data = np.frombuffer(whole, np.uint8).copy()
+        data[rng.integers(len(data), size=rng.integers(1, 6))] = rng.integers(256, dtype=np.uint8)
+        path.write_bytes(data[: rng.integers(len(data))].tobytes() if trial % 5 == 0 else data.tobytes())
+        os.utime(path, (trial, trial))
+        with suppress(DataError):  # an ImageError is one
+            for entry in iter_entries([str(path)]):
+                with suppress(ImageError):
+                    read_entry(entry)
+
+
+def test_a_zip_whose_names_are_not_utf8_as_it_says_is_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"é.jpg": b"x"})
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xe9\xe9"))
+    with pytest.raises(DataError, match="a name in it is not UTF-8, although it says so"):
         list_entries([str(path)])
 
 

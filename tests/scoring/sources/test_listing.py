@@ -53,7 +53,7 @@ def touch(root: Path, *names: str) -> None:
         (root / name).write_bytes(os.fsencode(name))
 
 
-def test_several_sources_are_told_apart_by_their_names(tmp_path: Path) -> None:
+def test_several_sources_have_their_names_before_each_path(tmp_path: Path) -> None:
     touch(tmp_path, "north/2024/a.jpg", "south/2024/a.jpg", "b.jpg")
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.writestr("a.jpg", b"x")
@@ -73,6 +73,14 @@ def test_a_source_inside_another_is_refused(tmp_path: Path) -> None:
     for sources in (("a", "a/b"), ("a/b/c.jpg", "a"), ("a", "link"), ("a", "a/../a")):
         with pytest.raises(DataError, match="named twice, or lies in another one"):
             relatives(*(tmp_path / source for source in sources))
+
+
+def test_the_same_address_or_list_twice_is_refused(tmp_path: Path) -> None:
+    for source in ("s3://user:secret@bucket/x?token=1", f"@{tmp_path / 'list.txt'}"):
+        with pytest.raises(DataError, match="two sources have the same path") as error:
+            relatives(source, source)
+        assert "secret" not in str(error.value)
+        assert "token" not in str(error.value)
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
