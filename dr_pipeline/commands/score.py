@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dr_pipeline.commands.argument_types import positive_int, positive_seconds, whole_number
+from dr_pipeline.commands.engine_arguments import add_engine_arguments, engine_choice
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
@@ -120,13 +121,7 @@ def people_from(args: argparse.Namespace) -> "PeopleSources":
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers",
-        "--threads",
-        type=positive_int,
-        metavar="N",
-        help="processes, each with a file of its own (default: by cores and memory)",
-    )
+    add_engine_arguments(parser)
     parser.add_argument(
         "--time-limit",
         type=positive_seconds,
@@ -156,8 +151,6 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.bundle.identity import identify_bundle
     from dr_pipeline.folder_rules import FolderRules
     from dr_pipeline.logs import logger
-    from dr_pipeline.machine import usable_processes
-    from dr_pipeline.scoring.engines.local import LocalEngine
     from dr_pipeline.scoring.folder import Run, score
     from dr_pipeline.scoring.outputs import partial_path
     from dr_pipeline.scoring.run_manifest import manifest_path
@@ -169,9 +162,9 @@ def run(args: argparse.Namespace) -> Outcome:
         sources_from(args), args.bundle, args.out, site=args.site, rules=rules, shard=shard, people=people_from(args)
     )
     bundle = identify_bundle(args.bundle)
-    task, workers = scoring.task(bundle.bundle_id), args.workers or usable_processes()
+    engine = engine_choice(args).engine(scoring.task(bundle.bundle_id), time_limit_s=args.time_limit)
     try:
-        with stopped_by_sigterm(), LocalEngine(task, workers=workers, time_limit_s=args.time_limit) as engine:
+        with stopped_by_sigterm(), engine:
             if args.watch:
                 summary = watch(scoring, bundle, engine)
             else:

@@ -14,7 +14,7 @@ from dr_pipeline.folder_rules import FolderRules, describe_counts
 from dr_pipeline.logs import progress
 from dr_pipeline.machine import usable_processes
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.engines.engine import Engine
+from dr_pipeline.engines.engine import Engine
 from dr_pipeline.scoring.journal import Journal, journal_path, own_files
 from dr_pipeline.scoring.outputs import (
     Format,
@@ -137,7 +137,7 @@ def score_folder(
         DataError: No file in `source`; `out` cannot be written; another run, or the rest of one, is there.
         BundleError: The bundle is damaged, or was changed during the run.
     """
-    from dr_pipeline.scoring.engines.local import LocalEngine
+    from dr_pipeline.engines.local import LocalEngine
 
     run = Run((str(source.absolute()),), bundle, out, site=site, rules=rules)
     identity = identify_bundle(bundle)
