@@ -8,13 +8,13 @@ from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
+from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import BundleError, DataError, DrPipelineError
 from dr_pipeline.files import printable, read_json, sha256_file
 from dr_pipeline.folder_rules import FolderRules, describe_counts
 from dr_pipeline.logs import progress
 from dr_pipeline.machine import usable_processes
 from dr_pipeline.schema import Status
-from dr_pipeline.engines.engine import Engine
 from dr_pipeline.scoring.journal import Journal, journal_path, own_files
 from dr_pipeline.scoring.outputs import (
     Format,
@@ -79,7 +79,8 @@ class Run:
 
     def task(self, bundle_id: str) -> ScoringTask:
         """The work of an engine."""
-        return ScoringTask(self.bundle, bundle_id, self.site, self.people.dicom_salt)
+        bundle = self.bundle.absolute()  # workers of other machines have other working folders
+        return ScoringTask(bundle, bundle_id, self.site, self.people.dicom_salt)
 
 
 @dataclass(frozen=True)

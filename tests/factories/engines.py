@@ -69,8 +69,8 @@ def obey(item: str) -> str:
 def cluster_worker() -> int:
     """The process that started this one."""
     parent = multiprocessing.parent_process()
-    assert parent and parent.pid
-    return parent.pid
+    assert parent is not None
+    return parent.pid or 0
 
 
 def results(engine: Engine[str, str], *items: str) -> list[str]:
