@@ -349,6 +349,12 @@ def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:
         )
 
 
+def results_of(run: Run) -> tuple[Path, ...]:
+    """The files that a finished run leaves, the manifest last; a shard's journal is what `merge` reads."""
+    journal = (journal_path(run.out),) if run.shard.count > 1 else ()
+    return (run.out, *journal, manifest_path(run.out))
+
+
 def own_outputs(out: Path) -> tuple[Path, ...]:
     """The files of the run itself, which get no row."""
     tables = (out, partial_path(out))
