@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -123,6 +124,8 @@ def _work_on(job: _Job, key: str, version: str, batch: list[Any]) -> list[Any]:
         for engine in _engines.values():
             engine.__exit__()
         _engines.clear()
+        # The program of this worker is Ray's: its child would import it, 0.4 s and 50 MB for nothing.
+        vars(sys.modules["__main__"])["__file__"] = None
         _engines[key] = LocalEngine(job.task, workers=1, time_limit_s=job.time_limit_s).__enter__()
     return [result for _, result in _engines[key].results(batch)]
 
