@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -30,6 +31,7 @@ _WINDOW_PER_CORE = 4
 # How often a batch, and then each of its items alone, is begun where the worker or its machine is lost.
 _ATTEMPTS = 2
 _COUNT_CORES_EVERY_S = 5.0
+_ANSWER_S = 10.0
 _TODO_CLUSTER = "see `ray status`; a run of `score` goes on with --resume"
 
 
@@ -96,8 +98,7 @@ class RayEngine(Generic[Item, Result]):
             if len(batch) == 1:
                 return [self._task.failed(batch[0], f"the worker of the cluster died on it {_ATTEMPTS} times")]
         except errors.RayError as error:
-            summary = str(error).strip().partition("\n")[0]
-            raise EnvironmentProblem(f"the cluster failed: {summary}", todo=_TODO_CLUSTER) from None
+            raise EnvironmentProblem(f"the cluster failed: {_first_line(error)}", todo=_TODO_CLUSTER) from None
         alone = [[item] for item in batch]
         references = [self._submit(each) for each in alone]
         return [self._batch_results(each, one)[0] for each, one in zip(alone, references, strict=True)]
@@ -159,20 +160,36 @@ def cluster(address: str, workers: int) -> Iterator[Any]:
     with ExitStack() as stack:
         options: dict[str, Any] = {}
         if address == "local":
-            folder = tempfile.mkdtemp(prefix="ray-")  # for its owner alone, with a short name: sockets are in it
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            options = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": folder}
+            folder = tempfile.mkdtemp(prefix="ray-")  # for its owner alone; with a short name, since sockets are in it
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)  # a process that ends may still write to it
+            options = {
+                "num_cpus": workers,
+                "include_dashboard": False,
+                "_temp_dir": f"{folder}/r",
+            }  # opened to all by Ray
         stack.callback(ray.shutdown)
         with _same_sigterm():
             try:
+                _require_answer(address)
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-            except (ConnectionError, OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise EnvironmentProblem(
-                    f"no connection to a Ray cluster: {str(error).strip().partition(chr(10))[0]}",
+                    f"no connection to a Ray cluster: {_first_line(error)}",
                     where=address,
                     todo="check --ray-address and RAY_ADDRESS, and `ray status` there",
                 ) from None
         yield ray
+
+
+def _require_answer(address: str) -> None:
+    """Raises OSError where nothing listens at `host:port`; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "://" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 @contextmanager

@@ -44,6 +44,21 @@ def workers_of(engine: RayEngine[str, str]) -> list[int]:
     return sorted({int(pid) for pid in results(engine, *["parent"] * 200)})
 
 
+def test_without_the_package_the_error_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    engine = RayEngine(Command(), address=None, workers=1, time_limit_s=5)
+    with pytest.raises(EnvironmentProblem, match="needs the package 'ray'") as caught, engine:
+        pass
+    assert "dr-pipeline[ray]" in caught.value.todo
+
+
+def test_an_address_where_nothing_answers_is_an_error_at_once() -> None:
+    engine = RayEngine(Command(), address="127.0.0.1:9", workers=1, time_limit_s=5)
+    with pytest.raises(EnvironmentProblem, match="no connection") as caught, engine:
+        pass
+    assert caught.value.where == "127.0.0.1:9"
+
+
 def test_results_are_in_order_and_items_are_taken_a_bounded_number_ahead(engine: RayEngine[str, str]) -> None:
     taken = []
 
@@ -117,11 +132,3 @@ def test_score_by_its_command_over_the_cluster_gives_the_same_table(cluster: Any
     assert "13 files = 13 rows: 12 scored" in done.stdout
     assert "ray" not in done.stderr.replace("ray.csv", "")
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "in_process.csv").read_bytes()
-
-
-def test_without_the_package_the_error_says_what_to_install(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    engine = RayEngine(Command(), address=None, workers=1, time_limit_s=5)
-    with pytest.raises(EnvironmentProblem, match="needs the package 'ray'") as caught, engine:
-        pass
-    assert "dr-pipeline[ray]" in caught.value.todo
