@@ -11,12 +11,9 @@ import s3fs
 from moto.server import ThreadedMotoServer
 
 from dr_pipeline import cli
-from dr_pipeline.bundle.identity import identify_bundle
-from dr_pipeline.engines.local import LocalEngine
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.scoring.destination import Destination
-from dr_pipeline.scoring.folder import Run, score
 from tests.factories.bundles import make_bundle, photograph
 from tests.factories.scoring import score_in_process
 
@@ -66,26 +63,20 @@ def clinic(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_finished_table_and_its_manifest_are_uploaded(bucket, bundle, clinic, tmp_path, capsys) -> None:
-    out = f"s3://{bucket.name}/runs/table.csv"
+def test_photographs_and_table_on_a_store_are_as_in_a_folder(bucket, bundle, clinic, tmp_path, capsys) -> None:
+    for path in clinic.iterdir():
+        bucket.upload_file(path, f"2026/{path.name}")
+    source, out = f"s3://{bucket.name}/2026", f"s3://{bucket.name}/runs/table.csv"
     arguments = ["--bundle", str(bundle), "--out", out, "--work-dir", str(tmp_path / "work"), "--workers", "1"]
-    assert cli.main(["score", str(clinic), *arguments]) == 0
+    assert cli.main(["score", source, *arguments]) == 0
     assert f"wrote {out}\n" in capsys.readouterr().out
-    assert names(bucket) == ["runs/table.csv", "runs/table.csv.manifest.json"]
+    assert [name for name in names(bucket) if name.startswith("runs")] == [
+        "runs/table.csv",
+        "runs/table.csv.manifest.json",
+    ]
     bucket.download_file("runs/table.csv", tmp_path / "downloaded.csv")
     score_in_process(clinic, bundle, tmp_path / "local.csv")
     assert (tmp_path / "downloaded.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
-
-
-def test_photographs_on_a_store_have_the_rows_that_they_have_in_a_folder(bucket, bundle, clinic, tmp_path) -> None:
-    for path in clinic.iterdir():
-        bucket.upload_file(path, f"2026/{path.name}")
-    run = Run((f"s3://{bucket.name}/2026",), bundle, tmp_path / "store.csv")
-    identity = identify_bundle(bundle)
-    with LocalEngine(run.task(identity.bundle_id), workers=1, time_limit_s=60) as engine:
-        score(run, identity, engine)
-    score_in_process(clinic, bundle, tmp_path / "local.csv")
-    assert (tmp_path / "store.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
 
 
 def test_shards_on_a_store_merge_to_the_table_of_one_run(bucket, bundle, clinic, tmp_path) -> None:
