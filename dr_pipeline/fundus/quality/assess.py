@@ -149,6 +149,9 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     doubts = [*evidence, *([] if enhanced else _colour_doubts(cells, measures, has_field=has_field))]
     if shown and not enhanced and is_unlike(cells.tissue):
         doubts.append(UNLIKE_TISSUE)
+    # Stray light in a retina has outlines and hues of its own too: then it is named as well.
+    if {OUTLINES, UNLIKE_TISSUE} & set(doubts) and 0 < factors[ARTEFACT] < _REMARK_BELOW:
+        doubts.append(ARTEFACT)
     if enhanced and already_enhanced != ACCEPT:
         doubts.append(ALREADY_ENHANCED)
     if disc.radius < _MIN_RADIUS_PX:

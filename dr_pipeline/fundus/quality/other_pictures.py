@@ -24,9 +24,6 @@ _MAX_CONCENTRATION, _MAX_CONCENTRATION_IN_FIELD = 100.0, 400.0  # [57, 48]
 _MAX_DETAIL, _MAX_STEP = 0.18, 0.5  # [0.12, 0.42]
 _MAX_COLOUR_PER_DETAIL = 100.0  # [93]
 _MAX_GRAIN = 4.0  # [2.8]
-# In a field as red as a retina, where a scene is in doubt only. In brackets also: of drawn photographs. One squashed
-# copy lies beyond them, and is left to a person.
-_DOUBTED_CONCENTRATION, _DOUBTED_STEP = 60.0, 0.36  # [42, 0.25; 44, 0.33]
 
 _STEP_QUANTILE = 0.95
 # Below these a median step is rounding and compression: of log brightness, and of the two log ratios together.
@@ -98,7 +95,7 @@ def other_picture_reasons(cells: Cells, measures: Measures, *, has_field: bool) 
 def scene_doubts(cells: Cells, measures: Measures) -> tuple[str, ...]:
     """What of a scene a field shows that is as red as a retina; reasons for a person to look at it."""
     made = compose(cells, measures)
-    doubts = {OUTLINES: made.concentration > _DOUBTED_CONCENTRATION, HARSH: made.step > _DOUBTED_STEP}
+    doubts = {OUTLINES: made.concentration > _MAX_CONCENTRATION, HARSH: made.step > _MAX_STEP}
     return tuple(reason for reason, found in doubts.items() if found)
 
 

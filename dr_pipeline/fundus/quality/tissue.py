@@ -25,7 +25,7 @@ _SIDE_PX, _VESSEL_PX, _COARSE_PX = 128, 3, 11
 # Added to levels where something is measured relative to them, so that unlit noise does not count.
 _DARK_OFFSET = 8.0
 _LEAST_DETAIL = 0.002  # of red where it is clipped
-_MAX_RED_DETAIL, _MIN_COLOUR_PER_DETAIL = 0.054, 2.4  # [0.034, 4.6; 0.050, 2.5]
+_MAX_RED_DETAIL, _MIN_COLOUR_PER_DETAIL = 0.054, 2.3  # [0.034, 4.6; 0.050, 2.5]
 _MAX_HUE_RELIEF, _MAX_BLUE = 0.175, 0.35  # [0.160, 0.26; 0.154, 0]
 
 
