@@ -10,7 +10,7 @@ from benchmarks import training_ours, training_timm
 from benchmarks.training_machine import spread
 from dr_pipeline.canvases.build import build_store
 from dr_pipeline.canvases.store import CanvasStore
-from dr_pipeline.machine import usable_cores
+from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.schema import GRADES
 from dr_pipeline.tables.manifest import ManifestRow, read_manifest
 from dr_pipeline.tables.splits import DEVELOPMENT, read_splits
@@ -95,7 +95,7 @@ def mean_rate(figures: dict[str, Any]) -> float:
 def canvases_rendered_per_s(manifest: list[ManifestRow], root: Path, out: Path, like: CanvasStore) -> float:
     """Photographs per second of `preprocess` on all cores, into an empty folder."""
     start = time.perf_counter()
-    build_store(manifest, root, out, like.pixel_path, num_shards=8, workers=usable_cores())
+    build_store(manifest, root, out, like.pixel_path, num_shards=8, engines=EngineChoice())
     return len(manifest) / (time.perf_counter() - start)
 
 

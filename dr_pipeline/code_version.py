@@ -22,6 +22,7 @@ PACKAGE = Path(__file__).parent
 OUTPUT_NEUTRAL = {
     "cli.py": "passes arguments on; the arguments stand in the stage's cmd, which DVC tracks",
     "code_version.py": "names code; a change here changes no other output",
+    "engines/": "where the work on a file is done; the results are the same on any engine, which is tested",
     "errors.py": "messages of a stage that fails, and a failed stage has no outputs",
     "logs.py": "writes to standard error",
     "reporting/progress_plot.py": "plots an unfinished training into the scratch folder",

@@ -16,6 +16,7 @@ from dr_pipeline.canvases.render import Source
 from dr_pipeline.canvases.shards import ShardPlan, plan_shards, reusable_rows, write_shard
 from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, shard_name
 from dr_pipeline.canvases.workers import render_all
+from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
@@ -46,7 +47,7 @@ def build_store(
     pixel_path: PixelPath,
     *,
     num_shards: int,
-    workers: int,
+    engines: EngineChoice,
 ) -> StoreSummary:
     """Preprocesses every photograph of a manifest.
 
@@ -56,12 +57,13 @@ def build_store(
         out: The folder to write: shards, pixel_path.json and, last, index.csv. Without it the store is incomplete.
         pixel_path: Applied to each photograph.
         num_shards: Maximum number of tar files; an empty shard has none.
-        workers: Number of processes; the output does not depend on it.
+        engines: Where the work is done; the output does not depend on it.
 
     Raises:
-        DataError: There are no photographs or no such folder; or a worker died, and the message names the files that
-            it may have died on.
+        DataError: There are no photographs or no such folder; or a worker died on a file or hung, and the message
+            names it.
     """
+    root = root.absolute()  # workers on other machines have other working folders
     sources = [
         Source(row.image_id, root, row.path, row.sha256, shard_name(row.image_id, num_shards)) for row in photographs
     ]
@@ -76,17 +78,20 @@ def build_store(
     reused = {shard.name: rows for shard in shards if (rows := reusable_rows(out, shard)) is not None}
     to_render = [shard for shard in shards if shard.name not in reused]
     rows = [row for shard_rows in reused.values() for row in shard_rows]
-    rows += _render_shards(out, to_render, pixel_path, workers)
+    rows += _render_shards(out, to_render, pixel_path, engines)
     rows.sort(key=lambda row: row.image_id)
     write_json(out / PIXEL_PATH, pixel_path.to_dict() | {"fingerprint": pixel_path.fingerprint})
     write_canvas_index(out / INDEX, rows)
     return StoreSummary(rows, tuple(shard.name for shard in to_render), tuple(reused))
 
 
-def _render_shards(out: Path, shards: list[ShardPlan], pixel_path: PixelPath, workers: int) -> Iterator[CanvasRow]:
+def _render_shards(
+    out: Path, shards: list[ShardPlan], pixel_path: PixelPath, engines: EngineChoice
+) -> Iterator[CanvasRow]:
     sources = [source for shard in shards for source in shard.members]
-    processes = max(1, min(workers, len(sources)))
-    images = progress(render_all(sources, pixel_path, processes), label="preprocess", total=len(sources))
+    if not sources:
+        return
+    images = progress(render_all(sources, pixel_path, engines), label="preprocess", total=len(sources))
     by_shard = groupby(zip(sources, images, strict=True), key=lambda pair: pair[0].shard)
     for shard, (_, pairs) in zip(shards, by_shard, strict=True):
         yield from write_shard(out, shard, (image for _, image in pairs))

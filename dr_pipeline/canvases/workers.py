@@ -1,56 +1,58 @@
-"""Renders photographs in parallel processes: ordered results, bounded memory, errors that name the file."""
+"""Renders photographs with an engine: ordered results, bounded memory, errors that name the file."""
 
-import multiprocessing
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar, NoReturn
 
 from dr_pipeline.canvases.render import RenderedImage, Source, render_photograph
+from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.pixel_path import PixelPath
-from dr_pipeline.processes import exit_with_parent
 
-# Files in progress per worker: enough to keep it busy, few enough to keep memory constant.
-_QUEUED_PER_WORKER = 4
+# A photograph takes less than a second; a network drive that is away for a while is no fault of the file.
+_TIME_LIMIT_S = 600.0
 
 
-def render_all(sources: Iterable[Source], pixel_path: PixelPath, workers: int) -> Iterator[RenderedImage]:
+@dataclass(frozen=True)
+class RenderTask:
+    """The work of an engine that preprocesses.
+
+    Attributes:
+        pixel_path: Applied to each photograph.
+    """
+
+    pixel_path: PixelPath
+    modules: ClassVar[tuple[str, ...]] = ("dr_pipeline.canvases.render", "dr_pipeline.engines.local")
+
+    def setup(self) -> Callable[[Source], RenderedImage]:
+        """The work on one photograph."""
+        return partial(render_photograph, pixel_path=self.pixel_path)
+
+    def failed(self, source: Source, reason: str) -> NoReturn:
+        """Stops the run; what crashes a decoder is for a person to look at.
+
+        Raises:
+            DataError: Always.
+        """
+        raise DataError(
+            f"preprocess failed: {reason}",
+            where=str(source.path),
+            todo="see whether the machine is out of memory; else remove this file from the data set",
+        )
+
+
+def render_all(sources: Iterable[Source], pixel_path: PixelPath, engines: EngineChoice) -> Iterator[RenderedImage]:
     """Yields each source's result, in order.
 
     Args:
         sources: The photographs.
         pixel_path: Applied to each.
-        workers: Number of processes; 1 works in the calling process.
+        engines: Where the work is done.
 
     Raises:
-        DataError: A worker died; the message names the files that it may have died on.
+        DataError: A worker died on a file or hung, and the message names it.
     """
-    render = partial(render_photograph, pixel_path=pixel_path)
-    if workers == 1:
-        yield from map(render, sources)
-        return
-    # Not fork: a forked process inherits the locks of threads that it does not have.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=exit_with_parent) as pool:
-        queue: deque[tuple[Source, Future[RenderedImage]]] = deque()
-        try:
-            for source in sources:
-                queue.append((source, pool.submit(render, source)))
-                if len(queue) >= _QUEUED_PER_WORKER * workers:
-                    yield queue[0][1].result()
-                    queue.popleft()
-            while queue:
-                yield queue[0][1].result()
-                queue.popleft()
-        except BrokenProcessPool:
-            names = ", ".join(str(source.path) for source, _ in queue)
-            raise DataError(
-                "a worker process died (out of memory, or a decoder crashed)",
-                where=f"one of: {names}",
-                todo="run with --workers 1 to see which file it is, and remove it from the data set",
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with engines.engine(RenderTask(pixel_path), time_limit_s=_TIME_LIMIT_S) as engine:
+        for _, image in engine.results(sources):
+            yield image

@@ -7,27 +7,36 @@ each, finished, of the same bundle, options and files. The result has the bytes 
 import argparse
 from pathlib import Path
 
+from dr_pipeline.commands.score import add_destination_arguments, headline
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.add_argument("out", type=Path, metavar="OUT", help="the table to write: .csv, .jsonl or .parquet")
+    add_destination_arguments(parser, "out")
     parser.add_argument(
-        "shards", type=Path, nargs="+", metavar="SHARD", help="the tables that the shards' runs wrote, in any order"
+        "shards",
+        nargs="+",
+        metavar="SHARD",
+        help="the tables that the shards' runs wrote, in any order: paths, or s3:// addresses",
     )
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Merges the shards."""
-    from dr_pipeline.commands.score import headline
-    from dr_pipeline.scoring.merge import merge
+    from tempfile import TemporaryDirectory
+
+    from dr_pipeline.scoring.destination import Destination
+    from dr_pipeline.scoring.merge import local_shards, merge
     from dr_pipeline.scoring.run_manifest import manifest_path
 
-    summary = merge(args.out, args.shards)
+    destination = Destination.of(args.out, args.work_dir)
+    destination.require_writable()
+    with TemporaryDirectory(prefix="shards-") as folder:
+        summary = merge(destination.table, local_shards(args.shards, Path(folder)))
     return Outcome(
-        wrote=(args.out, manifest_path(args.out)),
+        wrote=destination.upload((destination.table, manifest_path(destination.table))),
         headline=f"{len(args.shards)} shards complete; {headline(summary)}. {RESEARCH_USE}",
         next_command="",
     )

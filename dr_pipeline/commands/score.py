@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dr_pipeline.commands.argument_types import positive_int, positive_seconds, whole_number
+from dr_pipeline.commands.engine_arguments import add_engine_arguments, engine_choice
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
@@ -28,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     _add_source_arguments(parser)
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle, such as data/release")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the table to write: .csv, .jsonl or .parquet"
-    )
+    add_destination_arguments(parser, "--out", required=True)
     parser.add_argument(
         "--site", default="", metavar="NAME", help="use the quality threshold fitted for this site (default: of all)"
     )
@@ -119,14 +118,24 @@ def people_from(args: argparse.Namespace) -> "PeopleSources":
     return PeopleSources(args.people, args.pattern, args.pseudonym_salt if args.dicom_people else "")
 
 
-def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_destination_arguments(parser: argparse.ArgumentParser, name: str, **options: Any) -> None:
+    """Declares where the table goes."""
     parser.add_argument(
-        "--workers",
-        "--threads",
-        type=positive_int,
-        metavar="N",
-        help="processes, each with a file of its own (default: by cores and memory)",
+        name,
+        metavar="FILE",
+        help="the table to write: .csv, .jsonl or .parquet; a path, or an s3:// address",
+        **options,
     )
+    parser.add_argument(
+        "--work-dir",
+        type=Path,
+        metavar="DIR",
+        help="for a table on an object store: the folder of this machine in which the run works until it uploads",
+    )
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    add_engine_arguments(parser)
     parser.add_argument(
         "--time-limit",
         type=positive_seconds,
@@ -154,35 +163,39 @@ def run(args: argparse.Namespace) -> Outcome:
     """Scores the folder."""
     start_s = time.monotonic()
     from dr_pipeline.bundle.identity import identify_bundle
+    from dr_pipeline.errors import DataError
     from dr_pipeline.folder_rules import FolderRules
     from dr_pipeline.logs import logger
-    from dr_pipeline.machine import usable_processes
-    from dr_pipeline.scoring.engines.local import LocalEngine
-    from dr_pipeline.scoring.folder import Run, score
+    from dr_pipeline.scoring.destination import Destination
+    from dr_pipeline.scoring.folder import Run, results_of, score
     from dr_pipeline.scoring.outputs import partial_path
-    from dr_pipeline.scoring.run_manifest import manifest_path
     from dr_pipeline.scoring.shards import Shard
     from dr_pipeline.scoring.watch import watch
 
+    destination = Destination.of(args.out, args.work_dir)
+    if args.watch and destination.address:
+        raise DataError("an object store cannot add rows to a table", todo="watch with --out and a path")
+    destination.require_writable()
     rules, shard = FolderRules(tuple(args.ignore), args.follow_links), Shard(args.shard_index, args.num_shards)
+    out = destination.table
     scoring = Run(
-        sources_from(args), args.bundle, args.out, site=args.site, rules=rules, shard=shard, people=people_from(args)
+        sources_from(args), args.bundle, out, site=args.site, rules=rules, shard=shard, people=people_from(args)
     )
     bundle = identify_bundle(args.bundle)
-    task, workers = scoring.task(bundle.bundle_id), args.workers or usable_processes()
+    engine = engine_choice(args).engine(scoring.task(bundle.bundle_id), time_limit_s=args.time_limit)
     try:
-        with stopped_by_sigterm(), LocalEngine(task, workers=workers, time_limit_s=args.time_limit) as engine:
+        with stopped_by_sigterm(), engine:
             if args.watch:
                 summary = watch(scoring, bundle, engine)
             else:
                 summary = score(scoring, bundle, engine, resume=args.resume)
     except KeyboardInterrupt:
-        partial = partial_path(args.out)
-        logger.warning("\n%s holds the rows that were finished; --resume goes on and writes %s", partial, args.out)
+        partial = partial_path(out)
+        logger.warning("\n%s holds the rows that were finished; --resume goes on and writes %s", partial, out)
         raise
     per_s = (summary.files - summary.resumed) / (time.monotonic() - start_s)
     return Outcome(
-        wrote=(args.out, manifest_path(args.out)),
+        wrote=destination.upload(results_of(scoring)),
         headline=f"{headline(summary, people=bool(scoring.people))}; {per_s:.1f} files/s. {RESEARCH_USE}",
         next_command="",
     )

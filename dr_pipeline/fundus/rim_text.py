@@ -32,10 +32,11 @@ _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _MIN_INK_PX, _MIN_BEYOND_PX, _SPECK_PX = 8, 2, 3
 # Over 500 photographs and squashed, reduced and strongly compressed copies, what has a contrast of 50 is solid, a
 # line along the rim, or sharp at less than 0.7 of its boundary; 99 % of planted signs are above 0.8.
-_MIN_CONTRAST, _SURE_CONTRAST, _CERTAIN_CONTRAST = 48, 60, 100
+_MIN_CONTRAST, _MIN_SIMPLE_CONTRAST, _SURE_CONTRAST, _CERTAIN_CONTRAST = 42, 50, 60, 100
 _MIN_SHARPNESS, _MIN_SIMPLE_SHARPNESS = 0.75, 0.95
 _MIN_HEIGHT = 0.25  # of the length; what is lower is a line along the rim
-_MAX_FAINT_PX = 45  # thin strokes may be faint; what is large and faint is a reflection on tissue
+# Thin strokes may be faint. What is faint and large is a reflection on tissue; what is faint and scattered, noise.
+_MAX_FAINT_PX, _MIN_FAINT_FILL, _MIN_FAINT_OUTLINE = 45, 0.3, 0.75
 _SIMPLE_FILL, _MAX_STROKE_PX = 0.8, 12
 
 
@@ -57,8 +58,10 @@ class _Ink:
     def is_sign(self) -> bool:
         """Whether it is a sign, several signs or a part of one."""
         shape, contrast = self.shape, self.contrast
-        is_faint_area = contrast < _SURE_CONTRAST and shape.length > _MAX_FAINT_PX
-        if contrast < _MIN_CONTRAST or self.sharpness < _MIN_SHARPNESS or is_faint_area:
+        if contrast < _MIN_CONTRAST or self.sharpness < _MIN_SHARPNESS:
+            return False
+        is_scattered = shape.fill < _MIN_FAINT_FILL or shape.outline < _MIN_FAINT_OUTLINE
+        if contrast < _SURE_CONTRAST and (is_scattered or shape.length > _MAX_FAINT_PX):
             return False
         if shape.outline >= LABEL_OUTLINE:
             return True
@@ -68,7 +71,7 @@ class _Ink:
             return True
         if contrast >= _CERTAIN_CONTRAST:
             return shape.fill < _SIMPLE_FILL or shape.breadth <= min(_MAX_STROKE_PX, shape.length / 3)
-        is_clear = contrast >= _SURE_CONTRAST and self.sharpness >= _MIN_SIMPLE_SHARPNESS
+        is_clear = contrast >= _MIN_SIMPLE_CONTRAST and self.sharpness >= _MIN_SIMPLE_SHARPNESS
         return is_clear and shape.fill < SIGN_FILL
 
 

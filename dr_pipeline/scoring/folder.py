@@ -8,13 +8,13 @@ from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
+from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import BundleError, DataError, DrPipelineError
 from dr_pipeline.files import printable, read_json, sha256_file
 from dr_pipeline.folder_rules import FolderRules, describe_counts
 from dr_pipeline.logs import progress
 from dr_pipeline.machine import usable_processes
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.engines.engine import Engine
 from dr_pipeline.scoring.journal import Journal, journal_path, own_files
 from dr_pipeline.scoring.outputs import (
     Format,
@@ -79,7 +79,8 @@ class Run:
 
     def task(self, bundle_id: str) -> ScoringTask:
         """The work of an engine."""
-        return ScoringTask(self.bundle, bundle_id, self.site, self.people.dicom_salt)
+        bundle = self.bundle.absolute()  # workers of other machines have other working folders
+        return ScoringTask(bundle, bundle_id, self.site, self.people.dicom_salt)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def score_folder(
         DataError: No file in `source`; `out` cannot be written; another run, or the rest of one, is there.
         BundleError: The bundle is damaged, or was changed during the run.
     """
-    from dr_pipeline.scoring.engines.local import LocalEngine
+    from dr_pipeline.engines.local import LocalEngine
 
     run = Run((str(source.absolute()),), bundle, out, site=site, rules=rules)
     identity = identify_bundle(bundle)
@@ -346,6 +347,12 @@ def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:
             where=str(run.bundle),
             todo="put the bundle back and run again with --resume",
         )
+
+
+def results_of(run: Run) -> tuple[Path, ...]:
+    """The files that a finished run leaves, the manifest last; a shard's journal is what `merge` reads."""
+    journal = (journal_path(run.out),) if run.shard.count > 1 else ()
+    return (run.out, *journal, manifest_path(run.out))
 
 
 def own_outputs(out: Path) -> tuple[Path, ...]:

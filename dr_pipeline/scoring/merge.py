@@ -8,9 +8,11 @@ from typing import Any
 
 from dr_pipeline.bundle.identity import BundleIdentity
 from dr_pipeline.errors import DataError
+from dr_pipeline.scoring.destination import download
 from dr_pipeline.scoring.folder import Summary, begin, partial_table, publish, summarise
 from dr_pipeline.scoring.journal import Journal, Listing, ListingDigest, Scored, journal_path
 from dr_pipeline.scoring.outputs import explained
+from dr_pipeline.scoring.sources.objects import is_address
 
 
 def merge(out: Path, tables: Sequence[Path]) -> Summary:
@@ -42,6 +44,26 @@ def merge(out: Path, tables: Sequence[Path]) -> Summary:
             return summarise(journal, bundle)
         finally:
             journal.remove()
+
+
+def local_shards(tables: Sequence[str], folder: Path) -> list[Path]:
+    """The shards' tables as paths, beside which their journals are; those on a store are downloaded.
+
+    Args:
+        tables: Paths and addresses.
+        folder: Gets the journals of the addresses.
+
+    Raises:
+        DataError: A journal is not on the store, or the store refuses.
+    """
+    paths = []
+    for number, table in enumerate(tables):
+        path = Path(table)
+        if is_address(table):
+            path = folder / str(number) / path.name
+            download(f"{table}.journal", journal_path(path))
+        paths.append(path)
+    return paths
 
 
 def _open_shards(stack: ExitStack, tables: Sequence[Path]) -> list[Journal]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.bundle.identity import identify_bundle
+from dr_pipeline.engines.local import LocalEngine
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import printable, read_json, sha256_bytes, sha256_file, spreadsheet_safe
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.machine import usable_processes
-from dr_pipeline.scoring.engines.local import LocalEngine
 from dr_pipeline.scoring.outputs import read_rows
 from dr_pipeline.scoring.prediction_rows import make_row
 from dr_pipeline.scoring.run_manifest import manifest_path

@@ -32,7 +32,7 @@ class ScoringTask:
     site: str = ""
     dicom_salt: str = ""
     modules: ClassVar[tuple[str, ...]] = (
-        "dr_pipeline.scoring.engines.local",
+        "dr_pipeline.engines.local",
         "dr_pipeline.scoring.scorer",
         "dr_pipeline.scoring.sources.dicom_person",
         "dr_pipeline.scoring.sources.read",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dr_pipeline.bundle.identity import BundleIdentity
+from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import DataError
 from dr_pipeline.logs import logger
 from dr_pipeline.scoring.arrivals import Arrivals
-from dr_pipeline.scoring.engines.engine import Engine
 from dr_pipeline.scoring.folder import Run, Summary, begin, own_outputs, require_same_bundle, summarise
 from dr_pipeline.scoring.journal import Journal, journal_path
 from dr_pipeline.scoring.outputs import Format, GrowingTable, explained

@@ -8,6 +8,6 @@ from pathlib import Path
 class Outcome:
     """Printed by the command line: what was written, one headline figure, the next command."""
 
-    wrote: tuple[Path, ...]
+    wrote: tuple[Path | str, ...]
     headline: str
     next_command: str

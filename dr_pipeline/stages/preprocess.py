@@ -3,18 +3,19 @@
 import argparse
 from pathlib import Path
 
+from dr_pipeline.commands.engine_arguments import add_engine_arguments, engine_choice
 from dr_pipeline.stages.outcome import Outcome
 
 PARAMS: tuple[str, ...] = ("preprocess",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares paths and the number of processes."""
+    """Declares paths and the engine."""
     parser.add_argument("--params", type=Path, required=True, metavar="PATH", help="params.yaml")
     parser.add_argument("--root", type=Path, required=True, metavar="PATH", help="folder the manifest's paths start at")
     parser.add_argument("--manifest", type=Path, required=True, metavar="PATH", help="table written by `intake`")
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder for shards and index.csv")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: by cores and memory")
+    add_engine_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -28,7 +29,6 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.canvases.build import build_store
     from dr_pipeline.canvases.store import INDEX
     from dr_pipeline.fundus.pixel_path import PixelPath
-    from dr_pipeline.machine import usable_processes
     from dr_pipeline.params.canvas_params import Preprocess
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import Status
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> Outcome:
         args.out,
         PixelPath(params.canvas_px, params.enhancement, params.aspect, params.already_enhanced),
         num_shards=params.num_shards,
-        workers=usable_processes() if args.workers is None else max(1, args.workers),
+        engines=engine_choice(args),
     )
     count = Counter(row.status for row in store.rows)
     others = ", ".join(f"{count[status]} {status.value}" for status in Status if status is not Status.SCORED)

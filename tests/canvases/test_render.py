@@ -12,7 +12,7 @@ from dr_pipeline.files import sha256_file
 from dr_pipeline.fundus.enhancement import enhance
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.schema import Status
-from tests.factories.canvases import PATH, build, manifest_row
+from tests.factories.canvases import IN_PROCESS, PATH, build, manifest_row
 
 
 def test_every_photograph_has_a_row_with_status_and_reason(photographs, store):
@@ -63,7 +63,7 @@ def test_enhancement_changes_the_canvas_and_not_the_index(photographs, store, tm
 def test_idrid_canvases_equal_the_scorer_s_bit_for_bit(idrid_dir, tmp_path):
     photographs = sorted(idrid_dir.rglob("*.jpg"))[:50:5]
     rows = [manifest_row(p.stem, p.relative_to(idrid_dir).as_posix(), sha256_file(p)) for p in photographs]
-    build_store(rows, idrid_dir, tmp_path, PixelPath(256), num_shards=3, workers=1)
+    build_store(rows, idrid_dir, tmp_path, PixelPath(256), num_shards=3, engines=IN_PROCESS)
     stored = CanvasStore(tmp_path)
     for photograph in photographs:
         canvas = stored.pixel_path.process(photograph.read_bytes()).canvas

@@ -1,4 +1,4 @@
-"""Parallel rendering: the same bytes, and errors that name the file."""
+"""Rendering in worker processes: the same bytes, and errors that name the file."""
 
 import os
 import subprocess
@@ -7,17 +7,19 @@ import sys
 import pytest
 
 from dr_pipeline.canvases.build import build_store
+from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_bytes
 from dr_pipeline.fundus.pixel_path import Photograph, PixelPath
 from tests.factories.canvases import PATH, manifest_row, tree
 
 DEADLY_BYTES = 777
+TWO_WORKERS = EngineChoice(workers=2)
 
 
 def test_workers_and_order_change_no_byte(photographs, store, tmp_path):
     root, rows = photographs
-    build_store(rows[::-1], root, tmp_path / "again", PATH, num_shards=4, workers=2)
+    build_store(rows[::-1], root, tmp_path / "again", PATH, num_shards=4, engines=TWO_WORKERS)
     assert tree(tmp_path / "again") == tree(store.root)
 
 
@@ -41,9 +43,9 @@ def test_a_crashed_worker_is_an_error_that_names_its_files(photographs, tmp_path
             tmp_path,
             Deadly(96),
             num_shards=2,
-            workers=2,
+            engines=TWO_WORKERS,
         )
-    assert "deadly.jpg" in error.value.where
+    assert error.value.where == str(root / "deadly.jpg")
     assert not (tmp_path / "index.csv").exists()
 
 
@@ -54,8 +56,9 @@ def test_workers_of_a_killed_run_end(photographs):
         "from dr_pipeline.canvases.render import Source\n"
         "from dr_pipeline.fundus.pixel_path import PixelPath\n"
         "from dr_pipeline.canvases.workers import render_all\n"
+        "from dr_pipeline.engines.choice import EngineChoice\n"
         "sources = [Source(str(n), pathlib.Path(sys.argv[1]), 'absent.jpg', '', 's') for n in range(40)]\n"
-        "images = render_all(sources, PixelPath(64), 2)\n"
+        "images = render_all(sources, PixelPath(64), EngineChoice(workers=2))\n"
         "print(next(images).read_error, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

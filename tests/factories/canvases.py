@@ -7,12 +7,14 @@ import numpy as np
 
 from dr_pipeline.canvases.build import StoreSummary, build_store
 from dr_pipeline.canvases.store import CanvasStore
+from dr_pipeline.engines.choice import EngineChoice, EngineName
 from dr_pipeline.files import sha256_bytes, sha256_file
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.tables.manifest import ManifestRow
 from tests.factories.drawings import draw_fundus, encode, jpeg
 
 PATH = PixelPath(96)
+IN_PROCESS = EngineChoice(EngineName.IN_PROCESS)
 BROKEN = {"text": b"not a picture", "empty": b"", "cut": jpeg(draw_fundus(300, 300, 150, 150, 140))[:5000]}
 
 
@@ -33,7 +35,7 @@ def read_only_copy(store: CanvasStore, out: Path) -> Path:
 
 
 def build(rows, root: Path, out: Path, *, num_shards: int = 4, path: PixelPath = PATH) -> StoreSummary:
-    return build_store(rows, root, out, path, num_shards=num_shards, workers=1)
+    return build_store(rows, root, out, path, num_shards=num_shards, engines=IN_PROCESS)
 
 
 def write_photographs(root: Path) -> list[ManifestRow]:

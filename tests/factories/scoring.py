@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.bundle.identity import identify_bundle
+from dr_pipeline.engines.in_process import InProcessEngine
 from dr_pipeline.files import sha256_bytes
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.engines.in_process import InProcessEngine
 from dr_pipeline.scoring.folder import Run, Summary, score
 from dr_pipeline.scoring.score import Grading, Score, failed
 from dr_pipeline.scoring.sources.entry import Entry

@@ -407,6 +407,6 @@ def test_no_name_of_a_patient_is_in_a_message(zoo, bundle, tmp_path, capsys):
 
 
 def test_the_process_that_writes_the_table_loads_no_library_of_the_workers():
-    modules = "dr_pipeline.scoring.folder, dr_pipeline.scoring.watch, dr_pipeline.scoring.engines.local"
+    modules = "dr_pipeline.scoring.folder, dr_pipeline.scoring.watch, dr_pipeline.engines.local"
     code = f"import sys, {modules}; sys.exit(bool({{'numpy', 'cv2', 'onnxruntime'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

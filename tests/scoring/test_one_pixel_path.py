@@ -12,6 +12,7 @@ from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.tables.manifest import ManifestRow
 from tests.factories.bundles import make_bundle, photograph
+from tests.factories.canvases import IN_PROCESS
 
 
 def require_identical(photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +24,9 @@ def require_identical(photographs: list[Path], tmp_path: Path, monkeypatch: pyte
         ManifestRow(image_id=f"p{number}", path=path.name, sha256=sha256_file(path))
         for number, path in enumerate(photographs)
     ]
-    build_store(manifest, photographs[0].parent, tmp_path / "store", scorer.pixel_path, num_shards=2, workers=1)
+    build_store(
+        manifest, photographs[0].parent, tmp_path / "store", scorer.pixel_path, num_shards=2, engines=IN_PROCESS
+    )
     store = CanvasStore(tmp_path / "store")
     for number, path in enumerate(photographs):
         score = scorer.score(path.read_bytes())

@@ -39,7 +39,7 @@ def list_objects(address: str, *, rules: FolderRules) -> Iterator[Entry]:
     if where.lower().endswith(_ARCHIVES):
         raise DataError("archives in an object store are not opened", where=where, todo="download it first")
     try:
-        system, root = _open(address)
+        system, root = open_store(address)
         root = root.rstrip("/")
         if not system.isdir(root):
             system.info(root)
@@ -56,7 +56,7 @@ def list_objects(address: str, *, rules: FolderRules) -> Iterator[Entry]:
     except DrPipelineError:
         raise
     except Exception as error:  # each store's library raises kinds of its own
-        raise DataError(f"cannot be listed: {_describe(error)}", where=where, todo=_todo(error)) from None
+        raise DataError(f"cannot be listed: {describe(error)}", where=where, todo=advice(error)) from None
 
 
 def read_object(address: str, path: str) -> bytes:
@@ -71,7 +71,7 @@ def read_object(address: str, path: str) -> bytes:
     """
     where = without_secrets(address)
     try:
-        system, own_path = _open(address)
+        system, own_path = open_store(address)
         with system.open(path or own_path, "rb") as stream:
             size = getattr(stream, "size", None)  # None: a web server that does not say
             data: bytes = stream.read(MAX_FILE_BYTES + 1) if (size or 0) <= MAX_FILE_BYTES else b""
@@ -80,7 +80,7 @@ def read_object(address: str, path: str) -> bytes:
     except FileNotFoundError:
         raise ImageError("the object is missing", where=where) from None
     except Exception as error:  # each store's library raises kinds of its own
-        raise ImageError(f"the object cannot be read: {_describe(error)}", where=where) from None
+        raise ImageError(f"the object cannot be read: {describe(error)}", where=where) from None
     if max(size or 0, len(data)) > MAX_FILE_BYTES:
         raise ImageError(f"{max(size or 0, len(data)) / 1e9:.1f} GB is too large for a photograph", where=where)
     if size not in (None, len(data)):
@@ -88,8 +88,12 @@ def read_object(address: str, path: str) -> bytes:
     return data
 
 
-def _open(address: str) -> tuple[Any, str]:
-    """The file system and the address's path in it; fsspec keeps file systems open."""
+def open_store(address: str) -> tuple[Any, str]:
+    """The file system and the address's path in it; fsspec keeps file systems open.
+
+    Raises:
+        DataError: A library is missing, or there is no such kind of store.
+    """
     scheme = address.partition("://")[0]
     if "::" in address:
         raise DataError("addresses within addresses (::) are not read", where=without_secrets(address))
@@ -112,7 +116,8 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2] or "object"
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """Why a store's library failed, in words that hold no secret."""
     if isinstance(error, PermissionError):
         return "the store refuses these credentials"
     if isinstance(error, FileNotFoundError):
@@ -124,7 +129,8 @@ def _describe(error: Exception) -> str:
     return f"the store's library failed with {type(error).__name__}"
 
 
-def _todo(error: Exception) -> str:
+def advice(error: Exception) -> str:
+    """What to do about it."""
     if isinstance(error, PermissionError) or type(error).__name__ in _CREDENTIAL_ERRORS:
         return "for S3, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
     return "check the address, and AWS_ENDPOINT_URL where the store is not Amazon's"

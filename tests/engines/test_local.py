@@ -4,67 +4,23 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from collections.abc import Iterator
 
 import pytest
 
+from dr_pipeline.engines import local
+from dr_pipeline.engines.in_process import InProcessEngine
+from dr_pipeline.engines.local import LocalEngine
 from dr_pipeline.errors import BundleError, EnvironmentProblem
-from dr_pipeline.scoring.engines import local
-from dr_pipeline.scoring.engines.in_process import InProcessEngine
-from dr_pipeline.scoring.engines.local import LocalEngine
+from tests.factories.engines import FAULTS, RESULTS_OF_FAULTS, Command, results
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass(frozen=True)
-class Command:
-    """Does what the item names."""
-
-    fault: str = ""
-    modules: ClassVar[tuple[str, ...]] = ()
-
-    def setup(self) -> Callable[[str], str]:
-        if self.fault == "raise":
-            raise BundleError("another bundle", where="there", todo="put it back")
-        if self.fault == "die":
-            os._exit(3)
-        return obey
-
-    def failed(self, item: str, reason: str) -> str:
-        return f"{item}: {reason}"
-
-
-def obey(item: str) -> str:
-    match item:
-        case "hang":
-            time.sleep(60)
-        case "exit":
-            os._exit(7)
-        case "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "pid":
-            return str(os.getpid())
-        case _ if item.startswith("once "):  # dies, but not when it is done again
-            path = Path(item.removeprefix("once "))
-            if not path.exists():
-                path.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-    return item.upper()
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[LocalEngine[str, str]]:
     with LocalEngine(Command(), workers=2, time_limit_s=1.0) as engine:
         yield engine
-
-
-def results(engine: LocalEngine[str, str], *items: str) -> list[str]:
-    pairs = list(engine.results(items))
-    assert [item for item, _ in pairs] == list(items)
-    return [result for _, result in pairs]
 
 
 def test_results_are_in_order_and_items_are_taken_a_bounded_number_ahead(engine: LocalEngine[str, str]) -> None:
@@ -82,16 +38,7 @@ def test_results_are_in_order_and_items_are_taken_a_bounded_number_ahead(engine:
 
 
 def test_a_worker_that_hangs_or_dies_costs_one_item_its_result(engine: LocalEngine[str, str]) -> None:
-    items = ("a", "hang", "b", "exit", "c", "killed", "d")
-    assert results(engine, *items) == [
-        "A",
-        "hang: not done within 1 s, the limit for one file",
-        "B",
-        "exit: the worker process died on it 2 times (exit code 7)",
-        "C",
-        "killed: the worker process died on it 2 times (SIGKILL)",
-        "D",
-    ]
+    assert results(engine, *FAULTS) == RESULTS_OF_FAULTS
     assert results(engine, "e", "f") == ["E", "F"]
 
 

@@ -11,9 +11,9 @@ from typing import Any, Generic, Self
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from dr_pipeline.engines.engine import Item, Result, Task
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.processes import exit_with_parent
-from dr_pipeline.scoring.engines.engine import Item, Result, Task
 
 # Items in work or waiting, per worker: one slow item must not idle the other workers.
 _WINDOW_PER_WORKER = 8

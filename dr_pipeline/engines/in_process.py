@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Generic, Self
 
-from dr_pipeline.scoring.engines.engine import Item, Result, Task
+from dr_pipeline.engines.engine import Item, Result, Task
 
 
 class InProcessEngine(Generic[Item, Result]):

@@ -1,0 +1,134 @@
+"""The workers of a Ray cluster: the same results as on one machine, whatever of it is killed.
+
+The cluster is one of this machine, four workers, which the tests of this file share.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dr_pipeline.canvases.build import build_store
+from dr_pipeline.engines import ray as ray_engine
+from dr_pipeline.engines.choice import EngineChoice, EngineName
+from dr_pipeline.engines.ray import RayEngine
+from dr_pipeline.errors import BundleError, EnvironmentProblem
+from tests.factories.bundles import make_bundle, photograph
+from tests.factories.canvases import PATH, build, tree, write_photographs
+from tests.factories.engines import FAULTS, RESULTS_OF_FAULTS, Command, results
+from tests.factories.scoring import score_in_process
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """The module ray, connected."""
+    with ray_engine.cluster("local", workers=4) as ray:
+        yield ray
+
+
+@pytest.fixture(scope="module")
+def engine(cluster: Any) -> Iterator[RayEngine[str, str]]:
+    with RayEngine(Command(), address=None, workers=4, time_limit_s=1.0) as engine:
+        yield engine
+
+
+def workers_of(engine: RayEngine[str, str]) -> list[int]:
+    """Process ids of the cluster's workers."""
+    return sorted({int(pid) for pid in results(engine, *["parent"] * 200)})
+
+
+def test_without_the_package_the_error_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    engine = RayEngine(Command(), address=None, workers=1, time_limit_s=5)
+    with pytest.raises(EnvironmentProblem, match="needs the package 'ray'") as caught, engine:
+        pass
+    assert "dr-pipeline[ray]" in caught.value.todo
+
+
+def test_an_address_where_nothing_answers_is_an_error_at_once() -> None:
+    engine = RayEngine(Command(), address="127.0.0.1:9", workers=1, time_limit_s=5)
+    with pytest.raises(EnvironmentProblem, match="no connection") as caught, engine:
+        pass
+    assert caught.value.where == "127.0.0.1:9"
+
+
+def test_results_are_in_order_and_items_are_taken_a_bounded_number_ahead(engine: RayEngine[str, str]) -> None:
+    taken = []
+
+    def items() -> Iterator[str]:
+        for number in range(600):
+            taken.append(number)
+            yield str(number)
+
+    for done, (item, result) in enumerate(engine.results(items()), start=1):
+        assert item == result == str(done - 1)
+        assert len(taken) - done <= 4 * 4 * 16
+    assert len(taken) == 600
+
+
+def test_a_file_that_hangs_or_kills_its_process_has_the_same_result_as_on_one_machine(engine) -> None:
+    assert results(engine, *FAULTS) == RESULTS_OF_FAULTS
+
+
+def test_a_worker_that_is_killed_loses_nothing(engine: RayEngine[str, str]) -> None:
+    workers = workers_of(engine)
+    assert len(workers) > 1
+
+    def items() -> Iterator[str]:
+        for number in range(600):
+            if number == 300:
+                os.kill(workers[0], signal.SIGKILL)
+            yield f"wait {number}"
+
+    assert list(engine.results(items())) == [(f"wait {n}", f"WAIT {n}") for n in range(600)]
+    assert workers[0] not in workers_of(engine)
+
+
+def test_an_item_that_kills_the_worker_itself_costs_only_its_own_result(engine: RayEngine[str, str]) -> None:
+    died = "kill parent: the worker of the cluster died on it 2 times"
+    assert results(engine, "a", "kill parent", "b") == ["A", died, "B"]
+
+
+def test_a_fault_of_the_setup_ends_the_run_with_its_own_message(cluster: Any) -> None:
+    engine = RayEngine(Command("raise"), address=None, workers=1, time_limit_s=5)
+    with engine, pytest.raises(BundleError) as caught:
+        results(engine, "a")
+    assert (caught.value.what, caught.value.todo) == ("another bundle", "put it back")
+
+
+def test_a_machine_with_another_version_ends_the_run(engine: RayEngine[str, str], monkeypatch) -> None:
+    monkeypatch.setattr(ray_engine, "__version__", "0.0.1")
+    with pytest.raises(EnvironmentProblem, match=r"instead of 0\.0\.1"):
+        results(engine, "a")
+
+
+def test_canvases_have_the_bytes_of_any_other_engine(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    rows = write_photographs(tmp_path / "photographs")
+    build(rows, tmp_path / "photographs", tmp_path / "in_process")
+    engines = EngineChoice(EngineName.RAY)
+    build_store(rows, tmp_path / "photographs", tmp_path / "ray", PATH, num_shards=4, engines=engines)
+    assert tree(tmp_path / "ray") == tree(tmp_path / "in_process")
+
+
+def test_score_by_its_command_over_the_cluster_gives_the_same_table(cluster: Any, tmp_path: Path) -> None:
+    bundle, folder = make_bundle(tmp_path / "release"), tmp_path / "clinic"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.jpg").write_bytes(photograph(number))
+    (folder / "text.jpg").write_text("not a picture")
+    score_in_process(folder, bundle, tmp_path / "in_process.csv")
+    command = ["score", "clinic", "--bundle", "release", "--out", "ray.csv", "--engine", "ray", "--ray-address"]
+    program = [sys.executable, "-m", "dr_pipeline", *command, cluster.get_runtime_context().gcs_address]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "13 files = 13 rows: 12 scored" in done.stdout
+    assert "ray" not in done.stderr.replace("ray.csv", "")
+    assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "in_process.csv").read_bytes()
