@@ -15,7 +15,6 @@ from dr_pipeline.scoring.score import failed
 from dr_pipeline.scoring.sources.entry import Entry
 from tests.factories.scoring import drawn_score
 
-
 pytestmark = pytest.mark.slow
 
 
