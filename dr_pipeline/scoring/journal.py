@@ -107,6 +107,8 @@ class Journal:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            # The listing of millions is one transaction: its write-ahead log does not keep that size afterwards.
+            self._db.execute(f"PRAGMA journal_size_limit = {_CACHE_KIB << 10}")
             self._open()
         except BaseException as error:
             self._db.close()
