@@ -117,7 +117,7 @@ RAMPS: dict[str, View] = {
     "hot": _colour_map(cv2.COLORMAP_HOT),
     "inferno": _colour_map(cv2.COLORMAP_INFERNO),
 }
-RAMP_QUALITIES = (90, 40)
+RAMP_QUALITIES = (90, 60, 40)
 
 # What every photograph must survive without being called no fundus.
 VIEWS: dict[str, View] = {
@@ -126,6 +126,7 @@ VIEWS: dict[str, View] = {
     "15 % warmer": lambda pixels: gains(pixels, 1.15, 1, 0.85),
     "15 % cooler": lambda pixels: gains(pixels, 0.85, 1, 1.15),
     "half brightness": lambda pixels: gains(pixels, 0.5, 0.5, 0.5),
+    "JPEG 60": lambda pixels: recompressed(pixels, 60),
 }
 EXTREMES: dict[str, View] = {
     "squashed to 224 px, 15 % cooler": lambda pixels: gains(squashed(pixels, _SMALL_PX), 0.85, 1, 1.15),

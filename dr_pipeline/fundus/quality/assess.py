@@ -146,12 +146,10 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     evidence, certain = _evidence(cells, measures, has_field=has_field, enhanced=enhanced) if shown else ((), False)
     if certain:
         return Quality(0.0, 0.0, evidence, Status.NOT_FUNDUS)
-    doubts = [*evidence, *([] if enhanced else _colour_doubts(cells, measures, has_field=has_field))]
-    if shown and not enhanced and is_unlike(cells.tissue):
-        doubts.append(UNLIKE_TISSUE)
-    # Stray light in a retina has outlines and hues of its own too: then it is named as well.
-    if {OUTLINES, UNLIKE_TISSUE} & set(doubts) and 0 < factors[ARTEFACT] < _REMARK_BELOW:
-        doubts.append(ARTEFACT)
+    doubts = list(evidence)
+    if not enhanced:
+        doubts += _colour_doubts(cells, measures, has_field=has_field)
+        doubts += _tissue_doubts(cells, evidence, factors[ARTEFACT]) if shown else []
     if enhanced and already_enhanced != ACCEPT:
         doubts.append(ALREADY_ENHANCED)
     if disc.radius < _MIN_RADIUS_PX:
@@ -192,6 +190,15 @@ def _colour_doubts(cells: Cells, measures: Measures, *, has_field: bool) -> list
     if not colour and red_known and not is_retina_red(cells.colours, has_field=has_field):
         colour = NOT_RED
     return [reason for reason in ("" if has_field else NO_DISC, colour) if reason] if colour else []
+
+
+def _tissue_doubts(cells: Cells, evidence: tuple[str, ...], artefact_factor: float) -> list[str]:
+    """Reasons, for a person to decide, why the detail and the colours are not those of tissue."""
+    doubts = [UNLIKE_TISSUE] if is_unlike(cells.tissue) else []
+    # Stray light in a retina has outlines and hues of its own too: then it is named as well.
+    if (doubts or OUTLINES in evidence) and 0 < artefact_factor < _REMARK_BELOW:
+        doubts.append(ARTEFACT)
+    return doubts
 
 
 def _factors(measures: Measures) -> dict[str, float]:

@@ -111,5 +111,6 @@ def _large_and_typical(steps: NDArray[np.float32]) -> tuple[float, float]:
     """The steps' large quantile and median; 0 and 0 if there are too few."""
     if len(steps) < _MIN_STEPS:
         return 0.0, 0.0
-    large, typical = np.quantile(steps, (_STEP_QUANTILE, 0.5))
-    return float(large), float(typical)
+    typical, large = len(steps) // 2, int(_STEP_QUANTILE * (len(steps) - 1))
+    ordered = np.partition(steps, (typical, large))
+    return float(ordered[large]), float(ordered[typical])
