@@ -134,8 +134,10 @@ def _camera_marks(
     alike = strong & (between > _MARK_CORRELATION * np.sqrt(first * second))
     marks = cv2.dilate(alike.astype(np.uint8), _MARK_MARGIN)
     x, y = np.meshgrid(np.arange(CONTRAST_PX), np.arange(CONTRAST_PX))
-    moves = np.hypot(*(matrix[:, :2] @ (x.ravel(), y.ravel()) + matrix[:, 2:] - (x.ravel(), y.ravel())))
-    return marks * (moves.reshape(marks.shape) > _REST_PX)
+    places = np.stack((x.ravel(), y.ravel()))
+    moves = np.hypot(*(matrix[:, :2] @ places + matrix[:, 2:] - places)).reshape(marks.shape)
+    marks[moves <= _REST_PX] = 0
+    return marks  # type: ignore[no-any-return]
 
 
 def _mutual_matches(
