@@ -16,9 +16,6 @@ from dr_pipeline.logs import progress
 
 # Nearly all photographs of one retina are each other's first candidates; more are for eyes photographed many times.
 NUM_CANDIDATES = 8
-# The strongest features of a photograph vote. With 200 instead, 11 of 185 retakes by a dusty camera are no candidates,
-# with 300 there are 6: the marks are the strongest.
-_NUM_VOTERS = 300
 _NUM_NEIGHBOURS = 8
 _NUM_PROBES = 2
 # Average descriptors of a cell; fewer would separate the features of one vessel.
@@ -34,17 +31,16 @@ def candidate_pairs(descriptors: Sequence[NDArray[np.uint8]]) -> list[tuple[int,
     """Pairs of photographs that share the most descriptors: the candidates of each photograph, in time below N^1.5.
 
     Args:
-        descriptors: (N_i, 128) of each photograph, the strongest first.
+        descriptors: (N_i, 128) of each photograph. All vote: among the strongest are too many marks of a dusty camera.
 
     Returns:
         Pairs first < second, sorted; at most `NUM_CANDIDATES` per photograph.
     """
-    voters = [array[:_NUM_VOTERS] for array in descriptors]
-    lengths = [len(array) for array in voters]
+    lengths = [len(array) for array in descriptors]
     total = sum(lengths)
     if not total:
         return []
-    table = np.concatenate(voters)
+    table = np.concatenate(descriptors)
     owner = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     voted, distance = _nearest(table, owner, len(lengths))
     weights = _votes(voted, distance)
