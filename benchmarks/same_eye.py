@@ -5,25 +5,27 @@
 
 Retakes are made of real photographs (`tests/factories/retakes.py`): two views, each in a light of its own. All of one
 model are searched together with a mirror image of each first view, as a fellow eye would at best be. The phantom is any
-folder with `canvases/` and `audited.csv`. At scale, photographs are sets of real descriptors, changed at random.
+folder with `canvases/` and `audited.csv`. At scale, the whole search runs among views of all of these and their mirror
+images: time, memory, false pairs, and how many photographs are joined to their eye.
 """
 
 import argparse
 import csv
 import multiprocessing
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.audit.eye_match import MIN_CORRELATION, MIN_POINTS, MIN_POINTS_AT_REST, alignments
-from dr_pipeline.audit.feature_index import NUM_CANDIDATES, candidate_pairs
-from dr_pipeline.audit.retinal_features import MAX_FEATURES, RetinalFeatures, retinal_features
+from dr_pipeline.audit.eye_match import MIN_CORRELATION, MIN_POINTS, MIN_POINTS_AT_REST, MIN_POINTS_NEAREST
+from dr_pipeline.audit.feature_index import NUM_CANDIDATES
+from dr_pipeline.audit.retinal_features import MAX_FEATURES, retinal_features
 from dr_pipeline.audit.same_eye import SameEyePair, find_same_eyes, group_pairs
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.files import write_json
@@ -33,17 +35,15 @@ from dr_pipeline.fundus.field import find_disc
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.schema import Status
-from tests.factories.retakes import retake, with_dust
+from tests.factories.retakes import View, draw_views, retake, take, with_dust
 
 Pixels = NDArray[np.uint8]
 CANVAS_PX = 512
 FULL_PX = 768
+# Of the canvases at scale.
+SMALL_PX = 256
 # Radius of the first view, in radii of the photograph's field.
 MODELS = {"two fields of a wider retina": 0.62, "a field beside the other, cut off": 1.0}
-SIZES = (1000, 2000, 5000)
-WANTED = 20_000
-# Bits of a descriptor's byte that change in a photograph of another eye, and of the same one.
-STRANGER, SAME = 40, 10
 
 
 def full_canvas(path: Path) -> Pixels:
@@ -71,9 +71,11 @@ def real(canvases: dict[str, Pixels]) -> dict[str, Any]:
     }
 
 
-def planted(pictures: dict[str, Pixels], field: float, dust: Callable[[Pixels], Pixels] | None) -> dict[str, Any]:
+def planted(
+    pictures: dict[str, Pixels], seed: int, field: float, dust: Callable[[Pixels], Pixels] | None
+) -> dict[str, Any]:
     """Recall on one retake of each photograph, and what else was found among all views and mirror images."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     canvases, shifts = {}, {}
     for name, picture in pictures.items():
         one, other, shifts[name] = retake(picture, rng, field=field, side_px=CANVAS_PX)
@@ -98,80 +100,78 @@ def planted(pictures: dict[str, Pixels], field: float, dust: Callable[[Pixels], 
     }
 
 
-def phantom(folder: Path) -> dict[str, Any]:
-    """Pairs of one eye among the phantom's photographs by what they are; its planted copies are the true ones."""
+def phantom_eyes(folder: Path) -> tuple[CanvasStore, dict[str, str]]:
+    """The phantom's canvases, and of each photograph that shows a fundus the eye: its planted copies have one name."""
     store = CanvasStore(folder / "canvases")
     with (folder / "audited.csv").open(encoding="utf-8", newline="") as stream:
-        rows = {row["image_id"]: row for row in csv.DictReader(stream)}
-    names = [name for name, row in store.rows.items() if row.shard and row.status is not Status.NOT_FUNDUS]
-    kinds: Counter[str] = Counter()
-    for pair in find_same_eyes(names, store.read):
-        one, other = rows[pair.first], rows[pair.second]
-        copies = one["duplicate_cluster"] and one["duplicate_cluster"] == other["duplicate_cluster"]
-        kinds["planted copies" if copies else "other"] += 1
-    return {"photographs": len(names), "pairs": dict(kinds)}
+        clusters = {row["image_id"]: row["duplicate_cluster"] for row in csv.DictReader(stream)}
+    shown = [name for name, row in store.rows.items() if row.shard and row.status is not Status.NOT_FUNDUS]
+    return store, {name: clusters[name] or name for name in shown}
 
 
-def many(sources: list[RetinalFeatures], count: int, seed: int = 0) -> tuple[list[RetinalFeatures], set[Any]]:
-    """Features as of a large data set, and the pairs of one eye among them: one photograph in ten has a retake."""
-    rng = np.random.default_rng(seed)
-    drawn: list[RetinalFeatures] = []
-    pairs = set()
-    for number in range(count):
-        if number % 10 == 9:
-            one, noise = drawn[number - 5], SAME
-            pairs.add((number - 5, number))
-            points = one.points + np.float32(20)
-        else:
-            one, noise = sources[int(rng.integers(len(sources)))], STRANGER
-            points = one.points + rng.normal(0, 15, one.points.shape).astype(np.float32)
-        changed = one.descriptors.astype(np.int16) + rng.integers(-noise, noise + 1, one.descriptors.shape)
-        drawn.append(RetinalFeatures(points, np.clip(changed, 0, 255).astype(np.uint8)))
-    return drawn, pairs
+def phantom(folder: Path) -> dict[str, Any]:
+    """Pairs of one eye among the phantom's photographs by what they are; its planted copies are the true ones."""
+    store, eyes = phantom_eyes(folder)
+    pairs = find_same_eyes(eyes, store.read)
+    copies = sum(eyes[pair.first] == eyes[pair.second] for pair in pairs)
+    return {"photographs": len(eyes), "pairs": {"planted copies": copies, "other": len(pairs) - copies}}
 
 
-def at_scale(sources: list[RetinalFeatures], count: int) -> dict[str, Any]:
-    """Time of index and candidates; to know the peak memory, run it in a process of its own."""
-    features, pairs = many(sources, count)
+def view_of(canvas: Pixels, rng: np.random.Generator) -> Pixels:
+    """Another view in another brightness and colour: `retake` without noise and blur, at a tenth of its time."""
+    seen = take(canvas, draw_views(rng, 1.0)[1], SMALL_PX)
+    levels = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.8, 1.25) * rng.uniform(0.7, 1.25, 3)
+    return cv2.LUT(seen, np.clip(255 * levels, 0, 255).astype(np.uint8)[None])  # type: ignore[no-any-return]
+
+
+def write_views(eyes: dict[str, Pixels], count: int, folder: Path) -> None:
+    """`count` JPEGs: every eye as it is, then views of each in turn."""
+    rng = np.random.default_rng(3)
+    for number, name in zip(range(count), cycle(eyes), strict=False):
+        seen = view_of(eyes[name], rng) if number >= len(eyes) else take(eyes[name], View(), SMALL_PX)
+        cv2.imwrite(str(folder / f"{name} {number}.jpg"), seen, (cv2.IMWRITE_JPEG_QUALITY, 92))
+
+
+def at_scale(folder: Path, eyes: int) -> dict[str, Any]:
+    """The whole search among the photographs of a folder; to know the peak memory, run it in a process of its own."""
+    names = [path.stem for path in folder.iterdir()]
     start, wall = time.process_time(), time.perf_counter()
-    candidates = candidate_pairs([one.descriptors for one in features])
-    index_s, index_wall_s = time.process_time() - start, time.perf_counter() - wall
-    sample = candidates[:: max(1, len(candidates) // 2000)]
-    start = time.process_time()
-    for one, other in sample:
-        list(alignments(features[one], features[other]))
+    pairs = find_same_eyes(names, lambda name: cv2.imread(str(folder / f"{name}.jpg")))
+    core_s, wall_s = time.process_time() - start, time.perf_counter() - wall
     # Not getrusage: a new process inherits its parent's peak there.
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    verify_s = (time.process_time() - start) / len(sample) * len(candidates)
+    false = [described(pair) for pair in pairs if eye_of(pair.first) != eye_of(pair.second)]
+    # The largest group of each eye; the rest would be separated from it.
+    largest: dict[str, int] = {}
+    for group in group_pairs(pairs, {}):
+        largest[eye_of(group.name)] = max(largest.get(eye_of(group.name), 1), len(group.image_ids))
     return {
-        "photographs": count,
-        "index_core_s": round(index_s, 1),
-        "index_wall_s": round(index_wall_s, 1),
-        "candidates": len(candidates),
-        "verify_core_s": round(verify_s, 1),
-        "retakes_among_candidates": [len(pairs & set(candidates)), len(pairs)],
+        "photographs": len(names),
+        "eyes": eyes,
+        "core_s": round(core_s),
+        "core_ms_per_photograph": round(core_s / len(names) * 1e3, 1),
+        "wall_s": round(wall_s),
         "peak_gib": round(int(peak.split()[1]) / 2**20, 2),
+        "pairs": len(pairs),
+        "false_pairs": false,
+        "in_the_largest_group_of_their_eye": round((sum(largest.values()) + eyes - len(largest)) / len(names), 4),
     }
 
 
-def extrapolated(runs: list[dict[str, Any]], extract_ms: float) -> dict[str, Any]:
-    """Core time for `WANTED` photographs: the index by the power law of two runs, the rest in proportion."""
-    small, large = runs[-2:]
-    power = np.log(large["index_core_s"] / small["index_core_s"]) / np.log(large["photographs"] / small["photographs"])
-    factor = WANTED / large["photographs"]
-    parts = {
-        "features": extract_ms / 1e3 * WANTED,
-        "index": large["index_core_s"] * factor**power,
-        "candidates": large["verify_core_s"] * factor,
-    }
-    total = sum(parts.values())
-    return {
-        "photographs": WANTED,
-        "index_grows_with_power": round(float(power), 2),
-        "core_s": {name: round(float(seconds)) for name, seconds in parts.items()},
-        "core_ms_per_photograph": round(float(total) / WANTED * 1e3, 1),
-        "minutes_on_two_cores_if_shared_evenly": round(float(total) / 120, 1),
-    }
+def eye_of(name: str) -> str:
+    return name.rsplit(" ", 1)[0]
+
+
+def growing(eyes: dict[str, Pixels], sizes: Iterable[int]) -> list[dict[str, Any]]:
+    """`at_scale` by number of photographs."""
+    runs = []
+    for count in sizes:
+        with TemporaryDirectory() as folder:
+            write_views(eyes, count, Path(folder))
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                runs.append(pool.submit(at_scale, Path(folder), min(count, len(eyes))).result())
+        print(runs[-1], flush=True)
+    return runs
 
 
 def extraction_ms(canvases: Iterable[Pixels]) -> float:
@@ -188,6 +188,8 @@ def main() -> None:
     for name in ("idrid", "cameras", "phantom", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--every", type=int, default=4, help="of IDRiD's photographs, for the planted retakes")
+    parser.add_argument("--seed", type=int, default=31, help="of the planted retakes")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2000], help="numbers of photographs, timed")
     args = parser.parse_args()
     idrid = sorted(args.idrid.rglob("*.jpg"))
     cameras = sorted((args.cameras / "photographs").iterdir())
@@ -204,6 +206,7 @@ def main() -> None:
             "max_features": MAX_FEATURES,
             "num_candidates": NUM_CANDIDATES,
             "min_points": MIN_POINTS,
+            "min_points_nearest": MIN_POINTS_NEAREST,
             "min_points_at_rest": MIN_POINTS_AT_REST,
             "min_correlation": MIN_CORRELATION,
         },
@@ -214,23 +217,20 @@ def main() -> None:
     pictures = {name: picture for name, picture in pictures.items() if name not in again}
     result["planted"] = {}
     for model, field in MODELS.items():
-        result["planted"][model] = planted(pictures, field, None)
+        result["planted"][model] = planted(pictures, args.seed, field, None)
         print(model, result["planted"][model], flush=True)
-    result["planted"]["with dust of the camera"] = planted(pictures, 1.0, lambda picture: with_dust(picture, seed=1))
+    result["planted"]["with dust of the camera"] = planted(
+        pictures, args.seed, 1.0, lambda picture: with_dust(picture, args.seed)
+    )
     print(result["planted"]["with dust of the camera"], flush=True)
     result["phantom"] = phantom(args.phantom)
-    sample = list(canvases.values())[::5]
-    extract_ms = extraction_ms(sample)
-    sources, runs = [retinal_features(canvas) for canvas in sample], []
-    for count in SIZES:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            runs.append(pool.submit(at_scale, sources, count).result())
-    result["scale"] = {
-        "features_core_ms": round(extract_ms, 1),
-        "runs": runs,
-        "extrapolated": extrapolated(runs, extract_ms),
-    }
-    print(result["phantom"], result["scale"], flush=True)
+    extract_ms = extraction_ms(list(canvases.values())[::5])
+    eyes = {name: canvas for name, canvas in canvases.items() if name not in again}
+    eyes |= {f"{name} mirrored": np.ascontiguousarray(canvas[:, ::-1]) for name, canvas in eyes.items()}
+    store, phantoms = phantom_eyes(args.phantom)
+    eyes |= {name: store.read(name) for name, eye in phantoms.items() if name == eye}
+    print(result["phantom"], extract_ms, flush=True)
+    result["scale"] = {"features_core_ms": round(extract_ms, 1), "runs": growing(eyes, args.sizes)}
     write_json(args.out, result)
 
 

@@ -14,18 +14,21 @@ from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.perceptual_hash import local_contrast
 
-# At 256 px the features are vessels; pairs of one eye in IDRiD have as many consistent points as at 512 px, in a
-# quarter of the time.
-SIDE_PX = 256
+# At 192 px the features are vessels. Of planted retakes of two narrow fields, 5 % have fewer than 6 true matches, as at
+# 256 px, in 60 % of the time.
+SIDE_PX = 192
 MAX_FEATURES = 400
-# Of the local mean and contrast. Planted retakes that are found: 89 % at 4 px, 95 % at 8, 98 % at 12.
+# Of the local mean and contrast.
 _WINDOW_PX = 12.0
-# Grey levels of one standard deviation of the local contrast.
-_GREY_LEVELS = 48
+# The noise of a dark or hazy photograph would otherwise be its strongest features.
+_NOISE_PX = 0.75
+# Grey levels of one standard deviation of the local contrast. Beyond 1.6 deviations it is cut off, so that dust and
+# reflexes are not the strongest features.
+_GREY_LEVELS = 80
 _CONTRAST_THRESHOLD = 0.01
 # Features stay away from the rim and from the line where the frame cuts the field: both are the camera's.
 _CORE = 0.92
-_RIM = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17))
+_RIM = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
 _NORM = 512
 
 
@@ -49,7 +52,8 @@ def retinal_features(canvas: NDArray[np.uint8]) -> RetinalFeatures:
         canvas: (canvas_px, canvas_px, 3) RGB; an enhancement may have been applied.
     """
     contrast = local_contrast(canvas, SIDE_PX, _WINDOW_PX)
-    grey = np.clip(np.rint(128 + _GREY_LEVELS * contrast), 0, 255).astype(np.uint8)
+    smooth = cv2.GaussianBlur(contrast, (0, 0), _NOISE_PX)
+    grey = np.clip(np.rint(128 + _GREY_LEVELS * smooth), 0, 255).astype(np.uint8)
     visible = cv2.erode((contrast != 0).astype(np.uint8), _RIM, borderValue=0)
     mask = cv2.bitwise_and(disc_mask(SIDE_PX, _CORE), disc_mask(SIDE_PX, _CORE), mask=visible)
     sift = cv2.SIFT.create(nfeatures=MAX_FEATURES, contrastThreshold=_CONTRAST_THRESHOLD)

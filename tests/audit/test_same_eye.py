@@ -8,10 +8,12 @@ import pytest
 
 from dr_pipeline.audit import feature_index
 from dr_pipeline.audit.duplicates import Cluster, Duplicates
+from dr_pipeline.audit.eye_match import MIN_POINTS, Alignment, aligned_correlation
 from dr_pipeline.audit.feature_index import candidate_pairs
-from dr_pipeline.audit.retinal_features import MAX_FEATURES, retinal_features, squared_distances
+from dr_pipeline.audit.image_similarity import features as contrast_of
+from dr_pipeline.audit.retinal_features import MAX_FEATURES, SIDE_PX, retinal_features, squared_distances
 from dr_pipeline.audit.same_eye import SameEyePair, find_same_eyes, group_pairs, same_eye_groups
-from dr_pipeline.fundus.canvas import to_canvas
+from dr_pipeline.fundus.canvas import disc_radius_px, to_canvas
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.enhancement import enhance
 from dr_pipeline.fundus.field import find_disc
@@ -84,6 +86,21 @@ def test_dust_of_the_camera_is_no_retina(eyes: dict[str, Pixels]) -> None:
     assert found(dusty) == {("eye8", "retake")}
 
 
+def test_marks_of_the_camera_do_not_decide(eyes: dict[str, Pixels]) -> None:
+    """A faint retina under heavy dust: the dust, which stays, must neither part one eye nor join two."""
+    faint = {name: np.rint(60 + 0.25 * eyes[name].astype(np.float32)).astype(np.uint8) for name in ("eye8", "eye3")}
+    one, other, stranger = (
+        contrast_of(small(with_dust(take(eye, view, 640), seed=2, count=60)))
+        for eye, view in ((faint["eye8"], View()), (faint["eye8"], VIEWS["shifted"]), (faint["eye3"], View()))
+    )
+    shift_px = VIEWS["shifted"].x * disc_radius_px(SIDE_PX), VIEWS["shifted"].y * disc_radius_px(SIDE_PX)
+    moved = Alignment(np.array([[1, 0, -shift_px[0]], [0, 1, -shift_px[1]]]), MIN_POINTS)
+    assert aligned_correlation(moved, one, other) > 0.6
+    assert aligned_correlation(moved, one, stranger) < 0.3
+    at_rest = Alignment(np.eye(2, 3), MIN_POINTS)
+    assert aligned_correlation(at_rest, one, one) == pytest.approx(1, abs=1e-3)  # all alike, and no mark
+
+
 @pytest.mark.parametrize("enhancement", ["ben_graham", "clahe", "green"])
 def test_an_enhancement_changes_nothing(enhancement: str, eyes: dict[str, Pixels]) -> None:
     canvases = {name: enhance(small(eye), enhancement) for name, eye in eyes.items()}
@@ -115,8 +132,8 @@ def test_features_lie_within_the_field_and_away_from_its_rim() -> None:
     canvas[: SIDE // 5] = 0  # cut off by the frame
     features = retinal_features(canvas)
     assert 50 < len(features.points) <= MAX_FEATURES
-    assert np.hypot(*(features.points - SIDE / 2).T).max() < 0.93 * SIDE / 2
-    assert features.points[:, 1].min() > SIDE // 5 + 5
+    assert np.hypot(*(features.points - SIDE_PX / 2).T).max() < 0.93 * SIDE_PX / 2
+    assert features.points[:, 1].min() > SIDE_PX / 5 + 4
 
 
 def test_distances_are_exact() -> None:
