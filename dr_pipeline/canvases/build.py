@@ -91,7 +91,7 @@ def _render_shards(
     sources = [source for shard in shards for source in shard.members]
     if not sources:
         return
-    images = progress(render_all(sources, pixel_path, engines), label="preprocess", total=len(sources))
+    images = progress(render_all(sources, sources[0].root, pixel_path, engines), label="preprocess", total=len(sources))
     by_shard = groupby(zip(sources, images, strict=True), key=lambda pair: pair[0].shard)
     for shard, (_, pairs) in zip(shards, by_shard, strict=True):
         yield from write_shard(out, shard, (image for _, image in pairs))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, NoReturn
 
 from dr_pipeline.canvases.render import RenderedImage, Source, render_photograph
@@ -20,9 +21,11 @@ class RenderTask:
 
     Attributes:
         pixel_path: Applied to each photograph.
+        places: The folder of the photographs.
     """
 
     pixel_path: PixelPath
+    places: tuple[Path, ...]
     modules: ClassVar[tuple[str, ...]] = ("dr_pipeline.canvases.render", "dr_pipeline.engines.local")
 
     def setup(self) -> Callable[[Source], RenderedImage]:
@@ -42,17 +45,20 @@ class RenderTask:
         )
 
 
-def render_all(sources: Iterable[Source], pixel_path: PixelPath, engines: EngineChoice) -> Iterator[RenderedImage]:
+def render_all(
+    sources: Iterable[Source], root: Path, pixel_path: PixelPath, engines: EngineChoice
+) -> Iterator[RenderedImage]:
     """Yields each source's result, in order.
 
     Args:
         sources: The photographs.
+        root: Their folder.
         pixel_path: Applied to each.
         engines: Where the work is done.
 
     Raises:
         DataError: A worker died on a file or hung, and the message names it.
     """
-    with engines.engine(RenderTask(pixel_path), time_limit_s=_TIME_LIMIT_S) as engine:
+    with engines.engine(RenderTask(pixel_path, (root,)), time_limit_s=_TIME_LIMIT_S) as engine:
         for _, image in engine.results(sources):
             yield image

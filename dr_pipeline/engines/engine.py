@@ -1,6 +1,7 @@
 """What an engine is: it does one task on every item, in order, and gives an answer for each."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 Item = TypeVar("Item")
@@ -14,10 +15,16 @@ class Task(Protocol[Item_contra, Result_co]):
 
     Attributes:
         modules: What the work imports, by name: loaded once for all workers where the system can share it.
+        places: Files and folders that every machine must have before it takes an item.
     """
 
     @property
     def modules(self) -> Sequence[str]:
+        """See above."""
+        ...
+
+    @property
+    def places(self) -> Sequence[Path]:
         """See above."""
         ...
 

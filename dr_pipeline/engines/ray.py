@@ -122,6 +122,7 @@ def _work_on(job: _Job, key: str, version: str, batch: list[Any]) -> list[Any]:
             todo="install the same version on all machines",
         )
     if key not in _engines:
+        _require_places(job.task)
         for engine in _engines.values():
             engine.__exit__()
         _engines.clear()
@@ -129,6 +130,17 @@ def _work_on(job: _Job, key: str, version: str, batch: list[Any]) -> list[Any]:
         vars(sys.modules["__main__"])["__file__"] = None
         _engines[key] = LocalEngine(job.task, workers=1, time_limit_s=job.time_limit_s).__enter__()
     return [result for _, result in _engines[key].results(batch)]
+
+
+def _require_places(task: Task[Any, Any]) -> None:
+    """Refuses to work where a shared folder is not mounted: each of its files would be missing."""
+    for place in task.places:
+        if not place.exists():
+            raise EnvironmentProblem(
+                "a machine of the cluster does not see this file or folder",
+                where=str(place),
+                todo="make it visible under the same path on all machines, or name an address such as s3://",
+            )
 
 
 def _explained(cause: Exception) -> Exception:

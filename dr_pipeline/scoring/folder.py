@@ -80,7 +80,8 @@ class Run:
     def task(self, bundle_id: str) -> ScoringTask:
         """The work of an engine."""
         bundle = self.bundle.absolute()  # workers of other machines have other working folders
-        return ScoringTask(bundle, bundle_id, self.site, self.people.dicom_salt)
+        folders = tuple(Path(source) for source in self.sources if Path(source).is_dir())
+        return ScoringTask(bundle, bundle_id, self.site, self.people.dicom_salt, places=(bundle, *folders))
 
 
 @dataclass(frozen=True)

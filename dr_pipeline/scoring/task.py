@@ -25,12 +25,14 @@ class ScoringTask:
         bundle_id: The run's: a worker that starts later must find the same bundle.
         site: The site of the photographs; empty where unknown.
         dicom_salt: Where DICOM headers are asked for the person, the salt of the pseudonyms; else empty.
+        places: The bundle, and the folders of the photographs.
     """
 
     bundle: Path
     bundle_id: str
     site: str = ""
     dicom_salt: str = ""
+    places: tuple[Path, ...] = ()
     modules: ClassVar[tuple[str, ...]] = (
         "dr_pipeline.engines.local",
         "dr_pipeline.scoring.scorer",

@@ -58,7 +58,7 @@ def test_workers_of_a_killed_run_end(photographs):
         "from dr_pipeline.canvases.workers import render_all\n"
         "from dr_pipeline.engines.choice import EngineChoice\n"
         "sources = [Source(str(n), pathlib.Path(sys.argv[1]), 'absent.jpg', '', 's') for n in range(40)]\n"
-        "images = render_all(sources, PixelPath(64), EngineChoice(workers=2))\n"
+        "images = render_all(sources, sources[0].root, PixelPath(64), EngineChoice(workers=2))\n"
         "print(next(images).read_error, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -29,6 +29,7 @@ class Command:
     """Does what the item names."""
 
     fault: str = ""
+    places: tuple[Path, ...] = ()
     modules: ClassVar[tuple[str, ...]] = ()
 
     def setup(self) -> Callable[[str], str]:
