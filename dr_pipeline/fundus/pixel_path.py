@@ -174,11 +174,11 @@ class PixelPath:
 
 
 def _with_file_s_reasons(quality: Quality, decoded: DecodedImage) -> Quality:
-    """A picture that may be damaged goes to a person, whatever it looks like; other data is a remark only.
+    """A photograph that may be damaged goes to a person; other data is a remark only.
 
-    Two photographs one above the other meet in a seam, which is then no damage.
+    Two photographs one above the other meet in a seam, which is then no damage; nor are the lines of a page or a scan.
     """
-    if decoded.doubt and SEVERAL_FIELDS not in quality.reasons:
+    if decoded.doubt and quality.status is not Status.NOT_FUNDUS and SEVERAL_FIELDS not in quality.reasons:
         return Quality(0.0, 0.0, (DAMAGED,), Status.UNGRADABLE)
     if decoded.notes and quality.status is Status.SCORED:
         return replace(quality, reasons=(*quality.reasons, TRAILING_DATA))

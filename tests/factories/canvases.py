@@ -43,7 +43,7 @@ def write_photographs(root: Path) -> list[ManifestRow]:
     (root / "left eye").mkdir()
     rows = []
     for number in range(9):
-        data = jpeg(draw_fundus(400, 360, 200, 180, 170, seed=number))
+        data = jpeg(draw_fundus(400, 360, 200, 180, 170, seed=number + 1))
         path = root / ("left eye" if number % 2 else ".") / f"{number}.jpg"
         path.write_bytes(data)
         rows.append(manifest_row(f"patient {number}", path.relative_to(root).as_posix(), sha256_bytes(data)))

@@ -22,6 +22,7 @@ from dr_pipeline.tables.manifest import MANIFEST
 from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.factories import REPOSITORY, zoo
 from tests.factories.bundles import make_bundle
+from tests.factories.canvases import IN_PROCESS
 from tests.factories.scoring import score_in_process
 
 pytestmark = pytest.mark.slow
@@ -185,7 +186,9 @@ def without_rights() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_file_without_the_right_to_read_it_is_a_row(bundle: Path) -> None:
+def test_a_file_without_the_right_to_read_it_is_a_row(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A user without rights may be unable to start another Python, and to load what was not loaded before.
+    monkeypatch.setattr(preprocess, "engine_choice", lambda _args: IN_PROCESS)
     # Not under tmp_path, which is closed to other users as a whole.
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         here = Path(folder)
@@ -194,11 +197,15 @@ def test_a_file_without_the_right_to_read_it_is_a_row(bundle: Path) -> None:
         out.mkdir()
         (root / GRADE / "open.jpg").write_bytes(zoo.photograph())
         (root / GRADE / "closed.jpg").write_bytes(zoo.photograph())
+        shutil.copytree(bundle, here / "release")
+        (here / "release").chmod(0o755)
+        before = here / "before"
+        before.mkdir()
+        Through(root, before)
+        score_in_process(root, here / "release", before / "predictions.csv")
         (root / GRADE / "closed.jpg").chmod(0)
         for path in (here, out):
             path.chmod(0o777)
-        shutil.copytree(bundle, here / "release")
-        (here / "release").chmod(0o755)
         with without_rights():
             through = Through(root, out)
             score_in_process(root, here / "release", out / "predictions.csv")
