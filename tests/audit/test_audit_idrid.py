@@ -46,7 +46,8 @@ def test_the_five_identical_pairs_are_found_and_no_others(idrid_dir: Path, tmp_p
             params=path, root=root, manifest=manifest, readings=manifest.with_name("readings.csv"), report=report
         )
     )
-    preprocess.run(argparse.Namespace(params=path, root=root, manifest=manifest, out=canvases, workers=1))
+    engine = {"engine": "in_process", "workers": 1, "ray_address": None}
+    preprocess.run(argparse.Namespace(params=path, root=root, manifest=manifest, out=canvases, **engine))
     audit.run(
         argparse.Namespace(
             params=path,
