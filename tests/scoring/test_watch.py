@@ -29,7 +29,12 @@ class Watch:
         self.out = out
         command = [sys.executable, "-m", "dr_pipeline", "score", folder, "--bundle", bundle, "--out", out, "--watch"]
         self.process = subprocess.Popen(
-            [*map(str, command), "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*map(str, command), "--workers", "1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # The background processes of a shell ignore Ctrl-C, and so would their children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def paths(self) -> list[str]:
