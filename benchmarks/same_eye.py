@@ -189,7 +189,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--every", type=int, default=4, help="of IDRiD's photographs, for the planted retakes")
     parser.add_argument("--seed", type=int, default=31, help="of the planted retakes")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2000], help="numbers of photographs, timed")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1000, 5000, 20_000], help="numbers of photographs, timed"
+    )
     args = parser.parse_args()
     idrid = sorted(args.idrid.rglob("*.jpg"))
     cameras = sorted((args.cameras / "photographs").iterdir())

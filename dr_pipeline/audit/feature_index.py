@@ -22,8 +22,8 @@ _NUM_PROBES = 2
 _MIN_CELL = 512
 # More cells per square root of the descriptors than this take longer to choose among than they save.
 _CELLS_PER_ROOT = 2
-# Distances computed at once: 8 MiB, a processor's cache; 64 MiB took a quarter longer.
-_BLOCK = 1 << 21
+# Distances computed at once: 4 MiB, a processor's cache; with 64 MiB the index took a quarter longer.
+_BLOCK = 1 << 20
 _FAR = np.float32(1 << 24)
 
 
@@ -90,11 +90,8 @@ def _keep_nearest(
     found: NDArray[np.float32],
 ) -> None:
     """Enters the nearest of `found` (len(rows), len(owners)) among those found before."""
-    if len(owners) > _NUM_NEIGHBOURS:
-        near = np.argpartition(found, _NUM_NEIGHBOURS, axis=1)[:, :_NUM_NEIGHBOURS]
-        names, found = owners[near], np.take_along_axis(found, near, axis=1)
-    else:
-        names = np.broadcast_to(owners, found.shape)
+    near, found = _smallest(found, min(_NUM_NEIGHBOURS, len(owners)))
+    names = owners[near]
     names, found = np.hstack((voted[rows], names)), np.hstack((distance[rows], found))
     order = np.argsort(found, axis=1, kind="stable")[:, :_NUM_NEIGHBOURS]
     voted[rows] = np.take_along_axis(names, order, axis=1)
@@ -109,10 +106,23 @@ def _nearest_cells(table: NDArray[np.uint8], centres: NDArray[np.uint8]) -> NDAr
     starts = range(0, len(table), height)
     for start in progress(starts, label="same eye: features into cells", total=len(starts)):
         distances = squared_distances(table[start : start + height], centres)
-        near = np.argpartition(distances, probes - 1, axis=1)[:, :probes]
-        order = np.argsort(np.take_along_axis(distances, near, axis=1), axis=1, kind="stable")
-        cells[start : start + height] = np.take_along_axis(near, order, axis=1)
+        cells[start : start + height], _ = _smallest(distances, probes)
     return cells
+
+
+def _smallest(distances: NDArray[np.float32], count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Columns and values of each row's smallest, ascending, the first of equal ones; overwrites the distances.
+
+    Repeated argmin: for 8 of 2,000 columns a tenth of the time of `np.argpartition`.
+    """
+    rows = np.arange(len(distances))
+    columns = np.empty((len(rows), count), np.intp)
+    values = np.empty((len(rows), count), np.float32)
+    for place in range(count):
+        columns[:, place] = distances.argmin(axis=1)
+        values[:, place] = distances[rows, columns[:, place]]
+        distances[rows, columns[:, place]] = np.inf
+    return columns, values
 
 
 def _by_cell(cell: NDArray[np.intp], count: int) -> list[NDArray[np.intp]]:

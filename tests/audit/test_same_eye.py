@@ -9,7 +9,7 @@ import pytest
 from dr_pipeline.audit import feature_index
 from dr_pipeline.audit.duplicates import Cluster, Duplicates
 from dr_pipeline.audit.eye_match import MIN_POINTS, Alignment, aligned_correlation
-from dr_pipeline.audit.feature_index import candidate_pairs
+from dr_pipeline.audit.feature_index import _smallest, candidate_pairs
 from dr_pipeline.audit.image_similarity import features as contrast_of
 from dr_pipeline.audit.retinal_features import MAX_FEATURES, SIDE_PX, retinal_features, squared_distances
 from dr_pipeline.audit.same_eye import SameEyePair, find_same_eyes, group_pairs, same_eye_groups
@@ -157,6 +157,13 @@ def test_the_index_names_partners_among_many(monkeypatch: pytest.MonkeyPatch) ->
     empty = np.zeros((0, 128), np.uint8)
     assert candidate_pairs([empty, empty]) == []
     assert candidate_pairs([table[0], empty, table[1]]) == [(0, 2)]
+
+
+def test_the_smallest_of_each_row() -> None:
+    table = np.random.default_rng(0).integers(0, 9, (50, 40)).astype(np.float32)
+    columns, values = _smallest(table.copy(), 8)
+    assert np.array_equal(columns, np.argsort(table, axis=1, kind="stable")[:, :8])
+    assert np.array_equal(values, np.sort(table, axis=1)[:, :8])
 
 
 def pair(first: str, second: str) -> SameEyePair:
