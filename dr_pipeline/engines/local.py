@@ -13,7 +13,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from dr_pipeline.engines.engine import Item, Result, Task
 from dr_pipeline.errors import EnvironmentProblem
-from dr_pipeline.processes import exit_with_parent
+from dr_pipeline.processes import exit_with_parent, keep_freed_memory
 
 # Items in work or waiting, per worker: one slow item must not idle the other workers.
 _WINDOW_PER_WORKER = 8
@@ -146,6 +146,7 @@ def _set_up(task: Task[Any, Any]) -> None:
     """Sets up the task in this worker; a fault is raised with the first item, where the caller sees it."""
     global _work
     exit_with_parent()
+    keep_freed_memory()
     try:
         _work = task.setup()
     except Exception as error:

@@ -79,8 +79,9 @@ def _consensus(x: NDArray[np.float64], y: NDArray[np.float64], tolerance_px: flo
     triplets = (_TRIPLETS * len(x)).astype(int)
     centre_x, centre_y, radius = _through(x[triplets], y[triplets])
     # Votes are counted on every fourth point; the refits use all. A distance of NaN is no vote.
-    distance = np.hypot(x[None, ::4] - centre_x[:, None], y[None, ::4] - centre_y[:, None])
-    votes = (np.abs(distance - radius[:, None]) <= tolerance_px).sum(axis=1)
+    squared = (x[None, ::4] - centre_x[:, None]) ** 2 + (y[None, ::4] - centre_y[:, None]) ** 2
+    nearest, farthest = np.maximum(radius - tolerance_px, 0) ** 2, (radius + tolerance_px) ** 2
+    votes = ((squared >= nearest[:, None]) & (squared <= farthest[:, None])).sum(axis=1)
     best = int(np.argmax(votes))
     return Circle(float(centre_x[best]), float(centre_y[best]), float(radius[best])) if votes[best] else None
 

@@ -122,8 +122,11 @@ def _typical(
     pixels: NDArray[np.uint8], disc: Disc, radii: NDArray[np.float64], turns: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The median colour at each radius, (radii, 3)."""
-    median: NDArray[np.float64] = np.median(_unrolled(pixels, disc, radii, turns)[0], axis=1)
-    return median
+    # Sorted along the last axis, where the values lie side by side.
+    levels = np.moveaxis(_unrolled(pixels, disc, radii, turns)[0], 1, 2).copy()
+    levels.sort(axis=2)
+    last = levels.shape[2] - 1
+    return (levels[..., last // 2].astype(np.float64) + levels[..., (last + 1) // 2]) / 2
 
 
 def _deviation(strip: NDArray[np.uint8], typical: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -179,9 +182,11 @@ def _pieces(
     """
     deviation = _deviation(strip, typical)
     is_ink = (deviation > _TOLERANCE) & is_present
+    # A median is a whole number or a half. Planes of integers are compared several times faster than pixels of floats.
+    levels, doubled = 2 * np.moveaxis(strip, 2, 0).astype(np.int16), np.rint(2 * typical.T).astype(np.int16)
     for rows in range(-_LAYER_PX, _LAYER_PX + 1):
-        layer = np.roll(typical, rows, axis=0)[:, None]
-        is_ink &= np.abs(strip - layer).max(axis=2) > _TOLERANCE
+        layer = np.roll(doubled, rows, axis=1)[:, :, None]
+        is_ink &= np.abs(levels - layer).max(axis=0) > 2 * _TOLERANCE
     ink = is_ink.astype(np.uint8)
     lines = cv2.morphologyEx(cv2.morphologyEx(ink, cv2.MORPH_CLOSE, _LINE_GAP), cv2.MORPH_OPEN, _LINE_ALONG)
     thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, _LINE_ACROSS)

@@ -110,7 +110,7 @@ class Scorer:
         sha256 = sha256_bytes(data)
         lap("hash")
         try:
-            photograph = self.pixel_path.process(data)
+            photograph = self.pixel_path.process(data, find_text=False)
             inputs = model_input(photograph.canvas, self.input_px)[np.newaxis]
         except ImageError as error:
             return failed(error.what, sha256)

@@ -19,6 +19,7 @@ import numpy as np
 from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.fundus.pixel_path import model_input
+from dr_pipeline.processes import keep_freed_memory
 from dr_pipeline.scoring.scorer import Scorer
 
 _PER_TASK = 4  # files, so that handing them out costs nothing
@@ -94,6 +95,7 @@ _scorer: Scorer  # of this process
 
 def _load(bundle: Path) -> None:
     global _scorer
+    keep_freed_memory()
     _scorer = Scorer.from_bundle(bundle, threads=1)
 
 
@@ -106,7 +108,7 @@ def _is_photograph(path: Path) -> bool:
 
 
 def _process(path: Path) -> None:
-    canvas = _scorer.pixel_path.process(read_image_file(path)).canvas
+    canvas = _scorer.pixel_path.process(read_image_file(path), find_text=False).canvas
     model_input(canvas, _scorer.input_px)
 
 
@@ -127,7 +129,7 @@ def _steps_ms(photographs: Sequence[Path]) -> dict[str, float]:
 
         data = read_image_file(path)
         lap("read")
-        canvas = _scorer.pixel_path.process(data, lap=lap).canvas
+        canvas = _scorer.pixel_path.process(data, find_text=False, lap=lap).canvas
         inputs = model_input(canvas, _scorer.input_px)[np.newaxis]
         lap("input")
         _scorer.logits(inputs)

@@ -145,6 +145,19 @@ def test_a_disc_beyond_the_frame_is_padded_with_black():
     assert not to_canvas(np.full((100, 100, 3), 90, np.uint8), Disc(900, 900, 50, CIRCLE), 64).any()
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-0.7, 0.7), st.floats(-0.7, 0.7), st.floats(150, 900), st.sampled_from([64, 101, 128]))
+def test_a_field_that_the_frame_cuts_is_as_if_the_frame_were_wider(right, down, radius, canvas_px):
+    x, y = 450 + right * radius, 300 + down * radius
+    picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8), (0, 0), 9)
+    wider = cv2.copyMakeBorder(picture, 1500, 1500, 1500, 1500, cv2.BORDER_CONSTANT)
+    cut = to_canvas(picture, Disc(x, y, radius, CIRCLE), canvas_px).astype(int)
+    whole = to_canvas(wider, Disc(x + 1500, y + 1500, radius, CIRCLE), canvas_px).astype(int)
+    inside = cv2.erode((whole > 0).all(axis=2).astype(np.uint8), np.ones((5, 5))) > 0  # not the line where it is cut
+    assert np.abs(cut - whole)[inside].max(initial=0) <= 6
+    assert not cut[cv2.dilate(whole.max(axis=2).astype(np.uint8), np.ones((3, 3))) == 0].any()
+
+
 def test_the_model_input_is_the_canvas_where_the_sides_are_equal():
     canvas = canvas_of(draw_fundus(600, 600, 300, 300, 290), 256)
     assert np.array_equal(model_input(canvas, 256), canvas)
