@@ -54,6 +54,7 @@ from dr_pipeline.fundus.seams import seam
 # A reduced picture keeps at least this many times the canvas's pixels on its shorter side. The INTER_AREA step then
 # still averages, and small lesions keep their contrast. Never 1/8: libjpeg's 1×1 transform is a plain block mean.
 MIN_OVERSAMPLING = 2
+_ZIP = b"PK\x03\x04"
 # What opening a folder, and a socket, ends with.
 _NOT_REGULAR = (errno.EISDIR, errno.ENXIO)
 
@@ -167,6 +168,8 @@ def _format_of(data: bytes) -> str:
     kind = recognise(data[:HEAD_BYTES])
     if kind is not None:
         return kind
+    if data.startswith(_ZIP):
+        raise ImageError("a zip archive, not a photograph: name it as a source of its own to score what is in it")
     before = data.find(JPEG_SIGNATURE, 0, HEAD_BYTES)
     if before > 0:
         raise ImageError(f"not a JPEG file: {before} other bytes come before one", todo="export the photograph again")

@@ -9,7 +9,7 @@ from typing import Any
 from dr_pipeline import __version__
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
 from dr_pipeline.engines.engine import Engine
-from dr_pipeline.errors import BundleError, DataError, DrPipelineError
+from dr_pipeline.errors import BundleError, DataError, DrPipelineError, EnvironmentProblem
 from dr_pipeline.files import printable, read_json, sha256_file
 from dr_pipeline.folder_rules import FolderRules, describe_counts
 from dr_pipeline.logs import progress
@@ -160,6 +160,12 @@ def score(run: Run, bundle: BundleIdentity, engine: Engine[Entry, Score], *, res
     """
     if Format.of(run.out) is Format.PARQUET:
         require_parquet()
+    if run.shard.count > 1 and lies_in(run.out, run.sources):
+        raise DataError(
+            "the table of a shard lies inside a folder that is scored: other shards would take it for a photograph",
+            where=str(run.out),
+            todo="name an --out in another folder",
+        )
     settings = run.settings(bundle.bundle_id)
     if resume and not journal_path(run.out).exists() and (done := _done_before(run.out, settings)):
         return done
@@ -309,9 +315,8 @@ class _Session:
             )
 
     def _own_in_sources(self) -> tuple[Path, ...]:
-        roots = [Path(source).resolve() for source in self.run.sources]
         own = (self.run.out, partial_path(self.run.out), manifest_path(self.run.out))
-        return tuple(path for path in own if path.exists() and set(roots) & set(path.resolve().parents))
+        return tuple(path for path in own if path.exists() and lies_in(path, self.run.sources))
 
     def _score_rest(self, table: GrowingTable, people: People) -> None:
         """Scores what is not finished; at any moment, the table has no row that the journal has not."""
@@ -330,10 +335,15 @@ class _Session:
                 if time.monotonic() - committed_s >= _COMMIT_S:
                     commit()
                     committed_s = time.monotonic()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EnvironmentProblem):
             commit()
             raise
         commit()
+
+
+def lies_in(path: Path, sources: Iterable[str]) -> bool:
+    """Whether a path lies inside one of the folders."""
+    return bool({Path(source).resolve() for source in sources} & set(path.resolve().parents))
 
 
 def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:

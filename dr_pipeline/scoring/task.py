@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from dr_pipeline.errors import BundleError, ImageError
+from dr_pipeline.errors import BundleError, EnvironmentProblem, ImageError
 from dr_pipeline.scoring.score import Score, failed
 from dr_pipeline.scoring.sources.entry import Entry
 
@@ -65,14 +65,18 @@ class ScoringTask:
 
 
 def score_entry(entry: Entry, scorer: "Scorer", *, dicom_salt: str = "") -> Score:
-    """Scores one file of a listing; any fault becomes a reason, and the next file is scored."""
+    """Scores one file of a listing; any fault of it becomes a reason, and the next file is scored.
+
+    Raises:
+        EnvironmentProblem: The store of the files gives nothing any more.
+    """
     from dr_pipeline.scoring.sources.read import read_entry
 
     return score_bytes(lambda: read_entry(entry), scorer, dicom_salt=dicom_salt)
 
 
 def score_bytes(read: Callable[[], bytes], scorer: "Scorer", *, dicom_salt: str = "") -> Score:
-    """Scores the bytes that `read` returns; an exception becomes a reason."""
+    """Scores the bytes that `read` returns; any fault of the file becomes a reason."""
     from dr_pipeline.scoring.sources.dicom_person import person_of_header
 
     try:
@@ -81,5 +85,7 @@ def score_bytes(read: Callable[[], bytes], scorer: "Scorer", *, dicom_salt: str 
         return replace(score, person=person_of_header(data, salt=dicom_salt)) if dicom_salt else score
     except ImageError as error:
         return failed(error.what)
+    except EnvironmentProblem:
+        raise
     except Exception as error:  # one file must not end a night's run over a clinic's folder; its row has the reason
         return failed(f"internal error, please report it: {type(error).__name__}: {error}")

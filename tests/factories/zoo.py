@@ -145,6 +145,7 @@ def _jpegs() -> dict[str, Sample]:
         "exif orientation 0.jpg": Sample(with_jpeg_exif(whole, exif_block(0)), SCORED),
         "exif orientation 9.jpg": Sample(with_jpeg_exif(whole, exif_block(9)), SCORED),
         "text.jpg": Sample(b"Dear colleague, please find the photograph attached.\n" * 40, FAILED, "not a"),
+        "archive.jpg": Sample(b"PK\x03\x04" + bytes(96), FAILED, "a zip archive"),
         "web page.jpg": Sample(b"<!DOCTYPE html><html><body>404</body></html>", FAILED, "not a"),
         "archive.jpg": Sample(_zip(), FAILED, "not a"),
         "report.jpg": Sample(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj<<>>endobj\n%%EOF", FAILED, "not a"),

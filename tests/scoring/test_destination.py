@@ -16,7 +16,7 @@ from dr_pipeline import cli
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.scoring.destination import Destination
-from tests.factories.bundles import make_bundle, photograph
+from tests.factories.bundles import photograph
 from tests.factories.scoring import score_in_process
 
 pytestmark = pytest.mark.slow
@@ -49,11 +49,6 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 def names(bucket: Any) -> list[str]:
     return sorted(item.key for item in bucket.objects.all())
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
 
 
 @pytest.fixture

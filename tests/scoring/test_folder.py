@@ -25,17 +25,12 @@ from dr_pipeline.scoring.sources import walk
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import list_entries
 from dr_pipeline.tables.predictions import PREDICTIONS, VERSION
-from tests.factories.bundles import encode, make_bundle, photograph
+from tests.factories.bundles import encode, photograph
 from tests.factories.scoring import score_in_process
 
 pytestmark = pytest.mark.slow
 
 FORMULA_NAMES = ("=cmd()", "+1", "-2", "@x", "\ttab")
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,9 @@ from dr_pipeline.scoring.journal import journal_path
 from dr_pipeline.scoring.merge import merge
 from dr_pipeline.scoring.run_manifest import manifest_path
 from dr_pipeline.scoring.shards import Shard
-from tests.factories.bundles import make_bundle
 from tests.factories.scoring import DrawnScores
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
 
 
 @pytest.fixture
@@ -85,6 +79,12 @@ def test_a_shard_that_is_missing_twice_there_or_another_runs_is_refused(clinic, 
     other = run(clinic, bundle, tmp_path / "other.csv", shard=Shard(1, 4))  # in place of the earlier one
     refused("num_shards differ", out, [shards[0], other, shards[2]])
     merge(out, shards)
+
+
+def test_a_shard_s_table_inside_the_folder_is_refused(clinic: Path, bundle: Path) -> None:
+    with pytest.raises(DataError, match="the table of a shard lies inside a folder that is scored"):
+        run(clinic, bundle, clinic / "0" / "shard.csv", shard=Shard(0, 2))
+    assert not list(clinic.rglob("*.journal"))
 
 
 def test_shards_of_a_folder_that_changed_are_refused(clinic: Path, bundle: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dr_pipeline.scoring.outputs import Format, GrowingTable, explained, partial
 from dr_pipeline.scoring.prediction_rows import make_row
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
-from tests.factories.bundles import make_bundle, photograph
+from tests.factories.bundles import photograph
 from tests.factories.scoring import drawn_score, score_in_process
 
 pytestmark = pytest.mark.slow
@@ -31,11 +31,6 @@ def rows(number: int) -> list[PredictionRow]:
 
 def cells(table: Iterable[PredictionRow]) -> list[dict[str, str]]:
     return [PREDICTIONS.cells(row) for row in table]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
 
 
 @pytest.mark.parametrize("name", ["p", "p.xlsx", "p.csv.gz", ".csv"])

@@ -15,11 +15,6 @@ from tests.factories.scoring import score_in_process
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
-
-
 @pytest.fixture
 def clinic(tmp_path: Path) -> Path:
     root = tmp_path / "clinic"

@@ -38,11 +38,6 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
-
-
-@pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files without photographs: names that agree in their ids, formulas, bytes that are not UTF-8."""
     root = tmp_path_factory.mktemp("clinic")

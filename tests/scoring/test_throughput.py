@@ -4,15 +4,10 @@ import pytest
 
 from dr_pipeline import cli
 from dr_pipeline.scoring.throughput import Throughput, measure_throughput
-from tests.factories.bundles import make_bundle, photograph
+from tests.factories.bundles import photograph
 
 pytestmark = pytest.mark.slow
 STEPS = ["read", "decode", "disc", "canvas", "hashes", "text", "quality", "input", "network"]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
 
 
 def test_rates_and_costs_follow_from_the_times():

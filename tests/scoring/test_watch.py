@@ -12,14 +12,9 @@ import pytest
 from dr_pipeline import cli
 from dr_pipeline.files import read_csv
 from dr_pipeline.scoring.run_manifest import manifest_path
-from tests.factories.bundles import make_bundle, photograph
+from tests.factories.bundles import photograph
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
 
 
 class Watch:

@@ -21,7 +21,6 @@ from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.manifest import MANIFEST
 from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.factories import REPOSITORY, zoo
-from tests.factories.bundles import make_bundle
 from tests.factories.canvases import IN_PROCESS
 from tests.factories.scoring import score_in_process
 
@@ -67,11 +66,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def through(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Through:
     return Through(root, tmp_path_factory.mktemp("out"))
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release")
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dr_pipeline.errors import DataError, DrPipelineError, ImageError
+from dr_pipeline.errors import DataError, DrPipelineError, EnvironmentProblem, ImageError
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.fundus.limits import MAX_FILE_BYTES
 from dr_pipeline.scoring.sources.entry import Entry
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _USER = re.compile(r"(?<=://)[^/@]*@")
+# What S3 calls credentials that are no longer valid for anything (Amazon S3 API Reference, "Error responses").
+_INVALID_CREDENTIALS = frozenset(
+    ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch")
+)
 _CREDENTIAL_ERRORS = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "ProfileNotFound")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
@@ -67,7 +71,8 @@ def read_object(address: str, path: str) -> bytes:
         path: The object's path in the store; empty where the address itself names the object.
 
     Raises:
-        ImageError: It is missing, too large, changes while it is read, or the store refuses or does not answer.
+        ImageError: It is missing, too large, changes while it is read, or the store does not give it.
+        EnvironmentProblem: The store gives nothing any more, such as when credentials have expired.
     """
     where = without_secrets(address)
     try:
@@ -80,12 +85,48 @@ def read_object(address: str, path: str) -> bytes:
     except FileNotFoundError:
         raise ImageError("the object is missing", where=where) from None
     except Exception as error:  # each store's library raises kinds of its own
+        _require_store(address, path, error)
         raise ImageError(f"the object cannot be read: {describe(error)}", where=where) from None
     if max(size or 0, len(data)) > MAX_FILE_BYTES:
         raise ImageError(f"{max(size or 0, len(data)) / 1e9:.1f} GB is too large for a photograph", where=where)
     if size not in (None, len(data)):
         raise ImageError("the object changed while it was read", where=where)
     return data
+
+
+def _require_store(address: str, path: str, error: Exception) -> None:
+    """Ends the run where not one object but the whole store cannot be read: its rows would all be failures.
+
+    Args:
+        address: As the source names it.
+        path: The object's; empty where the address itself names the object, so that nothing else can be tried.
+        error: Why the object cannot be read.
+
+    Raises:
+        EnvironmentProblem: The credentials are no longer valid, or the source itself cannot be read either.
+    """
+    problem = error if _code(error) in _INVALID_CREDENTIALS or type(error).__name__ in _CREDENTIAL_ERRORS else None
+    if problem is None and path:
+        try:
+            system, root = open_store(address)
+            system.invalidate_cache()
+            system.info(root.rstrip("/"))
+        except FileNotFoundError:
+            return
+        except Exception as its_error:  # each store's library raises kinds of its own
+            problem = its_error
+    if problem is not None:
+        raise EnvironmentProblem(
+            f"the photographs cannot be read any more: {describe(problem)}",
+            where=without_secrets(address),
+            todo=f"{advice(problem)}; then go on with --resume",
+        ) from None
+
+
+def _code(error: Exception) -> str:
+    """S3's own name of an error, which botocore keeps; empty for other libraries."""
+    response = getattr(error.__cause__ or error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def open_store(address: str) -> tuple[Any, str]:

@@ -12,7 +12,7 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from dr_pipeline.errors import DataError, ImageError
+from dr_pipeline.errors import DataError, EnvironmentProblem, ImageError
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.scoring.sources import objects
 from dr_pipeline.scoring.sources.listing import list_entries
@@ -130,11 +130,11 @@ def test_an_address_that_cannot_be_read_is_a_sentence(store: s3fs.S3FileSystem, 
 def test_wrong_and_missing_credentials_are_a_sentence_without_secrets(
     store: s3fs.S3FileSystem, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (entry,) = list_entries(["s3://clinic/top.jpg"])
+    entry = next(entry for entry in list_entries(["s3://clinic/2024"]) if entry.relative == "a.jpg")
     with credentials_checked(address), monkeypatch.context() as patch:
         with pytest.raises(DataError) as refused:
             list_entries(["s3://clinic/2024"])
-        with pytest.raises(ImageError) as unread:
+        with pytest.raises(EnvironmentProblem) as unread:
             read_entry(entry)
         patch.delenv("AWS_ACCESS_KEY_ID")
         patch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -142,12 +142,34 @@ def test_wrong_and_missing_credentials_are_a_sentence_without_secrets(
         with pytest.raises(DataError) as missing:
             list_entries(["s3://clinic/2024"])
     assert refused.value.what == "cannot be listed: the store refuses these credentials"
-    assert unread.value.what == "the object cannot be read: the store refuses these credentials"
+    assert unread.value.what == "the photographs cannot be read any more: the store refuses these credentials"
     assert missing.value.what == "cannot be listed: no credentials for the store were found"
     for error in (refused, unread, missing):
         assert KEY_ID not in str(error.value)
         assert SECRET not in str(error.value)
         assert error.value.__cause__ is None
+
+
+class DeniedError(PermissionError):
+    """What s3fs raises for one object that these credentials may not read."""
+
+
+def test_one_object_that_is_refused_is_a_row_and_a_whole_store_ends_the_run(
+    store: s3fs.S3FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = next(entry for entry in list_entries(["s3://clinic/2024"]) if entry.relative == "a.jpg")
+
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise DeniedError("Access Denied")
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "open", refuse)
+    with pytest.raises(ImageError, match="the store refuses these credentials"):
+        read_entry(entry)
+    system, _ = objects.open_store("s3://clinic/2024")
+    monkeypatch.setattr(system, "info", refuse)
+    with pytest.raises(EnvironmentProblem, match="cannot be read any more") as lost:
+        read_entry(entry)
+    assert "--resume" in lost.value.todo
 
 
 def test_user_password_and_signature_of_an_address_are_not_shown() -> None:
