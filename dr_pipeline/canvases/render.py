@@ -1,6 +1,6 @@
 """Renders one photograph's part of the store: its row of the index, and its canvas as a lossless PNG."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +129,8 @@ def _row(source: Source, photograph: Photograph) -> CanvasRow:
         quality=quality.score,
         quality_spread=quality.spread,
         quality_reasons=reasons,
+        camera=photograph.camera,
+        **(asdict(quality.appearance) if quality.appearance else {}),  # the fields have the columns' names
     )
 
 

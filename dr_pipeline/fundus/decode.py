@@ -71,6 +71,7 @@ class DecodedImage:
         format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
         doubt: Why the file may be damaged, so that a person must look at the picture; "" if nothing says so.
         notes: What else the file holds; no fault.
+        camera: See `Header`.
     """
 
     pixels: NDArray[np.uint8]
@@ -80,6 +81,7 @@ class DecodedImage:
     format: str
     doubt: str = ""
     notes: tuple[str, ...] = ()
+    camera: str = ""
 
     @property
     def pixel_hash(self) -> str:
@@ -212,16 +214,17 @@ def _upright(stored: NDArray[np.uint8], header: Header, scale: int) -> DecodedIm
     if stored.shape != expected:
         raise ImageError(f"corrupt file: its header says {expected}, its pixels {stored.shape}")
     width, height = (header.height, header.width) if swaps_sides(header.orientation) else (header.width, header.height)
-    return DecodedImage(apply_orientation(stored, header.orientation), width, height, scale, format=header.format)
+    pixels = apply_orientation(stored, header.orientation)
+    return DecodedImage(pixels, width, height, scale, format=header.format, camera=header.camera)
 
 
 def _decode_dicom(data: bytes, canvas_px: int) -> DecodedImage:
     """Decodes a DICOM file's picture; a baseline JPEG stream is decoded as a JPEG file is."""
     image = read_dicom_image(data)
-    stream = libjpeg_stream(image)
+    stream, header = libjpeg_stream(image), image.header
     if not stream:
-        return DecodedImage(dicom_to_rgb(image), image.header.width, image.header.height, 1, format="dicom")
-    decoded = replace(_decode_jpeg(stream, canvas_px), format="dicom", notes=())
+        return DecodedImage(dicom_to_rgb(image), header.width, header.height, 1, format="dicom", camera=header.camera)
+    decoded = replace(_decode_jpeg(stream, canvas_px), format="dicom", notes=(), camera=header.camera)
     return replace(decoded, pixels=255 - decoded.pixels) if is_inverted(image) else decoded
 
 

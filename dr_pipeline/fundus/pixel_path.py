@@ -47,6 +47,7 @@ class Photograph:
         aspect_restored: Whether the field was an ellipse and is a circle on the canvas.
         annotation: Whether text seems to be burnt in beside the disc; None where it was not searched.
         quality: Score, reasons and status.
+        camera: Maker and model, as the file states them; "" where it does not.
     """
 
     canvas: NDArray[np.uint8]
@@ -59,6 +60,7 @@ class Photograph:
     aspect_restored: bool
     annotation: bool | None
     quality: Quality
+    camera: str
 
 
 def _no_lap(_step: str) -> None:
@@ -131,6 +133,7 @@ class PixelPath:
             aspect_restored=restore and disc.fit == CIRCLE and disc.aspect != 1,
             annotation=annotation,
             quality=_with_file_s_reasons(quality, decoded),
+            camera=decoded.camera,
         )
 
     def to_dict(self) -> dict[str, int | str]:
@@ -180,7 +183,7 @@ def _with_file_s_reasons(quality: Quality, decoded: DecodedImage) -> Quality:
     Two photographs one above the other meet in a seam, which is then no damage; nor are the lines of a page or a scan.
     """
     if decoded.doubt and quality.status is not Status.NOT_FUNDUS and SEVERAL_FIELDS not in quality.reasons:
-        return Quality(0.0, 0.0, (DAMAGED,), Status.UNGRADABLE)
+        return Quality(0.0, 0.0, (DAMAGED,), Status.UNGRADABLE, quality.appearance)
     if decoded.notes and quality.status is Status.SCORED:
         return replace(quality, reasons=(*quality.reasons, TRAILING_DATA))
     return quality

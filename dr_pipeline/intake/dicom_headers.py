@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.camera import camera_name
 from dr_pipeline.fundus.dicom.elements import read_elements, text, value
 from dr_pipeline.fundus.dicom.recognise import is_dicom
 from dr_pipeline.intake.patient_ids import check_patient_ids, patient_id_warnings
@@ -139,7 +140,7 @@ def read_header(path: Path, *, salt: str) -> HeaderFields:
     raw_patient_id = text(dataset, "PatientID")
     return HeaderFields(
         eye=laterality(dataset),
-        camera=" ".join(filter(None, (text(dataset, "Manufacturer"), text(dataset, "ManufacturerModelName")))),
+        camera=camera_name(text(dataset, "Manufacturer"), text(dataset, "ManufacturerModelName")),
         pixel_spacing_mm=_spacing(dataset),
         patient_id=pseudonym(raw_patient_id, salt=salt),
         identity=_identity(dataset),

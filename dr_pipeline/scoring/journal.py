@@ -19,13 +19,13 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import make_private_folder
 from dr_pipeline.schema import Eye, Status
 from dr_pipeline.scoring.prediction_rows import image_ids, make_row
-from dr_pipeline.scoring.score import Grading, Score
+from dr_pipeline.scoring.score import Acquisition, Grading, Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import sort_key
 from dr_pipeline.scoring.sources.person import UNKNOWN, Person
 from dr_pipeline.tables.predictions import PredictionRow
 
-_VERSION = 1
+_VERSION = 2
 _BATCH = 1000
 _CACHE_KIB = 32 << 10
 _SCHEMA = f"""
@@ -341,9 +341,13 @@ def _parse_score(text: str) -> Score:
     grading = fields.pop("grading")
     if grading is not None:
         grading = Grading(**grading | {"probabilities": tuple(grading["probabilities"])})
-    person = fields.pop("person")
-    person = Person(**person | {"eye": Eye(person["eye"])})
-    return Score(**fields | {"status": Status(fields["status"])}, grading=grading, person=person)
+    person, acquisition = fields.pop("person"), fields.pop("acquisition")
+    return Score(
+        **fields | {"status": Status(fields["status"])},
+        grading=grading,
+        person=Person(**person | {"eye": Eye(person["eye"])}),
+        acquisition=acquisition and Acquisition(**acquisition),
+    )
 
 
 def _sentence(error: sqlite3.Error, path: Path) -> DataError:

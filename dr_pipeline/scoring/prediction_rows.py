@@ -35,7 +35,9 @@ def make_row(entry: Entry, score: Score, *, image_id: str, duplicate_of: str, bu
         site=_cell(score.person.site),
         quality=score.quality,
         bundle_id=bundle_id,
-        **(asdict(grading) if grading else {}),  # the fields have the columns' names
+        # The fields of both have the columns' names.
+        **(asdict(grading) if grading else {}),
+        **(asdict(score.acquisition) if score.acquisition else {}),
     )
 
 

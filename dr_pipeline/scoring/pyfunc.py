@@ -3,6 +3,7 @@
 MLflow calls `_load_pyfunc` by name. Neither MLflow nor pandas is imported: the answer has the class of the input.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,12 @@ class PyfuncGrader:
             "status": str(score.status),
             "reason": score.reason,
             "quality": score.quality,
+            "camera": "",
             "bundle_id": self._scorer.bundle_id,
             "needs_human": 1.0,  # an image without a grade needs a person, as in predictions.csv
         }
+        if score.acquisition is not None:
+            cells |= asdict(score.acquisition)
         grading = score.grading
         if grading is not None and score.status == "scored":
             probabilities = {f"p{grade}": p for grade, p in enumerate(grading.probabilities)}

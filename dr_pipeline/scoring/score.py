@@ -20,6 +20,30 @@ class Grading:
 
 
 @dataclass(frozen=True)
+class Acquisition:
+    """How a photograph was taken, for the comparison of batches; the fields are columns of predictions.csv.
+
+    Attributes:
+        width: Of the upright original, px.
+        height: Of the upright original, px.
+        disc_radius: Of the retinal disc, in px of the upright original.
+        camera: Maker and model; "" where the file does not state them.
+        brightness: This and the following: see `dr_pipeline.fundus.quality.measures.Appearance`; None if next to
+            nothing is visible.
+    """
+
+    width: int
+    height: int
+    disc_radius: float
+    camera: str = ""
+    brightness: float | None = None
+    contrast: float | None = None
+    sharpness: float | None = None
+    red_over_green: float | None = None
+    blue_over_green: float | None = None
+
+
+@dataclass(frozen=True)
 class Score:
     """The result of one file.
 
@@ -32,6 +56,7 @@ class Score:
         grading: For `scored`; for `ungradable` too, so that an evaluation can count all photographs as well as the
             gradable ones, but a clinic's table does not show it. None otherwise.
         person: Whose photograph it is, where that was asked for and is known.
+        acquisition: None where there is no image.
     """
 
     status: Status
@@ -41,6 +66,7 @@ class Score:
     quality: float | None
     grading: Grading | None
     person: Person = UNKNOWN
+    acquisition: Acquisition | None = None
 
 
 def failed(reason: str, sha256: str = "") -> Score:

@@ -1,6 +1,7 @@
 """From the bytes of one file to its score: for a clinic's folder, the test split and the latency alike."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError, ImageError
 from dr_pipeline.files import read_json, sha256_bytes
-from dr_pipeline.fundus.pixel_path import PixelPath, model_input
+from dr_pipeline.fundus.pixel_path import Photograph, PixelPath, model_input
 from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.score import Grading, Score, failed
+from dr_pipeline.scoring.score import Acquisition, Grading, Score, failed
 
 
 def _no_lap(_step: str) -> None:
@@ -128,6 +129,7 @@ class Scorer:
             pixel_hash=photograph.pixel_hash,
             quality=quality.score,
             grading=grading,
+            acquisition=_acquisition(photograph),
         )
         lap("decision")
         return score
@@ -147,3 +149,14 @@ class Scorer:
             vision_threatening=bool(decided.vision_threatening[0]),
             needs_human=bool(decided.needs_human[0]),
         )
+
+
+def _acquisition(photograph: Photograph) -> Acquisition:
+    appearance = photograph.quality.appearance
+    return Acquisition(
+        width=photograph.width,
+        height=photograph.height,
+        disc_radius=photograph.disc.radius,
+        camera=photograph.camera,
+        **(asdict(appearance) if appearance else {}),
+    )

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from dr_pipeline.schema import Status
-from dr_pipeline.tables.table import Fixed2, Fixed4, Table
+from dr_pipeline.tables.table import Fixed2, Fixed4, Fixed6, Table
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,12 @@ class CanvasRow:
     quality: Fixed4 | None = None
     quality_spread: Fixed4 | None = None  # jackknife standard error of the score over quarters of the disc
     quality_reasons: str = ""
+    camera: str = ""  # maker and model, from EXIF or the DICOM header
+    brightness: Fixed2 | None = None  # these five: see `dr_pipeline.fundus.quality.measures.Appearance`
+    contrast: Fixed6 | None = None
+    sharpness: Fixed4 | None = None
+    red_over_green: Fixed4 | None = None
+    blue_over_green: Fixed4 | None = None
 
 
 CANVAS_INDEX = Table(CanvasRow, version=VERSION)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from dr_pipeline.schema import Eye, Status
-from dr_pipeline.tables.table import Fixed4, Fixed6, GradeCell, Table, per_grade
+from dr_pipeline.tables.table import Fixed2, Fixed4, Fixed6, GradeCell, Table, per_grade
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,15 @@ class PredictionRow:
     vision_threatening: bool | None = None
     needs_human: bool = True
     quality: Fixed4 | None = None
+    width: int | None = None  # of the upright original, px
+    height: int | None = None
+    disc_radius: Fixed2 | None = None  # of the retinal disc, in px of the upright original
+    camera: str = ""  # maker and model, from EXIF or the DICOM header
+    brightness: Fixed2 | None = None  # these five: see `dr_pipeline.fundus.quality.measures.Appearance`
+    contrast: Fixed6 | None = None
+    sharpness: Fixed4 | None = None
+    red_over_green: Fixed4 | None = None
+    blue_over_green: Fixed4 | None = None
     bundle_id: str
 
 

@@ -106,7 +106,7 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
-    text = ("path", "sha256", "status", "reason", "bundle_id")
+    text = ("path", "sha256", "status", "reason", "camera", "bundle_id")
     inputs = [ColSpec(DataType.binary, "image", required=False), ColSpec(DataType.string, "path", required=False)]
     outputs = [
         ColSpec(DataType.string, name) if name in text else ColSpec(DataType.double, name, required=False)

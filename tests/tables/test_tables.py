@@ -38,10 +38,11 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     "canvas_index": (
         CANVAS_INDEX,
         "schema_version,image_id,shard,status,reason,format,pixel_hash,perceptual_hash,width,height,disc_x,disc_y,"
-        "disc_radius,disc_fit,disc_aspect,aspect_restored,annotation,quality,quality_spread,quality_reasons\n"
-        "4,a,shard-00000.tar,ungradable,dark,png,ab,cd,640,480,320.50,240.00,200.25,circle,0.7500,1,0,0.1234,0.0100,"
-        "dark\n"
-        "4,b,,failed,no image,,,,,,,,,,,,,,,\n",
+        "disc_radius,disc_fit,disc_aspect,aspect_restored,annotation,quality,quality_spread,quality_reasons,"
+        "camera,brightness,contrast,sharpness,red_over_green,blue_over_green\n"
+        "5,a,shard-00000.tar,ungradable,dark,png,ab,cd,640,480,320.50,240.00,200.25,circle,0.7500,1,0,0.1234,0.0100,"
+        "dark,Topcon NW400,61.25,0.024680,0.4321,1.8000,0.5000\n"
+        "5,b,,failed,no image,,,,,,,,,,,,,,,,,,,,,\n",
     ),
     "splits": (
         SPLITS,
@@ -58,9 +59,11 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     "predictions": (
         PREDICTIONS,
         f"schema_version,image_id,path,sha256,status,reason,duplicate_of,patient_id,eye,visit,site,grade,{_P},expected_grade,"
-        "referable,referable_probability,vision_threatening,needs_human,quality,bundle_id\n"
-        f"2,a,a.png,12,scored,,,P1,left,1,hill,3,{_FIVE},2.0000,1,0.700000,1,0,0.5000,b1\n"
-        "2,b,'=b.png,34,failed,no image,,,,,,,,,,,,,,,,1,,b1\n",
+        "referable,referable_probability,vision_threatening,needs_human,quality,width,height,disc_radius,camera,"
+        "brightness,contrast,sharpness,red_over_green,blue_over_green,bundle_id\n"
+        f"3,a,a.png,12,scored,,,P1,left,1,hill,3,{_FIVE},2.0000,1,0.700000,1,0,0.5000,640,480,200.25,Topcon NW400,"
+        "61.25,0.024680,0.4321,1.8000,0.5000,b1\n"
+        "3,b,'=b.png,34,failed,no image,,,,,,,,,,,,,,,,1,,,,,,,,,,,b1\n",
     ),
     "out_of_fold_logits": (OUT_OF_FOLD_LOGITS, f"schema_version,image_id,{_LOGITS}\n1,a,{_FIVE}\n"),
     "fold_logits": (

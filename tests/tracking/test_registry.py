@@ -129,7 +129,7 @@ def test_the_registered_model_loads_and_scores(registered: Repository) -> None:
     outputs = model.metadata.signature.outputs
     assert tuple(outputs.input_names()) == PHOTOGRAPH_COLUMNS == tuple(scored.columns)
     text = [name for name, kind in outputs.input_dict().items() if kind.type == DataType.string]
-    assert text == ["path", "sha256", "status", "reason", "bundle_id"]
+    assert text == ["path", "sha256", "status", "reason", "camera", "bundle_id"]
     assert set(from_bytes["bundle_id"]) == {
         read_json(registered.root / "data" / "release" / "metadata.json")["bundle_id"]
     }

@@ -34,6 +34,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from dr_pipeline.errors import ImageError
+from dr_pipeline.fundus.camera import camera_name
 from dr_pipeline.fundus.dicom.codec import (
     JPEG_2000,
     JPEG_BASELINE,
@@ -73,6 +74,8 @@ _PALETTE = range(0x00281101, 0x00281224)  # descriptors and data of the colour t
 _TAGS = (
     0x00080016,
     0x00080060,
+    0x00080070,
+    0x00081090,
     *range(0x00280002, 0x00280012),
     *(0x00280100, 0x00280101, 0x00280102, 0x00280103),
     *_PALETTE,
@@ -148,7 +151,8 @@ def read_dicom_image(data: bytes) -> DicomImage:
     one_sample_of_three = samples == 1 and _SAMPLES.get(photometric) == 3
     samples = 3 if one_sample_of_three else samples
     channels = 3 if photometric == "PALETTE COLOR" else samples
-    header = Header("dicom", width, height, channels, stored, alpha=False, orientation=UPRIGHT)
+    camera = camera_name(_text_or_empty(dataset, "Manufacturer"), _text_or_empty(dataset, "ManufacturerModelName"))
+    header = Header("dicom", width, height, channels, stored, alpha=False, orientation=UPRIGHT, camera=camera)
     check_size(header)
     if photometric not in _SAMPLES or _SAMPLES[photometric] != samples:
         raise ImageError(f"DICOM of another photometric interpretation than is read, with {samples} samples a pixel")
@@ -173,6 +177,14 @@ def read_dicom_image(data: bytes) -> DicomImage:
         pixels=pixels,
         dataset=dataset,
     )
+
+
+def _text_or_empty(dataset: "Dataset", keyword: str) -> str:
+    """An element's text; a picture is read even where this cannot be."""
+    try:
+        return text(dataset, keyword)
+    except ImageError:
+        return ""
 
 
 def _require_bits(dataset: "Dataset", allocated: int, stored: int) -> None:

@@ -22,6 +22,7 @@ class Header:
         bits: Per channel.
         alpha: Whether there is a transparency channel.
         orientation: EXIF tag 0x0112, 1 (upright) to 8; 1 where the tag is absent or corrupt.
+        camera: Maker and model, see `dr_pipeline.fundus.camera`; "" where the file does not state them.
     """
 
     format: str
@@ -31,6 +32,7 @@ class Header:
     bits: int
     alpha: bool
     orientation: int
+    camera: str = ""
 
 
 def check_size(header: Header) -> None:

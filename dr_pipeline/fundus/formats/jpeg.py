@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_orientation
+from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_camera, exif_orientation
 from dr_pipeline.fundus.formats.header import Header, truncated
 
 SIGNATURE = b"\xff\xd8\xff"
@@ -63,15 +63,16 @@ def read_jpeg(data: bytes) -> JpegFile:
     Raises:
         ImageError: The file ends early, holds no frame, or has so many scans that decoding would take minutes.
     """
-    frame, frame_marker, orientation = b"", 0, 0
+    frame, frame_marker, orientation, camera = b"", 0, 0, ""
     for marker, body, end in segments(data):
         if marker in START_OF_FRAME and len(body) >= 6:
             frame, frame_marker = body, marker
         elif marker == _APP1 and body.startswith(b"Exif\0\0"):
             # A second block is a copy that some program forgot to turn, or the continuation of a long one.
             orientation = orientation or exif_orientation(body[6:])
+            camera = camera or exif_camera(body[6:])
         elif marker == START_OF_SCAN:
-            header, unit = _read_frame(frame, orientation or UPRIGHT)
+            header, unit = _read_frame(frame, orientation or UPRIGHT, camera)
             in_bands = frame_marker in _PROGRESSIVE
             picture_end = _follow_scans(data, body, end, header, ids=frame[6::3], progressive=in_bands)
             return JpegFile(header, picture_end, *unit, progressive=frame_marker == _PROGRESSIVE_HUFFMAN)
@@ -130,10 +131,10 @@ def trailing_data(data: bytes, end: int) -> str:
     return f"{kind} of {len(data) - end} bytes behind the picture"
 
 
-def _read_frame(frame: bytes, orientation: int) -> tuple[Header, tuple[int, int]]:
+def _read_frame(frame: bytes, orientation: int, camera: str) -> tuple[Header, tuple[int, int]]:
     """The header, and the width and height of a minimum coded unit (T.81, A.2), from the frame's segment."""
     bits, height, width, components = struct.unpack_from(">BHHB", frame) if frame else (0, 0, 0, 0)
-    header = Header("jpeg", width, height, components, bits, alpha=False, orientation=orientation)
+    header = Header("jpeg", width, height, components, bits, alpha=False, orientation=orientation, camera=camera)
     sampling = frame[7::3][:components]
     if len(sampling) < 2:  # a component alone has units of one block, whatever its sampling says
         return header, (_BLOCK_PX, _BLOCK_PX)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_orientation
+from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_camera, exif_orientation
 from dr_pipeline.fundus.formats.header import Header, check_size, several_pictures, truncated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -24,7 +24,8 @@ def read_png_header(data: bytes) -> Header:
     check_size(header)  # before the rest is read
     for kind, body in _chunks(data):
         if kind == b"eXIf":
-            header = replace(header, orientation=exif_orientation(bytes(body)))
+            block = bytes(body)
+            header = replace(header, orientation=exif_orientation(block), camera=exif_camera(block))
         elif kind == b"tRNS":
             header = replace(header, alpha=True)
         elif kind == b"acTL":

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.formats.exif import UPRIGHT, apply_orientation
+from dr_pipeline.fundus.camera import camera_name
+from dr_pipeline.fundus.formats.exif import MAKER_TAG, MODEL_TAG, UPRIGHT, apply_orientation
 from dr_pipeline.fundus.formats.header import Header, check_size, require_readable, several_pictures, truncated
 from dr_pipeline.fundus.opencv import cv2
 
@@ -110,9 +111,15 @@ def _header(page: "TiffPage") -> Header:
         page.bitspersample,
         alpha=page.samplesperpixel > samples,
         orientation=int(orientation),
+        camera=camera_name(_text(page, MAKER_TAG), _text(page, MODEL_TAG)),
     )
     check_size(header)
     return header
+
+
+def _text(page: "TiffPage", tag: int) -> str:
+    found = page.tags.get(tag)
+    return found.value if found is not None and isinstance(found.value, str) else ""
 
 
 def _require_layout(page: "TiffPage", header: Header) -> None:

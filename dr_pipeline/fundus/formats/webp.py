@@ -3,7 +3,7 @@
 import struct
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_orientation
+from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_camera, exif_orientation
 from dr_pipeline.fundus.formats.header import Header, several_pictures, truncated
 
 
@@ -15,7 +15,7 @@ def read_webp_header(data: bytes) -> Header:
     """
     if len(data) < 20 or len(data) < 8 + struct.unpack_from("<I", data, 4)[0]:
         raise truncated("WebP")
-    position, alpha, orientation = 12, False, UPRIGHT
+    position, alpha, orientation, camera = 12, False, UPRIGHT, ""
     sides: tuple[int, int] | None = None
     while position + 8 <= len(data):
         kind, (length,) = data[position : position + 4], struct.unpack_from("<I", data, position + 4)
@@ -32,8 +32,8 @@ def read_webp_header(data: bytes) -> Header:
             sides = ((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1)
             alpha = alpha or bool(packed >> 28 & 1)
         elif kind == b"EXIF":
-            orientation = exif_orientation(body)
+            orientation, camera = exif_orientation(body), exif_camera(body)
         position += 8 + length + (length & 1)
     if sides is None:
         raise ImageError("corrupt WebP file: it holds no picture")
-    return Header("webp", sides[0], sides[1], 3, 8, alpha=alpha, orientation=orientation)
+    return Header("webp", sides[0], sides[1], 3, 8, alpha=alpha, orientation=orientation, camera=camera)

@@ -6,7 +6,7 @@ given beside its limit. A photograph is called no fundus only on evidence that i
 merely unusual is left to a person.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from dr_pipeline.fundus.quality.colour_checks import (
     is_monochrome,
     is_retina_red,
 )
-from dr_pipeline.fundus.quality.measures import Cells, Measures, measure_cells
+from dr_pipeline.fundus.quality.measures import Appearance, Cells, Measures, appearance, measure_cells
 from dr_pipeline.fundus.quality.other_pictures import FLAT, HARSH, OUTLINES, other_picture_reasons, scene_doubts
 from dr_pipeline.fundus.quality.tissue import UNLIKE_TISSUE, is_unlike
 from dr_pipeline.schema import Status
@@ -115,12 +115,14 @@ class Quality:
             evidence, see `dr_pipeline.fundus.quality.other_pictures`. Scored: the measures that lower the score most,
             no_disc, and already_enhanced where the policy accepts it.
         status: SCORED (gradable), UNGRADABLE or NOT_FUNDUS.
+        appearance: Measured whatever the status; None if next to nothing is visible.
     """
 
     score: float
     spread: float
     reasons: tuple[str, ...]
     status: Status
+    appearance: Appearance | None = None
 
 
 def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PERSON) -> Quality:
@@ -133,6 +135,11 @@ def assess(canvas: NDArray[np.uint8], disc: Disc, *, already_enhanced: str = PER
     """
     cells = measure_cells(canvas)
     measures = cells.measures() if cells else None
+    quality = _assess(cells, measures, disc, already_enhanced)
+    return replace(quality, appearance=appearance(cells, measures)) if cells and measures else quality
+
+
+def _assess(cells: Cells | None, measures: Measures | None, disc: Disc, already_enhanced: str) -> Quality:
     enhanced = cells is not None and measures is not None and is_already_enhanced(cells, measures)
     if disc.fault:
         return Quality(0.0, 0.0, (disc.fault, *([ALREADY_ENHANCED] if enhanced else [])), Status.UNGRADABLE)

@@ -68,6 +68,27 @@ class Measures:
     artefact: float
 
 
+@dataclass(frozen=True)
+class Appearance:
+    """What a camera, its settings and its light give a photograph; for the comparison of batches, not of quality.
+
+    The fields are columns of tables.
+
+    Attributes:
+        brightness: `Measures.dark`, 0 to 255.
+        contrast: `Measures.low_contrast`.
+        sharpness: `Measures.blurred`.
+        red_over_green: Ratio of the mean levels of the visible disc.
+        blue_over_green: As `red_over_green`.
+    """
+
+    brightness: float
+    contrast: float
+    sharpness: float
+    red_over_green: float
+    blue_over_green: float
+
+
 @dataclass(frozen=True, eq=False)
 class Cells:
     """A canvas's measurements by cell; one value per counted cell, where no shape is given.
@@ -125,6 +146,18 @@ class Cells:
             off_centre=self.off_centre,
             artefact=float(self.artefact[used].mean()),
         )
+
+
+def appearance(cells: Cells, measures: Measures) -> Appearance:
+    """The appearance of a canvas, from what was measured for its quality."""
+    green = max(cells.colours.green, 1.0)  # level; a disc without green is no photograph
+    return Appearance(
+        brightness=measures.dark,
+        contrast=measures.low_contrast,
+        sharpness=measures.blurred,
+        red_over_green=cells.colours.red / green,
+        blue_over_green=cells.colours.blue / green,
+    )
 
 
 def measure_cells(canvas: NDArray[np.uint8]) -> Cells | None:
