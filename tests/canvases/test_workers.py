@@ -26,10 +26,10 @@ def test_workers_and_order_change_no_byte(photographs, store, tmp_path):
 class Deadly(PixelPath):
     """A decoder that crashes its process on one file."""
 
-    def process(self, data: bytes) -> Photograph:
+    def process(self, data: bytes, **options: Any) -> Photograph:
         if len(data) == DEADLY_BYTES:
             os._exit(9)
-        return super().process(data)
+        return super().process(data, **options)
 
 
 def test_a_crashed_worker_is_an_error_that_names_its_files(photographs, tmp_path):

@@ -111,13 +111,13 @@ def test_the_threshold_of_the_site_decides_who_gets_a_grade(tmp_path, monkeypatc
 
 
 def test_only_image_errors_become_failures(scorer, monkeypatch):
-    def refuse(self, data):
+    def refuse(self, data, **_options):
         raise ImageError("not like this")
 
     monkeypatch.setattr(type(scorer.pixel_path), "process", refuse)
     assert scorer.score(b"x").reason == "not like this"
 
-    def broken(self, data):
+    def broken(self, data, **_options):
         raise ZeroDivisionError
 
     monkeypatch.setattr(type(scorer.pixel_path), "process", broken)
