@@ -21,10 +21,10 @@ from dr_pipeline.deployment.formats import export_format
 from dr_pipeline.deployment.formats.onnx_graph import OPSET
 from dr_pipeline.deployment.parity import Parity, compare_logits, require_parity
 from dr_pipeline.errors import GateError
-from dr_pipeline.evaluation.decision_fit import group_parts
 from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.logs import progress
+from dr_pipeline.metrics.cross_fitting import group_parts
 from dr_pipeline.models.ensemble import Combination, Ensemble, Weighted, deployed_network, ensemble_state_dict
 from dr_pipeline.models.grader import num_parameters
 from dr_pipeline.models.weights.checkpoint_files import write_tensors

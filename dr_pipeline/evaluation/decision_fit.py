@@ -1,8 +1,7 @@
 """Fits the decision on the validation split, and cross-fits it to grade that split."""
 
-import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -11,11 +10,11 @@ from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided, Decision, distance_to_cut, softmax
 from dr_pipeline.metrics.calibration import fit_temperature
+from dr_pipeline.metrics.cross_fitting import held_out_parts
 from dr_pipeline.metrics.cut_points import steady_cut_points
 from dr_pipeline.params.evaluation import OperatingPoint
 from dr_pipeline.schema import NUM_GRADES, REFERABLE_FROM
 
-_NUM_PARTS = 5
 _RESAMPLINGS = 200  # the mean cut point of 126 photographs then changes by 0.01 grades with the seed
 
 
@@ -100,21 +99,3 @@ def cross_fitted(
         for field in fields(Decided)
     }
     return Decided(**merged)
-
-
-def held_out_parts(groups: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Positions of each part's photographs, and of all others; where there is one group only, it is both."""
-    parts = group_parts(groups)
-    for part in np.unique(parts):
-        held_out, rest = np.flatnonzero(parts == part), np.flatnonzero(parts != part)
-        yield held_out, rest if len(rest) else held_out
-
-
-def group_parts(groups: Sequence[str]) -> NDArray[np.int64]:
-    """The part, 0 … 4, of each photograph, shape (N,): whole groups, dealt in the order of their names' hashes.
-
-    Not stratified by grade: the rest would then have the grade distribution of the part, which new photographs do not.
-    """
-    order = sorted(set(groups), key=lambda name: hashlib.sha256(f"cross-fit\0{name}".encode()).digest())
-    part_of = {name: index % _NUM_PARTS for index, name in enumerate(order)}
-    return np.array([part_of[group] for group in groups], dtype=np.int64)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.evaluation.decision_fit import held_out_parts
 from dr_pipeline.evaluation.eye_level import representative_images
 from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference, qwk_estimate
+from dr_pipeline.metrics.cross_fitting import held_out_parts
 from dr_pipeline.metrics.cut_points import steady_cut_points
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import Status

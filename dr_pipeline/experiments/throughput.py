@@ -16,8 +16,9 @@ from dr_pipeline.files import read_json, sha256_json, write_json
 from dr_pipeline.models.grader import create_grader, num_parameters
 from dr_pipeline.models.layer_groups import parameter_groups
 from dr_pipeline.params.training import Distillation, Objective
+from dr_pipeline.processes import keep_freed_memory
 from dr_pipeline.schema import NUM_GRADES
-from dr_pipeline.training.fabric import device_name, keep_freed_memory, one_device, prepare_grader
+from dr_pipeline.training.fabric import device_name, one_device, prepare_grader
 from dr_pipeline.training.objectives import GradingLoss, TrainingTask
 from dr_pipeline.training.run_identity import versions
 from dr_pipeline.training.training_checks import memory_advice
@@ -85,7 +86,7 @@ def measure(arms: Sequence[Settings]) -> list[dict[str, Any]]:
     Raises:
         EnvironmentProblem: The memory is full.
     """
-    keep_freed_memory()
+    keep_freed_memory(all_of_it=True)
     set_determinism(0)
     benches = [_Bench(settings) for settings in arms]
     seconds: list[list[tuple[float, float]]] = [[] for _ in benches]

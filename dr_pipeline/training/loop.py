@@ -1,4 +1,7 @@
-"""The training loop, top to bottom: fine-tune, average, validate, keep the best epoch by validation QWK."""
+"""The training loop, top to bottom: fine-tune, average, validate, keep the best epoch.
+
+The best one has the highest validation QWK at cross-fitted cut points, see `predict.evaluate`.
+"""
 
 import math
 import time
@@ -161,7 +164,7 @@ def fit(
         num_seen = int(fabric.all_reduce(torch.tensor(num_seen, device=fabric.device), reduce_op="sum"))
         share_buffers(fabric, average)
         with memory_advice(fabric.device, candidate, val_batch):
-            val_loss, qwk = evaluate(fabric, average.module, val_loader, val_set.grades, objective)
+            val_loss, qwk = evaluate(fabric, average.module, val_loader, val_set, objective)
         # a gradient that overflows in an epoch's last step shows here, before it would reach the checkpoint
         require_finite(val_loss, "validation loss", epoch, len(losses), optimizer, checkpoint)
         row = EpochRow(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dr_pipeline.logs import progress
-from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
+from dr_pipeline.metrics.cross_fitting import cross_fitted_kappa
 from dr_pipeline.models.grader import Grader
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.schema import GRADES
@@ -45,29 +45,29 @@ def evaluation_workers(val_set: GradedCanvases, num_workers: int) -> int:
 
 @torch.inference_mode()
 def evaluate(
-    fabric: Fabric, grader: nn.Module, loader: BatchLoader, grades: Tensor, objective: GradingLoss
+    fabric: Fabric, grader: nn.Module, loader: BatchLoader, val_set: GradedCanvases, objective: GradingLoss
 ) -> tuple[float, float]:
-    """Mean loss and QWK of the rounded expected grade, over the photographs of all processes.
+    """Mean loss and QWK at cross-fitted cut points, over the photographs of all processes.
 
-    The expected grade, not the most probable one: the deployed decision applies its cut points to it, and it uses the
-    order of the grades. An undefined QWK (one grade only, all predicted alike, or a loss that is not finite) is
-    returned as 0.
+    That is the QWK of what ships: the deployed decision applies fitted cut points to the expected grade. An undefined
+    one (one grade only, or a loss that is not finite) is returned as 0.
 
     Args:
         fabric: Device, precision and processes.
         grader: A Grader.
         loader: Of this process, of photographs without augmentation.
-        grades: long (N,) of all photographs.
+        val_set: All photographs.
         objective: Its loss is averaged, without a teacher.
     """
+    grades = val_set.grades
     outputs = gather_outputs(fabric, grader, loader, len(grades), label="validation")
     head, targets = cast("Grader", grader).head, grades.to(fabric.device)
     loss = (objective.total(head, outputs, targets) / objective.weight(targets)).item()
-    if not math.isfinite(loss):  # such outputs cannot be rounded to a grade
+    if not math.isfinite(loss):  # such outputs have no order
         return loss, 0.0
-    levels = torch.tensor(GRADES, dtype=torch.float32, device=fabric.device)
-    expected = (head(outputs).softmax(1) * levels).sum(1)
-    qwk = quadratic_weighted_kappa(grades.numpy(), expected.round().long().cpu().numpy())
+    levels = torch.tensor(GRADES, dtype=torch.float64, device=fabric.device)
+    expected = (head(outputs).double().softmax(1) * levels).sum(1)
+    qwk = cross_fitted_kappa(expected.cpu().numpy(), grades.numpy(), val_set.groups)
     return loss, 0.0 if math.isnan(qwk) else qwk
 
 

@@ -15,6 +15,7 @@ from dr_pipeline.models.grader import Grader, create_grader, num_parameters
 from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
+from dr_pipeline.processes import keep_freed_memory
 from dr_pipeline.tables.history import LayerRow
 from dr_pipeline.tables.splits import SplitRow
 from dr_pipeline.training.checkpoint import save_best_when_stopped
@@ -23,7 +24,7 @@ from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
 from dr_pipeline.training.data.sampler import EpochBatchSampler
 from dr_pipeline.training.data.targets import training_targets
 from dr_pipeline.training.data.teacher import teacher_logits
-from dr_pipeline.training.fabric import device_name, keep_freed_memory, make_fabric
+from dr_pipeline.training.fabric import device_name, make_fabric
 from dr_pipeline.training.layer_statistics import When, layer_statistics
 from dr_pipeline.training.loop import FitOptions, FitResult, fit
 from dr_pipeline.training.optimization import adapt_batch_norm
@@ -95,7 +96,7 @@ def train_network(
         EnvironmentProblem: The memory is full.
         KeyboardInterrupt: After a message on standard error that states what is saved.
     """
-    keep_freed_memory()
+    keep_freed_memory(all_of_it=True)
     set_determinism(options.seed)
     fabric = make_fabric(params.precision, candidate.fine_tuning)
     with memory_advice(fabric.device, candidate):
@@ -156,7 +157,11 @@ def _train_set(candidate: Candidate, params: Training, data: TrainingData, seed:
 def _unaugmented(store: CanvasStore, rows: Sequence[SplitRow], candidate: Candidate) -> GradedCanvases:
     """Photographs as scoring sees them."""
     return GradedCanvases(
-        store, [row.image_id for row in rows], [row.grade for row in rows], input_px=candidate.input_px
+        store,
+        [row.image_id for row in rows],
+        [row.grade for row in rows],
+        input_px=candidate.input_px,
+        groups=[row.group for row in rows],
     )
 
 

@@ -9,10 +9,10 @@ from dr_pipeline.evaluation import decision_fit as fitting
 from dr_pipeline.evaluation.decision_fit import (
     cross_fitted,
     fit_decision,
-    group_parts,
     referable_threshold,
     review_margin,
 )
+from dr_pipeline.metrics.cross_fitting import group_parts
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.params.evaluation import OperatingPoint
 

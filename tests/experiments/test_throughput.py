@@ -56,7 +56,7 @@ def test_networks_take_turns_and_the_first_turn_does_not_count(monkeypatch: pyte
             return {"turns": list(seconds)}
 
     monkeypatch.setattr(throughput, "_Bench", Bench)
-    monkeypatch.setattr(throughput, "keep_freed_memory", lambda: order.append("memory as in training"))
+    monkeypatch.setattr(throughput, "keep_freed_memory", lambda **_: order.append("memory as in training"))
     a, b = throughput.measure(settings_of(made_experiment({"a": {}, "b": {"candidate.epochs": 2}})))
     # the first arm was once timed before a training had set the memory, and the others after: 14 against 23 images/s
     assert order == ["memory as in training", *["a", "b"] * 6]

@@ -55,7 +55,7 @@ def figures() -> tuple[float, float]:
         data.grades.tolist(), 3, shuffle=False, seed=0, rank=fabric.global_rank, world_size=fabric.world_size
     )
     objective = GradingLoss(PARAMS.objective, torch.ones(5))
-    return evaluate(fabric, Small(), BatchLoader(data, order, 0), data.grades, objective)
+    return evaluate(fabric, Small(), BatchLoader(data, order, 0), data, objective)
 
 
 def seen_positions(folder: Path) -> list[list[int]]:

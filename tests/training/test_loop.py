@@ -176,7 +176,7 @@ def test_a_teacher_with_the_whole_weight_is_followed(tmp_path: Path) -> None:
     training.teacher = 8.0 * torch.nn.functional.one_hot(4 - training.grades, 5)
     params = section(PARAMS, "distillation", weight=1.0)
     trained = train(tmp_path, train_set=training, params=params, candidate=CANDIDATE.model_copy(update={"epochs": 6}))
-    assert trained.history[-1].validation_qwk < -0.3
+    assert trained.history[-1].validation_qwk < 0.1  # the order is the reverse, of which no cut points make a kappa
 
 
 def test_the_task_is_compiled_where_params_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,9 +45,11 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         seed: Of the augmentation.
         targets: long (N,) grades or float (N, 5) distributions; None takes the grades.
         teacher: Logits (N, 5) of the teacher; None without distillation.
+        groups: What belongs together, such as a patient, N names; None: each photograph is alone.
 
     Attributes:
         grades: long (N,).
+        groups: As given, or the image ids.
         targets: As given, or the grades.
         teacher: As given.
         in_memory: Whether all model inputs are kept in memory; else each is decoded when it is drawn.
@@ -67,11 +69,13 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         seed: int = 0,
         targets: Tensor | None = None,
         teacher: Tensor | None = None,
+        groups: Sequence[str] | None = None,
     ) -> None:
         self._store, self._ids, self._input_px = store, list(image_ids), input_px
         self.grades = torch.tensor(list(grades), dtype=torch.long)
         self.targets = self.grades if targets is None else targets
         self.teacher = teacher
+        self.groups = self._ids if groups is None else list(groups)
         self._augment, self._seed = augment, seed
         # [worker] = (process id, position started last): in shared memory, so that it outlives a worker that dies
         self._started = torch.full((MAX_WORKERS, 2), -1, dtype=torch.long)
