@@ -1,6 +1,6 @@
 """How many machines, hours and how much money a number of photographs takes, from a measured rate.
 
-python -m benchmarks.capacity --files-per-s 30.9 --cores 2 [--price-per-core-hour 0.02] [--usable 0.9]
+python -m benchmarks.capacity --files-per-s 40 --cores 2 [--price-per-core-hour 0.02] [--usable 0.9]
 
 The rate is that of `dr-pipeline bench score` on the machine to be used, with photographs like those to be scored. It is
 taken to grow with the cores, since workers share nothing; `--usable` is the share that is left after what does not
