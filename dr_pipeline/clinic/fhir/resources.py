@@ -77,9 +77,8 @@ def resource_id(*parts: str) -> str:
 def _checked(resource: Resource) -> Resource:
     from fhir.resources.R4B import get_fhir_model_class
 
-    model = get_fhir_model_class(resource["resourceType"])
-    checked: Resource = json.loads(model.model_validate(resource).model_dump_json())
-    return checked
+    get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+    return resource
 
 
 def _resources(
@@ -230,7 +229,7 @@ def transaction(resources: Sequence[Resource]) -> Resource:
         }
         for resource, (place, identity) in zip(resources, places.items(), strict=True)
     ]
-    return _checked({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
 def _escaped(text: str) -> str:
