@@ -185,7 +185,11 @@ def _number(value: float) -> Resource:
 
 
 def _reference(resource: Resource) -> Resource:
-    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
+    return {"reference": _address(resource)}
+
+
+def _address(resource: Resource) -> str:
+    return f"{resource['resourceType']}/{resource['id']}"
 
 
 def _uri(value: str) -> Resource:
@@ -212,7 +216,7 @@ def _iso_date(visit: str) -> str:
 def transaction(resources: Sequence[Resource]) -> Resource:
     """The resources of one examination as a Bundle that a server takes wholly or not at all.
 
-    A patient whom the server knows by the identifier stays as it is; the other resources replace themselves.
+    A patient that the server knows by the identifier stays as it is; the other resources replace themselves.
     """
     patient = next(resource for resource in resources if resource["resourceType"] == "Patient")
     identifier = patient["identifier"][0]
@@ -220,14 +224,15 @@ def transaction(resources: Sequence[Resource]) -> Resource:
     token = f"{_escaped(identifier.get('system', ''))}|{_escaped(identifier['value'])}"
     search = f"identifier={quote(token, safe='')}"
     requests = {patient["id"]: {"method": "POST", "url": "Patient", "ifNoneExist": search}}
-    places = {f"{resource['resourceType']}/{resource['id']}": resource["id"] for resource in resources}
+    # Differ from all else in the resources: some servers replace such an address wherever it stands.
+    addresses = {_address(resource): f"urn:uuid:{resource_id('entry', resource['id'])}" for resource in resources}
     entries = [
         {
-            "fullUrl": f"urn:uuid:{identity}",
-            "resource": _relinked(resource, places),
-            "request": requests.get(identity, {"method": "PUT", "url": place}),
+            "fullUrl": url,
+            "resource": _relinked(resource, addresses),
+            "request": requests.get(resource["id"], {"method": "PUT", "url": address}),
         }
-        for resource, (place, identity) in zip(resources, places.items(), strict=True)
+        for resource, (address, url) in zip(resources, addresses.items(), strict=True)
     ]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
@@ -237,14 +242,13 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\|,$])", r"\\\1", text)
 
 
-def _relinked(value: Any, places: Mapping[str, str]) -> Any:
+def _relinked(value: Any, addresses: Mapping[str, str]) -> Any:
     """The same value with references to the Bundle's own entries, which the server replaces by its own addresses."""
     if isinstance(value, list):
-        return [_relinked(item, places) for item in value]
+        return [_relinked(item, addresses) for item in value]
     if not isinstance(value, dict):
         return value
-    relinked = {name: _relinked(item, places) for name, item in value.items()}
-    identity = places.get(str(value.get("reference")))
-    if identity:
-        relinked["reference"] = f"urn:uuid:{identity}"
+    relinked = {name: _relinked(item, addresses) for name, item in value.items()}
+    if (url := addresses.get(str(value.get("reference")))) is not None:
+        relinked["reference"] = url
     return relinked
