@@ -70,7 +70,7 @@ def roll_up(
     Args:
         rows: A table of predictions; ids of images differ.
         policy: The programme's rules.
-        birth_dates: By image id, where known: any text that is equal for equal dates, such as a salted digest.
+        birth_dates: By image id, where known beside the predictions: any text that is equal for equal dates.
 
     Raises:
         DataError: Two rows have one id, or a scored row has no grade. The message names rows, never patients.
@@ -143,9 +143,11 @@ def _doubts(
 ) -> dict[Examination, list[Reason]]:
     """Why an examination can have no decision, in the order of `Reason`."""
     dates: defaultdict[str, set[str]] = defaultdict(set)
+    hashes: defaultdict[str, set[str]] = defaultdict(set)  # of dates in DICOM headers
     places: defaultdict[str, set[tuple[Examination, Eye]]] = defaultdict(set)
     for examination, members in examinations.items():
         dates[examination[0]] |= {birth_dates.get(row.image_id, "") for row in members} - {""}
+        hashes[examination[0]] |= {row.birth_date_hash for row in members} - {""}
         for row in members:
             # Only gradable photographs identify an eye: black frames of many patients have equal pixels.
             if row.status is Status.SCORED:
@@ -155,7 +157,7 @@ def _doubts(
         shared = any(_is_elsewhere(places[_pixels(row)]) for row in members if row.status is Status.SCORED)
         by_eye, _ = _sort_by_eye(members)
         found = {
-            Reason.BIRTH_DATES_DIFFER: len(dates[examination[0]]) > 1,
+            Reason.BIRTH_DATES_DIFFER: len(dates[examination[0]]) > 1 or len(hashes[examination[0]]) > 1,
             Reason.SITES_DIFFER: len({row.site for row in members} - {""}) > 1,
             Reason.SAME_PHOTOGRAPH_ELSEWHERE: shared,
             Reason.EYE_UNKNOWN: any(row.status in _OF_AN_EYE for row in by_eye.get(Eye.UNKNOWN, ())),

@@ -7,13 +7,17 @@ import pytest
 
 from dr_pipeline import cli
 from dr_pipeline.files import read_csv
+from dr_pipeline.fundus.decode import decode
+from dr_pipeline.intake.dicom_headers import pseudonym
 from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.scoring.sources.people import PeopleSources
 from dr_pipeline.tables.predictions import PREDICTIONS, write_predictions
 from dr_pipeline.tables.result_eyes import RESULT_EYES
 from dr_pipeline.tables.result_patients import RESULT_PATIENTS
 from dr_pipeline.tables.result_photographs import RESULT_PHOTOGRAPHS
 from tests.clinic.results.test_roll_up import hand_worked
 from tests.factories.bundles import make_bundle, photograph
+from tests.factories.dicom import PATIENT, dicom
 from tests.factories.fhir_server import fhir_server
 from tests.factories.predictions import predictions
 from tests.factories.scoring import score_in_process
@@ -42,8 +46,6 @@ def test_scored_photographs_become_results(tmp_path: Path, capsys: pytest.Captur
         (folder / f"{name}.jpg").write_bytes(photograph(number))
     (folder / "P3_left_1.jpg").write_bytes(b"no picture")
     (folder / "people.csv").write_text("path,birth_date\nP1_left_1.jpg,1950\nP1_right_1.jpg,1951\n")
-    from dr_pipeline.scoring.sources.people import PeopleSources
-
     people = PeopleSources(None, "{patient}_{eye}_{visit}.*", "")
     score_in_process(folder, make_bundle(tmp_path / "release"), tmp_path / "p.csv", people=people)
     out = tmp_path / "out"
@@ -59,6 +61,31 @@ def test_scored_photographs_become_results(tmp_path: Path, capsys: pytest.Captur
     photographs = RESULT_PHOTOGRAPHS.read(out / "photographs.csv")
     assert len(photographs) == len(PREDICTIONS.read(tmp_path / "p.csv"))
     assert RESULT_EYES.read(out / "eyes.csv")
+
+
+def test_headers_of_two_people_with_one_id_and_of_a_contradictory_eye_get_no_decision(tmp_path: Path) -> None:
+    folder = tmp_path / "clinic"
+    folder.mkdir()
+    people = {
+        "A_left.dcm": {"PatientID": "77", "PatientBirthDate": "19500201", "ImageLaterality": "L"},
+        "B_right.dcm": {"PatientID": "77", "PatientBirthDate": "19620201", "ImageLaterality": "R"},
+        "C_left.dcm": {"PatientID": "88", "PatientBirthDate": "19500201", "ImageLaterality": "R"},
+        "D_left.dcm": {"PatientID": "99", "PatientBirthDate": "19500201", "ImageLaterality": "L"},
+        "E_right.dcm": {"PatientID": "99", "PatientBirthDate": "19500201", "ImageLaterality": "R"},
+    }
+    for number, (name, header) in enumerate(people.items()):
+        (folder / name).write_bytes(
+            dicom(decode(photograph(number)).rgb, **PATIENT | header | {"StudyDate": "20240131"})
+        )
+    sources = PeopleSources(None, "*_{eye}.*", "salt")
+    score_in_process(folder, make_bundle(tmp_path / "release"), tmp_path / "p.csv", people=sources)
+    assert "1950" not in (tmp_path / "p.csv").read_text(encoding="utf-8")
+    assert cli.main(["results", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out")]) == 0
+    patients = {row.patient_id: row.reasons for row in RESULT_PATIENTS.read(tmp_path / "out" / "patients.csv")}
+    expected = {"77": "birth_dates_differ", "88": "eye_unknown"}
+    for patient_id, reason in expected.items():
+        assert patients.pop(pseudonym(patient_id, salt="salt")) == reason
+    assert not {"birth_dates_differ", "eye_unknown"} & set(patients.pop(pseudonym("99", salt="salt")).split(";"))
 
 
 def test_the_outputs_are_private_and_reconcile(table: Path, tmp_path: Path) -> None:
@@ -109,6 +136,19 @@ def test_a_table_in_json_lines_is_read(table: Path, tmp_path: Path) -> None:
     assert cli.main(["results", str(tmp_path / "p.jsonl"), "--out", str(tmp_path / "jsonl")]) == 0
     for path in (tmp_path / "csv").iterdir():
         assert path.read_bytes() == (tmp_path / "jsonl" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [('{"image_id": "a"', "not JSON"), ("[1]", "not a row of predictions"), ('{"image_id": "a"}', "not a row of")],
+)
+def test_json_lines_that_are_no_predictions_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
+) -> None:
+    (tmp_path / "p.jsonl").write_text(line, encoding="utf-8")
+    arguments = ["results", str(tmp_path / "p.jsonl"), "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == cli.EXIT_USER_ERROR
+    assert message in capsys.readouterr().err
 
 
 def test_a_formula_as_a_patient_stays_text_in_every_table(tmp_path: Path) -> None:

@@ -162,6 +162,16 @@ def test_uncertainty_is_normalised() -> None:
     assert uncertainty((0.2,) * 5) == pytest.approx(1.0)
 
 
+def test_birth_dates_of_dicom_headers_count_as_hashes() -> None:
+    rows, _ = predictions([("P", "1", "R0 L0"), ("P", "2", "R4 L0"), ("Q", "", "R0 L0")])
+    hashes = ["aa", "aa", "aa", "bb", "cc", ""]
+    hashed = [replace(row, birth_date_hash=text) for row, text in zip(rows, hashes, strict=True)]
+    decisions = {(row.patient_id, row.visit): row.reasons for row in roll_up(hashed).patients}
+    assert decisions == {("P", "1"): "birth_dates_differ", ("P", "2"): "birth_dates_differ", ("Q", ""): ""}
+    # A date from a table is not compared with a hash.
+    assert roll_up(hashed[4:], birth_dates={"image-0005": "1950"}).patients[0].reasons == ""
+
+
 def test_a_programme_sets_its_own_months() -> None:
     policy = Policy(months=(24, 12, 4, 2, 1))
     patients = roll(("A", "", "R0 L0"), ("B", "", "R1r L0"), ("C", "", "R3 L0"), policy=policy).patients
