@@ -19,6 +19,7 @@ from urllib.parse import quote
 from dr_pipeline import __version__
 from dr_pipeline.clinic.fhir import codes
 from dr_pipeline.clinic.results.roll_up import Examination, Results
+from dr_pipeline.errors import DataError
 from dr_pipeline.files import spreadsheet_plain
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.result_eyes import EyeResult, EyeStatus
@@ -53,7 +54,8 @@ def examination_resources(results: Results, options: FhirOptions) -> Iterator[li
     doubt whose it is has none at all: it could be written into another person's record.
 
     Raises:
-        pydantic.ValidationError: A resource breaks the model, which is a fault of this program.
+        DataError: A patient's id is no text as FHIR has it. The message names the row, not the patient.
+        RuntimeError: A resource breaks the model, which is a fault of this program.
     """
     eyes: defaultdict[Examination, list[EyeResult]] = defaultdict(list)
     for eye in results.eyes:
@@ -62,7 +64,8 @@ def examination_resources(results: Results, options: FhirOptions) -> Iterator[li
     for photograph in results.photographs:
         if photograph.patient_id:
             photographs[photograph.patient_id, photograph.visit].append(photograph)
-    for patient in results.patients:
+    for number, patient in enumerate(results.patients, start=2):
+        _check_id(patient.patient_id, where=f"patients.csv, row {number}")
         if patient.decision is not Decision.PERSON or patient.reasons == Reason.EYE_UNKNOWN:
             examination = patient.patient_id, patient.visit
             resources = _resources(patient, eyes[examination], photographs[examination], options)
@@ -74,10 +77,24 @@ def resource_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, json.dumps(parts)))
 
 
+def _check_id(patient_id: str, *, where: str) -> None:
+    if not patient_id.isprintable() or patient_id != patient_id.strip():
+        raise DataError(
+            "the patient's id has blanks around it, a line end or another sign that FHIR does not take",
+            where=where,
+            todo="correct the id where `score` takes it from, and score again",
+        )
+
+
 def _checked(resource: Resource) -> Resource:
     from fhir.resources.R4B import get_fhir_model_class
+    from pydantic import ValidationError
 
-    get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+    try:
+        get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+    except ValidationError as error:  # whose own message quotes patients' data
+        places = sorted({".".join(map(str, problem["loc"])) for problem in error.errors()})
+        raise RuntimeError(f"{resource['resourceType']} breaks FHIR's model: {', '.join(places)}") from None
     return resource
 
 

@@ -7,11 +7,12 @@ from fhir.resources.R4B import get_fhir_model_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dr_pipeline.clinic.fhir.resources import FhirOptions, Resource, examination_resources, transaction
+from dr_pipeline.clinic.fhir.resources import FhirOptions, Resource, _checked, examination_resources, transaction
 from dr_pipeline.clinic.results.policy import Policy
 from dr_pipeline.clinic.results.roll_up import roll_up
 from dr_pipeline.clinic.results.texts import LANGUAGES, Texts
 from dr_pipeline.clinic.results.write import with_texts
+from dr_pipeline.errors import DataError
 from dr_pipeline.schema import RESEARCH_USE
 from tests.clinic.results.test_roll_up import EXAMINATIONS, hand_worked
 from tests.factories.predictions import predictions
@@ -54,7 +55,7 @@ def test_a_report_states_its_language(language: str) -> None:
     assert resources[-1]["language"] == language
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(EXAMINATIONS, st.sampled_from(["", "urn:oid:1.2.3"]))
 def test_resources_of_any_photographs_are_valid(examinations: list[tuple[str, str, str]], system: str) -> None:
     for resources in resources_of(*examinations, patient_system=system):
@@ -115,3 +116,16 @@ def test_ids_follow_from_the_result_and_differ_between_visits_eyes_and_systems()
     ids = [r["id"] for one in resources_of(*examinations) for r in one if r["resourceType"] != "Device"]
     ids += [r["id"] for one in resources_of(*examinations, patient_system="urn:x") for r in one]
     assert len(set(ids)) == 4 * 3 - 1 + 4 * 3 - 1 + 1  # P is one Patient in both visits; one Device
+
+
+@pytest.mark.parametrize("patient_id", ["Maria\u2028", "Maria\x01", "Maria\n2", " Maria", "\t"])
+def test_an_id_that_fhir_does_not_take_is_named_by_its_row(patient_id: str) -> None:
+    with pytest.raises(DataError, match=r"patients\.csv, row 2") as caught:
+        resources_of((patient_id, "", "R0 L0"))
+    assert "Maria" not in str(caught.value)
+
+
+def test_a_resource_that_breaks_the_model_is_named_without_its_values() -> None:
+    with pytest.raises(RuntimeError, match="Patient breaks FHIR's model: birthDate") as caught:
+        _checked({"resourceType": "Patient", "birthDate": "Maria Secret"})
+    assert "Secret" not in str(caught.value)

@@ -74,9 +74,8 @@ def test_headers_of_two_people_with_one_id_and_of_a_contradictory_eye_get_no_dec
         "E_right.dcm": {"PatientID": "99", "PatientBirthDate": "19500201", "ImageLaterality": "R"},
     }
     for number, (name, header) in enumerate(people.items()):
-        (folder / name).write_bytes(
-            dicom(decode(photograph(number)).rgb, **PATIENT | header | {"StudyDate": "20240131"})
-        )
+        pixels = decode(photograph(number), canvas_px=256).pixels
+        (folder / name).write_bytes(dicom(pixels, **PATIENT | header | {"StudyDate": "20240131"}))
     sources = PeopleSources(None, "*_{eye}.*", "salt")
     score_in_process(folder, make_bundle(tmp_path / "release"), tmp_path / "p.csv", people=sources)
     assert "1950" not in (tmp_path / "p.csv").read_text(encoding="utf-8")

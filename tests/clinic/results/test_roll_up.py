@@ -99,7 +99,7 @@ EXAMINATIONS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(EXAMINATIONS, st.sampled_from(["rescreen", "refer"]))
 def test_every_photograph_is_in_the_tables_once(examinations: list[tuple[str, str, str]], policy: str) -> None:
     rows, births = predictions(examinations)
@@ -113,7 +113,7 @@ def test_every_photograph_is_in_the_tables_once(examinations: list[tuple[str, st
     }
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(EXAMINATIONS, st.randoms())
 def test_the_order_of_the_photographs_does_not_matter(examinations: list[tuple[str, str, str]], random) -> None:
     rows, births = predictions(examinations)
@@ -121,7 +121,7 @@ def test_the_order_of_the_photographs_does_not_matter(examinations: list[tuple[s
     assert roll_up(shuffled, Policy(), births).patients == roll_up(rows, Policy(), births).patients
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(EXAMINATIONS, st.sampled_from(["R", "L"]), st.sampled_from("234"))
 def test_a_worse_photograph_never_ends_in_less(examinations: list[tuple[str, str, str]], eye: str, grade: str) -> None:
     worse = [*examinations, ("P1", "2024", f"{eye}{grade}")]
@@ -133,7 +133,7 @@ def test_a_worse_photograph_never_ends_in_less(examinations: list[tuple[str, str
         assert after.within_months <= before[0].within_months
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(EXAMINATIONS)
 def test_a_copy_changes_no_decision(examinations: list[tuple[str, str, str]]) -> None:
     rows, births = predictions(examinations)
