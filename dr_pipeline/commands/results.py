@@ -122,7 +122,7 @@ def _send(server: "FhirServer", examinations: "list[list[Resource]]") -> str:
 
 
 def _headline(results: "Results") -> str:
-    """`12 photographs, 3 examinations: 1 refer (1 urgent), 1 rescreen, 1 recall; 1 needs a human`."""
+    """`12 photographs, 3 examinations: 1 recall, 1 refer, 1 rescreen; 1 need a human`."""
     from collections import Counter
 
     decisions = Counter(row.decision for row in results.patients)
