@@ -23,6 +23,7 @@ COMMANDS = (
     "merge",
     "replay",
     "bench",
+    "results",
     "verify",
     "recipe",
     "plan",
@@ -31,6 +32,9 @@ COMMANDS = (
     "labels",
     "track",
 )
+
+# What only the extra `clinic` brings; everything else that may be missing is of `train`.
+_CLINIC_PACKAGES = ("fhir", "highdicom", "pynetdicom")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -83,9 +87,10 @@ def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError) -> st
     if isinstance(error, ModuleNotFoundError):
         if (error.name or "").startswith("dr_pipeline"):
             return None
+        extra = "clinic" if (error.name or "").partition(".")[0] in _CLINIC_PACKAGES else "train"
         return (
             f"the package {error.name!r} is not installed\n"
-            "  to do: pip install 'dr-pipeline[train]'; the base installation has the scoring half only"
+            f"  to do: pip install 'dr-pipeline[{extra}]'; the base installation has the scoring half only"
         )
     if isinstance(error, OSError):  # a full disk, a folder where a file is to be written, no right to write
         path = error.filename2 or error.filename  # of a renaming, what the file was to become

@@ -61,9 +61,9 @@ def _umask() -> int:
     return mask
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all."""
-    with atomic_write(path) as stream:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Writes UTF-8 text, whole or not at all; where `private`, only its owner may read it."""
+    with atomic_write(path, private=private) as stream:
         stream.write(text.encode())
 
 
@@ -187,6 +187,11 @@ def _check_row(row: Mapping[str, Any], version: int | None, *, where: str) -> No
 def spreadsheet_safe(text: str) -> str:
     """Makes a cell inert in a spreadsheet: a leading formula character gets an apostrophe before it."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def spreadsheet_plain(text: str) -> str:
+    """The text of a cell that `spreadsheet_safe` wrote."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_STARTS) else text
 
 
 def printable(path: str | Path) -> str:

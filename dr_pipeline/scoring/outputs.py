@@ -17,6 +17,7 @@ from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
 _ROWS_PER_WRITE = 100
 # Large groups compress well, and a reader holds one of them in memory.
 _ROWS_PER_GROUP = 50_000
+_REMAKE = "run `dr-pipeline score` again"
 
 
 class Format(StrEnum):
@@ -163,7 +164,7 @@ def read_rows(path: Path) -> Iterator[PredictionRow]:
         case Format.JSONL:
             with path.open(encoding="utf-8") as stream:
                 for number, line in enumerate(stream, start=1):
-                    yield _parse_values(json.loads(line), where=f"{path}, line {number}")
+                    yield _parse_line(line, where=f"{path}, line {number}")
         case Format.PARQUET:
             require_parquet()
             import pyarrow.parquet as pq
@@ -172,6 +173,16 @@ def read_rows(path: Path) -> Iterator[PredictionRow]:
                 for group in file.iter_batches():
                     for values in group.to_pylist():
                         yield _parse_values(values, where=str(path))
+
+
+def _parse_line(line: str, *, where: str) -> PredictionRow:
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"not JSON: {error}", where=where, todo=_REMAKE) from None
+    if not isinstance(values, dict) or not set(PREDICTIONS.columns) <= set(values):
+        raise DataError("not a row of predictions of this version", where=where, todo=_REMAKE)
+    return _parse_values(values, where=where)
 
 
 def _parse_values(values: dict[str, object], *, where: str) -> PredictionRow:

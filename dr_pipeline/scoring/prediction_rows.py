@@ -32,6 +32,7 @@ def make_row(entry: Entry, score: Score, *, image_id: str, duplicate_of: str, bu
         patient_id=_cell(score.person.patient_id),
         eye=score.person.eye,
         visit=_cell(score.person.visit),
+        birth_date_hash=score.person.birth_date_hash,
         site=_cell(score.person.site),
         quality=score.quality,
         bundle_id=bundle_id,

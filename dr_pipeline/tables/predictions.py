@@ -22,6 +22,7 @@ class PredictionRow:
     patient_id: str = ""
     eye: Eye = Eye.UNKNOWN
     visit: str = ""
+    birth_date_hash: str = ""  # of the DICOM header, salted: two of them for one patient_id are two people
     site: str = ""
     grade: GradeCell | None = None
     probabilities: Annotated[tuple[float, ...], per_grade("p")] | None = None
@@ -47,8 +48,6 @@ PREDICTIONS = Table(PredictionRow, version=VERSION)
 read_predictions = PREDICTIONS.read
 write_predictions = PREDICTIONS.write
 # The columns that concern one photograph alone, without the folder it came with: MLflow's model answers with these.
-PHOTOGRAPH_COLUMNS = tuple(
-    name
-    for name in PREDICTIONS.columns
-    if name not in ("schema_version", "image_id", "duplicate_of", "patient_id", "eye", "visit", "site")
-)
+_OF_THE_FOLDER = ("schema_version", "image_id", "duplicate_of")
+_OF_THE_PERSON = ("patient_id", "eye", "visit", "birth_date_hash", "site")
+PHOTOGRAPH_COLUMNS = tuple(name for name in PREDICTIONS.columns if name not in (*_OF_THE_FOLDER, *_OF_THE_PERSON))

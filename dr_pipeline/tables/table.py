@@ -124,13 +124,13 @@ class Table(Generic[Row]):
             values.update((column, field.value(text)) for column, text in texts)
         return values
 
-    def write(self, path: Path, rows: Iterable[Row]) -> None:
-        """Writes the table as UTF-8 CSV, whole or not at all."""
+    def write(self, path: Path, rows: Iterable[Row], *, private: bool = False) -> None:
+        """Writes the table as UTF-8 CSV, whole or not at all; where `private`, only its owner may read it."""
         buffer = io.StringIO()
         writer = self.writer(buffer)
         for row in rows:
             writer(row)
-        write_text(path, buffer.getvalue())
+        write_text(path, buffer.getvalue(), private=private)
 
     def writer(self, stream: TextIO) -> Callable[[Row], None]:
         """Writes the header and returns a function that writes one row, for a table that grows row by row."""

@@ -58,12 +58,12 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     ),
     "predictions": (
         PREDICTIONS,
-        f"schema_version,image_id,path,sha256,status,reason,duplicate_of,patient_id,eye,visit,site,grade,{_P},expected_grade,"
-        "referable,referable_probability,vision_threatening,needs_human,quality,width,height,disc_radius,camera,"
+        f"schema_version,image_id,path,sha256,status,reason,duplicate_of,patient_id,eye,visit,birth_date_hash,"
+        f"site,grade,{_P},expected_grade,referable,referable_probability,vision_threatening,needs_human,quality,width,height,disc_radius,camera,"
         "brightness,contrast,sharpness,red_over_green,blue_over_green,bundle_id\n"
-        f"3,a,a.png,12,scored,,,P1,left,1,hill,3,{_FIVE},2.0000,1,0.700000,1,0,0.5000,640,480,200.25,Topcon NW400,"
-        "61.25,0.024680,0.4321,1.8000,0.5000,b1\n"
-        "3,b,'=b.png,34,failed,no image,,,,,,,,,,,,,,,,1,,,,,,,,,,,b1\n",
+        f"3,a,a.png,12,scored,,,P1,left,1,0a1b2c3d,hill,3,{_FIVE},2.0000,1,0.700000,1,0,0.5000,640,480,200.25,"
+        "Topcon NW400,61.25,0.024680,0.4321,1.8000,0.5000,b1\n"
+        "3,b,'=b.png,34,failed,no image,,,,,,,,,,,,,,,,,1,,,,,,,,,,,b1\n",
     ),
     "out_of_fold_logits": (OUT_OF_FOLD_LOGITS, f"schema_version,image_id,{_LOGITS}\n1,a,{_FIVE}\n"),
     "fold_logits": (
@@ -177,6 +177,7 @@ def test_the_answer_about_one_photograph_leaves_out_what_the_folder_adds() -> No
         "patient_id",
         "eye",
         "visit",
+        "birth_date_hash",
         "site",
     }
 

@@ -84,11 +84,13 @@ class People:
         people = [*sources, in_header]
         eyes = {person.eye for person in people} - {Eye.UNKNOWN}
         patient_id = _first(person.patient_id for person in people)
+        is_of_header = patient_id == in_header.patient_id  # else the hash is that of another id
         return Person(
             patient_id="" if patient_id and is_placeholder(plain_text(patient_id)) else patient_id,
             eye=eyes.pop() if len(eyes) == 1 else Eye.UNKNOWN,
             visit=_first(person.visit for person in people),
             site=_first(person.site for person in people),
+            birth_date_hash=in_header.birth_date_hash if is_of_header else "",
         )
 
 

@@ -14,12 +14,15 @@ class Person:
         eye: Left or right.
         visit: As the table or the name has it; from a DICOM header the date of the study, YYYYMMDD.
         site: As the table or the name has it; never from a DICOM header, whose institution identifies people.
+        birth_date_hash: Of a DICOM header: equal for photographs of one patient id with one birth date, and as hard to
+            reverse as the pseudonym.
     """
 
     patient_id: str = ""
     eye: Eye = Eye.UNKNOWN
     visit: str = ""
     site: str = ""
+    birth_date_hash: str = ""
 
 
 UNKNOWN = Person()

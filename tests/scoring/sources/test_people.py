@@ -112,18 +112,32 @@ def test_a_wrong_table_is_a_sentence_without_a_name(tmp_path: Path, text: str, r
 def test_a_dicom_header_gives_a_pseudonym_an_eye_and_a_date() -> None:
     data = dicom(PICTURE, **PATIENT | {"PatientID": "12-34", "ImageLaterality": "L", "StudyDate": "20240131"})
     person = person_of_header(data, salt="s")
-    assert person == Person(pseudonym("12-34", salt="s"), Eye.LEFT, "20240131")
+    assert person == Person(pseudonym("12-34", salt="s"), Eye.LEFT, "20240131", birth_date_hash=person.birth_date_hash)
     assert person_of_header(data, salt="t").patient_id != person.patient_id
     assert person_of_header(b"\xff\xd8\xff", salt="s") == person_of_header(data[:150], salt="s") == UNKNOWN
     nobody = dicom(PICTURE, **PATIENT | {"PatientID": "ANONYMOUS"})
-    assert person_of_header(nobody, salt="s").patient_id == ""
+    assert person_of_header(nobody, salt="s") == Person()
+
+
+def test_a_birth_date_is_a_hash_that_is_equal_for_one_person_only() -> None:
+    def hash_of(patient_id: str, birth_date: str, salt: str = "s") -> str:
+        data = dicom(PICTURE, **PATIENT | {"PatientID": patient_id, "PatientBirthDate": birth_date})
+        return person_of_header(data, salt=salt).birth_date_hash
+
+    first = hash_of("12-34", "19481103")
+    assert len(first) == 8
+    assert first == hash_of("12-34", "19481103")
+    others = {hash_of("12-34", "19481104"), hash_of("56-78", "19481103"), hash_of("12-34", "19481103", salt="t")}
+    assert len(others) == 3
+    assert first not in others
+    assert hash_of("12-34", "") == ""
 
 
 def test_sources_fill_each_other_and_two_eyes_are_none(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("path,patient,eye\nP1_L.jpg,Q1,\nP2_L.jpg,,right\nP3_L.jpg,unknown,\n")
     people = People(PeopleSources(tmp_path / "p.csv", "{patient}_{eye}.*", "salt"))
-    header = Person("dicom-1", Eye.LEFT, "20240131")
-    assert people.person("P1_L.jpg", header) == Person("Q1", Eye.LEFT, "20240131")
+    header = Person("dicom-1", Eye.LEFT, "20240131", birth_date_hash="0a1b2c3d")
+    assert people.person("P1_L.jpg", header) == Person("Q1", Eye.LEFT, "20240131")  # the hash is that of another id
     assert people.person("P2_L.jpg", UNKNOWN) == Person("P2")
     assert people.person("P3_L.jpg", UNKNOWN) == Person("", Eye.LEFT)
     assert people.person("x.jpg", header) == header

@@ -1,0 +1,1 @@
+"""Results per photograph, eye and patient from a table of predictions."""
