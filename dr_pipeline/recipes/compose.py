@@ -88,7 +88,8 @@ class Recipe:
             raise ParamsError(
                 f"no selected candidate of the recipe {self.name} takes the weights of {package.name}"
                 + (f", which are for {model}" if model else ""),
-                todo="leave --weights out; then write `weights: package:NAME` at a candidate in params.yaml",
+                todo=f"leave --weights out; then write model: {model or 'NAME'} and weights: {package.reference} at a "
+                "candidate in params.yaml",
             )
         for candidate in takers:
             set_value(candidate, "weights", package.reference)
