@@ -20,9 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        choices=("present", "timm", "none"),
+        choices=("present", "timm", "package", "none"),
         default="present",
-        help="initial weights: as the present candidates have them (default), timm's, or none",
+        help="initial weights: as the present candidates have them (default), timm's, those of packages (networks "
+        "that no package has weights for are left out), or none",
     )
     parser.add_argument("--measure", action="store_true", help="time some training steps here, not only estimate them")
     for name, path, text in (

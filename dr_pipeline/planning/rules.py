@@ -97,7 +97,7 @@ def batch_photographs(training: int) -> Reason:
 
 
 def start_of(weights: str) -> Start:
-    """The kind of start, by `weights` of a candidate."""
+    """The kind of start, by `weights` of a candidate: timm's, a package's and a file's are published ones."""
     if weights == "none":
         return "random"
     return "bundle" if weights.startswith("bundle:") else "published"

@@ -7,17 +7,17 @@ from pathlib import Path
 from ruamel.yaml.comments import CommentedMap
 
 from dr_pipeline.errors import ParamsError
+from dr_pipeline.models.weights.packages import PACKAGE, InstalledWeights, known_model
 from dr_pipeline.params.yaml_text import dump, parse, set_value
 from dr_pipeline.recipes import NAMES, SOURCE_LINK
 
 _FOLDER = Path(__file__).parent
 _BASE = "base"
-# The candidate that takes --weights, in recipes whose candidates start from published weights.
+# The candidate that takes a file as --weights, in recipes whose candidates start from published weights.
 _WEIGHTS_CANDIDATE = "lite0"
 _SHIPPED_ROOT = f"data/{SOURCE_LINK}"
-_SHIPPED_WEIGHTS = "timm"
 _HEADER = re.compile(r"(?:#.*\n)*")
-_SHA256 = re.compile(r"(?<=\S)#[0-9a-f]{64}")
+_SHA256_OF_FILE = re.compile(r"(weights: \S*file:.*\S)#[0-9a-f]{64}")
 _ADAPTER = re.compile(r"^  adapter: (\w+)", re.MULTILINE)
 
 
@@ -44,8 +44,14 @@ class Recipe:
     @property
     def weights_model(self) -> str | None:
         """The timm model whose weights the recipe can take from the link `weights`; None where it takes none."""
-        candidate = self._document["candidates"].get(_WEIGHTS_CANDIDATE)
-        return str(candidate["model"]) if candidate and candidate["weights"] == _SHIPPED_WEIGHTS else None
+        candidate = self._pretrained().get(_WEIGHTS_CANDIDATE)
+        return str(candidate["model"]) if candidate else None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """`weights` of the candidates that take them from installed packages."""
+        weights = (str(candidate["weights"]) for candidate in self._document["candidates"].values())
+        return tuple(reference for reference in weights if reference.startswith(PACKAGE))
 
     def select_candidates(self, names: Collection[str]) -> None:
         """Keeps these candidates only, in the recipe's order.
@@ -70,6 +76,29 @@ class Recipe:
             value = f"file:{weights.as_posix()}" + (f"#{sha256}" if sha256 else "")
             set_value(self._document["candidates"][_WEIGHTS_CANDIDATE], "weights", value)
 
+    def take_package(self, package: InstalledWeights) -> None:
+        """Sets the weights of the candidates whose model a package is for; of an unknown package, as those of a file.
+
+        Raises:
+            ParamsError: No candidate with pretrained weights has this model.
+        """
+        model = known_model(package.name) or self.weights_model
+        takers = [candidate for candidate in self._pretrained().values() if candidate["model"] == model]
+        if not takers:
+            raise ParamsError(
+                f"no selected candidate of the recipe {self.name} takes the weights of {package.name}"
+                + (f", which are for {model}" if model else ""),
+                todo=f"leave --weights out; then write model: {model or 'NAME'} and weights: {package.reference} at a "
+                "candidate in params.yaml",
+            )
+        for candidate in takers:
+            set_value(candidate, "weights", package.reference)
+
+    def _pretrained(self) -> dict[str, CommentedMap]:
+        """The candidates that start from weights."""
+        candidates = self._document["candidates"].items()
+        return {name: candidate for name, candidate in candidates if candidate["weights"] != "none"}
+
     def gives(self, text: str, *, source: Path, weights: Path) -> bool:
         """Whether `text` is this recipe as it is, or fitted to these links; the recipe is fitted to them then."""
         if self.text() == text:
@@ -92,7 +121,7 @@ def recipe_text(name: str) -> str:
 
 def is_unedited(text: str, *, source: Path, weights: Path) -> bool:
     """Whether `text` is a shipped recipe, as it is or fitted to these links: then nothing is lost with it."""
-    adapter, text = _ADAPTER.search(text), _SHA256.sub("", text)
+    adapter, text = _ADAPTER.search(text), _SHA256_OF_FILE.sub(r"\1", text)
     if adapter is None:
         return False
     recipes = [recipe for recipe in map(Recipe, NAMES) if recipe.adapter == adapter[1]]

@@ -7,7 +7,9 @@ from pathlib import Path
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_text
 from dr_pipeline.intake.records import shortlist
+from dr_pipeline.logs import logger
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256
+from dr_pipeline.models.weights.packages import PACKAGE, find_installed_weights
 from dr_pipeline.params.root import load_params
 from dr_pipeline.recipes import SOURCE_LINK, WEIGHTS_LINK
 from dr_pipeline.recipes.compose import Recipe, is_unedited
@@ -27,7 +29,7 @@ class Written:
 
 
 def write_params(
-    recipe: Recipe, params: Path, *, data: Path, root: Path | None = None, weights: Path | None = None
+    recipe: Recipe, params: Path, *, data: Path, root: Path | None = None, weights: str | None = None
 ) -> Written:
     """Checks everything first, then links and writes.
 
@@ -36,19 +38,22 @@ def write_params(
         params: The file to write.
         data: Folder of the links.
         root: The user's copy of the data set; becomes the link `source`.
-        weights: A safetensors file or index of its shards, or a folder of such; becomes the link `weights`.
+        weights: A safetensors file or index of its shards, or a folder of such, which becomes the link `weights`; or
+            `package:NAME` of an installed package.
 
     Raises:
         DataError: A folder or file is missing, or a link would replace a real file or folder.
-        ParamsError: The recipe needs a root, or takes none, or takes no weights.
+        ParamsError: The recipe needs a root, or takes none, or takes no such weights; or as find_installed_weights.
     """
     source_link, weights_link = data / SOURCE_LINK, data / WEIGHTS_LINK
     links: dict[Path, Path] = {}
     if (target := _root(recipe, root)) is not None:
         links[source_link] = target
         recipe.link(source=source_link)
-    if weights is not None:
-        links[weights_link], inner = _weights(recipe, weights)
+    if weights is not None and weights.startswith(PACKAGE):
+        recipe.take_package(find_installed_weights(weights))
+    elif weights is not None:
+        links[weights_link], inner = _weights(recipe, Path(weights))
         sha256 = checkpoint_sha256(checkpoint_files(links[weights_link] / inner))
         recipe.link(weights=weights_link / inner, sha256=sha256)
     for link in links:
@@ -62,7 +67,17 @@ def write_params(
         link.symlink_to(_link_text(link, target))
     write_text(params, text)
     load_params(params)
+    _warn_of_missing_packages(recipe)
     return Written(links, backup)
+
+
+def _warn_of_missing_packages(recipe: Recipe) -> None:
+    """Here already: otherwise the training reports it, after all photographs were preprocessed."""
+    for reference in recipe.packages:
+        try:
+            find_installed_weights(reference)
+        except ParamsError as error:
+            logger.warning("%s", error)
 
 
 def _link_text(link: Path, target: Path) -> Path:

@@ -9,6 +9,7 @@ from dr_pipeline.code_version import code_version
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256
+from dr_pipeline.models.weights.packages import PACKAGE, find_installed_weights
 
 _BUNDLE = "bundle:"
 _PACKAGES = ("albumentations", "numpy", "onnxruntime", "opencv-python-headless", "timm", "torch")
@@ -23,7 +24,8 @@ def provenance(weights: str, teacher: str, *, module: str = "dr_pipeline.trainin
         module: The module whose import closure determines the result.
 
     Raises:
-        ParamsError: A folder of initial weights does not hold one index of shards.
+        ParamsError: A folder of initial weights does not hold one index of shards, or a package of weights is not
+            installed or has another hash.
         DataError: An index of shards cannot be read, or a shard is missing.
     """
     return {
@@ -83,10 +85,12 @@ def require_disjoint(source: str, *, where: str, splits_sha256: str, canvas_inde
 
 
 def _content_sha256(reference: str) -> str:
-    """Hash of a `file:` with all its shards, or of a `bundle:`; empty for anything else and for missing files.
+    """Hash of a `file:` with all its shards, of a `package:` or a `bundle:`; empty for anything else.
 
-    A missing file is reported when the training reads it.
+    It is empty for a missing file too, which is reported when the training reads it.
     """
+    if reference.startswith(PACKAGE):
+        return find_installed_weights(reference).sha256
     kind, _, place = reference.partition(":")
     path = Path(place.partition("#")[0])
     if kind == "file" and path.exists():

@@ -96,7 +96,7 @@ def any_inputs(draw: st.DrawFn) -> PlanInputs:
         **seconds,
         present=params(draw(st.sampled_from(["synthetic", "idrid", "eyepacs", "messidor2_google"]))),
         machine=machine,
-        weights=draw(st.sampled_from(["present", "timm", "none"])),
+        weights=draw(st.sampled_from(["present", "timm", "package", "none"])),
         minutes=draw(st.none() | st.floats(0.01, 1e5)),
         latency=draw(latency),
         latency_ms=draw(st.floats(60, 1000)),

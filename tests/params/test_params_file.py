@@ -9,6 +9,7 @@ import yaml
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.definition import dotted_values
 from dr_pipeline.logs import logger
+from dr_pipeline.models.weights.packages import KNOWN_PACKAGES
 from dr_pipeline.params import params_file
 from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.curation import SplitParams
@@ -96,9 +97,10 @@ def test_a_file_of_version_0_1_gives_the_same_values(caplog: pytest.LogCaptureFi
     ]
 
 
-def test_the_recipe_has_the_values_that_it_had_in_version_0_1(tmp_path: Path) -> None:
+def test_the_recipe_has_the_values_that_it_had_in_version_0_1_but_for_the_weights(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(recipe_text("idrid"), encoding="utf-8")
+    packaged = KNOWN_PACKAGES["tf_efficientnet_lite0"].reference
+    path.write_text(recipe_text("idrid").replace(packaged, "timm"), encoding="utf-8")
     assert load_params(path) == load_params(VERSION_0_1)
 
 

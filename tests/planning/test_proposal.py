@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import EnvironmentProblem
+from dr_pipeline.models.weights.packages import known_reference
 from dr_pipeline.params.candidate import model_family
 from dr_pipeline.params.root import load_params
 from dr_pipeline.params.yaml_text import with_values
@@ -98,7 +99,8 @@ def test_a_large_set_with_published_weights_gets_the_heavy_networks() -> None:
     assert transformer["fine_tuning"]["layer_decay"] == 0.75
     assert transformer["input_px"] == 224
     assert transformer["learning_rate"] < proposal.candidates["b3"]["learning_rate"]
-    assert all(candidate["weights"] == "timm" for candidate in proposal.candidates.values())
+    assert proposal.candidates["lite0"]["weights"] == known_reference("tf_efficientnet_lite0")
+    assert {name for name, candidate in proposal.candidates.items() if candidate["weights"] != "timm"} == {"lite0"}
 
 
 def test_a_vision_transformer_never_starts_from_random_weights() -> None:
@@ -110,6 +112,17 @@ def test_a_vision_transformer_never_starts_from_random_weights() -> None:
 def test_where_one_network_has_weights_others_do_not_start_without() -> None:
     inputs = plan_inputs(fingerprint(RARE), present=params("idrid", weights="file:data/weights"))
     assert {name: one["weights"] for name, one in propose(inputs).candidates.items()} == {"lite0": "file:data/weights"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "weights"), [("idrid", "present"), ("eyepacs", "package"), ("synthetic", "package")]
+)
+def test_with_weights_of_packages_no_hub_is_needed(recipe: str, weights: str) -> None:
+    proposal = propose(plan_inputs(fingerprint(RARE), present=params(recipe), weights=weights, machine=GPU))
+    expected = {"lite0": known_reference("tf_efficientnet_lite0")}
+    assert {name: one["weights"] for name, one in proposal.candidates.items()} == expected
+    assert rules.start_of(proposal.candidates["lite0"]["weights"]) == "published"
+    assert {network.name for network in proposal.left_out} >= {"b0", "b3", "resnet50", "vit_b16"}
 
 
 def test_a_finished_bundle_trains_at_a_tenth_of_the_rate_with_a_reason() -> None:

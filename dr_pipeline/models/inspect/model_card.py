@@ -8,6 +8,7 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.grader import Normalisation, create_grader
 from dr_pipeline.models.inspect.complexity import Complexity, measure_complexity
 from dr_pipeline.models.timm_catalogue import PretrainedInfo, list_models, pretrained_info
+from dr_pipeline.models.weights.packages import known_reference
 
 # Upper bounds in GMACs per photograph. A coarse guide for choosing candidates; the stage `latency` measures.
 LATENCY_CLASSES = (("light", 1.0), ("medium", 5.0), ("heavy", 20.0), ("very heavy", float("inf")))
@@ -31,7 +32,8 @@ class ModelCard:
         bounds = ", ".join(f"{name} < {bound:g}" for name, bound in LATENCY_CLASSES[:-1])
         rows = {
             "model": self.model,
-            "weights": f"{expects.weights or 'none published'}; licence {expects.licence}",
+            "weights": f"{expects.weights or 'none published'}; licence {expects.licence}"
+            + (f"; by pip: {package.partition('#')[0]}" if (package := known_reference(self.model)) else ""),
             "expects": f"{expects.input_px[0]}×{expects.input_px[1]} px, "
             f"{Normalisation(expects.mean, expects.std)}, {expects.interpolation}",
             "crop_pct": f"{CROP_PCT:.1f} here, so that no retina is cut off "

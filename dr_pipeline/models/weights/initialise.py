@@ -1,7 +1,7 @@
-"""Initial weights of a grader: none, timm's published ones, a checkpoint file, or a bundle.
+"""Initial weights of a grader: none, timm's published ones, those of an installed package, a file, or a bundle.
 
-Reading order: checkpoint_files and trained_weights (files → named tensors), match_state_dict (named tensors → the
-state dict of this network), and here.
+Reading order: packages (name → file), checkpoint_files and trained_weights (files → named tensors), match_state_dict
+(named tensors → the state dict of this network), and here.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 import timm
 from torch import Tensor
 
-from dr_pipeline.errors import ParamsError
+from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.logs import logger
 from dr_pipeline.models.channels import RGB
 from dr_pipeline.models.grader import Grader, normalisation
@@ -23,6 +23,7 @@ from dr_pipeline.models.weights.checkpoint_files import (
     read_tensors,
 )
 from dr_pipeline.models.weights.match_state_dict import match_state_dict
+from dr_pipeline.models.weights.packages import PACKAGE, find_installed_weights, known_reference
 from dr_pipeline.models.weights.trained_weights import load_classifier, read_bundle_weights
 from dr_pipeline.params.candidate import Channel
 
@@ -41,24 +42,26 @@ def initialise_weights(grader: Grader, *, model: str, weights: str) -> str:
     Args:
         grader: Created by create_grader for `model`.
         model: The timm name, whose published weights `timm` selects.
-        weights: `none`, `timm`, `file:PATH` with an optional `#sha256`, or `bundle:PATH` with an optional `#id`. A
-            file is a safetensors file, a torch file, or the index of sharded safetensors (or its folder; then the
-            hash is that of checkpoint_sha256), taken as weights of an RGB network if it has three input channels. Of a
-            bundle the classifier is loaded too if it fits.
+        weights: `none`, `timm`, `package:NAME` or `file:PATH` with an optional `#sha256`, or `bundle:PATH` with an
+            optional `#id`. A file is a safetensors file, a torch file, or the index of sharded safetensors (or its
+            folder; then the hash is that of checkpoint_sha256), taken as weights of an RGB network if it has three
+            input channels. Every tensor of a package must fit. Of a bundle the classifier is loaded too if it fits.
 
     Returns:
         One line on the source of the weights and the changes made, for reports.
 
     Raises:
-        ParamsError: timm publishes no weights for this name, the hub cannot be reached, the file or bundle is missing
-            or has another hash or id, or the bundle's network expects another normalisation than `model`.
-        DataError: The file does not contain weights of this architecture.
+        ParamsError: timm publishes no weights for this name, the hub cannot be reached, the package, file or bundle is
+            missing or has another hash or id, or the bundle's network expects another normalisation than `model`.
+        DataError: The file does not contain weights of this architecture, or that of a package not all of them.
         BundleError: The bundle's weights were altered.
     """
     if weights == "none":
         return "none (random initialisation)"
     if weights == "timm":
         return _from_hub(grader, model)
+    if weights.startswith(PACKAGE):
+        return _from_package(grader, weights)
     if weights.startswith("bundle:"):
         return _from_bundle(grader, model, weights)
     path, _, expected = weights.removeprefix("file:").partition("#")
@@ -66,8 +69,9 @@ def initialise_weights(grader: Grader, *, model: str, weights: str) -> str:
 
 
 def unpinned_sources(*sources: str) -> list[str]:
-    """Those of `file:PATH` and `bundle:PATH` without a hash or id, in the given order."""
-    return [source for source in sources if source.startswith(("file:", "bundle:")) and not source.partition("#")[2]]
+    """Those of `package:NAME`, `file:PATH` and `bundle:PATH` without a hash or id, in the given order."""
+    kinds = (PACKAGE, "file:", "bundle:")
+    return [source for source in sources if source.startswith(kinds) and not source.partition("#")[2]]
 
 
 def _from_hub(grader: Grader, model: str) -> str:
@@ -75,10 +79,12 @@ def _from_hub(grader: Grader, model: str) -> str:
     try:
         source = timm.create_model(model, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises dozens of types; all mean the same to the user
+        package = known_reference(model)
         raise ParamsError(
             f"timm's weights for {model!r} cannot be downloaded: {_reason(error)}",
-            todo="set weights: file:PATH (a local weights file), bundle:PATH (a finished bundle) or none in "
-            "params.yaml; or set HF_HOME to a cache that holds them, and HF_HUB_OFFLINE=1",
+            todo=f"set weights: {f'{package} (by pip), ' if package else ''}file:PATH (a local weights file), "
+            "bundle:PATH (a finished bundle) or none in params.yaml; or set HF_HOME to a cache that holds them, and "
+            "HF_HUB_OFFLINE=1",
         ) from error
     return f"timm, {model}" + _load(grader, source.state_dict(), where=f"timm hub, {model}")
 
@@ -89,6 +95,13 @@ def _reason(error: Exception) -> str:
     if len(line) > _MAX_REASON:
         line = f"{line[:_MAX_REASON]}…"
     return ": ".join(filter(None, [type(error).__name__, line]))
+
+
+def _from_package(grader: Grader, weights: str) -> str:
+    package = find_installed_weights(weights)
+    where = f"package {package.name}, {package.path.name}"
+    changes = _load(grader, read_tensors((package.path,)), where=where, complete=True)
+    return package.description + changes
 
 
 def _from_file(grader: Grader, path: Path, expected: str) -> str:
@@ -118,12 +131,26 @@ def _from_bundle(grader: Grader, model: str, weights: str) -> str:
 
 
 def _load(
-    grader: Grader, tensors: Mapping[str, Tensor], *, where: str, source_channels: Sequence[Channel] = RGB
+    grader: Grader,
+    tensors: Mapping[str, Tensor],
+    *,
+    where: str,
+    source_channels: Sequence[Channel] = RGB,
+    complete: bool = False,
 ) -> str:
-    """Loads what fits; returns the changes, each after a comma, empty if every tensor was loaded as stored."""
+    """Loads what fits; returns the changes, each after a comma, empty if every tensor was loaded as stored.
+
+    With `complete`, a missing or unexpected tensor is a DataError.
+    """
     match = match_state_dict(
         tensors, grader.backbone, where=where, channels=grader.channels, source_channels=source_channels
     )
+    if complete and match.summary():
+        raise DataError(
+            f"not exactly the tensors of this network: {match.summary()}",
+            where=where,
+            todo="name the model of these weights in params.yaml",
+        )
     grader.backbone.load_state_dict(match.tensors, strict=False)
     changes = list(match.notes)
     if match.missing or match.unexpected:

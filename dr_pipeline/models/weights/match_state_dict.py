@@ -5,11 +5,16 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.models.channels import RGB, adapt_first_convolution, first_convolution_names
 from dr_pipeline.models.classifier import classifier_prefixes
+from dr_pipeline.models.weights.efficientnet_pytorch import (
+    has_efficientnet_pytorch_names,
+    rename_efficientnet_pytorch,
+)
 from dr_pipeline.models.weights.position_embeddings import is_positional, resample_position_embedding
 from dr_pipeline.params.candidate import Channel
 
@@ -24,6 +29,7 @@ _MAX_LISTED = 10
 _PRECISIONS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _NOT_FINITE = "tensor {!r} contains NaN or infinity"
 _EARLIER = "use the checkpoint of an earlier epoch"
+_RENAMED = "renamed from EfficientNet-PyTorch"
 _COUNTER = "num_batches_tracked"  # of BatchNorm; used only if it has no momentum, absent from older files
 _STATISTICS = (".running_mean", ".running_var")
 
@@ -66,7 +72,7 @@ def match_state_dict(
     """Matches a checkpoint to a timm network; changes neither.
 
     Args:
-        tensors: Name → tensor, as read; names may have WRAPPER_PREFIXES.
+        tensors: Name → tensor, as read; names may have WRAPPER_PREFIXES, or be those of EfficientNet-PyTorch.
         backbone: The network. Its classifier is left out: it belongs to another task.
         where: The source, for messages.
         channels: Input channels of the network.
@@ -75,15 +81,13 @@ def match_state_dict(
 
     Raises:
         DataError: A tensor contains NaN or infinity, integers where the network has real numbers, or a shape that no
-            resampling explains; two tensors have one name; or less than MIN_LOADED_FRACTION of the network, or
-            MIN_USED_FRACTION of the file, matches.
+            resampling explains; two tensors have one name; the network pads otherwise than an EfficientNet-PyTorch
+            file's; or less than MIN_LOADED_FRACTION of the network, or MIN_USED_FRACTION of the file, matches.
     """
     classifier = classifier_prefixes(backbone)
     own = {name: tensor for name, tensor in backbone.state_dict().items() if not name.startswith(classifier)}
-    given = {
-        name: tensor for name, tensor in strip_prefixes(tensors, own, where).items() if not name.startswith(classifier)
-    }
-    notes: Counter[str] = Counter()
+    given, notes = _timm_names(tensors, own, where)
+    given = {name: tensor for name, tensor in given.items() if not name.startswith(classifier)}
     for name in _statistics_of_replaced_norms(given, own):
         del given[name]
         notes["running statistics of exchanged normalisation left out"] += 1
@@ -118,7 +122,18 @@ def match_state_dict(
     )
     used = _count_numbers(given[name] for name in matched) / max(_count_numbers(given.values()), 1)
     _require_match(result, used, wrong_shape, where)
+    _require_padding(backbone, notes, where)
     return result
+
+
+def _timm_names(
+    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str
+) -> tuple[dict[str, Tensor], Counter[str]]:
+    """Tensors by timm's names, classifier included, and how many were renamed."""
+    stripped = strip_prefixes(tensors, own, where)
+    if not has_efficientnet_pytorch_names(stripped):
+        return stripped, Counter()
+    return rename_efficientnet_pytorch(stripped, own), Counter({_RENAMED: len(stripped)})
 
 
 def first_names(names: Iterable[str]) -> str:
@@ -175,6 +190,16 @@ def _require_match(result: MatchedWeights, used: float, wrong_shape: Mapping[str
         todo="name the model of these weights in params.yaml"
         + (", or the input_px they were made for: not every architecture can be resampled" if wrong_shape else ""),
     )
+
+
+def _require_padding(backbone: nn.Module, notes: Container[str], where: str) -> None:
+    """Raises DataError if renamed weights, which were made for TensorFlow's padding, are for a network without it."""
+    if _RENAMED in notes and not isinstance(getattr(backbone, "conv_stem", None), Conv2dSame):
+        raise DataError(
+            "weights of a network with TensorFlow's padding (SAME); this one pads otherwise",
+            where=where,
+            todo="name the model that begins with tf_, such as tf_efficientnet_lite0",
+        )
 
 
 def _cast(name: str, tensor: Tensor, own: Tensor, where: str) -> Tensor:
