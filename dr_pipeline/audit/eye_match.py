@@ -25,8 +25,8 @@ MIN_POINTS_NEAREST = 7
 # Of those at rest as many must agree: 40 spots of dust and a scratch, drawn on the haziest photographs, give up to 35.
 MIN_POINTS_AT_REST = 45
 # Laid on one another in 1,653 ways, strangers and mirror images of IDRiD and ten cameras correlate by at most 0.32 if
-# not turned; pairs of one eye in IDRiD, some of other years, by 0.64 or more. Among 5,000 views, two of some 40,000 pairs
-# of drawn strangers reached 0.43; 3 of 188 retakes of 30° windows and 1 of 188 of whole fields lie below this.
+# not turned; pairs of one eye in IDRiD, some of other years, by 0.64 or more. Among 5,000 views, two of some 40,000
+# pairs of drawn strangers reached 0.43; 3 of 188 retakes of 30° windows and 1 of 188 of whole fields lie below this.
 MIN_CORRELATION = 0.45
 # A retina resembles its own mirror image across the line from disc to fovea: of mirrored photographs, which stand for
 # fellow eyes, one lies upside down on its original with 0.42. Cameras are rarely turned this far.
