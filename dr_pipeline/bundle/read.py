@@ -1,14 +1,26 @@
 """Reads a bundle; it is used only after its hashes, its version and its self-test are verified."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.bundle_files import CONTENT, COPY_AGAIN, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, parse_sums
+from dr_pipeline.bundle.bundle_files import (
+    CONTENT,
+    COPY_AGAIN,
+    GOLDEN,
+    METADATA,
+    MODEL,
+    REFERENCE,
+    SUMS,
+    WEIGHTS,
+    parse_sums,
+)
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import Golden
 from dr_pipeline.bundle.identity import missing_file, no_bundle, parse_metadata, read_file
 from dr_pipeline.bundle.metadata import identify
+from dr_pipeline.bundle.reference import Reference
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes, sha256_file
@@ -89,6 +101,28 @@ def verify_weights(root: Path) -> None:
         raise _altered(WEIGHTS, root)
 
 
+def read_reference(root: Path) -> Reference | None:
+    """How the photographs of development looked; None where the bundle has no reference.json. Loads no network.
+
+    Raises:
+        BundleError: There is no bundle; the file is missing, altered or malformed.
+    """
+    if not root.is_dir():
+        raise no_bundle(root)
+    if REFERENCE not in (sums := _sums(root)):
+        return None
+    if not (root / REFERENCE).is_file():
+        raise missing_file(REFERENCE, root)
+    data, where = read_file(root / REFERENCE), str(root / REFERENCE)
+    if sha256_bytes(data) != sums[REFERENCE]:
+        raise _altered(REFERENCE, root)
+    try:
+        value = json.loads(data)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both
+        raise BundleError(f"not valid JSON: {error}", where=where, todo=COPY_AGAIN) from None
+    return Reference.from_dict(value, where=where)
+
+
 def _verified_content(root: Path) -> dict[str, bytes]:
     """The bytes of every file that scoring uses, each read once and equal to its line in SHA256SUMS."""
     if not root.is_dir():
@@ -99,12 +133,14 @@ def _verified_content(root: Path) -> dict[str, bytes]:
             if name != METADATA and METADATA in names:  # an older version has fewer files
                 parse_metadata(read_file(root / METADATA), where=str(root / METADATA))
             raise missing_file(name, root)
-    for name in sorted(names - {SUMS, *CONTENT}):
+    sums = _sums(root)
+    if REFERENCE in sums and REFERENCE not in names:
+        raise missing_file(REFERENCE, root)
+    for name in sorted(names - {SUMS, *sums}):
         raise BundleError(
             f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
         )
-    sums = _sums(root)
-    content = {name: read_file(root / name) for name in CONTENT if name != WEIGHTS}
+    content = {name: read_file(root / name) for name in sums if name != WEIGHTS}
     for name, data in content.items():
         if sha256_bytes(data) != sums[name]:
             raise _altered(name, root)
