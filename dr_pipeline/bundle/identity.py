@@ -58,6 +58,16 @@ def read_file(path: Path) -> bytes:
         raise BundleError(f"cannot be read: {error.strerror}", where=str(path), todo=COPY_AGAIN) from None
 
 
+def altered_file(name: str, root: Path) -> BundleError:
+    """The error where a file of the bundle is not the one that was packed."""
+    return BundleError(f"{name} was altered: its bytes do not match {SUMS}", where=str(root), todo=COPY_AGAIN)
+
+
+def read_sums(root: Path) -> dict[str, str]:
+    """The hash of each file by name; raises BundleError where SHA256SUMS is missing or malformed."""
+    return parse_sums(read_file(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
+
+
 def parse_metadata(data: bytes, *, where: str) -> dict[str, Any]:
     """Raises BundleError where metadata.json is no JSON, or of another version."""
     try:

@@ -1,6 +1,5 @@
 """Reads a bundle; it is used only after its hashes, its version and its self-test are verified."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ from dr_pipeline.bundle.bundle_files import (
     REFERENCE,
     SUMS,
     WEIGHTS,
-    parse_sums,
 )
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import Golden
-from dr_pipeline.bundle.identity import missing_file, no_bundle, parse_metadata, read_file
+from dr_pipeline.bundle.identity import altered_file, missing_file, no_bundle, parse_metadata, read_file, read_sums
 from dr_pipeline.bundle.metadata import identify
-from dr_pipeline.bundle.reference import Reference
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes, sha256_file
@@ -97,30 +94,8 @@ def verify_weights(root: Path) -> None:
         sha256 = sha256_file(root / WEIGHTS)
     except OSError as error:
         raise BundleError(f"cannot be read: {error.strerror}", where=str(root / WEIGHTS), todo=COPY_AGAIN) from None
-    if sha256 != _sums(root)[WEIGHTS]:
-        raise _altered(WEIGHTS, root)
-
-
-def read_reference(root: Path) -> Reference | None:
-    """How the photographs of development looked; None where the bundle has no reference.json. Loads no network.
-
-    Raises:
-        BundleError: There is no bundle; the file is missing, altered or malformed.
-    """
-    if not root.is_dir():
-        raise no_bundle(root)
-    if REFERENCE not in (sums := _sums(root)):
-        return None
-    if not (root / REFERENCE).is_file():
-        raise missing_file(REFERENCE, root)
-    data, where = read_file(root / REFERENCE), str(root / REFERENCE)
-    if sha256_bytes(data) != sums[REFERENCE]:
-        raise _altered(REFERENCE, root)
-    try:
-        value = json.loads(data)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both
-        raise BundleError(f"not valid JSON: {error}", where=where, todo=COPY_AGAIN) from None
-    return Reference.from_dict(value, where=where)
+    if sha256 != read_sums(root)[WEIGHTS]:
+        raise altered_file(WEIGHTS, root)
 
 
 def _verified_content(root: Path) -> dict[str, bytes]:
@@ -133,7 +108,7 @@ def _verified_content(root: Path) -> dict[str, bytes]:
             if name != METADATA and METADATA in names:  # an older version has fewer files
                 parse_metadata(read_file(root / METADATA), where=str(root / METADATA))
             raise missing_file(name, root)
-    sums = _sums(root)
+    sums = read_sums(root)
     if REFERENCE in sums and REFERENCE not in names:
         raise missing_file(REFERENCE, root)
     for name in sorted(names - {SUMS, *sums}):
@@ -143,13 +118,5 @@ def _verified_content(root: Path) -> dict[str, bytes]:
     content = {name: read_file(root / name) for name in sums if name != WEIGHTS}
     for name, data in content.items():
         if sha256_bytes(data) != sums[name]:
-            raise _altered(name, root)
+            raise altered_file(name, root)
     return content
-
-
-def _sums(root: Path) -> dict[str, str]:
-    return parse_sums(read_file(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
-
-
-def _altered(name: str, root: Path) -> BundleError:
-    return BundleError(f"{name} was altered: its bytes do not match {SUMS}", where=str(root), todo=COPY_AGAIN)

@@ -4,16 +4,21 @@ It holds distributions alone: a hundred quantiles of each measure and counts, of
 camera with enough patients. Nothing in it names or belongs to one patient.
 """
 
+import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_pipeline.bundle.bundle_files import COPY_AGAIN, REFERENCE
+from dr_pipeline.bundle.identity import altered_file, missing_file, no_bundle, read_file, read_sums
 from dr_pipeline.errors import BundleError
+from dr_pipeline.files import sha256_bytes
 
 VERSION = 1
 # Measure → the decimals with which predictions.csv states it; both sides are rounded, so that ties stay ties.
@@ -251,6 +256,29 @@ class Reference:
             raise BundleError(f"the drift reference is unusable: {error!r}", where=where, todo=todo) from None
 
 
+def read_reference(root: Path) -> Reference | None:
+    """How the photographs of development looked; None where the bundle has no reference.json. Loads no network.
+
+    Raises:
+        BundleError: There is no bundle; the file is missing, altered or malformed.
+    """
+    if not root.is_dir():
+        raise no_bundle(root)
+    sums, where = read_sums(root), str(root / REFERENCE)
+    if REFERENCE not in sums:
+        return None
+    if not (root / REFERENCE).is_file():
+        raise missing_file(REFERENCE, root)
+    data = read_file(root / REFERENCE)
+    if sha256_bytes(data) != sums[REFERENCE]:
+        raise altered_file(REFERENCE, root)
+    try:
+        value = json.loads(data)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both
+        raise BundleError(f"not valid JSON: {error}", where=where, todo=COPY_AGAIN) from None
+    return Reference.from_dict(value, where=where)
+
+
 def _groups(observed: Observations, names: NDArray[np.object_]) -> dict[str, Group]:
     """The largest groups, by name; those of few patients and of no name are left out."""
     groups = {name: observed.where(names == name) for name in sorted(set(names) - {""})}
@@ -286,7 +314,8 @@ def _group_from_dict(value: Mapping[str, Any]) -> Group:
         if name not in RATES or not 0 <= fraction <= 1:
             raise ValueError(f"{name!r} is no fraction, or no known rate")
         rates[name] = Rate(int(rate["photographs"]), _positive(rate["patients"]), fraction)
-    return Group(int(value["photographs"]), _positive(value["patients"]), measures, rates)
+    in_order = {name: measures[name] for name in MEASURES if name in measures}  # JSON has them by name
+    return Group(int(value["photographs"]), _positive(value["patients"]), in_order, rates)
 
 
 def _positive(number: Any) -> float:

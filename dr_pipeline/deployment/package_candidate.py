@@ -8,7 +8,8 @@ from typing import Any
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
 from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
-from dr_pipeline.bundle.read import Bundle, read_bundle, read_reference, verify_weights
+from dr_pipeline.bundle.read import Bundle, read_bundle, verify_weights
+from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.deployment.training_reference import DevelopmentData, training_reference

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dr_pipeline import cli
 from dr_pipeline.bundle.decision import Decision
-from dr_pipeline.bundle.read import read_bundle, read_reference
+from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.deployment.selection import RULE, Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import sha256_file, write_json

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dr_pipeline.bundle.reference import Observations
+from dr_pipeline.bundle.reference import Observations, Reference, read_reference
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.schema import Status
@@ -96,3 +96,28 @@ def measured(row: PredictionRow) -> dict[str, float | None]:
         "referable_probability": row.referable_probability,
         "referable": None if referable is None else float(referable),
     }
+
+
+def require_reference(bundle: Path) -> Reference:
+    """The bundle's reference.
+
+    Raises:
+        DataError: It has none.
+        BundleError: It is damaged.
+    """
+    reference = read_reference(bundle)
+    if reference is None:
+        raise DataError(
+            "the bundle does not state how the photographs of its development looked",
+            where=str(bundle),
+            todo="remake it with `dvc repro package`, or compare with an earlier table by --baseline",
+        )
+    return reference
+
+
+def baseline_reference(predictions: Path, *, bundle_id: str) -> Reference:
+    """A reference of an earlier table, such as a clinic's first months; errors are those of `read_batch`."""
+    batch = read_batch(predictions, bundle_id=bundle_id)
+    count = len(batch.observed)
+    made_from = {"looks": f"{count} photographs of {batch.name}", "scores": f"{batch.by_status[Status.SCORED]} of them"}
+    return Reference.of(batch.observed, made_from)

@@ -197,7 +197,7 @@ def compare(
         )
         for comparison, p_value in zip(raw, adjusted, strict=True)
     )
-    return Drift(batch, tuple(comparisons), mix, _cameras(observed, reference, cameras), left_out, limits)
+    return Drift(batch, tuple(comparisons), mix, cameras_of(observed, reference, cameras), left_out, limits)
 
 
 def expected_group(reference: Reference, observed: Observations) -> tuple[Group, str]:
@@ -213,30 +213,22 @@ def expected_group(reference: Reference, observed: Observations) -> tuple[Group,
         found, counts = np.unique(names.astype(str), return_counts=True)
         if set(found) <= set(known):
             shares = {str(name): count / len(names) for name, count in zip(found, counts, strict=True)}
-            return _mixture(
-                shares, known, reference.overall
-            ), f"the reference's photographs in the batch's mix of {kind}"
+            return _mixture(shares, known, reference.overall), f"the reference in the batch's own mix of {kind}"
     return reference.overall, "all photographs of the reference"
 
 
 def _mixture(shares: Mapping[str, float], groups: Mapping[str, Group], overall: Group) -> Group:
     """The groups in these shares; a measure that one of them lacks is that of all."""
-
-    def parts(kind: str, measure: str) -> list[tuple[float, Distribution | Rate]]:
-        found = [(share, getattr(groups[name], kind).get(measure)) for name, share in shares.items()]
-        return [] if any(part is None for _, part in found) else found
-
-    return replace(
-        overall,
-        measures={
-            name: Distribution.mixture(mixed) if (mixed := parts("measures", name)) else whole  # type: ignore[arg-type]
-            for name, whole in overall.measures.items()
-        },
-        rates={
-            name: Rate.mixture(mixed) if (mixed := parts("rates", name)) else whole  # type: ignore[arg-type]
-            for name, whole in overall.rates.items()
-        },
-    )
+    measures, rates = dict(overall.measures), dict(overall.rates)
+    for name in measures:
+        parts = [(share, groups[key].measures[name]) for key, share in shares.items() if name in groups[key].measures]
+        if len(parts) == len(shares):
+            measures[name] = Distribution.mixture(parts)
+    for name in rates:
+        mixed = [(share, groups[key].rates[name]) for key, share in shares.items() if name in groups[key].rates]
+        if len(mixed) == len(shares):
+            rates[name] = Rate.mixture(mixed)
+    return replace(overall, measures=measures, rates=rates)
 
 
 def _compare_group(
@@ -286,7 +278,8 @@ def _compare_measure(
     )
 
 
-def _cameras(observed: Observations, reference: Reference, allowed: Collection[str] | None) -> Cameras:
+def cameras_of(observed: Observations, reference: Reference, allowed: Collection[str] | None = None) -> Cameras:
+    """The cameras of a batch; `allowed` None: those of the reference are, if it has any."""
     names, numbers = np.unique(observed.cameras.astype(str), return_counts=True)
     counts = {str(name): int(number) for name, number in zip(names, numbers, strict=True)}
     nameless = counts.pop("", 0)

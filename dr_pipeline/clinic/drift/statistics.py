@@ -62,7 +62,7 @@ def stability(reference: Distribution, values: NDArray[np.float64], patients: fl
         for fractions, units in ((expected, reference.patients), (observed, patients))
     )
     index = float(np.sum((smooth_observed - smooth_expected) * np.log(smooth_observed / smooth_expected)))
-    per_unit = 1 / patients + 1 / reference.patients
+    per_unit = float(1 / patients + 1 / reference.patients)
     return Stability(index, per_unit * (bins - 1), bins - 1, per_unit)
 
 
@@ -83,9 +83,9 @@ def ks_distance(reference: Distribution, values: NDArray[np.float64]) -> float:
 
 def ks_p_value(distance: float, reference_patients: float, patients: float) -> float:
     """The two-sample test's asymptotic p-value, which is conservative for small samples and for ties."""
-    from scipy.stats import kstwobign
+    from scipy.special import kolmogorov
 
-    return float(kstwobign.sf(distance * math.sqrt(_effective(reference_patients, patients))))
+    return float(kolmogorov(distance * math.sqrt(_effective(reference_patients, patients))))
 
 
 def rate_p_value(reference: Rate, fraction: float, patients: float) -> float:
@@ -118,9 +118,9 @@ def detectable_shift(reference_patients: float, patients: float, *, alpha: float
 
     The distance that the first step of Holm's method needs is that of two normal distributions this far apart.
     """
-    from scipy.stats import kstwobign
+    from scipy.special import kolmogi  # the inverse of kolmogorov
 
-    needed = float(kstwobign.isf(alpha / tests)) / math.sqrt(_effective(reference_patients, patients))
+    needed = float(kolmogi(alpha / tests)) / math.sqrt(_effective(reference_patients, patients))
     return 2 * NormalDist().inv_cdf((1 + needed) / 2) if needed < 1 else math.inf
 
 
