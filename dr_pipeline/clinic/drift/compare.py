@@ -19,6 +19,7 @@ from dr_pipeline.bundle.reference import (
 from dr_pipeline.clinic.drift.batch import Batch
 from dr_pipeline.clinic.drift.statistics import (
     detectable_shift,
+    displacement,
     holm,
     ks_distance,
     ks_p_value,
@@ -48,6 +49,7 @@ class Limits:
         watch: Population stability index beyond chance; 0.1 and 0.25 are the customary limits (Siddiqi, Credit risk
             scorecards, 2006).
         drift: Likewise.
+        displacement: Of a measure's percentiles, as a fraction of the reference's median, below which it is stable.
         rate_watch: Difference of a rate.
         rate_drift: Likewise.
     """
@@ -55,15 +57,18 @@ class Limits:
     alpha: float = 0.05
     watch: float = 0.1
     drift: float = 0.25
+    displacement: float = 0.01
     rate_watch: float = 0.05
     rate_drift: float = 0.1
 
-    def verdict(self, measure: str, effect: float, p_value: float) -> Verdict:
-        """The verdict on one comparison."""
-        watch, drift = (self.rate_watch, self.rate_drift) if measure in RATES else (self.watch, self.drift)
-        if p_value >= self.alpha or effect < watch:
+    def verdict(self, comparison: "Comparison") -> Verdict:
+        """The verdict on one comparison, by its adjusted p-value and its size."""
+        is_rate = comparison.measure in RATES
+        watch, drift = (self.rate_watch, self.rate_drift) if is_rate else (self.watch, self.drift)
+        is_small = comparison.effect < watch or (not is_rate and comparison.displacement < self.displacement)
+        if comparison.p_value >= self.alpha or is_small:
             return Verdict.STABLE
-        return Verdict.DRIFT if effect >= drift else Verdict.WATCH
+        return Verdict.DRIFT if comparison.effect >= drift else Verdict.WATCH
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class Comparison:
         batch: Likewise.
         index: Population stability index; None of a rate.
         effect: The index beyond chance; of a rate the absolute difference.
+        displacement: Of the percentiles, as a fraction of the reference's median; 0 of a rate.
         p_value: Adjusted.
         detectable: Shift in standard deviations that half of such batches detect; None of a rate; inf: none.
         verdict: By `Limits`.
@@ -98,6 +104,7 @@ class Comparison:
     batch: tuple[float, ...]
     index: float | None
     effect: float
+    displacement: float
     p_value: float
     detectable: float | None = None
     verdict: Verdict = Verdict.STABLE
@@ -185,16 +192,7 @@ def compare(
                 raw += _compare_group(kind, name, part, known[name], ratio)
     adjusted = holm([comparison.p_value for comparison in raw])
     comparisons = (
-        replace(
-            comparison,
-            p_value=p_value,
-            verdict=limits.verdict(comparison.measure, comparison.effect, p_value),
-            detectable=None
-            if comparison.index is None
-            else detectable_shift(
-                comparison.reference_patients, comparison.patients, alpha=limits.alpha, tests=len(raw)
-            ),
-        )
+        _completed(replace(comparison, p_value=p_value), limits, tests=len(raw))
         for comparison, p_value in zip(raw, adjusted, strict=True)
     )
     return Drift(batch, tuple(comparisons), mix, cameras_of(observed, reference, cameras), left_out, limits)
@@ -258,6 +256,7 @@ def _compare_rate(counts: dict[str, object], values: NDArray[np.float64], patien
         batch=(fraction,),
         index=None,
         effect=abs(fraction - rate.fraction),
+        displacement=0.0,
         p_value=rate_p_value(rate, fraction, patients),
     )
 
@@ -274,8 +273,18 @@ def _compare_measure(
         batch=tuple(np.quantile(values, SHOWN_QUANTILES, method="inverted_cdf").tolist()),
         index=index.value,
         effect=index.excess,
+        displacement=displacement(expected, values),
         p_value=ks_p_value(ks_distance(expected, values), expected.patients, patients),
     )
+
+
+def _completed(comparison: Comparison, limits: Limits, *, tests: int) -> Comparison:
+    """Adds the verdict, and what a batch of this size detects."""
+    detectable = None
+    if comparison.index is not None:
+        patients = comparison.reference_patients, comparison.patients
+        detectable = detectable_shift(*patients, alpha=limits.alpha, tests=tests)
+    return replace(comparison, verdict=limits.verdict(comparison), detectable=detectable)
 
 
 def cameras_of(observed: Observations, reference: Reference, allowed: Collection[str] | None = None) -> Cameras:

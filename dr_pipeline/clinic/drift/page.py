@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from dr_pipeline.bundle.reference import RATES, Distribution, Reference
 from dr_pipeline.clinic.drift.compare import Comparison, Drift, Limits, expected_group
 from dr_pipeline.clinic.drift.history import Entry
-from dr_pipeline.clinic.drift.report import LABELS, camera_warning, detection_sentence, format_value, headline
+from dr_pipeline.clinic.drift.report import LABELS, camera_warning, detection_sentence, format_value, sentence
 from dr_pipeline.schema import RESEARCH_USE
 
 _BINS = 24
 _WIDTH, _HEIGHT = 240, 90
 _SHOWN_RANGE = (0.005, 0.995)  # quantiles of the reference and the batch between which a chart is drawn
+_MAX_WARNINGS = 8  # above the tables, which have all
 _MAX_HISTORY = 60  # the latest batches that a chart shows
 
 
@@ -68,7 +69,7 @@ def render_page(drift: Drift, reference: Reference, history: Sequence[Entry]) ->
     return pages.get_template("drift.html.j2").render(
         drift=drift,
         reference=reference,
-        headline=headline(drift),
+        warnings=[sentence(comparison) for comparison in drift.warnings[:_MAX_WARNINGS]],
         camera_warning=camera_warning(drift),
         detects=detection_sentence(drift),
         groups=_groups(drift),

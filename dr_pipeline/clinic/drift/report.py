@@ -28,7 +28,7 @@ _MAX_NAMED = 3
 def headline(drift: Drift) -> str:
     """One line: the verdict, the worst measures, unknown cameras."""
     counts = f"{len(drift.batch.observed)} photographs of {_patients(drift):.0f} patients"
-    notes = [_sentence(comparison) for comparison in drift.warnings[:_MAX_NAMED]]
+    notes = [sentence(comparison) for comparison in drift.warnings[:_MAX_NAMED]]
     if more := len(drift.warnings) - _MAX_NAMED:
         notes += [f"and {more} more"] if more > 0 else []
     notes += [camera_warning(drift)] if drift.cameras.unknown else []
@@ -78,6 +78,7 @@ def to_dict(drift: Drift, reference: Reference) -> dict[str, Any]:
         "limits": {
             "alpha": limits.alpha,
             "correction": "Holm, over all comparisons",
+            "displacement": limits.displacement,
             "index_beyond_chance": {"watch": limits.watch, "drift": limits.drift},
             "difference_of_a_rate": {"watch": limits.rate_watch, "drift": limits.rate_drift},
         },
@@ -97,7 +98,7 @@ def _patients(drift: Drift) -> float:
     return max((each.patients for each in drift.comparisons if each.kind == "all"), default=0.0)
 
 
-def _sentence(comparison: Comparison) -> str:
+def sentence(comparison: Comparison) -> str:
     """`drift of brightness of camera Topcon NW400: 96 instead of 125 (index 0.62)`."""
     where = "" if comparison.kind == "all" else f" of {comparison.kind} {comparison.group}"
     found, expected = (format_value(comparison.measure, values) for values in (comparison.batch, comparison.reference))
@@ -130,6 +131,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "reference": shown(comparison.reference),
         "index": comparison.index,
         "effect": comparison.effect,
+        "displacement": None if math.isinf(comparison.displacement) else comparison.displacement,
         "p_value": comparison.p_value,
         "detectable_standard_deviations": None if detectable is None or math.isinf(detectable) else detectable,
         "verdict": comparison.verdict,

@@ -6,7 +6,7 @@ import pytest
 from dr_pipeline.bundle.reference import Observations, Reference
 from dr_pipeline.clinic.drift.batch import Batch, read_batch
 from dr_pipeline.clinic.drift.camera_list import read_cameras
-from dr_pipeline.clinic.drift.compare import Limits, Verdict, compare
+from dr_pipeline.clinic.drift.compare import Comparison, Limits, Verdict, compare
 from dr_pipeline.clinic.drift.report import detection_sentence, headline, to_dict
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import canonical_json
@@ -148,14 +148,29 @@ def test_batches_that_cannot_be_compared_are_refused(tmp_path):
         read_batch(path)
 
 
-def test_limits_are_declared():
-    limits = Limits()
-    assert limits.verdict("brightness", 0.3, 0.2) is Verdict.STABLE  # large, but may be chance
-    assert limits.verdict("brightness", 0.05, 1e-9) is Verdict.STABLE  # certain, but small
-    assert limits.verdict("brightness", 0.2, 0.01) is Verdict.WATCH
-    assert limits.verdict("brightness", 0.3, 0.01) is Verdict.DRIFT
-    assert limits.verdict("rejected", 0.07, 0.01) is Verdict.WATCH
-    assert limits.verdict("rejected", 0.2, 0.01) is Verdict.DRIFT
+@pytest.mark.parametrize(
+    ("measure", "effect", "displacement", "p_value", "verdict"),
+    [
+        ("brightness", 0.3, 0.2, 0.2, Verdict.STABLE),  # large, but may be chance
+        ("brightness", 0.05, 0.2, 1e-9, Verdict.STABLE),  # certain, but small
+        ("disc_radius", 3.0, 0.001, 1e-9, Verdict.STABLE),  # certain, but a fraction of a pixel
+        ("brightness", 0.2, 0.2, 0.01, Verdict.WATCH),
+        ("brightness", 0.3, 0.2, 0.01, Verdict.DRIFT),
+        ("rejected", 0.04, 0.0, 0.01, Verdict.STABLE),
+        ("rejected", 0.07, 0.0, 0.01, Verdict.WATCH),
+        ("rejected", 0.2, 0.0, 0.01, Verdict.DRIFT),
+    ],
+)
+def test_the_limits_decide(measure, effect, displacement, p_value, verdict):
+    comparison = Comparison("all", "", measure, 1, 1, 1, 1, (), (), None, effect, displacement, p_value)
+    assert Limits().verdict(comparison) is verdict
+
+
+def test_a_shift_of_a_pixel_is_none(tmp_path):
+    """The radius of one camera's retinas hardly varies: a shift of a pixel is certain, and of no consequence."""
+    reference = Reference.of(observe(draw_rows(1, 100, disc_radius=900.0)), {})
+    assert drift_of(tmp_path, draw_rows(2, 100, disc_radius=901.0), reference).verdict is Verdict.STABLE
+    assert drift_of(tmp_path, draw_rows(2, 100, disc_radius=950.0), reference).verdict is Verdict.DRIFT
 
 
 def test_cameras_of_the_factory_have_the_looks_they_are_tested_for():
