@@ -19,7 +19,6 @@ from dr_pipeline.bundle.reference import (
 from dr_pipeline.clinic.drift.batch import Batch
 from dr_pipeline.clinic.drift.statistics import (
     detectable_shift,
-    displacement,
     holm,
     ks_distance,
     ks_p_value,
@@ -49,7 +48,7 @@ class Limits:
         watch: Population stability index beyond chance; 0.1 and 0.25 are the customary limits (Siddiqi, Credit risk
             scorecards, 2006).
         drift: Likewise.
-        displacement: Of a measure's percentiles, as a fraction of the reference's median, below which it is stable.
+        tolerance: A shift up to this fraction of the reference's median is no difference to the tests.
         rate_watch: Difference of a rate.
         rate_drift: Likewise.
     """
@@ -57,7 +56,7 @@ class Limits:
     alpha: float = 0.05
     watch: float = 0.1
     drift: float = 0.25
-    displacement: float = 0.01
+    tolerance: float = 0.01
     rate_watch: float = 0.05
     rate_drift: float = 0.1
 
@@ -65,8 +64,7 @@ class Limits:
         """The verdict on one comparison, by its adjusted p-value and its size."""
         is_rate = comparison.measure in RATES
         watch, drift = (self.rate_watch, self.rate_drift) if is_rate else (self.watch, self.drift)
-        is_small = comparison.effect < watch or (not is_rate and comparison.displacement < self.displacement)
-        if comparison.p_value >= self.alpha or is_small:
+        if comparison.p_value >= self.alpha or comparison.effect < watch:
             return Verdict.STABLE
         return Verdict.DRIFT if comparison.effect >= drift else Verdict.WATCH
 
@@ -87,7 +85,6 @@ class Comparison:
         batch: Likewise.
         index: Population stability index; None of a rate.
         effect: The index beyond chance; of a rate the absolute difference.
-        displacement: Of the percentiles, as a fraction of the reference's median; 0 of a rate.
         p_value: Adjusted.
         detectable: Shift in standard deviations that half of such batches detect; None of a rate; inf: none.
         verdict: By `Limits`.
@@ -104,7 +101,6 @@ class Comparison:
     batch: tuple[float, ...]
     index: float | None
     effect: float
-    displacement: float
     p_value: float
     detectable: float | None = None
     verdict: Verdict = Verdict.STABLE
@@ -176,7 +172,7 @@ def compare(
     limits, observed = limits or Limits(), batch.observed
     ratio = reference.photographs_per_patient
     expected, mix = expected_group(reference, observed)
-    raw = list(_compare_group("all", "", observed, expected, ratio))
+    raw = list(_compare_group("all", "", observed, expected, ratio, limits.tolerance))
     left_out: dict[str, str] = {}
     for kind, names, known in (
         ("camera", observed.cameras, reference.cameras),
@@ -189,7 +185,7 @@ def compare(
             elif count_patients(part.patients, ratio) < MIN_GROUP_PATIENTS:
                 left_out[f"{kind} {name}"] = f"{len(part)} photographs of fewer than {MIN_GROUP_PATIENTS} patients"
             elif len(part) < len(observed):  # else it is the comparison of all
-                raw += _compare_group(kind, name, part, known[name], ratio)
+                raw += _compare_group(kind, name, part, known[name], ratio, limits.tolerance)
     adjusted = holm([comparison.p_value for comparison in raw])
     comparisons = (
         _completed(replace(comparison, p_value=p_value), limits, tests=len(raw))
@@ -230,7 +226,7 @@ def _mixture(shares: Mapping[str, float], groups: Mapping[str, Group], overall: 
 
 
 def _compare_group(
-    kind: str, name: str, observed: Observations, expected: Group, photographs_per_patient: float
+    kind: str, name: str, observed: Observations, expected: Group, photographs_per_patient: float, tolerance: float
 ) -> Iterator[Comparison]:
     """The comparisons of one group, p-values not yet adjusted; a measure that either side lacks has none."""
     for measure, column in observed.values.items():
@@ -243,7 +239,7 @@ def _compare_group(
         if measure in expected.rates:
             yield _compare_rate(counts, values, patients, expected.rates[measure])
         elif measure in expected.measures:
-            yield _compare_measure(counts, values, patients, expected.measures[measure])
+            yield _compare_measure(counts, values, patients, expected.measures[measure], tolerance)
 
 
 def _compare_rate(counts: dict[str, object], values: NDArray[np.float64], patients: float, rate: Rate) -> Comparison:
@@ -256,15 +252,19 @@ def _compare_rate(counts: dict[str, object], values: NDArray[np.float64], patien
         batch=(fraction,),
         index=None,
         effect=abs(fraction - rate.fraction),
-        displacement=0.0,
         p_value=rate_p_value(rate, fraction, patients),
     )
 
 
 def _compare_measure(
-    counts: dict[str, object], values: NDArray[np.float64], patients: float, expected: Distribution
+    counts: dict[str, object],
+    values: NDArray[np.float64],
+    patients: float,
+    expected: Distribution,
+    tolerance: float,
 ) -> Comparison:
     index = stability(expected, values, patients)
+    distance = ks_distance(expected, values, tolerance=tolerance * abs(expected.quantile(0.5)))
     return Comparison(
         **counts,  # type: ignore[arg-type]
         reference_photographs=expected.photographs,
@@ -273,8 +273,7 @@ def _compare_measure(
         batch=tuple(np.quantile(values, SHOWN_QUANTILES, method="inverted_cdf").tolist()),
         index=index.value,
         effect=index.excess,
-        displacement=displacement(expected, values),
-        p_value=ks_p_value(ks_distance(expected, values), expected.patients, patients),
+        p_value=ks_p_value(distance, expected.patients, patients),
     )
 
 

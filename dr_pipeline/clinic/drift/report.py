@@ -78,7 +78,7 @@ def to_dict(drift: Drift, reference: Reference) -> dict[str, Any]:
         "limits": {
             "alpha": limits.alpha,
             "correction": "Holm, over all comparisons",
-            "displacement": limits.displacement,
+            "tolerance": limits.tolerance,
             "index_beyond_chance": {"watch": limits.watch, "drift": limits.drift},
             "difference_of_a_rate": {"watch": limits.rate_watch, "drift": limits.rate_drift},
         },
@@ -131,7 +131,6 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "reference": shown(comparison.reference),
         "index": comparison.index,
         "effect": comparison.effect,
-        "displacement": None if math.isinf(comparison.displacement) else comparison.displacement,
         "p_value": comparison.p_value,
         "detectable_standard_deviations": None if detectable is None or math.isinf(detectable) else detectable,
         "verdict": comparison.verdict,

@@ -74,23 +74,26 @@ def _bin_edges(reference: Distribution) -> NDArray[np.float64]:
     return np.union1d(edges, shared)
 
 
-def ks_distance(reference: Distribution, values: NDArray[np.float64]) -> float:
-    """The largest difference of the two cumulative distributions (Kolmogorov and Smirnov), 0 to 1."""
-    points = np.union1d(np.asarray(reference.points), values)
-    fractions = np.searchsorted(np.sort(values), points, side="right") / len(values)
-    return float(np.max(np.abs(reference.cdf(points) - fractions)))
+def ks_distance(reference: Distribution, values: NDArray[np.float64], *, tolerance: float = 0.0) -> float:
+    """The largest difference of the two cumulative distributions (Kolmogorov and Smirnov), 0 to 1.
 
-
-def displacement(reference: Distribution, values: NDArray[np.float64]) -> float:
-    """How far the values have moved, as a fraction of the reference's median: the mean distance of the percentiles.
-
-    It tells a change that matters from one that a narrow distribution shows: a camera's retinas differ by a pixel.
+    Args:
+        reference: One.
+        values: The other, (N,).
+        tolerance: A shift up to this, in either direction, does not count: a camera's retinas differ by a pixel.
     """
-    levels = (np.arange(100) + 0.5) / 100
-    found = np.quantile(values, levels, method="inverted_cdf")
-    expected = np.array([reference.quantile(level) for level in levels])
-    median = abs(reference.quantile(0.5))
-    return float(np.mean(np.abs(found - expected)) / median) if median else math.inf
+    batch, points = np.sort(values), np.asarray(reference.points)
+
+    def batch_cdf(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.searchsorted(batch, at, side="right") / len(batch))
+
+    smaller = np.concatenate([points, batch + tolerance])  # where either function steps
+    larger = np.concatenate([points + tolerance, batch])
+    return max(
+        0.0,
+        float(np.max(batch_cdf(smaller - tolerance) - reference.cdf(smaller))),
+        float(np.max(reference.cdf(larger - tolerance) - batch_cdf(larger))),
+    )
 
 
 def ks_p_value(distance: float, reference_patients: float, patients: float) -> float:

@@ -50,6 +50,16 @@ def test_a_value_that_many_share_has_a_bin_of_its_own():
         assert stability(reference, np.full(200, other), 100).excess > 3
 
 
+@given(numbers, numbers, st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_a_shift_within_the_tolerance_is_no_distance(reference, batch, shift):
+    distribution, values = Distribution.of(np.array(reference), len(reference)), np.array(batch)
+    plain = ks_distance(distribution, values)
+    assert ks_distance(distribution, np.array(distribution.points) + shift, tolerance=shift) < 1e-9
+    assert 0 <= ks_distance(distribution, values, tolerance=shift) <= plain + 1e-12
+    assert ks_distance(distribution, values, tolerance=0) == plain
+
+
 @pytest.mark.filterwarnings("ignore:divide by zero")
 @given(numbers, numbers)
 @settings(max_examples=40, deadline=None)
