@@ -24,6 +24,7 @@ COMMANDS = (
     "replay",
     "bench",
     "results",
+    "drift",
     "verify",
     "recipe",
     "plan",

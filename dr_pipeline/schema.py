@@ -62,4 +62,5 @@ class Split(StrEnum):
     TEST = "test"
 
 
-BUNDLE_VERSION = 2  # 2: with weights.safetensors
+BUNDLE_VERSION = 3  # 2: with weights.safetensors; 3: may have reference.json
+READABLE_BUNDLE_VERSIONS = (2, 3)

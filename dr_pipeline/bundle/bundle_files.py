@@ -12,16 +12,18 @@ GOLDEN = "golden.npz"
 WEIGHTS = "weights.safetensors"  # of training, for fine-tuning; scoring does not read it
 CARD = "MODEL_CARD.md"
 SUMS = "SHA256SUMS"
-# Every file that SHA256SUMS lists, in this order; a bundle has no other file.
+REFERENCE = "reference.json"  # of development, for drift; a bundle may lack it
+# The files that SHA256SUMS lists, in this order; a bundle has no other file.
 CONTENT = (CARD, GOLDEN, METADATA, MODEL, WEIGHTS)
+_LISTED = (CARD, GOLDEN, METADATA, MODEL, REFERENCE, WEIGHTS)
 
 COPY_AGAIN = "copy the bundle again from its source, or remake it with `dvc repro package`"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)")
 
 
 def sums_text(content: Mapping[str, bytes]) -> str:
-    """The text of SHA256SUMS for `content`, all files of CONTENT, as `sha256sum -c` reads it."""
-    return "".join(f"{sha256_bytes(content[name])}  {name}\n" for name in CONTENT)
+    """The text of SHA256SUMS for all files of a bundle by name, as `sha256sum -c` reads it."""
+    return "".join(f"{sha256_bytes(content[name])}  {name}\n" for name in _LISTED if name in content)
 
 
 def parse_sums(text: str, *, where: str) -> dict[str, str]:
@@ -36,9 +38,10 @@ def parse_sums(text: str, *, where: str) -> dict[str, str]:
         if match is None:
             raise BundleError("not a line of SHA256SUMS", where=f"{where}, line {number}", todo=COPY_AGAIN)
         digest, name = match.groups()
-        if name not in CONTENT:
+        if name not in _LISTED:
             raise BundleError(f"lists {name!r}, which no bundle has", where=f"{where}, line {number}", todo=COPY_AGAIN)
         sums[name] = digest
-    if text != "".join(f"{sums[name]}  {name}\n" for name in CONTENT if name in sums) or len(sums) != len(CONTENT):
+    in_order = "".join(f"{sums[name]}  {name}\n" for name in _LISTED if name in sums)
+    if text != in_order or set(sums) - {REFERENCE} != set(CONTENT):
         raise BundleError(f"does not list {', '.join(CONTENT)} once each, in this order", where=where, todo=COPY_AGAIN)
     return sums

@@ -8,7 +8,7 @@ from typing import Any
 from dr_pipeline.bundle.bundle_files import COPY_AGAIN, METADATA, SUMS, parse_sums
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
-from dr_pipeline.schema import BUNDLE_VERSION
+from dr_pipeline.schema import READABLE_BUNDLE_VERSIONS
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,16 @@ def read_file(path: Path) -> bytes:
         raise BundleError(f"cannot be read: {error.strerror}", where=str(path), todo=COPY_AGAIN) from None
 
 
+def altered_file(name: str, root: Path) -> BundleError:
+    """The error where a file of the bundle is not the one that was packed."""
+    return BundleError(f"{name} was altered: its bytes do not match {SUMS}", where=str(root), todo=COPY_AGAIN)
+
+
+def read_sums(root: Path) -> dict[str, str]:
+    """The hash of each file by name; raises BundleError where SHA256SUMS is missing or malformed."""
+    return parse_sums(read_file(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
+
+
 def parse_metadata(data: bytes, *, where: str) -> dict[str, Any]:
     """Raises BundleError where metadata.json is no JSON, or of another version."""
     try:
@@ -65,9 +75,9 @@ def parse_metadata(data: bytes, *, where: str) -> dict[str, Any]:
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both
         raise BundleError(f"not valid JSON: {error}", where=where, todo=COPY_AGAIN) from None
     version = metadata.get("schema_version") if isinstance(metadata, dict) else None
-    if version != BUNDLE_VERSION:
+    if version not in READABLE_BUNDLE_VERSIONS:
         raise BundleError(
-            f"schema_version {version!r}; this dr-pipeline reads {BUNDLE_VERSION}",
+            f"schema_version {version!r}; this dr-pipeline reads {' and '.join(map(str, READABLE_BUNDLE_VERSIONS))}",
             where=where,
             todo="install the dr-pipeline version that made the bundle, or remake it with `dvc repro package`",
         )

@@ -4,10 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.bundle_files import CONTENT, COPY_AGAIN, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, parse_sums
+from dr_pipeline.bundle.bundle_files import (
+    CONTENT,
+    COPY_AGAIN,
+    GOLDEN,
+    METADATA,
+    MODEL,
+    REFERENCE,
+    SUMS,
+    WEIGHTS,
+)
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import Golden
-from dr_pipeline.bundle.identity import missing_file, no_bundle, parse_metadata, read_file
+from dr_pipeline.bundle.identity import altered_file, missing_file, no_bundle, parse_metadata, read_file, read_sums
 from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.errors import BundleError
@@ -85,8 +94,8 @@ def verify_weights(root: Path) -> None:
         sha256 = sha256_file(root / WEIGHTS)
     except OSError as error:
         raise BundleError(f"cannot be read: {error.strerror}", where=str(root / WEIGHTS), todo=COPY_AGAIN) from None
-    if sha256 != _sums(root)[WEIGHTS]:
-        raise _altered(WEIGHTS, root)
+    if sha256 != read_sums(root)[WEIGHTS]:
+        raise altered_file(WEIGHTS, root)
 
 
 def _verified_content(root: Path) -> dict[str, bytes]:
@@ -99,21 +108,15 @@ def _verified_content(root: Path) -> dict[str, bytes]:
             if name != METADATA and METADATA in names:  # an older version has fewer files
                 parse_metadata(read_file(root / METADATA), where=str(root / METADATA))
             raise missing_file(name, root)
-    for name in sorted(names - {SUMS, *CONTENT}):
+    sums = read_sums(root)
+    if REFERENCE in sums and REFERENCE not in names:
+        raise missing_file(REFERENCE, root)
+    for name in sorted(names - {SUMS, *sums}):
         raise BundleError(
             f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
         )
-    sums = _sums(root)
-    content = {name: read_file(root / name) for name in CONTENT if name != WEIGHTS}
+    content = {name: read_file(root / name) for name in sums if name != WEIGHTS}
     for name, data in content.items():
         if sha256_bytes(data) != sums[name]:
-            raise _altered(name, root)
+            raise altered_file(name, root)
     return content
-
-
-def _sums(root: Path) -> dict[str, str]:
-    return parse_sums(read_file(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
-
-
-def _altered(name: str, root: Path) -> BundleError:
-    return BundleError(f"{name} was altered: its bytes do not match {SUMS}", where=str(root), todo=COPY_AGAIN)

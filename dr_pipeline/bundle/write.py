@@ -6,16 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.bundle_files import CARD, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, sums_text
+from dr_pipeline.bundle.bundle_files import CARD, GOLDEN, METADATA, MODEL, REFERENCE, SUMS, WEIGHTS, sums_text
 from dr_pipeline.bundle.card import model_card
 from dr_pipeline.bundle.golden import Golden
+from dr_pipeline.bundle.reference import Reference
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import canonical_json
 from dr_pipeline.folder_rules import is_system_name
 
 
-def write_bundle(out: Path, *, model: bytes, weights: bytes, metadata: Mapping[str, Any], golden: Golden) -> None:
-    """Writes the six files into a temporary folder beside `out` and renames it; equal input gives equal bytes.
+def write_bundle(
+    out: Path,
+    *,
+    model: bytes,
+    weights: bytes,
+    metadata: Mapping[str, Any],
+    golden: Golden,
+    reference: Reference | None = None,
+) -> None:
+    """Writes the files into a temporary folder beside `out` and renames it; equal input gives equal bytes.
 
     An earlier bundle at `out` is replaced. Anything else at `out` is left alone.
 
@@ -25,6 +34,7 @@ def write_bundle(out: Path, *, model: bytes, weights: bytes, metadata: Mapping[s
         weights: The bytes of weights.safetensors, the same networks as they were trained.
         metadata: From `build_metadata`.
         golden: From `make_golden`, with the same model and decision.
+        reference: How the photographs of development looked; None: the bundle has no reference.json.
 
     Raises:
         BundleError: `out` holds something that is no bundle.
@@ -38,6 +48,8 @@ def write_bundle(out: Path, *, model: bytes, weights: bytes, metadata: Mapping[s
         CARD: model_card(metadata).encode(),
         WEIGHTS: weights,
     }
+    if reference is not None:
+        content[REFERENCE] = canonical_json(reference.to_dict()).encode()
     out.parent.mkdir(parents=True, exist_ok=True)
     whole = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
     try:

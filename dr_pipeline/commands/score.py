@@ -162,6 +162,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Scores the folder."""
     start_s = time.monotonic()
+    from dr_pipeline.bundle.bundle_files import REFERENCE
     from dr_pipeline.bundle.identity import identify_bundle
     from dr_pipeline.errors import DataError
     from dr_pipeline.folder_rules import FolderRules
@@ -193,6 +194,11 @@ def run(args: argparse.Namespace) -> Outcome:
         partial = partial_path(out)
         logger.warning("\n%s holds the rows that were finished; --resume goes on and writes %s", partial, out)
         raise
+    if REFERENCE in bundle.sha256 and not args.watch and shard.count == 1:
+        from dr_pipeline.clinic.drift.glance import glance
+
+        if notice := glance(out, args.bundle):
+            logger.warning("warning: %s", notice)
     per_s = (summary.files - summary.resumed) / (time.monotonic() - start_s)
     return Outcome(
         wrote=destination.upload(results_of(scoring)),

@@ -14,19 +14,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Reads the bundle, which verifies it."""
-    from dr_pipeline.bundle.bundle_files import CONTENT
+    from dr_pipeline.bundle.bundle_files import SUMS
+    from dr_pipeline.bundle.identity import identify_bundle
     from dr_pipeline.bundle.read import read_bundle, verify_weights
     from dr_pipeline.metrics.intervals import format_estimate
 
     bundle = read_bundle(args.bundle, threads=1)
     verify_weights(args.bundle)
     fitted_on = bundle.decision.fitted_on
+    files = identify_bundle(args.bundle).sha256.keys() - {SUMS}
     return Outcome(
         wrote=(),
         headline="\n".join(
             [
                 f"bundle {bundle.bundle_id}: {bundle.metadata['name']}, version {bundle.metadata['version']}, intact",
-                f"files: {len(CONTENT)} match SHA256SUMS; self-test: same grades, "
+                f"files: {len(files)} match SHA256SUMS; self-test: same grades, "
                 f"probabilities within {bundle.golden_difference:.1g}",
                 f"decision fitted on {fitted_on.get('split', '?')}, splits {fitted_on.get('splits_sha256', '?')[:16]}",
                 f"validation QWK {format_estimate(bundle.metadata['validation']['qwk'])}",

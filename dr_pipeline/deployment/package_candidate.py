@@ -9,8 +9,10 @@ from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
 from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
 from dr_pipeline.bundle.read import Bundle, read_bundle, verify_weights
+from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.deployment.training_reference import DevelopmentData, training_reference
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.pixel_path import PixelPath
@@ -29,6 +31,7 @@ class CandidateParts:
         validation: Validation figures (JSON).
         latency: Latency figures (JSON).
         gradability: Quality thresholds (JSON).
+        development: The photographs whose look the bundle states, for drift.
     """
 
     export: Path
@@ -36,6 +39,7 @@ class CandidateParts:
     validation: Path
     latency: Path
     gradability: Path
+    development: DevelopmentData
 
 
 def package_candidate(name: str, parts: CandidateParts, out: Path) -> Bundle:
@@ -72,8 +76,12 @@ def package_candidate(name: str, parts: CandidateParts, out: Path) -> Bundle:
         versions={package: installed_version(package) for package in PACKAGES},
     )
     golden = make_golden(OnnxModel(model, threads=1), decision)
-    write_bundle(out, model=model, weights=weights, metadata=metadata, golden=golden)
+    reference = training_reference(
+        parts.development, fold=export["fold"], splits_sha256=export["splits_sha256"], decision=decision
+    )
+    write_bundle(out, model=model, weights=weights, metadata=metadata, golden=golden, reference=reference)
     bundle = read_bundle(out, threads=1)
+    read_reference(out)
     verify_weights(out)
     return bundle
 

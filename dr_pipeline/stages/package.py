@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-reports", type=Path, required=True, help="folder of the validation figures")
     parser.add_argument("--latency", type=Path, required=True, help="folder of the latencies")
     parser.add_argument("--gradability", type=Path, required=True, help="thresholds that `gradability` wrote (JSON)")
+    parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases, for how photographs look")
+    parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
+    parser.add_argument("--statuses", type=Path, required=True, help="status of each photograph (CSV)")
     parser.add_argument("--out", type=Path, required=True, help="the bundle to write")
 
 
@@ -27,7 +30,9 @@ def run(args: argparse.Namespace) -> Outcome:
         BundleError: The folder holds something else, or the bundle cannot be read back.
         DataError: A file is missing.
     """
+    from dr_pipeline.canvases.store import INDEX
     from dr_pipeline.deployment.package_candidate import CandidateParts, package_candidate
+    from dr_pipeline.deployment.training_reference import DevelopmentData
     from dr_pipeline.files import read_json
     from dr_pipeline.tracking.registry import register
     from dr_pipeline.tracking.run import tracked
@@ -39,6 +44,12 @@ def run(args: argparse.Namespace) -> Outcome:
         validation=args.validation_reports / f"{chosen}.json",
         latency=args.latency / f"{chosen}.json",
         gradability=args.gradability,
+        development=DevelopmentData(
+            canvas_index=args.canvases / INDEX,
+            splits=args.splits,
+            statuses=args.statuses,
+            validation=args.validation / chosen / "predictions.csv",
+        ),
     )
     with tracked("package") as tracker:
         bundle = package_candidate(chosen, parts, args.out)

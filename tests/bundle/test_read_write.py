@@ -162,15 +162,15 @@ def test_a_file_or_nothing_is_no_bundle(tmp_path):
 
 
 def test_another_schema_version_is_refused(bundle):
-    _change_metadata(bundle, lambda metadata: metadata.update(schema_version=3))
-    with pytest.raises(BundleError, match="schema_version 3"):
+    _change_metadata(bundle, lambda metadata: metadata.update(schema_version=4))
+    with pytest.raises(BundleError, match="schema_version 4"):
         read_bundle(bundle, threads=1)
 
 
 def test_a_bundle_of_before_there_were_weights_is_to_be_remade(bundle):
     _change_metadata(bundle, lambda metadata: metadata.update(schema_version=1))
     (bundle / WEIGHTS).unlink()
-    with pytest.raises(BundleError, match=r"schema_version 1.*reads 2[\s\S]*remake it with `dvc repro package`"):
+    with pytest.raises(BundleError, match=r"schema_version 1.*reads 2 and 3[\s\S]*remake it with `dvc repro package`"):
         read_bundle(bundle, threads=1)
 
 

@@ -10,11 +10,15 @@ from hypothesis import strategies as st
 from dr_pipeline import cli
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.deployment.selection import RULE, Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import GateError
-from dr_pipeline.files import write_json
+from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.schema import Status
+from dr_pipeline.tables.canvas_index import CanvasRow, write_canvas_index
+from dr_pipeline.tables.gradability import GradabilityRow, write_gradability
 from dr_pipeline.tables.graded import GradedRow, write_graded
+from dr_pipeline.tables.splits import SplitRow, write_splits
 from tests.factories import REPOSITORY
 from tests.factories.bundles import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, WEIGHTS, export_json, onnx_model
 
@@ -189,16 +193,29 @@ def stage(tmp_path):
     """Two candidates' files: `small` is as good as `big` on nearly all photographs, and faster."""
     rng = np.random.default_rng(0)
     true = rng.integers(0, 5, 80)
+    ids, both = [f"i{i}" for i in range(160)], np.tile(true, 2).tolist()
+    splits = [
+        SplitRow(image_id=name, group=f"g{i // 2}", site="hill", grade=both[i], split="development", fold=i // 80)
+        for i, name in enumerate(ids)
+    ]
+    splits.append(SplitRow(image_id="tested", group="t", site="lake", grade=1, split="test"))
+    write_splits(tmp_path / "splits.csv", splits)
+    belongs = {"splits_sha256": sha256_file(tmp_path / "splits.csv")}
+    ids.append("tested")
+    write_gradability(tmp_path / "gradability.csv", [GradabilityRow(image_id=i, status=Status.SCORED) for i in ids])
+    look = {"width": 800, "height": 600, "disc_radius": 280.0, "brightness": 90.0, "camera": "Topcon NW400"}
+    index = [CanvasRow(image_id=i, status=Status.SCORED, quality=0.9, **look) for i in ids]
+    write_canvas_index(tmp_path / "canvases" / "index.csv", index)
     grades = {"big": true, "small": np.where(np.arange(80) % 20 == 0, (true + 1).clip(max=4), true)}
     model = onnx_model()
     for name, predicted in grades.items():
         rows = [graded_row(f"i{i}", f"g{i // 2}", int(true[i]), int(predicted[i])) for i in range(80)]
         write_graded(tmp_path / "validation" / name / "predictions.csv", rows)
-        write_json(tmp_path / "validation" / name / "decision.json", DECISION.to_dict())
+        write_json(tmp_path / "validation" / name / "decision.json", decision(**belongs).to_dict())
         (tmp_path / "exports" / name).mkdir(parents=True)
         (tmp_path / "exports" / name / "model.onnx").write_bytes(model)
         (tmp_path / "exports" / name / "weights.safetensors").write_bytes(WEIGHTS)
-        write_json(tmp_path / "exports" / name / "export.json", export_json(model, candidate=name))
+        write_json(tmp_path / "exports" / name / "export.json", export_json(model, candidate=name, **belongs))
         low = 0.97 if name == "big" else 0.93
         figures = {"qwk": _figure(low), "referable_sensitivity": FIGURE, "confusion": [[1]], "research_use": "x"}
         figures |= {"two_eye_fusion": {"n": 40, "qwk": FIGURE}} if name == "big" else {}
@@ -214,8 +231,13 @@ def stage(tmp_path):
     }
     params["evaluation"]["bootstrap_replicates"] = 200
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    write_json(tmp_path / "gradability.json", GRADABILITY.to_dict())
+    thresholds = dataclasses.replace(GRADABILITY, fitted_on=GRADABILITY.fitted_on | belongs)
+    write_json(tmp_path / "gradability.json", thresholds.to_dict())
     return tmp_path
+
+
+def decision(**fitted_on: str) -> Decision:
+    return dataclasses.replace(DECISION, fitted_on=FITTED_ON | fitted_on)
 
 
 def _arguments(verb, folder, **others):
@@ -234,6 +256,7 @@ def _select(folder):
 
 def _package(folder):
     others = {"selection": "selection.json", "gradability": "gradability.json", "out": "release"}
+    others |= {"canvases": "canvases", "splits": "splits.csv", "statuses": "gradability.csv"}
     return cli.main(_arguments("package", folder, **{name: folder / path for name, path in others.items()}))
 
 
@@ -284,7 +307,7 @@ def test_the_chosen_candidate_is_packed_and_reads_back(stage):
     bundle = read_bundle(stage / "release", threads=1)
     assert bundle.metadata["model"]["candidate"] == "small"
     assert bundle.metadata["latency"]["p95_ms"] == 10.0
-    assert bundle.metadata["data_hashes"]["splits_sha256"] == FITTED_ON["splits_sha256"]
+    assert bundle.metadata["data_hashes"]["splits_sha256"] == sha256_file(stage / "splits.csv")
     first = {path.name: path.read_bytes() for path in (stage / "release").iterdir()}
     assert _package(stage) == 0
     assert {path.name: path.read_bytes() for path in (stage / "release").iterdir()} == first
@@ -302,8 +325,8 @@ def test_the_chosen_candidate_is_packed_and_reads_back(stage):
 )
 def test_parts_that_do_not_belong_together_are_not_packed(stage, capsys, change, said):
     assert _select(stage) == 0
-    decision = Decision(1.0, DECISION.cut_points, 0.5, 0.1, FITTED_ON | change)
-    write_json(stage / "validation" / "small" / "decision.json", decision.to_dict())
+    other = decision(**{"splits_sha256": sha256_file(stage / "splits.csv")} | change)
+    write_json(stage / "validation" / "small" / "decision.json", other.to_dict())
     assert _package(stage) == 2
     assert said in capsys.readouterr().err
     assert not (stage / "release").exists()
@@ -323,3 +346,34 @@ def test_thresholds_of_another_split_are_not_packed(stage, capsys):
     write_json(stage / "gradability.json", other.to_dict())
     assert _package(stage) == 2
     assert "another split" in capsys.readouterr().err
+
+
+def test_the_bundle_states_how_the_photographs_of_development_looked_and_no_test_photograph(stage):
+    assert _select(stage) == 0
+    assert _package(stage) == 0
+    reference = read_reference(stage / "release")
+    assert reference.overall.photographs == 160
+    assert reference.overall.patients == 80
+    assert reference.overall.measures["brightness"].quantile(0.5) == 90.0
+    # Scores are those of the validation photographs alone.
+    assert reference.overall.measures["expected_grade"].photographs == 80
+    assert reference.overall.rates["referable"].fraction == 1.0
+    assert reference.overall.rates["rejected"].fraction == 0.0
+    assert set(reference.sites) == {"hill"}
+    assert reference.camera_counts == {"Topcon NW400": 160}
+
+
+def test_the_reference_is_of_the_split_that_the_network_was_trained_on(stage, capsys):
+    assert _select(stage) == 0
+    with (stage / "splits.csv").open("a") as stream:
+        stream.write("2,t0,,,,hill,,gt,1,test,\n")
+    assert _package(stage) == 2
+    assert "the network was trained on the split" in capsys.readouterr().err
+    assert not (stage / "release").exists()
+
+
+def test_a_photograph_without_canvas_or_status_is_named(stage, capsys):
+    assert _select(stage) == 0
+    write_canvas_index(stage / "canvases" / "index.csv", [CanvasRow(image_id="i0", status=Status.SCORED)])
+    assert _package(stage) == 2
+    assert "159 photographs of the split have no canvas or status, such as 'i1'" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from onnx.onnx_pb import ModelProto
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import draw_disc, make_golden
 from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
+from dr_pipeline.bundle.reference import Reference
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.files import sha256_bytes
@@ -107,10 +108,17 @@ def metadata_of(model: bytes, *, validation: dict[str, Any] | None = None) -> di
     )
 
 
-def make_bundle(out: Path, *, model: bytes | None = None, validation: dict[str, Any] | None = None) -> Path:
+def make_bundle(
+    out: Path,
+    *,
+    model: bytes | None = None,
+    validation: dict[str, Any] | None = None,
+    reference: Reference | None = None,
+) -> Path:
     model = model or onnx_model()
     golden = make_golden(OnnxModel(model, threads=1), DECISION)
-    write_bundle(out, model=model, weights=WEIGHTS, metadata=metadata_of(model, validation=validation), golden=golden)
+    metadata = metadata_of(model, validation=validation)
+    write_bundle(out, model=model, weights=WEIGHTS, metadata=metadata, golden=golden, reference=reference)
     return out
 
 

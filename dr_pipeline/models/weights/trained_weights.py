@@ -14,7 +14,7 @@ from dr_pipeline.models.classifier import classifier_prefixes
 from dr_pipeline.models.grader import Grader, grader_from_spec
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, read_tensors
 from dr_pipeline.params.candidate import Channel
-from dr_pipeline.schema import BUNDLE_VERSION
+from dr_pipeline.schema import READABLE_BUNDLE_VERSIONS
 
 MODEL_SPEC = "model.json"  # of a folder that `train` wrote
 # Written by the room `bundle`, which this one may not import.
@@ -58,9 +58,10 @@ def read_bundle_weights(source: str) -> BundleWeights:
     if not (root / METADATA).is_file():
         raise ParamsError("there is no bundle", where=path, todo="name the folder that `dvc repro package` wrote")
     metadata = read_json(root / METADATA)
-    if (version := metadata.get("schema_version") if isinstance(metadata, dict) else None) != BUNDLE_VERSION:
+    version = metadata.get("schema_version") if isinstance(metadata, dict) else None
+    if version not in READABLE_BUNDLE_VERSIONS:
         raise BundleError(
-            f"schema_version {version!r}; this dr-pipeline reads {BUNDLE_VERSION}",
+            f"schema_version {version!r}; this dr-pipeline reads {' and '.join(map(str, READABLE_BUNDLE_VERSIONS))}",
             where=str(root / METADATA),
             todo=_REPACKAGE,
         )

@@ -1,0 +1,1 @@
+"""Compares batches of scored photographs with those that the model was developed on."""
