@@ -23,6 +23,7 @@ COMMANDS = (
     "merge",
     "replay",
     "bench",
+    "listen",
     "verify",
     "recipe",
     "plan",

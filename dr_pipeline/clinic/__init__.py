@@ -1,0 +1,1 @@
+"""Into a clinic: what is done with scored photographs, for patients, archives, reviewers and quality control."""
