@@ -72,10 +72,7 @@ def read_photograph_header(data: bytes) -> PhotographHeader:
 
     tags = [tag for tag in map(tag_for_keyword, (*_UIDS, *_EYE, _CHARACTER_SET, *_COPIED)) if tag is not None]
     dataset = read_elements(io.BytesIO(data), len(data), tags=tags).dataset
-    uids = [text(dataset, keyword) for keyword in _UIDS]
-    for keyword, uid in zip(_UIDS, uids, strict=True):
-        if not is_uid(uid):
-            raise ImageError(f"DICOM whose {keyword} is {'no UID' if uid else 'absent'}")
+    sop_class, sop_instance, study, series = (_uid(dataset, keyword) for keyword in _UIDS)
     elements = {keyword: text(dataset, keyword) for keyword in _COPIED}
     eye = laterality(dataset)
     notes = []
@@ -86,7 +83,14 @@ def read_photograph_header(data: bytes) -> PhotographHeader:
     elements |= {keyword: _standard_date(elements[keyword]) for keyword in _DATES}
     elements |= {keyword: _standard_time(elements[keyword]) for keyword in _TIMES}
     elements["PatientSex"] = elements["PatientSex"] if elements["PatientSex"] in ("M", "F", "O") else ""
-    return PhotographHeader(*uids, eye=eye, elements=elements, notes=tuple(notes))
+    return PhotographHeader(sop_class, sop_instance, study, series, eye, elements, tuple(notes))
+
+
+def _uid(dataset: "Dataset", keyword: str) -> str:
+    uid = text(dataset, keyword)
+    if not is_uid(uid):
+        raise ImageError(f"DICOM whose {keyword} is {'no UID' if uid else 'absent'}")
+    return uid
 
 
 def _character_set_is_known(dataset: "Dataset") -> bool:

@@ -86,6 +86,7 @@ def make_report(row: PredictionRow, header: PhotographHeader, *, now: datetime) 
         is_complete=True,
         specific_character_set=evidence.get("SpecificCharacterSet"),
     )
+    report.PatientName = header.elements["PatientName"]
     with io.BytesIO() as file:
         report.save_as(file, enforce_file_format=True)
         return file.getvalue()
@@ -100,6 +101,7 @@ def _evidence(header: PhotographHeader) -> Dataset:
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = header.study, header.series
     for keyword, value in header.elements.items():
         setattr(dataset, keyword, value)
+    dataset.PatientName = ""  # highdicom logs names that it finds unusual; the report gets it when it is made
     return dataset
 
 

@@ -232,8 +232,8 @@ class OrthancServer:
         return json.loads(body) if answer.headers.get_content_type() == "application/json" else body
 
     def post(self, path: str, body: bytes) -> Any:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        address = f"http://127.0.0.1:{self.http_port}{path}"
+        with urllib.request.urlopen(urllib.request.Request(address, data=body), timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
     def reports(self) -> list[str]:

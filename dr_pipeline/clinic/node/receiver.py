@@ -32,6 +32,8 @@ PHOTOGRAPH_CLASSES = (
 TRANSFER_SYNTAXES = tuple(sorted(NATIVE | {RLE, JPEG_BASELINE, JPEG_EXTENDED} | JPEG_LOSSLESS | JPEG_LS | JPEG_2000))
 # Associations that were opened and not yet negotiated, per association that may be.
 _OPENED_PER_ASSOCIATION = 4
+# A connection that does not ask for an association takes the place of one so long.
+_NEGOTIATION_S = 10.0
 # Requests that a peer sends before the earlier ones are answered; one that was not negotiated is enough.
 _MAX_MESSAGES_AHEAD = 4
 # ErrorComment (0000,0902) is a long string of ASCII.
@@ -75,7 +77,8 @@ class Receiver:
         ae.require_calling_aet = [] if ANY_SENDER in senders else list(senders)
         ae.maximum_associations = limits.max_associations
         ae.maximum_pdu_size = limits.max_pdu_bytes
-        ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = limits.idle_s
+        ae.network_timeout = ae.dimse_timeout = limits.idle_s
+        ae.acse_timeout = _NEGOTIATION_S
         ae.add_supported_context(Verification)
         for uid in PHOTOGRAPH_CLASSES:
             ae.add_supported_context(uid, list(TRANSFER_SYNTAXES))
@@ -135,7 +138,8 @@ class Receiver:
             connection.recv.message_ended()
 
     def _on_rejected(self, event: evt.Event) -> None:
-        association, called = event.assoc, _title(event.assoc.requestor.primitive.called_ae_title)
+        association, request = event.assoc, event.assoc.requestor.primitive
+        called = _title(request.called_ae_title if request else "")
         if ANY_SENDER not in self._senders and _sender(association) not in self._senders:
             reason = "the calling AE title is not allowed"
         elif called != association.acceptor.ae_title.strip():

@@ -195,7 +195,8 @@ class NodeStore:
             "SELECT number, name, sop_instance, sha256, bytes, header FROM photographs"
             " WHERE number > (SELECT coalesce(max(number), 0) FROM rows) ORDER BY number LIMIT ?"
         )
-        return [Photograph(*fields, _parse_header(header)) for *fields, header in self._select(query, count)]
+        found = self._select(query, count)
+        return [Photograph(*fields[:-1], header=_parse_header(fields[-1])) for fields in found]
 
     def image_id(self, name: str) -> str:
         """The id of the row of a file: unique among the rows there are."""
