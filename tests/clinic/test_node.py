@@ -14,6 +14,7 @@ from dr_pipeline.tables.refusals import read_refusals
 from tests.factories.bundles import make_bundle
 from tests.factories.clinic import (
     archive,
+    cited,
     clinic_photograph,
     running_node,
     send,
@@ -43,11 +44,6 @@ def takes(port: int, photograph: bytes) -> bool:
         return False
 
 
-def cited(report) -> str:
-    (study,) = report.CurrentRequestedProcedureEvidenceSequence
-    return str(study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
-
-
 def test_what_arrives_is_scored_and_reported_and_the_rest_is_named(tmp_path: Path, bundle: Path) -> None:
     whole = small(3)
     damaged = whole[:-4000] + bytes(3900) + whole[-100:]
@@ -65,7 +61,8 @@ def test_what_arrives_is_scored_and_reported_and_the_rest_is_named(tmp_path: Pat
             send(node.port, [small(5)], title="STRANGER")
         with pytest.raises(ConnectionRefusedError):
             send(node.port, [small(5)], called="SOMEONE")
-        assert send(node.port, [small(5, SOPClassUID=CT_IMAGE)]) == [-1]
+        with pytest.raises(ConnectionRefusedError):
+            send(node.port, [small(5, SOPClassUID=CT_IMAGE)])
         assert send(node.port, [small(6, StudyInstanceUID=None)]) == [0xC000]
         log = stop_node(node)
     rows = read_predictions(queue / "predictions.csv")

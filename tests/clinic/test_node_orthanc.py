@@ -1,7 +1,6 @@
 """The node with a real archive and real tools: Orthanc and dcmtk, as docs/how-to/dicom-node.md has it."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.factories import REPOSITORY
 from tests.factories.bundles import make_bundle
 from tests.factories.clinic import (
     DSRDUMP,
+    ECHOSCU,
     STORESCU,
     clinic_photograph,
     free_port,
@@ -35,7 +35,7 @@ def lua() -> str:
 
 
 def test_from_a_camera_through_orthanc_to_reports_in_orthanc(tmp_path: Path) -> None:
-    if STORESCU is None or DSRDUMP is None:
+    if None in (STORESCU, ECHOSCU, DSRDUMP):
         pytest.skip("dcmtk: absent")
     port, folder = free_port(), tmp_path / "camera"
     folder.mkdir()
@@ -46,17 +46,20 @@ def test_from_a_camera_through_orthanc_to_reports_in_orthanc(tmp_path: Path) -> 
     with orthanc(tmp_path / "orthanc", lua=lua(), modalities=modalities) as pacs:
         destination = f"ORTHANC@127.0.0.1:{pacs.dicom_port}"
         with running_node(queue, bundle, destination, "--port", str(port)) as node:
-            echo = [shutil.which("echoscu"), "-aet", "ORTHANC", "-aec", "DRNODE", "127.0.0.1", str(port)]
+            echo = [ECHOSCU, "-aet", "ORTHANC", "-aec", "DRNODE", "127.0.0.1", str(port)]
             subprocess.run(echo, check=True)
-            storescu = [STORESCU, "-xy", "-aet", "CAMERA", "+sd", "127.0.0.1"]
-            # Two by Orthanc, which sends them on; all four straight to the node, which knows two of them by then.
-            for name in ("0.dcm", "1.dcm"):
-                command = [*storescu, "-aec", "ORTHANC", str(pacs.dicom_port), folder / name]
-                subprocess.run([word for word in command if word != "+sd"], check=True)
+            storescu = [STORESCU, "-xy", "-aet", "CAMERA", "+sd"]
+            # Two through Orthanc, which sends them on; all four straight to the node, which knows two of them by then.
+            for name in ("0", "1"):
+                (folder / name).mkdir()
+                (folder / f"{name}.dcm").rename(folder / name / "photograph.dcm")
+                command = [*storescu, "-aec", "ORTHANC", "127.0.0.1", str(pacs.dicom_port), folder / name]
+                subprocess.run(command, check=True)
             wait_until(lambda: len(pacs.reports()) == 2)
-            subprocess.run([*storescu, "-aec", "DRNODE", str(port), folder], check=True)
+            subprocess.run([*storescu, "+r", "-aec", "DRNODE", "127.0.0.1", str(port), folder], check=True)
             wait_until(lambda: len(pacs.reports()) == 4)
-            refused = subprocess.run([*storescu, "-aet", "EVIL", "-aec", "DRNODE", str(port), folder], check=False)
+            stranger = [STORESCU, "-xy", "-aet", "EVIL", "-aec", "DRNODE", "+sd", "+r", "127.0.0.1", str(port), folder]
+            refused = subprocess.run(stranger, check=False)
             assert refused.returncode != 0
             stop_node(node)
         rows = read_predictions(queue / "predictions.csv")

@@ -22,9 +22,11 @@ import pytest
 from tests.factories.bundles import photograph
 from tests.factories.dicom import JPEG_BASELINE, PATIENT, dicom
 
-ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
-DSRDUMP = shutil.which("dsrdump")
-STORESCU = shutil.which("storescu")
+# Of the system: pynetdicom installs other programs under dcmtk's names.
+_PROGRAMS = "/usr/local/bin:/usr/bin:/opt/homebrew/bin:/usr/local/sbin:/usr/sbin"
+ORTHANC, DSRDUMP, ECHOSCU, STORESCU = (
+    shutil.which(name, path=_PROGRAMS) for name in ("Orthanc", "dsrdump", "echoscu", "storescu")
+)
 _ROOT = "1.2.826.0.1.3680043.10.999"
 
 
@@ -92,15 +94,22 @@ class Archive:
     Attributes:
         port: Where it listens.
         received: Data sets by SOP instance UID.
+        stored_s: When the last report on a photograph came (monotonic clock), by the photograph's UID.
         count: Requests, those of the same UID too.
         status: What it answers.
     """
 
     port: int = 0
     received: dict[str, Any] = field(default_factory=dict)
-    at: dict[str, float] = field(default_factory=dict)
+    stored_s: dict[str, float] = field(default_factory=dict)
     count: int = 0
     status: int = 0x0000
+
+
+def cited(report: Any) -> str:
+    """The UID of the photograph that a report is about."""
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    return str(study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
 
 
 @contextmanager
@@ -115,14 +124,7 @@ def archive(*, port: int = 0, tls: Any = None) -> Iterator[Archive]:
         kept.count += 1
         if kept.status == 0x0000:
             kept.received[str(event.request.AffectedSOPInstanceUID)] = event.dataset
-            kept.at[
-                str(
-                    event.dataset.CurrentRequestedProcedureEvidenceSequence[0]
-                    .ReferencedSeriesSequence[0]
-                    .ReferencedSOPSequence[0]
-                    .ReferencedSOPInstanceUID
-                )
-            ] = time.monotonic()
+            kept.stored_s[cited(event.dataset)] = time.monotonic()
         return kept.status
 
     ae = AE(ae_title="PACS")
