@@ -67,10 +67,11 @@ def make_report(row: PredictionRow, header: PhotographHeader, *, now: datetime) 
         header: The photograph's.
         now: The report's date and time.
     """
-    evidence = _evidence(header)
+    comments = _comments(row, header)
+    evidence = _evidence(header, "".join(comments))
     report = sr.ComprehensiveSR(
         evidence=[evidence],
-        content=_content(row, header),
+        content=_content(row, header, comments),
         series_instance_uid=_derived_uid("series", header.study, row.bundle_id),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=report_uid(header.sop_instance, row.sha256, row.bundle_id),
@@ -92,10 +93,10 @@ def make_report(row: PredictionRow, header: PhotographHeader, *, now: datetime) 
         return file.getvalue()
 
 
-def _evidence(header: PhotographHeader) -> Dataset:
-    """The photograph as highdicom cites it and copies patient and study from."""
+def _evidence(header: PhotographHeader, text: str) -> Dataset:
+    """The photograph as highdicom cites it and copies patient and study from; in a character set for `text` too."""
     dataset = Dataset()
-    if character_set := _character_set("".join(header.elements.values())):
+    if character_set := _character_set("".join([text, *header.elements.values()])):
         dataset.SpecificCharacterSet = character_set
     dataset.SOPClassUID, dataset.SOPInstanceUID = header.sop_class, header.sop_instance
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = header.study, header.series
@@ -116,7 +117,7 @@ def _character_set(text: str) -> str:
     return "ISO_IR 100"
 
 
-def _content(row: PredictionRow, header: PhotographHeader) -> sr.MeasurementReport:
+def _content(row: PredictionRow, header: PhotographHeader, comments: list[str]) -> sr.MeasurementReport:
     eye = {Eye.LEFT: ("7771000", "Left"), Eye.RIGHT: ("24028007", "Right")}.get(header.eye)
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
@@ -142,7 +143,7 @@ def _content(row: PredictionRow, header: PhotographHeader) -> sr.MeasurementRepo
         imaging_measurements=[group],
         title=_dcm("126000", "Imaging Measurement Report"),
     )
-    for comment in _comments(row, header):
+    for comment in comments:
         report[0].ContentSequence.append(
             sr.TextContentItem(_dcm("121106", "Comment"), comment, relationship_type="CONTAINS")
         )

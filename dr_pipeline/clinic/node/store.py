@@ -195,8 +195,10 @@ class NodeStore:
             "SELECT number, name, sop_instance, sha256, bytes, header FROM photographs"
             " WHERE number > (SELECT coalesce(max(number), 0) FROM rows) ORDER BY number LIMIT ?"
         )
-        found = self._select(query, count)
-        return [Photograph(*fields[:-1], header=_parse_header(fields[-1])) for fields in found]
+        return [
+            Photograph(number, name, sop_instance, sha256, size, _parse_header(header))
+            for number, name, sop_instance, sha256, size, header in self._select(query, count)
+        ]
 
     def image_id(self, name: str) -> str:
         """The id of the row of a file: unique among the rows there are."""

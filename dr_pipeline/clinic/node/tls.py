@@ -25,29 +25,31 @@ class TlsFiles:
 
     def server(self) -> ssl.SSLContext:
         """For associations that the node accepts; with `ca`, senders must show a certificate."""
-        context = _PatientContext(ssl.PROTOCOL_TLS_SERVER)
-        self._load(context)
+        context = self._loaded(_PatientContext(ssl.PROTOCOL_TLS_SERVER))
         if self.ca:
-            context.load_verify_locations(self.ca)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
     def client(self) -> ssl.SSLContext:
         """For associations that the node opens; the destination's certificate must fit its host."""
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca)
-        self._load(context)
+        context = self._loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        if self.ca is None:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return context
 
-    def _load(self, context: ssl.SSLContext) -> None:
+    def _loaded(self, context: ssl.SSLContext) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             context.load_cert_chain(self.cert, self.key)
-        except (OSError, ssl.SSLError) as error:
+            if self.ca:
+                context.load_verify_locations(self.ca)
+        except OSError as error:  # ssl.SSLError is one
             raise DataError(
-                f"TLS certificate or key cannot be used: {error.strerror or error}",
-                where=f"{self.cert}, {self.key}",
-                todo="name PEM files that belong together",
+                f"a TLS file cannot be used: {error.strerror or error}",
+                where=", ".join(str(path) for path in (self.cert, self.key, self.ca) if path),
+                todo="name PEM files, a certificate and a key that belong together",
             ) from None
+        return context
 
 
 class _PatientContext(ssl.SSLContext):
