@@ -7,7 +7,7 @@ from datetime import date, time
 from typing import TYPE_CHECKING
 
 from dr_pipeline.errors import ImageError
-from dr_pipeline.fundus.dicom.elements import read_elements, text
+from dr_pipeline.fundus.dicom.elements import read_elements, text, value
 from dr_pipeline.intake.dicom_headers import laterality
 from dr_pipeline.schema import Eye
 
@@ -27,6 +27,8 @@ _CHARACTER_SET = "SpecificCharacterSet"
 # PS3.5, 9.1: components without leading zeros, up to 64 characters.
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", re.ASCII)
 _MAX_UID = 64
+# Three groups of a name's components (PS3.5, 6.2) have less; what is longer would fill the state.
+_MAX_VALUE = 256
 # Stands for bytes that the declared character set does not have.
 _UNREADABLE = "\ufffd"
 
@@ -73,12 +75,12 @@ def read_photograph_header(data: bytes) -> PhotographHeader:
     tags = [tag for tag in map(tag_for_keyword, (*_UIDS, *_EYE, _CHARACTER_SET, *_COPIED)) if tag is not None]
     dataset = read_elements(io.BytesIO(data), len(data), tags=tags).dataset
     sop_class, sop_instance, study, series = (_uid(dataset, keyword) for keyword in _UIDS)
-    elements = {keyword: text(dataset, keyword) for keyword in _COPIED}
+    elements = {keyword: text(dataset, keyword)[:_MAX_VALUE] for keyword in _COPIED}
     eye = laterality(dataset)
     notes = []
     if not eye:
         notes.append("The header does not say which eye this is.")
-    if not _character_set_is_known(dataset) or any(_UNREADABLE in value for value in elements.values()):
+    if not _character_set_is_known(dataset) or any(_UNREADABLE in each for each in elements.values()):
         notes.append("The header's character set is not valid: names may be displayed wrongly.")
     elements |= {keyword: _standard_date(elements[keyword]) for keyword in _DATES}
     elements |= {keyword: _standard_time(elements[keyword]) for keyword in _TIMES}
@@ -96,7 +98,7 @@ def _uid(dataset: "Dataset", keyword: str) -> str:
 def _character_set_is_known(dataset: "Dataset") -> bool:
     from pydicom.charset import python_encoding
 
-    declared = dataset.get(_CHARACTER_SET) or ""
+    declared = value(dataset, _CHARACTER_SET) or ""
     return all(term in python_encoding for term in ([declared] if isinstance(declared, str) else declared))
 
 

@@ -22,6 +22,9 @@ from datetime import datetime
 
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom import config
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 
 from dr_pipeline import __version__
 from dr_pipeline.clinic.photograph_header import PhotographHeader
@@ -68,7 +71,7 @@ def make_report(row: PredictionRow, header: PhotographHeader, *, now: datetime) 
         now: The report's date and time.
     """
     comments = _comments(row, header)
-    evidence = _evidence(header, "".join(comments))
+    evidence = _evidence(header, "".join([*comments, *header.elements.values()]))
     report = sr.ComprehensiveSR(
         evidence=[evidence],
         content=_content(row, header, comments),
@@ -87,23 +90,33 @@ def make_report(row: PredictionRow, header: PhotographHeader, *, now: datetime) 
         is_complete=True,
         specific_character_set=evidence.get("SpecificCharacterSet"),
     )
-    report.PatientName = header.elements["PatientName"]
+    for keyword, value in header.elements.items():
+        report.add(_element(keyword, value))
     with io.BytesIO() as file:
         report.save_as(file, enforce_file_format=True)
         return file.getvalue()
 
 
 def _evidence(header: PhotographHeader, text: str) -> Dataset:
-    """The photograph as highdicom cites it and copies patient and study from; in a character set for `text` too."""
+    """The photograph as highdicom cites it, without values of the patient, which highdicom and pydicom would log.
+
+    Args:
+        header: The photograph's.
+        text: What the report's character set must have.
+    """
     dataset = Dataset()
-    if character_set := _character_set("".join([text, *header.elements.values()])):
+    if character_set := _character_set(text):
         dataset.SpecificCharacterSet = character_set
     dataset.SOPClassUID, dataset.SOPInstanceUID = header.sop_class, header.sop_instance
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = header.study, header.series
-    for keyword, value in header.elements.items():
-        setattr(dataset, keyword, value)
-    dataset.PatientName = ""  # highdicom logs names that it finds unusual; the report gets it when it is made
+    for keyword in header.elements:
+        setattr(dataset, keyword, "")
     return dataset
+
+
+def _element(keyword: str, value: str) -> DataElement:
+    """An element as the photograph has it, whether or not it keeps to the standard's lengths."""
+    return DataElement(tag_for_keyword(keyword) or 0, dictionary_VR(keyword), value, validation_mode=config.IGNORE)
 
 
 def _character_set(text: str) -> str:

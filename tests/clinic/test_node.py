@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from dr_pipeline.fundus.dicom.modality import require_photograph
 from dr_pipeline.schema import Status
 from dr_pipeline.tables.predictions import read_predictions
 from dr_pipeline.tables.refusals import read_refusals
@@ -149,12 +148,3 @@ def test_a_damaged_bundle_is_found_before_anything_is_accepted(tmp_path: Path, b
     (damaged / "model.onnx").write_bytes(b"something else")
     with pytest.raises(AssertionError, match=r"model\.onnx"):
         start_node(tmp_path / "queue", damaged, "PACS@127.0.0.1:9")
-
-
-def test_the_classes_and_encodings_are_those_that_the_pixel_path_reads() -> None:
-    from dr_pipeline.clinic.node.receiver import PHOTOGRAPH_CLASSES, TRANSFER_SYNTAXES
-    from dr_pipeline.fundus.dicom.image import _SYNTAXES
-
-    for uid in PHOTOGRAPH_CLASSES:
-        require_photograph("OP", uid)
-    assert set(TRANSFER_SYNTAXES) == _SYNTAXES - {""}

@@ -169,7 +169,7 @@ TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_charac
 TEXT = TEXT.map(str.strip)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     name=TEXT, patient_id=TEXT, description=TEXT, reason=TEXT, status=st.sampled_from(Status), eye=st.sampled_from(Eye)
 )

@@ -197,7 +197,14 @@ class _Scoring:
     def _finish(self, photograph: Photograph, score: Score) -> None:
         row, pixel_hash = self._row(photograph, score)
         uid = report_uid(photograph.sop_instance, row.sha256, row.bundle_id)
-        report = make_report(row, photograph.header, now=datetime.now())
+        try:
+            report = make_report(row, photograph.header, now=datetime.now())
+        except (
+            Exception
+        ) as error:  # one header must not stop the node; the study's UID files the report with its patient
+            logger.warning("a report is sent without the patient's data (%s), please report it", type(error).__name__)
+            bare = replace(photograph.header, elements=dict.fromkeys(photograph.header.elements, ""))
+            report = make_report(row, bare, now=datetime.now())
         self.store.finish(photograph, row, pixel_hash, (uid, report))
         self.sender.wake()
         self.inbox.scored(photograph.name, keep=self.settings.keep)
