@@ -89,6 +89,7 @@ def latency(root: Path, bundle: Path, photographs: Path, count: int, workers: st
         starts_s, statuses = send_timed(node, [photograph(number) for number in numbers])
         wait_until(lambda: len(pacs.received) == _ONE_BY_ONE + count, timeout_s=600)
         seconds = time.monotonic() - start_s
+        course, peak_mib = memory.course(), memory.peak_mib()
         stop_node(node)
     together = [pacs.stored_s[sop_instance(number)] - start for number, start in zip(numbers, starts_s, strict=True)]
     rows = read_predictions(root / "queue" / "predictions.csv")
@@ -104,8 +105,8 @@ def latency(root: Path, bundle: Path, photographs: Path, count: int, workers: st
             "rows": len(rows) - _ONE_BY_ONE,
             "reports": len(pacs.received) - _ONE_BY_ONE,
             "seconds": round(seconds, 1),
-            "mib_of_the_receiving_process": memory.course(),
-            "peak_mib_of_all": memory.peak_mib(),
+            "mib_of_the_receiving_process": course,
+            "peak_mib_of_all": peak_mib,
         },
     }
 

@@ -210,13 +210,13 @@ class NodeStore:
         return str(next(iter(self._select(query, pixel_hash)), ("",))[0])
 
     def other_picture(self, photograph: Photograph, pixel_hash: bytes) -> str:
-        """The id of an earlier row under the same UID with other pixels; empty where there is none."""
+        """The id of the first row under the same UID, where its pixels are others; else empty."""
         query = (
-            "SELECT image_id FROM rows JOIN photographs USING (number) WHERE sop_instance = ? AND number < ?"
-            " AND pixel_hash IS NOT NULL AND pixel_hash != ? ORDER BY number LIMIT 1"
+            "SELECT image_id, pixel_hash FROM rows JOIN photographs USING (number)"
+            " WHERE sop_instance = ? AND pixel_hash IS NOT NULL ORDER BY number LIMIT 1"
         )
-        found = self._select(query, photograph.sop_instance, photograph.number, pixel_hash)
-        return str(next(iter(found), ("",))[0])
+        found = self._select(query, photograph.sop_instance)
+        return str(found[0][0]) if found and found[0][1] != pixel_hash else ""
 
     def finish(self, photograph: Photograph, row: PredictionRow, pixel_hash: bytes, report: tuple[str, bytes]) -> None:
         """Stores the row of the photograph that has waited longest, and its report (UID, file), together."""
