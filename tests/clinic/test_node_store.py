@@ -1,4 +1,5 @@
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,6 @@ HEADER = read_photograph_header(clinic_photograph(1, seed=1, side_px=64))
 
 
 def header(uid: str) -> PhotographHeader:
-    from dataclasses import replace
-
     return replace(HEADER, sop_instance=uid)
 
 
@@ -133,7 +132,7 @@ def test_no_database(tmp_path: Path) -> None:
 
 def test_another_version(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "node.sqlite") as db:
-        db.execute("PRAGMA user_version = 99")
+        db.execute("PRAGMA user_version = 9999")
     with pytest.raises(DataError, match="another version"):
         NodeStore(tmp_path / "node.sqlite")
 

@@ -75,6 +75,7 @@ def test_names_of_other_scripts_are_kept() -> None:
     assert header.notes == ()
 
 
+@pytest.mark.filterwarnings("ignore:Unknown encoding")
 @pytest.mark.parametrize("character_set", ["BOGUS", "ISO_IR 999"])
 def test_an_unknown_character_set_is_noted(character_set: str) -> None:
     data = clinic_photograph(1, seed=1, side_px=64, SpecificCharacterSet="ISO_IR 100", PatientName="Jos\xe9")
@@ -82,6 +83,7 @@ def test_an_unknown_character_set_is_noted(character_set: str) -> None:
     assert any("character set" in note for note in read_photograph_header(broken).notes)
 
 
+@pytest.mark.filterwarnings("ignore:Failed to decode")
 def test_bytes_that_are_not_in_the_character_set_are_noted() -> None:
     data = clinic_photograph(1, seed=1, side_px=64, SpecificCharacterSet="ISO_IR 192", PatientName="Jos\xe9ph")
     broken = data.replace("Jos\xe9ph".encode(), b"Jos\xe9\xe9ph"[:7].ljust(len("Jos\xe9ph".encode())))

@@ -20,9 +20,11 @@ from dr_pipeline.files import make_private_folder, spreadsheet_safe
 from dr_pipeline.schema import Eye
 from dr_pipeline.scoring.prediction_rows import image_ids
 from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
+from dr_pipeline.tables.predictions import VERSION as PREDICTIONS_VERSION
 from dr_pipeline.tables.refusals import RefusalRow
 
-_VERSION = 1
+# Of the tables below, and of the rows in them.
+_VERSION = 100 * 1 + PREDICTIONS_VERSION
 _SCHEMA = f"""
     PRAGMA user_version = {_VERSION};
     CREATE TABLE photographs (
