@@ -1,8 +1,6 @@
 """The node as a process of its own, with an archive in this process."""
 
 import signal
-import socket
-import struct
 from pathlib import Path
 
 import pytest
@@ -34,13 +32,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small(number: int, **fields: object) -> bytes:
     return clinic_photograph(number, seed=number % 5, side_px=160, **fields)
-
-
-def takes(port: int, photograph: bytes) -> bool:
-    try:
-        return send(port, [photograph]) == [0]
-    except ConnectionRefusedError:
-        return False
 
 
 def test_what_arrives_is_scored_and_reported_and_the_rest_is_named(tmp_path: Path, bundle: Path) -> None:
@@ -123,24 +114,6 @@ def test_reports_wait_until_the_archive_is_there(tmp_path: Path, bundle: Path) -
             node.process.send_signal(signal.SIGINT)
             assert node.process.wait(30) == 0
     assert "0 reports wait" in node.log.read_text()
-
-
-def test_peers_that_break_the_protocol_harm_nobody(tmp_path: Path, bundle: Path) -> None:
-    limits = ("--max-associations", "3", "--max-association-s", "3")
-    with archive() as pacs, running_node(tmp_path / "queue", bundle, f"PACS@127.0.0.1:{pacs.port}", *limits) as node:
-        silent = socket.create_connection(("127.0.0.1", node.port))
-        hostile = socket.create_connection(("127.0.0.1", node.port))
-        hostile.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFF0))  # an association request of 4 GB
-        hostile.settimeout(20)
-        assert hostile.recv(1) in (b"", b"\x07")  # closed, or aborted
-        garbage = socket.create_connection(("127.0.0.1", node.port))
-        garbage.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        wait_until(lambda: "longer than it may" in node.log.read_text())
-        wait_until(lambda: takes(node.port, small(0)))
-        wait_until(lambda: len(pacs.received) == 1)
-        for peer in (silent, hostile, garbage):
-            peer.close()
-        stop_node(node)
 
 
 def test_a_damaged_bundle_is_found_before_anything_is_accepted(tmp_path: Path, bundle: Path) -> None:

@@ -111,7 +111,7 @@ class Receiver:
     def __exit__(self, *exception: object) -> None:
         """Accepts no more, and aborts what goes on: senders keep what was not answered."""
         for association in self._server.active_associations:
-            association.abort()
+            _end(association)
         self._server.shutdown()
 
     def end_long_associations(self) -> None:
@@ -123,7 +123,8 @@ class Receiver:
                 self._since_s.pop(association, None)
             elif association in alive and now_s - since_s > self._limits.max_association_s:
                 self._inbox.refuse(_sender(association), "the association lasted longer than it may")
-                association.abort()
+                self._since_s.pop(association, None)
+                _end(association)
 
     def _on_open(self, event: evt.Event) -> None:
         """Bounds what the connection reads: pynetdicom itself reads whatever length a peer announces."""
@@ -203,6 +204,15 @@ class _BoundedReads:
     def message_ended(self) -> None:
         """Begins to count the next message."""
         self._read = 0
+
+
+def _end(association: Association) -> None:
+    """Ends an association; one that was not negotiated yet cannot be aborted."""
+    connection = association.dul.socket
+    if association.is_established:
+        association.abort()
+    elif connection is not None:
+        connection.close()
 
 
 def _sender(association: Association) -> str:
