@@ -13,6 +13,7 @@ answered is sent again.
 import argparse
 import json
 import random
+import subprocess
 import tempfile
 import time
 from contextlib import suppress
@@ -27,6 +28,7 @@ from dr_pipeline.machine import describe_machine
 from dr_pipeline.tables.predictions import read_predictions
 from tests.factories.bundles import make_bundle
 from tests.factories.clinic import (
+    DSRDUMP,
     Node,
     archive,
     camera_dicom,
@@ -104,6 +106,7 @@ def latency(root: Path, bundle: Path, photographs: Path, count: int, workers: st
             "stored": statuses.count(0),
             "rows": len(rows) - _ONE_BY_ONE,
             "reports": len(pacs.received) - _ONE_BY_ONE,
+            "reports_valid": valid(root / "reports", list(pacs.files.values())) - _ONE_BY_ONE,
             "seconds": round(seconds, 1),
             "mib_of_the_receiving_process": course,
             "peak_mib_of_all": peak_mib,
@@ -180,8 +183,25 @@ def killed(root: Path, count: int, kills: int) -> dict[str, Any]:
         "reports": len(pacs.received),
         "photographs_with_a_report": len({cited(report) for report in pacs.received.values()}),
         "reports_sent_twice": pacs.count - len(pacs.received),
+        "reports_valid": valid(root / "reports", list(pacs.files.values())),
         "last_line": log.strip().splitlines()[-1],
     }
+
+
+def valid(folder: Path, reports: list[bytes]) -> int:
+    """How many reports dcmtk's dsrdump prints without an error or a warning, and highdicom reads."""
+    import highdicom
+
+    if DSRDUMP is None:
+        raise SystemExit("dsrdump of dcmtk: absent")
+    folder.mkdir()
+    path, good = folder / "report.dcm", 0
+    for report in reports:
+        path.write_bytes(report)
+        dumped = subprocess.run([DSRDUMP, path], capture_output=True, check=False)
+        read = highdicom.sr.srread(path)
+        good += not dumped.returncode and not dumped.stderr.strip() and len(read.get_evidence()) == 1
+    return good
 
 
 def kill_at(process: Any, delay_s: float) -> None:

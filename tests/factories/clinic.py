@@ -94,6 +94,7 @@ class Archive:
     Attributes:
         port: Where it listens.
         received: Data sets by SOP instance UID.
+        files: The same as DICOM files.
         stored_s: When the last report on a photograph came (monotonic clock), by the photograph's UID.
         count: Requests, those of the same UID too.
         status: What it answers.
@@ -101,6 +102,7 @@ class Archive:
 
     port: int = 0
     received: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
     stored_s: dict[str, float] = field(default_factory=dict)
     count: int = 0
     status: int = 0x0000
@@ -124,6 +126,7 @@ def archive(*, port: int = 0, tls: Any = None) -> Iterator[Archive]:
         kept.count += 1
         if kept.status == 0x0000:
             kept.received[str(event.request.AffectedSOPInstanceUID)] = event.dataset
+            kept.files[str(event.request.AffectedSOPInstanceUID)] = event.encoded_dataset()
             kept.stored_s[cited(event.dataset)] = time.monotonic()
         return kept.status
 
