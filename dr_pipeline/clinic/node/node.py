@@ -135,7 +135,6 @@ def run_node(settings: NodeSettings, stop: threading.Event, *, started: Callable
         client_tls = settings.tls.client() if settings.tls and settings.send_tls else None
         with (
             ReportSender(store, title=settings.title, destination=settings.destination, tls=client_tls) as sender,
-            GrowingTable(settings.table, Format.CSV, store.rows()) as table,
             Receiver(
                 inbox,
                 title=settings.title,
@@ -146,35 +145,60 @@ def run_node(settings: NodeSettings, stop: threading.Event, *, started: Callable
             ) as receiver,
         ):
             started(receiver.port)
-            _Scoring(settings, bundle, store, inbox, engine, table, sender).run(receiver, stop)
+            scoring = Scoring(settings, bundle, store, inbox, engine, sender.wake)
+            scoring.run(stop, each_time=receiver.end_long_associations)
         _write_refusals(settings.refusals, store)
         refused = sum(row.number for row in store.refusals())
         return NodeSummary(store.by_status(), store.waiting, store.unsent(), refused)
 
 
 @dataclass
-class _Scoring:
+class Scoring:
+    """What the node does with the photographs that wait: scores them in order, and stores rows and reports.
+
+    Attributes:
+        settings: Those of the node.
+        bundle: The bundle's identity at the start.
+        store: The node's state.
+        inbox: Where the photographs are.
+        engine: Entered.
+        reported: Called when there is a report to send.
+    """
+
     settings: NodeSettings
     bundle: BundleIdentity
     store: NodeStore
     inbox: Inbox
     engine: Engine[Entry, Score]
-    table: GrowingTable
-    sender: ReportSender
+    reported: Callable[[], None]
 
-    def run(self, receiver: Receiver, stop: threading.Event) -> None:
-        while not stop.is_set():
-            receiver.end_long_associations()
-            try:
-                if self.store.changed_refusals:
-                    _write_refusals(self.settings.refusals, self.store)
-                for photograph, score in self._scored(stop):
-                    self._finish(photograph, score)
-            except (OSError, sqlite3.OperationalError) as error:
-                # A full disk; what was not stored is scored again. The table is written again from the state.
-                logger.warning("the queue cannot be written (%s); trying again", _reason(error))
-                stop.wait(_TRY_AGAIN_S)
-                self._write_table_again()
+    def run(self, stop: threading.Event, *, each_time: Callable[[], None]) -> None:
+        """Scores until `stop` is set; calls `each_time` at least several times a second where nothing waits."""
+        self._table = self._new_table()
+        try:
+            while not stop.is_set():
+                each_time()
+                try:
+                    self._write_what_is_missing()
+                    for photograph, score in self._scored(stop):
+                        self._finish(photograph, score)
+                except (OSError, sqlite3.OperationalError) as error:  # a full disk; what was not stored is scored again
+                    logger.warning("the queue cannot be written (%s); trying again", _reason(error))
+                    stop.wait(_TRY_AGAIN_S)
+        finally:
+            self._table.close()
+
+    def _new_table(self) -> GrowingTable:
+        return GrowingTable(self.settings.table, Format.CSV, self.store.rows())
+
+    def _write_what_is_missing(self) -> None:
+        """Rows that a full disk kept out of the table, and new refusals."""
+        if self._table.num_rows != self.store.num_rows:
+            table = self._new_table()
+            self._table.close()
+            self._table = table
+        if self.store.changed_refusals:
+            _write_refusals(self.settings.refusals, self.store)
 
     def _scored(self, stop: threading.Event) -> Iterator[tuple[Photograph, Score]]:
         """What waits, with its scores, in the order of arrival; waits a moment where nothing does."""
@@ -199,16 +223,14 @@ class _Scoring:
         uid = report_uid(photograph.sop_instance, row.sha256, row.bundle_id)
         try:
             report = make_report(row, photograph.header, now=datetime.now())
-        except (
-            Exception
-        ) as error:  # one header must not stop the node; the study's UID files the report with its patient
+        except Exception as error:  # one header must not stop the node; the study's UID leads to the patient
             logger.warning("a report is sent without the patient's data (%s), please report it", type(error).__name__)
             bare = replace(photograph.header, elements=dict.fromkeys(photograph.header.elements, ""))
             report = make_report(row, bare, now=datetime.now())
         self.store.finish(photograph, row, pixel_hash, (uid, report))
-        self.sender.wake()
+        self.reported()
         self.inbox.scored(photograph.name, keep=self.settings.keep)
-        self.table.add([row])
+        self._table.add([row])
 
     def _row(self, photograph: Photograph, score: Score) -> tuple[PredictionRow, bytes]:
         """The row of a photograph, and the hash of its pixels."""
@@ -229,14 +251,6 @@ class _Scoring:
             bundle_id=self.bundle.bundle_id,
         )
         return row, pixel_hash
-
-    def _write_table_again(self) -> None:
-        try:
-            table = GrowingTable(self.settings.table, Format.CSV, self.store.rows())
-        except (OSError, sqlite3.OperationalError):
-            return  # the next photograph, or the next start, writes it
-        self.table.close()
-        self.table = table
 
 
 def _write_refusals(path: Path, store: NodeStore) -> None:

@@ -145,6 +145,7 @@ class NodeStore:
                 )
         query = f"SELECT count(*), coalesce(sum(bytes), 0) FROM {_WAITING}"  # noqa: S608 - the constant above
         self.waiting, self.waiting_bytes = self._db.execute(query).fetchone()
+        (self.num_rows,) = self._db.execute("SELECT count(*) FROM rows").fetchone()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -231,6 +232,7 @@ class NodeStore:
             self._db.execute("UPDATE photographs SET header = '' WHERE number = ?", (photograph.number,))
         with self._lock:
             self.waiting, self.waiting_bytes = self.waiting - 1, self.waiting_bytes - photograph.size
+            self.num_rows += 1
 
     def rows(self) -> Iterator[PredictionRow]:
         """All rows, in order."""
