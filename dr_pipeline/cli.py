@@ -24,6 +24,7 @@ COMMANDS = (
     "replay",
     "bench",
     "results",
+    "listen",
     "drift",
     "verify",
     "recipe",

@@ -1,0 +1,1 @@
+"""A DICOM node: photographs in by C-STORE, scored, a structured report for each out by C-STORE."""
