@@ -24,6 +24,7 @@ COMMANDS = (
     "replay",
     "bench",
     "results",
+    "review",
     "drift",
     "verify",
     "recipe",
