@@ -116,12 +116,15 @@ function chooser(className, name, value, ...children) {
   return button;
 }
 
+const countOf = (name, value) => DATA.items.filter((item) => FILTERS[name].of(item).includes(value)).length;
+
 function buildSummary() {
   const tiles = [["person", "yes", "need a person"], ...Object.entries(STATUS).map((status) => ["status", ...status]), ["review", "done", "graded by you"]];
-  $("tiles").append(...tiles.map(([name, value, label]) => chooser("tile", name, value, make("b"), make("span", { textContent: label }))));
+  for (const [name, value, label] of tiles) {
+    $("tiles").append(chooser("tile", name, value, make("b", { textContent: countOf(name, value) }), make("span", { textContent: label })));
+  }
   for (const grade of GRADES) {
-    const number = DATA.items.filter((item) => item.grade === grade).length;
-    const amount = make("span", { className: "amount" }, gradeBadge(grade), make("b", { textContent: number }));
+    const number = countOf("grade", String(grade)), amount = make("span", { className: "amount" }, gradeBadge(grade), make("b", { textContent: number }));
     const name = make("span", { className: "name", textContent: DATA.gradeNames[grade] });
     const button = chooser("bar-of program", "grade", String(grade), amount, name, track(number / DATA.items.length));
     button.setAttribute("aria-label", `${grade} ${DATA.gradeNames[grade]}: ${number}`);
@@ -133,9 +136,9 @@ function buildSummary() {
 
 function updateSummary() {
   for (const button of document.querySelectorAll("[data-filter]")) {
-    const { filter, value } = button.dataset, number = DATA.items.filter((item) => FILTERS[filter].of(item).includes(value)).length;
+    const { filter, value } = button.dataset;
     button.setAttribute("aria-pressed", String($(filter).value === value));
-    if (button.className === "tile") button.firstChild.textContent = number;
+    if (filter === "review") button.firstChild.textContent = countOf(filter, value);
   }
 }
 
