@@ -55,7 +55,7 @@ _FILTER = """async ([id, value]) => {
 _NEXT = """async () => {
   const start = performance.now();
   document.getElementById("next").click();
-  while (!isLoaded) await new Promise((done) => requestAnimationFrame(done));
+  while (!picture.isLoaded) await new Promise((done) => requestAnimationFrame(done));
   return performance.now() - start;
 }"""
 _FILTERS = (

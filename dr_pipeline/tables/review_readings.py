@@ -1,7 +1,7 @@
 """readings-….csv: what the review page exports, one row per photograph and reader.
 
-`intake` reads it as a label table: its columns `image`, `grade`, `grader`, `patient`, `eye`, `visit`, `site` and
-`ungradable` (1 or 0) are those of `dataset.folder.columns`; it ignores the others.
+`intake` reads it as a label table: its columns `image`, `grade`, `grader`, `patient`, `eye`, `visit`, `site`,
+`camera` and `ungradable` (1 or 0) are those of `dataset.folder.columns`; it ignores the others.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ class ReviewReadingRow:
     eye: Eye
     visit: str
     site: str
+    camera: str
     ungradable: bool
     comment: str
     number: int

@@ -36,6 +36,7 @@ def reading(
         eye=Eye.UNKNOWN,
         visit="",
         site="",
+        camera="",
         ungradable=grade is None,
         comment="",
         number=1 + ROWS.index(row),

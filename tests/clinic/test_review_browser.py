@@ -72,7 +72,7 @@ class Opened:
     def grade(self, *keys: str) -> None:
         """Presses keys in the viewer, each when the picture is there."""
         for key in keys:
-            self.wait("isLoaded || !picture")
+            self.wait("picture.isLoaded || !shown[current].full")
             self.page.keyboard.press(key)
 
     def export(self, path: Path) -> Path:
@@ -171,7 +171,7 @@ def test_grades_by_keyboard_survive_a_reload_and_can_be_taken_back(opened: Opene
 def test_mouse_and_buttons_do_what_the_keys_do(opened: Opened) -> None:
     page = opened.page
     page.locator(".card").nth(1).click()
-    opened.wait("isLoaded")
+    opened.wait("picture.isLoaded")
     page.uncheck("#advance")
     page.click("#own button:has-text('Moderate')")
     assert page.inner_text("#position") == "2 of 12"
@@ -209,22 +209,21 @@ def test_a_grade_needs_a_reader_and_a_picture(chromium: Any, folder: Path) -> No
 def test_zoom_and_pan_by_keys_wheel_buttons_and_drag(opened: Opened) -> None:
     page = opened.page
     page.click("#start")
-    opened.wait("isLoaded")
+    opened.wait("picture.isLoaded")
 
     def place() -> dict[str, float]:
-        return page.evaluate("place")  # type: ignore[no-any-return]
+        return page.evaluate("picture.place")  # type: ignore[no-any-return]
 
     fitted = place()
     box = page.locator("#stage").bounding_box()
     page.keyboard.press("+")  # wider than the stage: a narrower picture stays in its middle
     zoomed = place()["scale"]
     page.mouse.move(box["x"] + 300, box["y"] + 200)
-    before = page.evaluate("[(300 - place.x) / place.scale, (200 - place.y) / place.scale]")
+    at_pointer = "(({ x, y, scale }) => [(300 - x) / scale, (200 - y) / scale])(picture.place)"
+    before = page.evaluate(at_pointer)
     page.mouse.wheel(0, -100)
-    opened.wait(f"place.scale > {zoomed * 1.1}")
-    assert page.evaluate("[(300 - place.x) / place.scale, (200 - place.y) / place.scale]") == pytest.approx(
-        before, abs=2
-    )
+    opened.wait(f"picture.place.scale > {zoomed * 1.1}")
+    assert page.evaluate(at_pointer) == pytest.approx(before, abs=2)
     start = place()
     page.keyboard.press("Shift+ArrowLeft")
     assert place()["x"] == start["x"] + 80
@@ -286,7 +285,7 @@ def intake(root: Path, scratch: Path) -> tuple[list[ManifestRow], list[ReadingRo
     """The manifest and the readings that the stage makes of an export beside the photographs."""
     import yaml
 
-    columns = {name: name for name in ("grader", "patient", "eye", "visit", "site", "ungradable")}
+    columns = {name: name for name in ("grader", "patient", "eye", "visit", "site", "camera", "ungradable")}
     source = dataset("folder", labels="readings.csv", values={"ungradable": ["1"]}, **columns).model_dump()
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     (scratch / "params.yaml").write_text(json.dumps(params | {"dataset": source | {"root": "photographs"}}))
@@ -336,7 +335,7 @@ def test_two_windows_do_not_overwrite_each_other(opened: Opened) -> None:
     second.bring_to_front()
     second.click("#start")
     second.keyboard.press("n")
-    opened.wait("isLoaded", second)
+    opened.wait("picture.isLoaded", second)
     second.keyboard.press("2")
     second.keyboard.press("Escape")
     assert second.locator(".card .read").all_inner_texts() == ["yours: 3", "yours: 2"]
@@ -415,7 +414,7 @@ def test_accessible_at_both_widths(chromium: Any, folder: Path, viewport: dict[s
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.click("#start")
     opened.grade("2", "p")
-    opened.wait("isLoaded")
+    opened.wait("picture.isLoaded")
     assert serious() == []
     assert page.evaluate("document.querySelector('#stage').clientHeight") > 300
     opened.context.close()
@@ -477,7 +476,7 @@ def test_names_that_are_html_run_nothing(chromium: Any, tmp_path: Path) -> None:
     page.reload()
     page.click("#start")
     assert page.title() == "Review of a batch · dr_pipeline"
-    assert page.locator("script").count() == 3
+    assert page.locator("script").count() == 8
     assert page.locator("img[src=x]").count() == 0
     opened.context.close()
     assert opened.faults == []

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.factories.dicom import PATIENT, dicom
 from tests.factories.drawings import draw_fundus, encode, jpeg
 from tests.factories.html_tags import Tags
 from tests.factories.review_pages import batch, prediction, review, write_photograph
+
+SCRIPTS = ("data", "readings", "picture", "photographs", "filters", "grid", "viewer", "review")
 
 
 def data_of(out: Path) -> dict[str, Any]:
@@ -51,10 +54,10 @@ def test_only_the_owner_may_read_and_the_page_loads_only_its_own_files(tmp_path:
     for path in [tmp_path / "new", *(tmp_path / "new").rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     page = (tmp_path / "new" / "out" / "index.html").read_text(encoding="utf-8")
-    assert Tags(page).loads == ["review.css", "data.js", "readings.js", "review.js"]
+    assert Tags(page).loads == ["review.css", *(f"{name}.js" for name in SCRIPTS)]
     assert "default-src 'none'" in page
     assert page.count(RESEARCH_USE) == 2
-    scripts = "".join((tmp_path / "new" / "out" / name).read_text() for name in ("readings.js", "review.js"))
+    scripts = "".join((tmp_path / "new" / "out" / f"{name}.js").read_text() for name in SCRIPTS[1:])
     for name in (
         "innerHTML",
         "outerHTML",
@@ -73,7 +76,7 @@ def test_a_second_run_keeps_pictures_of_the_same_bytes_and_removes_others(tmp_pa
     out = tmp_path / "out"
     review(predictions, out)
     first = {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
-    (out / "pictures" / ".x.part").write_bytes(b"a killed run's")
+    (out / "pictures" / f".{'a' * 32}-thumb.jpg.x1_.part").write_bytes(b"a killed run's")
     next(iter((out / "pictures").glob("*-2048.jpg"))).unlink()
     assert review(predictions, out).kept == 9
     second = {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
@@ -144,13 +147,17 @@ def test_dicom_and_tiff_become_jpeg(tmp_path: Path) -> None:
 
 def test_tables_and_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     predictions, rows = batch(tmp_path)
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "thesis.txt").write_text("mine")
+    (tmp_path / "taken" / "pictures").mkdir(parents=True)
+    (tmp_path / "taken" / "pictures" / "mine.jpg").write_text("mine")
     with pytest.raises(DataError, match="no review page"):
         review(predictions, tmp_path / "taken")
+    assert (tmp_path / "taken" / "pictures" / "mine.jpg").is_file()
     write_predictions(tmp_path / "twice.csv", [*rows, rows[0]])
     with pytest.raises(DataError, match="1 ids occur more than once"):
         review(tmp_path / "twice.csv", tmp_path / "out")
+    write_predictions(tmp_path / "out_of.csv", [replace(rows[0], sha256="../../../tmp/x")])
+    with pytest.raises(DataError, match="1 rows have a sha256 that is none"):
+        review(tmp_path / "out_of.csv", tmp_path / "out")
     write_predictions(tmp_path / "none.csv", [])
     with pytest.raises(DataError, match="no rows"):
         review(tmp_path / "none.csv", tmp_path / "out")

@@ -72,4 +72,5 @@ def _named(reading: ReviewReadingRow, number: int, row: PredictionRow) -> Review
         eye=row.eye,
         visit=row.visit,
         site=row.site,
+        camera=row.camera,
     )

@@ -1,5 +1,6 @@
 """From a table of predictions and the photographs to the folder of a review page."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from dr_pipeline.tables.predictions import PredictionRow
 
 DEFAULT_FULL_PX = 2048
 _BATCH_DIGITS = 16
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_THERE = "its file is not among the photographs"
 
 
@@ -134,10 +136,13 @@ def _check_rows(rows: Sequence[PredictionRow], *, where: str) -> None:
     twice = sum(times > 1 for times in Counter(row.image_id for row in rows).values())
     if twice:
         raise DataError(f"{twice} ids occur more than once", where=where, todo="review each table on its own")
+    if malformed := sum(not _SHA256.fullmatch(row.sha256) for row in rows if row.sha256):
+        raise DataError(f"{malformed} rows have a sha256 that is none", where=where, todo="score the photographs again")
 
 
 def _has_picture(row: PredictionRow, options: ReviewOptions) -> bool:
-    return row.status is not Status.FAILED and not (options.hide_patients and row.status is Status.NOT_FUNDUS)
+    is_hidden = options.hide_patients and row.status is Status.NOT_FUNDUS
+    return bool(row.sha256) and row.status is not Status.FAILED and not is_hidden
 
 
 def _missing(
@@ -145,7 +150,7 @@ def _missing(
 ) -> Iterator[tuple[int, str]]:
     """Number and reason of each row without a picture."""
     for item in ranked:
-        if item.row.status is Status.FAILED:
+        if item.row.status is Status.FAILED or not item.row.sha256:
             yield item.number, "the program could read no picture"
         elif not _has_picture(item.row, options):
             yield item.number, "not shown without patients: it may be a form with a name"

@@ -5,7 +5,6 @@ and reasons come from outside.
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 
 from dr_pipeline.clinic.review.order import GROUP_TEXTS, RankedRow
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import atomic_write, make_private_folder
+from dr_pipeline.files import atomic_write, canonical_json, make_private_folder, read_json
 from dr_pipeline.schema import GRADE_NAMES, RESEARCH_USE
 from dr_pipeline.tables.review_readings import REVIEW_READINGS, VERSION
 
 PAGE, PICTURES = "index.html", "pictures"
-_ASSETS = (PAGE, "review.css", "readings.js", "review.js")
-_DATA = "data.js"
+_DATA, _MARKER = "data.js", "review.json"
+_MARK = {"schema_version": 1, "what": "a review page of dr_pipeline"}
 _VARIABLE = "window.REVIEW = "
 
 
@@ -32,10 +31,12 @@ def open_folder(out: Path) -> Path:
     Raises:
         DataError: There is something else.
     """
-    is_ours = (out / PICTURES).is_dir() or (out / _DATA).is_file()
+    is_ours = (out / _MARKER).is_file() and read_json(out / _MARKER) == _MARK
     if out.exists() and not is_ours and (not out.is_dir() or any(out.iterdir())):
         raise DataError("there is something that is no review page", where=str(out), todo="name an empty or new folder")
     make_private_folder(out / PICTURES)
+    with atomic_write(out / _MARKER, private=True) as stream:
+        stream.write(canonical_json(_MARK).encode())
     return out / PICTURES
 
 
@@ -52,10 +53,9 @@ def write_page(out: Path, data: Mapping[str, Any]) -> Path:
     script = f"{_VARIABLE}{json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(',', ':'))};\n"
     with atomic_write(out / _DATA, private=True) as stream:
         stream.write(script.encode("ascii"))
-    for name in _ASSETS:
-        asset = resources.files("dr_pipeline.clinic.review") / "assets" / name
-        with asset.open("rb") as source, atomic_write(out / name, private=True) as stream:
-            shutil.copyfileobj(source, stream)
+    for asset in (resources.files("dr_pipeline.clinic.review") / "assets").iterdir():
+        with atomic_write(out / asset.name, private=True) as stream:
+            stream.write(asset.read_bytes())
     return out / PAGE
 
 
@@ -112,6 +112,7 @@ def _item(ranked: RankedRow, picture: tuple[str, str] | None, missing: str, *, n
         "status": row.status.value,
         "reason": row.reason,
         "eye": row.eye.value,
+        "camera": row.camera,
         "grade": row.grade,
         "probabilities": row.probabilities and [round(p, 4) for p in row.probabilities],
         "referable": row.referable,

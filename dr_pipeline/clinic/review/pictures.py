@@ -4,6 +4,7 @@ A picture shows the field as the network sees it: round, black outside, where ca
 the photograph's SHA-256 and by how it was made, so that a later run keeps what is there.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from dr_pipeline.scoring.sources.read import read_entry
 THUMBNAIL_PX = 240
 _THUMBNAIL_QUALITY, _FULL_QUALITY = 80, 92
 _NAME_DIGITS = 32
+# Pictures, and what a killed run left of one.
+_OWN_NAMES = re.compile(r"\.?[0-9a-f]{32}(-frame)?-(thumb|[0-9]+)\.jpg(\..*\.part)?")
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,10 @@ class Pictures:
         return ""
 
     def remove_others(self, sha256s: set[str]) -> None:
-        """Removes other files, such as pictures that an earlier run made of the whole frame."""
+        """Removes other pictures, such as those that an earlier run made of the whole frame."""
         wanted = {name for sha256 in sha256s for name in self.names(sha256)}
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if path.name not in wanted:
+        for path in self.folder.iterdir():
+            if path.name not in wanted and _OWN_NAMES.fullmatch(path.name):
                 path.unlink()
 
 

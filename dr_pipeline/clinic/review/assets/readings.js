@@ -55,7 +55,15 @@ class Readings {
 
   change(item, changes) {
     const before = this.of(item);
-    const after = { grade: null, ungradable: false, comment: "", masked: false, ...before, ...changes, at: new Date().toISOString() };
+    const after = {
+      grade: null,
+      ungradable: false,
+      comment: "",
+      masked: false,
+      ...before,
+      ...changes,
+      at: new Date().toISOString(),
+    };
     const isEmpty = after.grade === null && !after.ungradable && !after.comment;
     this.history.push({ reader: this.reader, number: item.number, before });
     this.keep(this.reader, item.number, isEmpty ? undefined : after);
@@ -69,7 +77,8 @@ class Readings {
   }
 
   clear() {
-    for (const [reader, own] of this.byReader) for (const number of [...own.keys()]) this.keep(reader, number, undefined);
+    for (const [reader, own] of this.byReader)
+      for (const number of [...own.keys()]) this.keep(reader, number, undefined);
     this.history.length = 0;
     this.unkept = false;
   }
@@ -96,10 +105,24 @@ class Readings {
       for (const [number, reading] of [...own].sort(([a], [b]) => a - b)) {
         const item = this.byNumber.get(number);
         rows.push({
-          schema_version: this.data.version, batch: this.data.batch, number, image: item.path, image_id: item.id,
-          sha256: item.sha256, patient: item.patient, eye: item.eye, visit: item.visit, site: item.site,
-          predicted_grade: item.grade, grader: safeCell(grader), grade: reading.grade, comment: safeCell(reading.comment),
-          ungradable: Number(reading.ungradable), masked: Number(reading.masked), read_at: reading.at,
+          schema_version: this.data.version,
+          batch: this.data.batch,
+          number,
+          image: item.path,
+          image_id: item.id,
+          sha256: item.sha256,
+          patient: item.patient,
+          eye: item.eye,
+          visit: item.visit,
+          site: item.site,
+          camera: item.camera,
+          predicted_grade: item.grade,
+          grader: safeCell(grader),
+          grade: reading.grade,
+          comment: safeCell(reading.comment),
+          ungradable: Number(reading.ungradable),
+          masked: Number(reading.masked),
+          read_at: reading.at,
         });
       }
     }
@@ -115,14 +138,25 @@ class Readings {
   takeCsv(text) {
     const counts = { taken: 0, older: 0, refused: 0 };
     for (const row of parseCsv(text)) {
-      const item = row.image_id && this.data.names ? this.byId.get(row.image_id) : this.byNumber.get(Number(row.number));
-      const reader = plainCell(row.grader ?? "").trim(), isGrade = /^[0-4]$/.test(row.grade), isUngradable = row.ungradable === "1";
-      const isReading = reader && (isGrade ? !isUngradable : row.grade === "") && !Number.isNaN(Date.parse(row.read_at));
+      const item =
+        row.image_id && this.data.names ? this.byId.get(row.image_id) : this.byNumber.get(Number(row.number));
+      const reader = plainCell(row.grader ?? "").trim(),
+        isGrade = /^[0-4]$/.test(row.grade),
+        isUngradable = row.ungradable === "1";
+      const isReading =
+        reader && (isGrade ? !isUngradable : row.grade === "") && !Number.isNaN(Date.parse(row.read_at));
       if (!isReading || !item || (item.sha256 ?? "") !== row.sha256) counts.refused++;
       else if (Date.parse(this.ownOf(reader).get(item.number)?.at) >= Date.parse(row.read_at)) counts.older++;
       else {
-        const grade = isGrade ? Number(row.grade) : null, masked = row.masked === "1";
-        this.keep(reader, item.number, { grade, ungradable: isUngradable, comment: plainCell(row.comment ?? ""), masked, at: row.read_at });
+        const grade = isGrade ? Number(row.grade) : null,
+          masked = row.masked === "1";
+        this.keep(reader, item.number, {
+          grade,
+          ungradable: isUngradable,
+          comment: plainCell(row.comment ?? ""),
+          masked,
+          at: row.read_at,
+        });
         counts.taken++;
       }
     }
@@ -136,12 +170,14 @@ const quotedCell = (text) => (/[",;\r\n]/.test(text) ? `"${text.replaceAll('"', 
 
 // Rows of a CSV as objects by column, also where a spreadsheet saved it again with another sign between the cells.
 function parseCsv(text) {
-  const plain = text.replace(/^\ufeff/, ""), header = plain.split("\n", 1)[0];
+  const plain = text.replace(/^\ufeff/, ""),
+    header = plain.split("\n", 1)[0];
   const separator = [",", ";", "\t"].find((sign) => header.includes(sign)) ?? ",";
   const rows = [[""]];
   let inQuotes = false;
   for (let at = 0; at < plain.length; at++) {
-    const sign = plain[at], row = rows.at(-1);
+    const sign = plain[at],
+      row = rows.at(-1);
     if (inQuotes && sign === '"' && plain[at + 1] === '"') row[row.length - 1] += plain[++at];
     else if (sign === '"') inQuotes = !inQuotes;
     else if (!inQuotes && sign === separator) row.push("");
