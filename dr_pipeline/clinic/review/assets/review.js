@@ -12,8 +12,9 @@ function exportReadings() {
 }
 
 async function importReadings() {
-  const [file] = $("import").files,
-    { taken, older, refused } = readings.takeCsv(await file.text());
+  const [file] = $("import").files;
+  if (!file) return;
+  const { taken, older, refused } = readings.takeCsv(await file.text());
   $("import").value = "";
   applyFilters();
   notify(
