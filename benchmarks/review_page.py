@@ -87,9 +87,9 @@ def main() -> None:
         }
         if args.photographs:
             report["pictures"] = making(args.photographs, Path(scratch) / "made")
-    print(json.dumps(report, indent=2))
     if args.out:
         write_json(args.out, report)
+    print(json.dumps(report, indent=2))
 
 
 def make_page(root: Path, count: int) -> Path:
