@@ -15,7 +15,7 @@ class Tags(HTMLParser):
         AssertionError: A tag is not closed, or another one is.
     """
 
-    VOID = ("meta", "img", "br", "link")
+    VOID = ("meta", "img", "br", "link", "input")
 
     def __init__(self, page: str) -> None:
         super().__init__()
