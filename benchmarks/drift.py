@@ -50,7 +50,7 @@ from dr_pipeline.tables.splits import read_splits, select_split
 
 SEED, MEGAPIXELS, GRADE_SHARES = 2020, 0.5, (0.36, 0.14, 0.22, 0.14, 0.14)  # shares and size of the default phantom
 POOL_PATIENTS, SHIFTED_PATIENTS, BATCH_PATIENTS = 500, 150, 100
-FALSE_ALARM_BATCHES, DETECTION_BATCHES = 400, 40
+FALSE_ALARM_BATCHES, DETECTION_BATCHES = 400, 25
 STEPS = (1, 2, 3, 4, 6)
 MAX_QWK_LOSS = 0.05
 FOUND_IN = 0.9  # of the batches: a step counts as found
