@@ -27,3 +27,110 @@ COMMANDS = (
     "listen",
     "review",
     "drift",
+    "verify",
+    "recipe",
+    "plan",
+    "models",
+    "experiment",
+    "labels",
+    "track",
+)
+
+# What only the extra `clinic` brings; everything else that may be missing is of `train`.
+_CLINIC_PACKAGES = ("fhir", "highdicom", "pynetdicom")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+# No library sends telemetry unless the user has enabled it.
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the process's exit code, which depends on the work and not on its messages.
+
+    Args:
+        arguments: Words of the command line; None where this process is the program `dr-pipeline`.
+    """
+    if arguments is None:
+        never_fail()
+    show_messages()
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    limit_library_threads()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb = next((word for word in words if not word.startswith("-")), None)
+    args = _parser(verb).parse_args(words)
+    try:
+        outcome = args.run(args)
+    except (DrPipelineError, ModuleNotFoundError, OSError) as error:
+        message = _error_message(error)
+        if message is None or os.environ.get("DR_PIPELINE_DEBUG"):
+            raise
+        logger.error("dr-pipeline %s: %s", verb, message)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        logger.error("\ndr-pipeline %s: interrupted", verb)
+        return EXIT_INTERRUPTED
+    for path in outcome.wrote:
+        sys.stdout.write(f"wrote {path}\n")
+    sys.stdout.write(f"{outcome.headline}\n")
+    if outcome.next_command:
+        sys.stdout.write(f"next: {outcome.next_command}\n")
+    return 0
+
+
+def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError) -> str | None:
+    """The message for the user; None where the error is a bug in this program and needs its traceback."""
+    if isinstance(error, ModuleNotFoundError):
+        if (error.name or "").startswith("dr_pipeline"):
+            return None
+        extra = "clinic" if (error.name or "").partition(".")[0] in _CLINIC_PACKAGES else "train"
+        return (
+            f"the package {error.name!r} is not installed\n"
+            f"  to do: pip install 'dr-pipeline[{extra}]'; the base installation has the scoring half only"
+        )
+    if isinstance(error, OSError):  # a full disk, a folder where a file is to be written, no right to write
+        path = error.filename2 or error.filename  # of a renaming, what the file was to become
+        return f"{error.strerror or error}" + (f"\n  where: {path}" if path else "")
+    return str(error)
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dr-pipeline",
+        description=f"Grading of diabetic retinopathy from colour fundus photographs. {RESEARCH_USE}",
+        epilog="`dvc repro` runs the stages in their order; `dr-pipeline VERB --help` explains one.",
+        formatter_class=_formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dr-pipeline {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    known = (*STAGES, *COMMANDS)
+    for name in [verb] if verb in known else known:
+        module = _module(name)
+        summary, _, rest = (module.__doc__ or "").partition("\n")
+        sub = verbs.add_parser(name, help=summary, description=f"{summary}\n{rest}", formatter_class=_formatter)
+        module.add_arguments(sub)
+        if name == verb and hasattr(module, "help_epilog"):
+            sub.epilog = module.help_epilog()
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Keeps the docstrings' lines, and each verb on one line with its sentence."""
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=16, width=120)
+
+
+def _module(verb: str) -> ModuleType:
+    package = "stages" if verb in STAGES else "commands"
+    return importlib.import_module(f"dr_pipeline.{package}.{verb}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
