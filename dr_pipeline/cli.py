@@ -36,8 +36,8 @@ COMMANDS = (
     "track",
 )
 
-# What only the extra `clinic` brings; everything else that may be missing is of `train`.
-_CLINIC_PACKAGES = ("fhir", "highdicom", "pynetdicom")
+# Verbs whose packages the extra `clinic` brings; for others it is `train`.
+_CLINIC_VERBS = ("results", "listen", "review", "drift")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = args.run(args)
     except (DrPipelineError, ModuleNotFoundError, OSError) as error:
-        message = _error_message(error)
+        message = _error_message(error, verb)
         if message is None or os.environ.get("DR_PIPELINE_DEBUG"):
             raise
         logger.error("dr-pipeline %s: %s", verb, message)
@@ -85,12 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError) -> str | None:
+def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError, verb: str | None) -> str | None:
     """The message for the user; None where the error is a bug in this program and needs its traceback."""
     if isinstance(error, ModuleNotFoundError):
         if (error.name or "").startswith("dr_pipeline"):
             return None
-        extra = "clinic" if (error.name or "").partition(".")[0] in _CLINIC_PACKAGES else "train"
+        extra = "clinic" if verb in _CLINIC_VERBS else "train"
         return (
             f"the package {error.name!r} is not installed\n"
             f"  to do: pip install 'dr-pipeline[{extra}]'; the base installation has the scoring half only"
