@@ -5,20 +5,19 @@ python examples/04_screening_day.py --bundle data/release --out day [--send-to O
 Over an hour of simulated time two cameras photograph both eyes of every patient. One of them drifts, some photographs
 are taken again, one object is no photograph of an eye, one is damaged on the way, and the node is killed in the middle
 and started again. What was sent and answered must then be in the table, once each; the results of the patients, the
-review page and the comparison of the two cameras are made of it. Without --send-to, the reports go to an archive that
-runs here for the time being. Research use only. Not a medical device.
+review page and the comparison of each camera with an earlier day are made of it. Without --send-to, the reports go to
+an archive that runs here for the time being. Research use only. Not a medical device.
 """
 
 import argparse
 import io
-import json
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +39,10 @@ from dr_pipeline.intake.phantom.cohort import EyeCase, draw_cohort
 from dr_pipeline.intake.phantom.photograph import render
 from dr_pipeline.tables.predictions import read_predictions
 
-_SEED, _MEGAPIXELS = 41, 0.35
+_SEED, _MEGAPIXELS = 41, 0.5
 _GRADE_SHARES = (0.6, 0.1, 0.2, 0.05, 0.05)
 _STEADY, _DRIFTING = "alder", "cedar"
-_MINUTES = 60
+_MINUTES, _DRIFTED_BY = 60, 15
 _TITLE = "DRNODE"
 
 
@@ -71,24 +70,30 @@ def draw_day(patients: int) -> list[Sent]:
     sent: list[Sent] = []
     for case in draw_cohort(_SEED, patients, _GRADE_SHARES):
         minute = _MINUTES * (case.patient_index + 0.3 * case.eye_index) / patients
-        camera = _DRIFTING if case.patient_index % 2 else _STEADY
-        sent.append(_photograph(case, camera, minute, "photograph"))
+        sent.append(_photograph(_SEED, case, minute, "photograph", drift=min(1, minute / _DRIFTED_BY)))
         if (2 * case.patient_index + case.eye_index) % 13 == 5:  # the photographer was not content
-            sent.append(_photograph(case, camera, minute + 0.2, "retake"))
+            sent.append(_photograph(_SEED, case, minute + 0.2, "retake", drift=min(1, minute / _DRIFTED_BY)))
     middle = sorted(sent, key=lambda one: one.minute)[len(sent) // 2]
     sent.append(_other_modality(middle.minute))
     sent.append(_damaged(middle, middle.minute + 0.1))
     return sorted(sent, key=lambda one: one.minute)
 
 
-def _photograph(case: EyeCase, camera: str, minute: float, kind: str) -> Sent:
-    model = CAMERAS[camera]
-    drawn = EyeCase(**{**vars(case), "camera": camera, "ungradable": case.ungradable and kind == "photograph"})
-    rgb = render(_SEED + (kind == "retake"), drawn, _MEGAPIXELS, without_lesions=False).rgb
+def draw_earlier_day(patients: int) -> list[Sent]:
+    """Both eyes of other patients, before the camera drifts."""
+    seed = _SEED + 100
+    return [_photograph(seed, case, 0, "photograph", drift=0) for case in draw_cohort(seed, patients, _GRADE_SHARES)]
+
+
+def _photograph(seed: int, case: EyeCase, minute: float, kind: str, *, drift: float) -> Sent:
+    """One eye, by the one or the other camera; `drift` from 0 to 1."""
+    camera = _DRIFTING if case.patient_index % 2 else _STEADY
+    drawn = replace(case, camera=camera, ungradable=case.ungradable and kind == "photograph")
+    rgb = render(seed + (kind == "retake"), drawn, _MEGAPIXELS, without_lesions=False).rgb
     if camera == _DRIFTING:
-        rgb = _drifted(rgb, minute / _MINUTES)
-    _, jpeg = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, model.jpeg_quality])
-    uid = generate_uid(entropy_srcs=[f"{case.image_id} {kind}"])
+        rgb = _drifted(rgb, drift)
+    _, jpeg = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, CAMERAS[camera].jpeg_quality])
+    uid = generate_uid(entropy_srcs=[f"{seed} {case.image_id} {kind}"])
     header = _header(uid, OphthalmicPhotography8BitImageStorage, case.patient_id, minute)
     header.ImageLaterality = "R" if case.eye.value == "right" else "L"
     header.Manufacturer, header.ManufacturerModelName = "Drawn", camera
@@ -101,8 +106,8 @@ def _photograph(case: EyeCase, camera: str, minute: float, kind: str) -> Sent:
 
 
 def _drifted(rgb: np.ndarray[Any, Any], share: float) -> np.ndarray[Any, Any]:
-    """The light ages over the day: dimmer, and from white to yellow."""
-    gains = 1 - share * np.array([0.15, 0.35, 0.65])
+    """The lamp fails: dimmer, and from white to yellow."""
+    gains = 1 - share * np.array([0.2, 0.4, 0.75])
     return np.clip(rgb * gains, 0, 255).astype(np.uint8)
 
 
@@ -212,10 +217,11 @@ class NodeProcess:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
-        """As a service manager does."""
+    def stop(self) -> bool:
+        """As a service manager does; whether every report has arrived."""
         self.process.terminate()
         self.process.wait()
+        return ", 0 reports wait," in self._log.read_text().splitlines()[-1]
 
 
 def send_day(day: list[Sent], bundle: Path, queue: Path, send_to: str) -> list[Sent]:
@@ -234,8 +240,20 @@ def send_day(day: list[Sent], bundle: Path, queue: Path, send_to: str) -> list[S
     table = queue / "predictions.csv"
     while time.monotonic() < wait_s and (not table.exists() or len(read_predictions(table)) < len(photographs)):
         time.sleep(0.2)
-    node.stop()
+    while not node.stop() and time.monotonic() < wait_s:  # what the archive has not got yet goes on
+        node = NodeProcess(bundle, queue, send_to)
+        time.sleep(3)
     return taken
+
+
+def score_earlier_day(bundle: Path, folder: Path, *, patients: int) -> Path:
+    """The table of an earlier day, whose photographs come as files."""
+    (folder / "photographs").mkdir(parents=True)
+    for sent in draw_earlier_day(patients):
+        (folder / "photographs" / f"{sent.uid}.dcm").write_bytes(sent.data)
+    table = folder / "predictions.csv"
+    run("score", folder / "photographs", "--bundle", bundle, "--out", table, "--dicom-people")
+    return table
 
 
 def run(verb: str, *words: str | Path) -> str:
@@ -264,9 +282,10 @@ def main() -> None:
         print(f"  {kind}: {sum(one.kind == kind for one in day)} sent, {sum(one.kind == kind for one in taken)} taken")
     print(run("results", table, "--out", args.out / "results"), end="")
     print(run("review", table, "--photographs", queue / "photographs", "--out", args.out / "review"), end="")
-    print(run("drift", table, "--bundle", args.bundle, "--out", args.out / "drift"), end="")
-    verdicts = json.loads((args.out / "drift" / "drift.json").read_text(encoding="utf-8"))
-    print(f"{len(reports) or 'the'} reports are in the archive; drift: {verdicts['verdict']}")
+    baseline = score_earlier_day(args.bundle, args.out / "earlier", patients=max(60, args.patients))
+    against = ("--baseline", baseline, "--history", args.out / "history.jsonl")
+    print(run("drift", table, "--bundle", args.bundle, "--out", args.out / "drift", *against), end="")
+    print(f"{len(reports) or 'the'} reports are in the archive")
 
 
 if __name__ == "__main__":
