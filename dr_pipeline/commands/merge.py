@@ -7,7 +7,7 @@ each, finished, of the same bundle, options and files. The result has the bytes 
 import argparse
 from pathlib import Path
 
-from dr_pipeline.commands.score import add_destination_arguments, headline
+from dr_pipeline.commands.score_arguments import add_destination_arguments
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.scoring.destination import Destination
     from dr_pipeline.scoring.merge import local_shards, merge
     from dr_pipeline.scoring.run_manifest import manifest_path
+    from dr_pipeline.scoring.summary import headline
 
     destination = Destination.of(args.out, args.work_dir)
     destination.require_writable()

@@ -6,107 +6,36 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline import __version__
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
 from dr_pipeline.engines.engine import Engine
-from dr_pipeline.errors import BundleError, DataError, DrPipelineError, EnvironmentProblem
+from dr_pipeline.errors import DataError, DrPipelineError, EnvironmentProblem
 from dr_pipeline.files import printable, read_json, sha256_file
 from dr_pipeline.folder_rules import FolderRules, describe_counts
 from dr_pipeline.logs import progress
 from dr_pipeline.machine import usable_processes
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.journal import Journal, journal_path, own_files
+from dr_pipeline.scoring.journal import Journal, journal_path
 from dr_pipeline.scoring.outputs import (
     Format,
     GrowingTable,
-    beginning_path,
     explained,
     partial_path,
     require_parquet,
     write_parquet,
 )
+from dr_pipeline.scoring.run import Run, lies_in, own_outputs, require_same_bundle
 from dr_pipeline.scoring.run_manifest import manifest_path, now, write_manifest
 from dr_pipeline.scoring.score import Score
-from dr_pipeline.scoring.shards import Shard
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries
 from dr_pipeline.scoring.sources.objects import without_secrets
-from dr_pipeline.scoring.sources.people import People, PeopleSources
-from dr_pipeline.scoring.task import ScoringTask
+from dr_pipeline.scoring.sources.people import People
+from dr_pipeline.scoring.summary import Summary, summarise
 from dr_pipeline.tables.predictions import PredictionRow
 
 # A killed run loses the rows since the last commit, and scores these files again.
 _COMMIT_S = 0.5
 TIME_LIMIT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is scored, with what, to where.
-
-    Attributes:
-        sources: Folders, files, archives, lists and addresses.
-        bundle: The bundle's folder.
-        out: The table to write, .csv, .jsonl or .parquet.
-        site: The site whose quality threshold is used; empty: that of all.
-        rules: What is left out of folders, and whether links that lead out of them are followed.
-        shard: Which part of the listing.
-        people: Where patient, eye, visit and site come from.
-    """
-
-    sources: tuple[str, ...]
-    bundle: Path
-    out: Path
-    site: str = ""
-    rules: FolderRules = FolderRules()  # noqa: RUF009 - frozen
-    shard: Shard = Shard()  # noqa: RUF009 - frozen
-    people: PeopleSources = PeopleSources()  # noqa: RUF009 - frozen
-
-    def settings(self, bundle_id: str) -> dict[str, Any]:
-        """What the rows depend on, beside the files: equal in every session of a run."""
-        return {
-            "dr_pipeline": __version__,
-            "bundle": bundle_id,
-            "sources": [printable(without_secrets(source)) for source in self.sources],
-            "site": self.site,
-            "ignore": list(self.rules.ignore),
-            "follow_links": self.rules.follow_links,
-            "num_shards": self.shard.count,
-            "shard_index": self.shard.index,
-            "watch": False,
-            **self.people.settings(),
-        }
-
-    def task(self, bundle_id: str) -> ScoringTask:
-        """The work of an engine."""
-        bundle = self.bundle.absolute()  # workers of other machines have other working folders
-        folders = tuple(Path(source) for source in self.sources if Path(source).is_dir())
-        return ScoringTask(bundle, bundle_id, self.site, self.people.dicom_salt, places=(bundle, *folders))
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The result of a run.
-
-    Attributes:
-        files: Files to score, which is also the number of rows.
-        by_status: Rows of each status.
-        duplicates: Rows whose pixels an earlier row has too.
-        left_out: The command's own files, where they lie inside a scored folder.
-        no_part: Further files, which have no row since they are no part of the photographs, by kind.
-        bundle_id: The bundle.
-        resumed: Rows that an earlier session had finished.
-        nameless: Rows of which neither patient nor eye, visit or site is known.
-    """
-
-    files: int
-    by_status: Mapping[Status, int]
-    duplicates: int
-    left_out: tuple[Path, ...]
-    no_part: Mapping[str, int]
-    bundle_id: str
-    resumed: int
-    nameless: int
 
 
 def score_folder(
@@ -229,22 +158,6 @@ def publish(out: Path, journal: Journal, bundle: BundleIdentity, settings: Mappi
     write_manifest(out, journal, bundle, settings)
 
 
-def summarise(
-    journal: Journal, bundle: BundleIdentity, *, left_out: tuple[Path, ...] = (), resumed: int = 0
-) -> Summary:
-    """The summary of a run whose rows are all in the journal."""
-    return Summary(
-        files=journal.total,
-        by_status=journal.by_status(),
-        duplicates=journal.duplicates(),
-        left_out=left_out,
-        no_part=journal.listing.left_out if journal.listing else {},
-        bundle_id=bundle.bundle_id,
-        resumed=resumed,
-        nameless=journal.nameless(),
-    )
-
-
 def _done_before(out: Path, settings: Mapping[str, Any]) -> Summary | None:
     """The summary of the run that wrote `out`, where it was this one and came to its end."""
     if not out.is_file() or not manifest_path(out).is_file():
@@ -339,34 +252,3 @@ class _Session:
             commit()
             raise
         commit()
-
-
-def lies_in(path: Path, sources: Iterable[str]) -> bool:
-    """Whether a path lies inside one of the folders."""
-    return bool({Path(source).resolve() for source in sources} & set(path.resolve().parents))
-
-
-def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:
-    """Refuses to go on where the bundle's folder now has another bundle than the run began with.
-
-    Raises:
-        BundleError: It has.
-    """
-    if identify_bundle(run.bundle) != bundle:
-        raise BundleError(
-            "the bundle was changed during the run",
-            where=str(run.bundle),
-            todo="put the bundle back and run again with --resume",
-        )
-
-
-def results_of(run: Run) -> tuple[Path, ...]:
-    """The files that a finished run leaves, the manifest last; a shard's journal is what `merge` reads."""
-    journal = (journal_path(run.out),) if run.shard.count > 1 else ()
-    return (run.out, *journal, manifest_path(run.out))
-
-
-def own_outputs(out: Path) -> tuple[Path, ...]:
-    """The files of the run itself, which get no row."""
-    tables = (out, partial_path(out))
-    return (*tables, *map(beginning_path, tables), manifest_path(out), *own_files(out))

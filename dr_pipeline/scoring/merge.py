@@ -9,10 +9,11 @@ from typing import Any
 from dr_pipeline.bundle.identity import BundleIdentity
 from dr_pipeline.errors import DataError
 from dr_pipeline.scoring.destination import download
-from dr_pipeline.scoring.folder import Summary, begin, partial_table, publish, summarise
+from dr_pipeline.scoring.folder import begin, partial_table, publish
 from dr_pipeline.scoring.journal import Journal, Listing, ListingDigest, Scored, journal_path
 from dr_pipeline.scoring.outputs import explained
 from dr_pipeline.scoring.sources.objects import is_address
+from dr_pipeline.scoring.summary import Summary, summarise
 
 
 def merge(out: Path, tables: Sequence[Path]) -> Summary:

@@ -11,14 +11,16 @@ from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import DataError
 from dr_pipeline.logs import logger
 from dr_pipeline.scoring.arrivals import Arrivals
-from dr_pipeline.scoring.folder import Run, Summary, begin, own_outputs, require_same_bundle, summarise
+from dr_pipeline.scoring.folder import begin
 from dr_pipeline.scoring.journal import Journal, journal_path
 from dr_pipeline.scoring.outputs import Format, GrowingTable, explained
+from dr_pipeline.scoring.run import Run, own_outputs, require_same_bundle
 from dr_pipeline.scoring.run_manifest import write_manifest
 from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.objects import without_secrets
 from dr_pipeline.scoring.sources.people import People
+from dr_pipeline.scoring.summary import Summary, summarise
 from dr_pipeline.tables.predictions import PredictionRow
 
 _POLL_S = 0.25

@@ -8,9 +8,11 @@ from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.engines.in_process import InProcessEngine
 from dr_pipeline.files import sha256_bytes
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.folder import Run, Summary, score
+from dr_pipeline.scoring.folder import score
+from dr_pipeline.scoring.run import Run
 from dr_pipeline.scoring.score import Grading, Score, failed
 from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.summary import Summary
 
 
 def score_in_process(source: Path, bundle: Path, out: Path, *, resume: bool = False, **fields: Any) -> Summary:

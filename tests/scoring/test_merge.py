@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from dr_pipeline import cli
 from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.errors import DataError
-from dr_pipeline.scoring.folder import Run, score
+from dr_pipeline.scoring.folder import score
 from dr_pipeline.scoring.journal import journal_path
 from dr_pipeline.scoring.merge import merge
+from dr_pipeline.scoring.run import Run
 from dr_pipeline.scoring.run_manifest import manifest_path
 from dr_pipeline.scoring.shards import Shard
 from tests.factories.scoring import DrawnScores

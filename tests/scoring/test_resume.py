@@ -19,9 +19,10 @@ from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import read_csv
 from dr_pipeline.folder_rules import FolderRules
-from dr_pipeline.scoring.folder import Run, score
+from dr_pipeline.scoring.folder import score
 from dr_pipeline.scoring.journal import Journal, journal_path
 from dr_pipeline.scoring.outputs import partial_path, read_rows
+from dr_pipeline.scoring.run import Run
 from dr_pipeline.scoring.run_manifest import manifest_path
 from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.factories.bundles import make_bundle, onnx_model, photograph

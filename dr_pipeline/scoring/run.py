@@ -1,0 +1,94 @@
+"""A run: what is scored, with what bundle, to where; and the files that are its own."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline import __version__
+from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
+from dr_pipeline.errors import BundleError
+from dr_pipeline.files import printable
+from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.scoring.journal import journal_path, own_files
+from dr_pipeline.scoring.outputs import beginning_path, partial_path
+from dr_pipeline.scoring.run_manifest import manifest_path
+from dr_pipeline.scoring.shards import Shard
+from dr_pipeline.scoring.sources.objects import without_secrets
+from dr_pipeline.scoring.sources.people import PeopleSources
+from dr_pipeline.scoring.task import ScoringTask
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is scored, with what, to where.
+
+    Attributes:
+        sources: Folders, files, archives, lists and addresses.
+        bundle: The bundle's folder.
+        out: The table to write, .csv, .jsonl or .parquet.
+        site: The site whose quality threshold is used; empty: that of all.
+        rules: What is left out of folders, and whether links that lead out of them are followed.
+        shard: Which part of the listing.
+        people: Where patient, eye, visit and site come from.
+    """
+
+    sources: tuple[str, ...]
+    bundle: Path
+    out: Path
+    site: str = ""
+    rules: FolderRules = FolderRules()  # noqa: RUF009 - frozen
+    shard: Shard = Shard()  # noqa: RUF009 - frozen
+    people: PeopleSources = PeopleSources()  # noqa: RUF009 - frozen
+
+    def settings(self, bundle_id: str) -> dict[str, Any]:
+        """What the rows depend on, beside the files: equal in every session of a run."""
+        return {
+            "dr_pipeline": __version__,
+            "bundle": bundle_id,
+            "sources": [printable(without_secrets(source)) for source in self.sources],
+            "site": self.site,
+            "ignore": list(self.rules.ignore),
+            "follow_links": self.rules.follow_links,
+            "num_shards": self.shard.count,
+            "shard_index": self.shard.index,
+            "watch": False,
+            **self.people.settings(),
+        }
+
+    def task(self, bundle_id: str) -> ScoringTask:
+        """The work of an engine."""
+        bundle = self.bundle.absolute()  # workers of other machines have other working folders
+        folders = tuple(Path(source) for source in self.sources if Path(source).is_dir())
+        return ScoringTask(bundle, bundle_id, self.site, self.people.dicom_salt, places=(bundle, *folders))
+
+
+def lies_in(path: Path, sources: Iterable[str]) -> bool:
+    """Whether a path lies inside one of the folders."""
+    return bool({Path(source).resolve() for source in sources} & set(path.resolve().parents))
+
+
+def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:
+    """Refuses to go on where the bundle's folder now has another bundle than the run began with.
+
+    Raises:
+        BundleError: It has.
+    """
+    if identify_bundle(run.bundle) != bundle:
+        raise BundleError(
+            "the bundle was changed during the run",
+            where=str(run.bundle),
+            todo="put the bundle back and run again with --resume",
+        )
+
+
+def results_of(run: Run) -> tuple[Path, ...]:
+    """The files that a finished run leaves, the manifest last; a shard's journal is what `merge` reads."""
+    journal = (journal_path(run.out),) if run.shard.count > 1 else ()
+    return (run.out, *journal, manifest_path(run.out))
+
+
+def own_outputs(out: Path) -> tuple[Path, ...]:
+    """The files of the run itself, which get no row."""
+    tables = (out, partial_path(out))
+    return (*tables, *map(beginning_path, tables), manifest_path(out), *own_files(out))
