@@ -17,6 +17,7 @@ from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.predictions import write_predictions
 from tests.factories.bundles import make_bundle, photograph
 from tests.factories.drift import draw_rows, drift_of, make_reference, observe
+from tests.factories.review_pages import browser
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,23 @@ def test_three_batches_page_history_and_json(bundle, tmp_path, capsys):
     # The same table again is the same batch.
     assert drift(tmp_path / "week-2.csv", bundle, tmp_path / "2", "--history", str(history)) == 0
     assert len(read_history(history)) == 3
+
+
+@pytest.mark.slow
+def test_the_page_is_accessible_at_both_widths_and_makes_no_request(bundle, tmp_path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe: absent").Axe()
+    path = table(tmp_path, bundle, "p.csv", 2, brighter=-20)
+    assert drift(path, bundle, tmp_path / "out", "--history", str(tmp_path / "h")) == 0
+    with browser() as chromium:
+        for width in (1440, 390):
+            page = chromium.new_page(viewport={"width": width, "height": 900})
+            requests = []
+            page.on("request", lambda request, seen=requests: seen.append(request.url))
+            page.goto((tmp_path / "out" / "index.html").as_uri())
+            violations = axe.run(page, options={"preload": False}).response["violations"]
+            assert [v["id"] for v in violations if v["impact"] in ("serious", "critical")] == []
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert [url for url in requests if not url.startswith("file:")] == []
 
 
 def test_no_patient_is_named(bundle, tmp_path, capsys):
