@@ -116,4 +116,7 @@ def _headline(report: dict[str, Any]) -> str:
             if qwk:
                 change = format_estimate(qwk["change"])
                 lines.append(f"worst {kind} shift {of}: {qwk['family']}, {qwk['level']}: QWK changes by {change}")
+    for score, worst in report["scores"].items():
+        where = f"{worst['kind']} {worst['family']}, {worst['level']}"
+        lines.append(f"referable AUC of {score}: at most {worst['shortfall']:.3f} below the best score ({where})")
     return "\n".join([*lines, RESEARCH_USE])

@@ -74,6 +74,7 @@ SCORES: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "severity": severity,
 }
 AUC = "auc_"
+DEFAULT_SCORE = "referable_probability"  # that of the bundle's operating point
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +142,8 @@ def compare(
 
     Returns:
         Under "all" and "gradable" each figure as {"value", "low", "high", "n", "change": {…}}; only photographs that
-        have an answer in both count. `rejected`: the fraction that gets no grade, with its interval; `unanswered`: how
+        have an answer in both count. The area of each other score has its difference from that of `DEFAULT_SCORE`
+        under "minus_default_score". `rejected`: the fraction that gets no grade, with its interval; `unanswered`: how
         many have no answer at all (no fundus photograph).
     """
     before, after = clean[0], shifted[0]
@@ -160,6 +162,9 @@ def compare(
                 | {"change": figure.minus(other[name], units, drawn).to_dict()}
                 for name, figure in one.items()
             }
+            for name in SCORES.keys() - {DEFAULT_SCORE}:
+                difference = one[AUC + name].minus(one[AUC + DEFAULT_SCORE], units, drawn)
+                result[among][AUC + name]["minus_default_score"] = difference.to_dict()
     return result
 
 
@@ -209,6 +214,7 @@ def shift_report(
             }
             for kind in (CAMERA, READER)
         },
+        "scores": {name: _largest_shortfall(AUC + name, shifts) for name in SCORES},
     }
 
 
@@ -231,6 +237,17 @@ def _worst(shifts: Sequence[Mapping[str, Any]], among: str) -> dict[str, Any]:
     return {name: worst(name, shifts) for name in ("qwk", *(AUC + score for score in SCORES))} | {
         "qwk_by_family": by_family
     }
+
+
+def _largest_shortfall(auc: str, shifts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How far a score's area falls below that of the best score under the same shift, and under which, at most."""
+    shortfalls = [
+        {key: shift[key] for key in ("kind", "family", "level")}
+        | {"shortfall": max(shift[ALL][AUC + name]["value"] for name in SCORES) - shift[ALL][auc]["value"]}
+        for shift in shifts
+        if shift[ALL][auc]["value"] is not None
+    ]
+    return max(shortfalls, key=lambda one: one["shortfall"])
 
 
 def _require_both_classes(grades: NDArray[np.int64]) -> None:

@@ -77,7 +77,7 @@ def _map_levels(pixels: Pixels, levels: NDArray[np.float64]) -> Pixels:
 def _vignetting(pixels: Pixels, disc: Disc, strength: float) -> Pixels:
     light = 1 - _RIM_LOSS * strength * _squared_distance(pixels, disc).clip(0, 1)
     factors = (light ** (1 / _LIGHT_EXPONENT)).astype(np.float32)
-    return np.rint(pixels * factors[..., None]).astype(np.uint8)
+    return np.asarray(np.rint(pixels * factors[..., None]), np.uint8)
 
 
 def _squared_distance(pixels: Pixels, disc: Disc) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ def _high_resolution(pixels: Pixels, _disc: Disc, strength: float) -> Pixels:
 
 
 def _megapixels(pixels: Pixels) -> float:
-    return pixels.shape[0] * pixels.shape[1] / 1e6
+    return float(pixels.shape[0] * pixels.shape[1] / 1e6)
 
 
 def _resize_to(pixels: Pixels, megapixels: float) -> Pixels:

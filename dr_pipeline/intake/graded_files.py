@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, read_csv_header
-from dr_pipeline.intake.label_table import read_labels
+from dr_pipeline.files import printable, read_csv, read_csv_header
+from dr_pipeline.intake.coded_values import PLAIN
 from dr_pipeline.intake.records import shortlist
 from dr_pipeline.tables.manifest import read_manifest
 from dr_pipeline.tables.splits import read_splits
@@ -48,12 +48,18 @@ def read_graded_folder(folder: Path, labels: Path) -> list[GradedFile]:
             that is not there, or no photograph has a grade.
     """
     columns = _find_columns(labels)
-    rows = read_labels(labels, columns).labels
-    graded = [
-        (row.key, row.grade, f"patient:{row.patient_id}" if row.patient_id else f"file:{row.key}")
-        for row in rows
-        if row.grade is not None
-    ]
+    graded: list[tuple[str, int, str]] = []
+    for number, row in enumerate(read_csv(labels), start=2):
+        cells = {field: row[column].strip() for field, column in columns.items()}
+        grade, patient = PLAIN.grade(cells["grade"]), cells.get("patient_id")
+        if cells["grade"] and (grade is None or not cells["key"]):
+            raise DataError(
+                "a grade other than 0, 1, 2, 3, 4, or no name of a photograph",
+                where=f"{printable(labels)}, row {number}",
+                todo="correct the table; leave the grade empty where a photograph is not graded",
+            )
+        if grade is not None:
+            graded.append((cells["key"], grade, f"patient:{patient}" if patient else f"file:{cells['key']}"))
     if not graded:
         raise DataError("no photograph has a grade", where=printable(labels), todo="fill in the column of the grades")
     names = Counter(name for name, _, _ in graded)
@@ -93,13 +99,13 @@ def read_split_part(folder: Path, manifest: Path, splits: Path, part: str) -> li
 
 def _find_columns(labels: Path) -> dict[str, str]:
     try:
-        header = [name.strip() for name in read_csv_header(labels)]
+        header = read_csv_header(labels)
     except OSError as error:
         raise DataError(f"the table cannot be read: {error.strerror}", where=printable(labels)) from None
     except UnicodeDecodeError:
         raise DataError("not UTF-8", where=printable(labels), todo="save the table as UTF-8 CSV") from None
     found = {
-        field: next((name for alias in aliases for name in header if name.casefold() == alias), "")
+        field: next((name for alias in aliases for name in header if name.strip().casefold() == alias), "")
         for field, aliases in _COLUMNS.items()
     }
     for field in ("key", "grade"):
@@ -109,7 +115,7 @@ def _find_columns(labels: Path) -> dict[str, str]:
                 where=printable(labels),
                 todo="name the table's columns so, in the first row",
             )
-    return found
+    return {field: name for field, name in found.items() if name}
 
 
 def _require_files(folder: Path, names: Sequence[str], *, where: str) -> None:

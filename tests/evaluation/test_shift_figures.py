@@ -136,7 +136,7 @@ def test_a_shift_that_rejects_everything_leaves_gradable_figures_undefined() -> 
 
 
 def test_the_report_names_the_worst_and_its_table_has_a_row_per_figure(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    harmless, harmful = answers(GRADES), answers((GRADES + 2) % 5)
+    harmless, harmful = (answers(grades, sure=0.75) for grades in (GRADES, (GRADES + 2) % 5))
     cameras = [("blur", "mild", harmless), ("blur", "severe", harmful), ("jpeg", "mild", harmless)]
     report = shift_report(harmless, cameras, GRADES, GROUPS, DRAWN)  # type: ignore[arg-type]
     worst = report["worst"]["camera"]["all"]
@@ -145,9 +145,14 @@ def test_the_report_names_the_worst_and_its_table_has_a_row_per_figure(tmp_path)
     assert report["worst"]["reader"]["all"]["qwk"]["change"]["value"] < 0
     assert len(report["shifts"]) == 3 + 4 * 2 * 3
     merged = next(shift for shift in report["shifts"] if (shift["family"], shift["level"]) == ("border_2_up", "severe"))
+    # 12 photographs of grade 2 become negative. P(grade ≥ 2) of them equals that of the 24 positive ones: of 24 × 36
+    # pairs 24 × 12 are ties. The expected grade still knows the order.
     assert merged["regraded"] == 12
-    # Of 48 below the border, the 12 moved ones have the scores of grade 2, and 24 stay positive.
     assert merged["all"]["auc_expected_grade"]["value"] == 1.0
+    assert merged["all"]["auc_referable_probability"]["value"] == pytest.approx(1 - 0.5 * 12 / 36)
+    assert merged["all"]["auc_expected_grade"]["minus_default_score"]["value"] == pytest.approx(1 / 6)
+    assert report["scores"]["expected_grade"]["shortfall"] == 0
+    assert report["scores"]["referable_probability"]["shortfall"] >= 1 / 6 - 1e-9
     write_shifts(tmp_path / "shifts.csv", shift_rows(report))
     assert len(read_shifts(tmp_path / "shifts.csv")) == (1 + len(report["shifts"])) * 2 * 6
 
