@@ -23,6 +23,7 @@ COMMANDS = (
     "merge",
     "replay",
     "bench",
+    "shifts",
     "results",
     "listen",
     "review",

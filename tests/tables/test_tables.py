@@ -16,6 +16,7 @@ from dr_pipeline.tables.manifest import MANIFEST, ManifestRow
 from dr_pipeline.tables.out_of_fold import FOLD_LOGITS, OUT_OF_FOLD, OUT_OF_FOLD_LOGITS
 from dr_pipeline.tables.predictions import PHOTOGRAPH_COLUMNS, PREDICTIONS
 from dr_pipeline.tables.readings import READINGS
+from dr_pipeline.tables.shifts import SHIFTS
 from dr_pipeline.tables.splits import SPLITS, SplitRow, select_split
 from dr_pipeline.tables.suspicious_labels import LABELLED_PREDICTIONS, SUSPICIOUS_LABELS
 from dr_pipeline.tables.table import Table
@@ -96,6 +97,13 @@ FILES: dict[str, tuple[Table[Any], str]] = {
         "2,good,0.7673,0.7253,0.8050,0.9469,0.9262,0.9666,0.5110,0.4623,0.5595,-0.0013,-0.0318,0.0277,409,406,2,"
         f'0.760 0.774,8,224,3377413,274.2,24.12,104.61,"noise, 16 at once","CPU, 2 threads",{_RESEARCH}\n'
         f"2,timed,,,,,,,,,,,,,,,,,,224,3377413,,24.12,104.61,noise,CPU,{_RESEARCH}\n",
+    ),
+    "shifts": (
+        SHIFTS,
+        "schema_version,kind,family,level,strength,rejected,among,figure,n,value,low,high,change,change_low,"
+        "change_high,research_use\n"
+        f"1,clean,,,0.0000,0.0100,all,qwk,131,0.9000,0.8500,0.9400,,,,{_RESEARCH}\n"
+        f"1,camera,blur,mild,0.3333,0.0200,all,qwk,131,0.8000,0.7500,0.8400,-0.1000,-0.1500,-0.0500,{_RESEARCH}\n",
     ),
     "suspicious_labels": (
         SUSPICIOUS_LABELS,

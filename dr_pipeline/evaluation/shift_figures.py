@@ -1,0 +1,261 @@
+"""The figures of a grader under shifts, paired with its figures without: same photographs, same resamplings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.evaluation.reader_shift import ReaderShift
+from dr_pipeline.metrics.bootstrap import bootstrap_sums, bootstrap_weights
+from dr_pipeline.metrics.calibration import brier_scores, calibration_error, calibration_terms
+from dr_pipeline.metrics.curves import weighted_roc_auc
+from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
+from dr_pipeline.metrics.kappa import kappa_of_confusions
+from dr_pipeline.schema import GRADES, NUM_GRADES, REFERABLE_FROM, Status
+
+if TYPE_CHECKING:  # it imports pydantic, which a clinic need not have
+    from dr_pipeline.evaluation.image_metrics import Resampling
+
+LEVELS = {"mild": 1 / 3, "moderate": 2 / 3, "severe": 1.0}
+CAMERA, READER = "camera", "reader"
+# The photographs that figures are of: all that have an answer, and those that the gate lets through before and after.
+ALL, GRADABLE = "all", "gradable"
+_LEAST_PROBABILITY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a grader answered for N photographs under one shift.
+
+    Attributes:
+        status: N statuses; ungradable photographs have an answer, too.
+        grade: At the deployed cut points, shape (N,); -1 where there is no answer.
+        probabilities: Shape (N, 5); nan where there is no answer.
+    """
+
+    status: tuple[Status, ...]
+    grade: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Shape (N,)."""
+        return np.asarray(self.grade >= 0)
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Whether a clinic would see the grade, shape (N,)."""
+        return np.array([status is Status.SCORED for status in self.status], dtype=np.bool_)
+
+    def select(self, rows: NDArray[np.int64]) -> "Answers":
+        """The answers for some photographs."""
+        return Answers(tuple(self.status[row] for row in rows.tolist()), self.grade[rows], self.probabilities[rows])
+
+
+def severity(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the four log odds of a grade of at least 1, 2, 3, 4; shape (N,) of (N, 5).
+
+    In a model of proportional odds (McCullagh, J R Stat Soc B 1980;42:109) each of them is one latent severity minus a
+    border, so that their mean is the severity itself. Unlike a probability it has no ceiling.
+    """
+    lifted = probabilities + _LEAST_PROBABILITY
+    odds = [np.log(lifted[:, grade:].sum(axis=1)) - np.log(lifted[:, :grade].sum(axis=1)) for grade in GRADES[1:]]
+    return np.asarray(np.mean(odds, axis=0))
+
+
+# Scores of referable disease, by name.
+SCORES: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "referable_probability": lambda probabilities: probabilities[:, REFERABLE_FROM:].sum(axis=1),
+    "expected_grade": lambda probabilities: probabilities @ np.arange(NUM_GRADES),
+    "severity": severity,
+}
+AUC = "auc_"
+DEFAULT_SCORE = "referable_probability"  # that of the bundle's operating point
+
+
+@dataclass(frozen=True, eq=False)
+class _OfSums:
+    """A figure that depends on the photographs through sums of `terms`, shape (N, K), only."""
+
+    terms: NDArray[np.float64]
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    recentre: bool = False
+
+    def estimate(self, groups: Sequence[str], drawn: "Resampling") -> Estimate:
+        return bootstrap_sums(self.statistic, self.terms, groups, recentre=self.recentre, **drawn)
+
+    def minus(self, other: "_OfSums", groups: Sequence[str], drawn: "Resampling") -> Estimate:
+        half = self.terms.shape[1]
+
+        def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+            return self.statistic(sums[:, :half]) - other.statistic(sums[:, half:])
+
+        both = np.concatenate([self.terms, other.terms], axis=1)
+        return bootstrap_sums(difference, both, groups, recentre=self.recentre, **drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class _Auc:
+    """Area under the ROC curve."""
+
+    scores: NDArray[np.float64]
+    positive: NDArray[np.bool_]
+
+    def estimate(self, groups: Sequence[str], drawn: "Resampling") -> Estimate:
+        return bootstrap_weights(self._of, groups, **drawn)
+
+    def minus(self, other: "_Auc", groups: Sequence[str], drawn: "Resampling") -> Estimate:
+        return bootstrap_weights(lambda weights: self._of(weights) - other._of(weights), groups, **drawn)
+
+    def _of(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return weighted_roc_auc(self.scores, self.positive, weights)
+
+
+def _figures(answers: Answers, grades: NDArray[np.int64]) -> dict[str, Any]:
+    cells = np.eye(NUM_GRADES**2)[grades * NUM_GRADES + answers.grade]
+    brier = np.stack([brier_scores(answers.probabilities, grades), np.ones(len(grades))], axis=1)
+    return {
+        "qwk": _OfSums(cells, lambda sums: kappa_of_confusions(sums.reshape(-1, NUM_GRADES, NUM_GRADES))),
+        **{AUC + name: _Auc(score(answers.probabilities), grades >= REFERABLE_FROM) for name, score in SCORES.items()},
+        "ece": _OfSums(calibration_terms(answers.probabilities, grades), calibration_error, recentre=True),
+        "brier": _OfSums(brier, lambda sums: sums[:, 0] / sums[:, 1]),
+    }
+
+
+def compare(
+    clean: tuple[Answers, NDArray[np.int64]],
+    shifted: tuple[Answers, NDArray[np.int64]],
+    groups: Sequence[str],
+    drawn: "Resampling",
+) -> dict[str, Any]:
+    """The figures of `shifted`, each with its difference from that of `clean` under `change`.
+
+    Args:
+        clean: Answers for N photographs, and their grades by the readers, shape (N,).
+        shifted: The same of the same photographs under a shift, or by another grader.
+        groups: The patient, or whatever stays together, of each; N names.
+        drawn: Replicates, seed and confidence.
+
+    Returns:
+        Under "all" and "gradable" each figure as {"value", "low", "high", "n", "change": {…}}; only photographs that
+        have an answer in both count. The area of each other score has its difference from that of `DEFAULT_SCORE`
+        under "minus_default_score". `rejected`: the fraction that gets no grade, with its interval; `unanswered`: how
+        many have no answer at all (no fundus photograph).
+    """
+    before, after = clean[0], shifted[0]
+    masks = {ALL: before.answered & after.answered, GRADABLE: before.scored & after.scored}
+    result: dict[str, Any] = {
+        "rejected": clustered_proportion(~after.scored, groups, drawn["confidence"]).to_dict(),
+        "unanswered": int((~after.answered).sum()),
+    }
+    for among, mask in masks.items():
+        rows = np.flatnonzero(mask)
+        units = [groups[row] for row in rows.tolist()]
+        one, other = (_figures(answers.select(rows), grades[rows]) for answers, grades in (shifted, clean))
+        with np.errstate(invalid="ignore", divide="ignore"):  # a figure of no photograph is undefined
+            result[among] = {
+                name: figure.estimate(units, drawn).to_dict()
+                | {"change": figure.minus(other[name], units, drawn).to_dict()}
+                for name, figure in one.items()
+            }
+            for name in SCORES.keys() - {DEFAULT_SCORE}:
+                difference = one[AUC + name].minus(one[AUC + DEFAULT_SCORE], units, drawn)
+                result[among][AUC + name]["minus_default_score"] = difference.to_dict()
+    return result
+
+
+def shift_report(
+    clean: Answers,
+    cameras: Sequence[tuple[str, str, Answers]],
+    grades: NDArray[np.int64],
+    groups: Sequence[str],
+    drawn: "Resampling",
+) -> dict[str, Any]:
+    """The report of a suite: clean figures, each shift by camera and reader, and the worst.
+
+    Args:
+        clean: Answers for the N photographs as they are.
+        cameras: Family, level of `LEVELS`, and the answers under it.
+        grades: By the readers, shape (N,).
+        groups: The patient, or whatever stays together, of each; N names.
+        drawn: Replicates, seed and confidence.
+
+    Raises:
+        DataError: There are no referable photographs, or only such, among those with an answer.
+    """
+    _require_both_classes(grades[clean.answered])
+    unshifted = compare((clean, grades), (clean, grades), groups, drawn)
+    for among in (ALL, GRADABLE):
+        for figure in unshifted[among].values():
+            del figure["change"]
+    shifts = [
+        _named(CAMERA, family, level) | compare((clean, grades), (answers, grades), groups, drawn)
+        for family, level, answers in cameras
+    ]
+    for border, up, level in product(GRADES[1:], (True, False), LEVELS):
+        shift = ReaderShift(border, up, LEVELS[level])
+        regraded = shift.regrade(grades, seed=drawn["seed"])
+        figures = compare((clean, grades), (clean, regraded), groups, drawn)
+        shifts.append(_named(READER, shift.name, level) | {"regraded": int((regraded != grades).sum())} | figures)
+    return {
+        "n": len(grades),
+        "groups": len(set(groups)),
+        "by_grade": {str(grade): int((grades == grade).sum()) for grade in GRADES},
+        "resampling": dict(drawn),
+        "clean": unshifted,
+        "shifts": shifts,
+        "worst": {
+            kind: {
+                among: _worst([shift for shift in shifts if shift["kind"] == kind], among) for among in (ALL, GRADABLE)
+            }
+            for kind in (CAMERA, READER)
+        },
+        "scores": {name: _largest_shortfall(AUC + name, shifts) for name in SCORES},
+    }
+
+
+def _named(kind: str, family: str, level: str) -> dict[str, Any]:
+    return {"kind": kind, "family": family, "level": level, "strength": LEVELS[level]}
+
+
+def _worst(shifts: Sequence[Mapping[str, Any]], among: str) -> dict[str, Any]:
+    """The greatest loss of kappa and of each area over all shifts, and of kappa in each family."""
+
+    def worst(figure: str, candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        defined = [shift for shift in candidates if shift[among][figure]["change"]["value"] is not None]
+        if not defined:
+            return None
+        lowest = min(defined, key=lambda shift: shift[among][figure]["change"]["value"])
+        return {"family": lowest["family"], "level": lowest["level"], **lowest[among][figure]}
+
+    families = dict.fromkeys(shift["family"] for shift in shifts)
+    by_family = {family: worst("qwk", [shift for shift in shifts if shift["family"] == family]) for family in families}
+    return {name: worst(name, shifts) for name in ("qwk", *(AUC + score for score in SCORES))} | {
+        "qwk_by_family": by_family
+    }
+
+
+def _largest_shortfall(auc: str, shifts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How far a score's area falls below that of the best score under the same shift, and under which, at most."""
+    shortfalls = [
+        {key: shift[key] for key in ("kind", "family", "level")}
+        | {"shortfall": max(shift[ALL][AUC + name]["value"] for name in SCORES) - shift[ALL][auc]["value"]}
+        for shift in shifts
+        if shift[ALL][auc]["value"] is not None
+    ]
+    return max(shortfalls, key=lambda one: one["shortfall"])
+
+
+def _require_both_classes(grades: NDArray[np.int64]) -> None:
+    referable = int((grades >= REFERABLE_FROM).sum())
+    if not 0 < referable < len(grades):
+        raise DataError(
+            f"{referable} of {len(grades)} photographs that can be graded are referable, which is grade "
+            f"{REFERABLE_FROM:d} or above: the area under the ROC curve is undefined",
+            where="the labels",
+            todo="label photographs below and above that border",
+        )

@@ -1,0 +1,229 @@
+"""How another camera would have taken a photograph: pure models, each with one strength from 0 (none) to 1 (severe).
+
+They work on a decoded photograph, for the shift suite, or on a canvas, for training: all they need beside the pixels is
+the disc. Lengths are relative to the disc, so that a strength means the same at every resolution.
+
+| model | at strength 1 |
+|---|---|
+| warm, cool | the light is 130 mired redder or bluer: from a xenon flash, 5500 K, to a halogen lamp, 3200 K, and back |
+| green, magenta | the green channel gets 0.4 stops more or less light |
+| bright, dark | the tone curve has the exponent 1/1.8 or 1.8 |
+| vignetting | the rim of the disc gets 0.3 of the light, falling off with the square of the distance |
+| blur | Gaussian, standard deviation 0.6 % of the disc's diameter: 1.3 px of a network's input of 224 px |
+| low_resolution | 0.5 megapixels; photographs below that are unchanged |
+| high_resolution | 12 megapixels; photographs above that are unchanged |
+| narrow_field | the field is 2/3 as wide, as of 30° instead of 45°; black outside, framed closely |
+| cut_off | the frame cuts the field off above and below, so that 0.7 of its height remains |
+| squash | the width is 2/3, as of a picture of 3 : 2 that was saved as a square |
+| jpeg | the file has the JPEG quality 30 instead of 95 |
+
+Light is taken as the 2.2th power of a pixel's value, as in sRGB without its linear foot.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.fundus.field import Disc
+from dr_pipeline.fundus.opencv import cv2
+
+Pixels = NDArray[np.uint8]
+Model = Callable[[Pixels, Disc, float], Pixels]
+
+JPEG = "jpeg"
+JPEG_QUALITIES = (95, 30)  # at strength 0 and 1
+
+_LIGHT_EXPONENT = 2.2
+_MIRED = 130.0
+_RADIATION_CONSTANT_M_K = 1.4388e-2  # Planck's second, CODATA 2018
+_WAVELENGTHS_M = (600e-9, 540e-9, 450e-9)  # about where the channels of a camera are most sensitive
+_TINT_STOPS = 0.4
+_TONE_EXPONENT = 1.8
+_RIM_LOSS = 0.7
+_BLUR_DIAMETERS = 0.006
+_MEGAPIXELS = (0.5, 12.0)
+_MIN_SIDE_PX = 64  # smaller pictures are refused, see `decode`
+_FIELD_LOSS = 1 / 3
+_FRAME_MARGIN = 0.03
+_HEIGHT_LOSS = 0.3
+_WIDTH_LOSS = 1 / 3
+
+
+def _temperature(pixels: Pixels, mired: float) -> Pixels:
+    """Changes the light's colour temperature by reciprocal megakelvins, by Wien's law; green keeps its light."""
+    red, green, blue = (exp(-_RADIATION_CONSTANT_M_K / wavelength * mired * 1e-6) for wavelength in _WAVELENGTHS_M)
+    return _scale_light(pixels, (red / green, 1.0, blue / green))
+
+
+def _scale_light(pixels: Pixels, gains: Sequence[float]) -> Pixels:
+    """Multiplies the light of each channel; what exceeds the sensor's range is clipped."""
+    factors = np.asarray(gains) ** (1 / _LIGHT_EXPONENT)
+    return _map_levels(pixels, np.arange(256)[:, None] * factors)
+
+
+def _tone_curve(pixels: Pixels, exponent: float) -> Pixels:
+    return _map_levels(pixels, np.repeat(255 * (np.arange(256)[:, None] / 255) ** exponent, 3, axis=1))
+
+
+def _map_levels(pixels: Pixels, levels: NDArray[np.float64]) -> Pixels:
+    table = np.rint(levels.clip(0, 255)).astype(np.uint8)[None]
+    mapped: Pixels = cv2.LUT(pixels, table)
+    return mapped
+
+
+def _vignetting(pixels: Pixels, disc: Disc, strength: float) -> Pixels:
+    light = 1 - _RIM_LOSS * strength * _squared_distance(pixels, disc).clip(0, 1)
+    factors = (light ** (1 / _LIGHT_EXPONENT)).astype(np.float32)
+    return np.asarray(np.rint(pixels * factors[..., None]), np.uint8)
+
+
+def _squared_distance(pixels: Pixels, disc: Disc) -> NDArray[np.float64]:
+    """Of each pixel from the disc's centre, 1 at the disc's rim; shape (height, width)."""
+    height, width = pixels.shape[:2]
+    across = (np.arange(width) + 0.5 - disc.x) / disc.half_width
+    down = (np.arange(height) + 0.5 - disc.y) / disc.half_height
+    return np.asarray(across[None] ** 2 + down[:, None] ** 2)
+
+
+def _blur(pixels: Pixels, disc: Disc, strength: float) -> Pixels:
+    blurred: Pixels = cv2.GaussianBlur(pixels, (0, 0), _BLUR_DIAMETERS * strength * 2 * disc.radius)
+    return blurred
+
+
+def _low_resolution(pixels: Pixels, _disc: Disc, strength: float) -> Pixels:
+    own, lowest = _megapixels(pixels), _MEGAPIXELS[0]
+    return _resize_to(pixels, own * (lowest / own) ** strength) if own > lowest else pixels
+
+
+def _high_resolution(pixels: Pixels, _disc: Disc, strength: float) -> Pixels:
+    own, highest = _megapixels(pixels), _MEGAPIXELS[1]
+    return _resize_to(pixels, own * (highest / own) ** strength) if own < highest else pixels
+
+
+def _megapixels(pixels: Pixels) -> float:
+    return float(pixels.shape[0] * pixels.shape[1] / 1e6)
+
+
+def _resize_to(pixels: Pixels, megapixels: float) -> Pixels:
+    factor = sqrt(megapixels / _megapixels(pixels))
+    return _resize(pixels, pixels.shape[1] * factor, pixels.shape[0] * factor)
+
+
+def _resize(pixels: Pixels, width: float, height: float) -> Pixels:
+    sides = (max(_MIN_SIDE_PX, round(width)), max(_MIN_SIDE_PX, round(height)))
+    method = cv2.INTER_CUBIC if sides[0] > pixels.shape[1] else cv2.INTER_AREA
+    resized: Pixels = cv2.resize(pixels, sides, interpolation=method)
+    return resized
+
+
+def _narrow_field(pixels: Pixels, disc: Disc, strength: float) -> Pixels:
+    kept = 1 - _FIELD_LOSS * strength
+    inside = _squared_distance(pixels, disc) <= kept**2
+    framed = kept * (1 + _FRAME_MARGIN)
+    return _crop(np.where(inside[..., None], pixels, np.uint8(0)), disc, framed * disc.half_width, framed)
+
+
+def _cut_off(pixels: Pixels, disc: Disc, strength: float) -> Pixels:
+    return _crop(pixels, disc, float(pixels.shape[1]), 1 - _HEIGHT_LOSS * strength)
+
+
+def _crop(pixels: Pixels, disc: Disc, half_width_px: float, half_heights: float) -> Pixels:
+    """What lies within so many px left and right, and half heights of the disc above and below, of its centre."""
+    left, right = max(0, round(disc.x - half_width_px)), round(disc.x + half_width_px)
+    top, bottom = (round(disc.y + sign * half_heights * disc.half_height) for sign in (-1, 1))
+    return np.ascontiguousarray(pixels[max(0, top) : max(bottom, 1), left : max(right, 1)])
+
+
+def _squash(pixels: Pixels, _disc: Disc, strength: float) -> Pixels:
+    return _resize(pixels, pixels.shape[1] * (1 - _WIDTH_LOSS * strength), pixels.shape[0])
+
+
+# In the order in which a camera applies them. Those that need the disc come before those that move it.
+CAMERA_MODELS: dict[str, Model] = {
+    "warm": lambda pixels, _disc, strength: _temperature(pixels, _MIRED * strength),
+    "cool": lambda pixels, _disc, strength: _temperature(pixels, -_MIRED * strength),
+    "vignetting": _vignetting,
+    "blur": _blur,
+    "green": lambda pixels, _disc, strength: _scale_light(pixels, (1, 2 ** (_TINT_STOPS * strength), 1)),
+    "magenta": lambda pixels, _disc, strength: _scale_light(pixels, (1, 2 ** (-_TINT_STOPS * strength), 1)),
+    "bright": lambda pixels, _disc, strength: _tone_curve(pixels, _TONE_EXPONENT**-strength),
+    "dark": lambda pixels, _disc, strength: _tone_curve(pixels, _TONE_EXPONENT**strength),
+    "narrow_field": _narrow_field,
+    "cut_off": _cut_off,
+    "low_resolution": _low_resolution,
+    "high_resolution": _high_resolution,
+    "squash": _squash,
+    JPEG: lambda pixels, _disc, _strength: pixels,  # of the file, see `Camera.encode`
+}
+# A camera has at most one model of each.
+_ALTERNATIVES = (
+    ("warm", "cool"),
+    ("green", "magenta"),
+    ("bright", "dark"),
+    ("vignetting",),
+    ("blur",),
+    ("narrow_field", "cut_off"),
+    ("low_resolution", "high_resolution"),
+    ("squash",),
+    (JPEG,),
+)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Models of `CAMERA_MODELS`, applied in its order, all with the same strength from 0 to 1.
+
+    Raises:
+        ValueError: A model is unknown, or the strength out of range.
+    """
+
+    models: frozenset[str]
+    strength: float
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.models - set(CAMERA_MODELS))
+        if unknown or not 0 <= self.strength <= 1:
+            raise ValueError(f"unknown models {unknown}" if unknown else f"strength {self.strength} is not in 0 … 1")
+
+    def photograph(self, pixels: Pixels, disc: Disc) -> Pixels:
+        """The photograph as this camera would have taken it.
+
+        Args:
+            pixels: (height, width, 3) RGB.
+            disc: In px of `pixels`.
+
+        Returns:
+            RGB; of another shape where the camera has another resolution, field or frame.
+        """
+        if self.strength == 0:
+            return pixels
+        for name, model in CAMERA_MODELS.items():
+            if name in self.models:
+                pixels = model(pixels, disc, self.strength)
+        return pixels
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """The JPEG file that this camera would write."""
+        best, worst = JPEG_QUALITIES
+        quality = round(best + (worst - best) * self.strength) if JPEG in self.models else best
+        written, data = cv2.imencode(
+            ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )
+        if not written:
+            raise RuntimeError(f"cv2 could not encode a picture of shape {pixels.shape}")
+        return data.tobytes()
+
+
+def draw_camera(rng: np.random.Generator, strength: float, *, num_models: int = 3) -> Camera:
+    """A camera with several models at once, drawn as in RandAugment (Cubuk et al., CVPR Workshops 2020).
+
+    Args:
+        rng: Equal states draw equal cameras.
+        strength: Of each model, 0 … 1.
+        num_models: How many, at most one of each pair of opposites; at most 9.
+    """
+    chosen = rng.choice(len(_ALTERNATIVES), num_models, replace=False)
+    return Camera(frozenset(str(rng.choice(_ALTERNATIVES[index])) for index in chosen), strength)
