@@ -29,6 +29,7 @@ COMMANDS = (
     "review",
     "drift",
     "verify",
+    "recalibrate",
     "recipe",
     "plan",
     "models",

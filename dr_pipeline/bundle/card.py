@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dr_pipeline.bundle.recalibrated import site_text
 from dr_pipeline.metrics.intervals import format_estimate, is_estimate
 
 
@@ -46,9 +47,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
         "## Validation",
         "",
-        "On the validation split, which also chose thresholds and model, so these figures are optimistic; the figures "
-        "on the test split stand beside the bundle, in reports/test.json. Graded by "
-        f"{model['ensemble']['validated_by']}.",
+        *_validated(metadata),
         "",
         "| figure | value, confidence interval, photographs |",
         "|---|---|",
@@ -81,6 +80,23 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _validated(metadata: Mapping[str, Any]) -> list[str]:
+    fit = metadata.get("recalibration")
+    if fit is None:
+        return [
+            "On the validation split, which also chose thresholds and model, so these figures are optimistic; the "
+            "figures on the test split stand beside the bundle, in reports/test.json. Graded by "
+            f"{metadata['model']['ensemble']['validated_by']}."
+        ]
+    before, difference = fit["before"]["qwk"], fit["difference"]["qwk"]
+    return [
+        f"On {fit['photographs']} photographs of {fit['patients']} patients of {site_text(fit['site'])}, each graded "
+        "by a decision fitted on the other four fifths of the patients. "
+        f"The parent, bundle {fit['parent']}, had qwk {format_estimate(before)} on them: the difference is "
+        f"{format_estimate(difference)}. For other sites than this one take the parent."
+    ]
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Verifies a bundle: its hashes, its version and its self-test; prints what it is."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from dr_pipeline.schema import RESEARCH_USE
@@ -30,10 +31,16 @@ def run(args: argparse.Namespace) -> Outcome:
                 f"bundle {bundle.bundle_id}: {bundle.metadata['name']}, version {bundle.metadata['version']}, intact",
                 f"files: {len(files)} match SHA256SUMS; self-test: same grades, "
                 f"probabilities within {bundle.golden_difference:.1g}",
-                f"decision fitted on {fitted_on.get('split', '?')}, splits {fitted_on.get('splits_sha256', '?')[:16]}",
+                f"decision fitted on {fitted_on.get('split', '?')}, {_data_of(fitted_on)}",
                 f"validation QWK {format_estimate(bundle.metadata['validation']['qwk'])}",
                 RESEARCH_USE,
             ]
         ),
         next_command=f"dr-pipeline score FOLDER --bundle {args.bundle} --out predictions.csv",
     )
+
+
+def _data_of(fitted_on: Mapping[str, str]) -> str:
+    if "parent" in fitted_on:
+        return f"{fitted_on['photographs']} photographs; its parent is bundle {fitted_on['parent']}"
+    return f"splits {fitted_on.get('splits_sha256', '?')[:16]}"

@@ -1,0 +1,135 @@
+"""Fits a bundle's decision to another site, from photographs that its readers graded; the network stays the same.
+
+With --labels: temperature, cut points, operating point and review margin are fitted on at least 50 gradable
+photographs, and a child bundle is written that names its parent. Its figures before and after are of photographs held
+out. With --class-shares and photographs without labels: an estimate of the grades' shares, which changes no bundle.
+Needs the extra `train`. Research use only. Not a medical device.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dr_pipeline.commands.engine_arguments import add_engine_arguments, engine_choice
+from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.stages.outcome import Outcome
+
+if TYPE_CHECKING:
+    from dr_pipeline.deployment.recalibrate_bundle import Options
+
+# Names of columns of a label table, in any case, the first that is there counts.
+_COLUMNS = {
+    "key": ("path", "image", "image_id", "file", "filename", "image_name", "id_code"),
+    "grade": ("grade", "level", "diagnosis", "adjudicated_dr_grade", "dr_grade", "retinopathy_grade", "label"),
+    "patient_id": ("patient", "patient_id"),
+}
+_SEED = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the parent, such as data/release")
+    parser.add_argument("--photographs", type=Path, required=True, metavar="FOLDER", help="the site's photographs")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="table of their grades, with patients if known")
+    parser.add_argument("--out", type=Path, metavar="CHILD", help="the child bundle to write, with --labels")
+    parser.add_argument(
+        "--table", type=Path, metavar="CSV", help="its photographs one by one (default: beside CHILD, CHILD.csv)"
+    )
+    parser.add_argument("--class-shares", type=Path, metavar="JSON", help="estimate the grades' shares without labels")
+    parser.add_argument("--site", default="", metavar="NAME", help="name of the site")
+    for name, aliases in _COLUMNS.items():
+        parser.add_argument(
+            f"--{name.partition('_')[0]}-column",
+            default="",
+            metavar="NAME",
+            help=f"column of the label table (default: {', '.join(aliases[:4])} …)",
+        )
+    parser.add_argument(
+        "--sensitivity", type=_fraction, default=0.9, help="target for referable disease (default: 0.9)"
+    )
+    parser.add_argument(
+        "--review", type=_fraction, default=0.1, help="fraction of photographs for human review (default: 0.1)"
+    )
+    parser.add_argument(
+        "--max-width", type=_fraction, metavar="WIDTH", help="refuse if the interval of the held-out kappa is wider"
+    )
+    add_engine_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Scores, fits, writes the child and the table."""
+    from dr_pipeline.deployment.recalibrate_bundle import Site, class_share_report, recalibrate_bundle
+    from dr_pipeline.errors import DataError
+    from dr_pipeline.files import write_json
+    from dr_pipeline.logs import logger
+    from dr_pipeline.metrics.intervals import format_estimate
+    from dr_pipeline.tables.recalibrated import write_recalibrated
+
+    if args.class_shares and not (args.labels or args.out):
+        shares = class_share_report(args.bundle, args.photographs, site=args.site, engine=engine_choice(args))
+        write_json(args.class_shares, shares)
+        here = ", ".join(f"grade {grade}: {share:.3f}" for grade, share in shares["shares_here"].items())
+        return Outcome((args.class_shares,), f"{here}; an estimate without labels. {RESEARCH_USE}", next_command="")
+    if args.class_shares or not (args.labels and args.out):
+        raise DataError("give --labels and --out, or --class-shares alone", todo="dr-pipeline recalibrate --help")
+    site = Site(args.photographs, args.labels, _columns(args), args.site)
+    done = recalibrate_bundle(args.bundle, site, args.out, _options(args))
+    for warning in done.warnings:
+        logger.warning("%s", warning)
+    table = args.table or args.out.with_name(f"{args.out.name}.csv")
+    write_recalibrated(table, done.rows, private=True)
+    before, after, difference = (done.report[name]["qwk"] for name in ("before", "after", "difference"))
+    counts = ", ".join(f"{number} {status}" for status, number in done.report["by_status"].items())
+    lines = [
+        f"bundle {done.child.bundle_id}: recalibrated on {done.report['photographs']} photographs of "
+        f"{done.report['patients']} patients ({done.report['labelled']} labelled: {counts})",
+        f"kappa before {format_estimate(before)}, after, held out, {format_estimate(after)}",
+        f"difference {format_estimate(difference)}, paired by patient",
+        RESEARCH_USE,
+    ]
+    return Outcome((args.out, table), "\n".join(lines), f"dr-pipeline verify {args.out}")
+
+
+def _columns(args: argparse.Namespace) -> dict[str, str]:
+    """The table's own name of each column: as named by the user, or else the first usual name that it has."""
+    from dr_pipeline.errors import DataError
+    from dr_pipeline.files import printable, read_csv_header
+
+    if not args.labels.is_file():
+        raise DataError("the label table is missing", where=printable(args.labels), todo="name a UTF-8 CSV file")
+    header = {name.strip().casefold(): name.strip() for name in read_csv_header(args.labels)}
+    asked = {"key": args.key_column, "grade": args.grade_column, "patient_id": args.patient_column}
+    usual = {
+        field: next((header[alias] for alias in aliases if alias in header), "") for field, aliases in _COLUMNS.items()
+    }
+    columns = {field: asked[field] or usual[field] for field in _COLUMNS}
+    for field in ("key", "grade"):
+        if not columns[field]:
+            raise DataError(
+                f"the label table has no column {' or '.join(_COLUMNS[field])}",
+                where=printable(args.labels),
+                todo=f"name it so, or name its column by --{field}-column",
+            )
+    return columns
+
+
+def _options(args: argparse.Namespace) -> "Options":
+    from dr_pipeline.deployment.recalibrate_bundle import Options
+    from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
+
+    return Options(
+        OperatingPoint(target_referable_sensitivity=args.sensitivity, human_review_share=args.review),
+        Evaluation(bootstrap_replicates=1000, bootstrap_seed=_SEED, confidence=0.95, two_eye_fusion=False),
+        args.max_width,
+        engine_choice(args),
+    )
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"a number between 0 and 1 is needed, not {text!r}")
+    return value

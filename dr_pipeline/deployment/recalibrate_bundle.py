@@ -1,0 +1,361 @@
+"""Recalibrates a bundle on labelled photographs of another site, and writes the result as a child bundle."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.bundle.bundle_files import MODEL, WEIGHTS
+from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.bundle.golden import make_golden
+from dr_pipeline.bundle.read import Bundle, read_bundle, verify_weights
+from dr_pipeline.bundle.recalibrated import is_among, recalibrated_metadata
+from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.engines.choice import EngineChoice
+from dr_pipeline.errors import BundleError, DataError
+from dr_pipeline.evaluation.recalibration import Recalibration, few_of_a_grade, recalibrate, require_width
+from dr_pipeline.files import printable, sha256_file, spreadsheet_safe
+from dr_pipeline.intake.join import read_table_layout
+from dr_pipeline.intake.patient_spelling import plain_text
+from dr_pipeline.intake.photographs import list_photographs
+from dr_pipeline.intake.placeholder_ids import is_placeholder
+from dr_pipeline.intake.records import Provenance, Record, shortlist
+from dr_pipeline.logs import progress
+from dr_pipeline.metrics.prior_shift import class_shares, corrected
+from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
+from dr_pipeline.schema import GRADES, RESEARCH_USE, Status
+from dr_pipeline.scoring.score import Score
+from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.task import ScoringTask
+from dr_pipeline.tables.recalibrated import RecalibratedRow
+
+TIME_LIMIT_S = 60.0
+_PROVENANCE = Provenance("labelled photographs of a site", "", "")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the photographs come from.
+
+    Attributes:
+        photographs: Their folder.
+        labels: The label table.
+        columns: Its columns by the fields of `LabelText`: key, grade and perhaps patient_id.
+        name: Of the site; empty: unknown. Where the bundle has a quality threshold for this site, it applies.
+    """
+
+    photographs: Path
+    labels: Path
+    columns: Mapping[str, str]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the fit aims at, and how its figures are made.
+
+    Attributes:
+        targets: Target sensitivity, and fraction for human review.
+        params: Confidence, bootstrap replicates and their seed.
+        max_width: The widest interval of the held-out kappa that is accepted; None: any.
+        engine: Which processes score.
+    """
+
+    targets: OperatingPoint
+    params: Evaluation
+    max_width: float | None = None
+    engine: EngineChoice = field(default_factory=EngineChoice)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done.
+
+    Attributes:
+        child: The bundle that was written, as it was read back.
+        report: Figures before and after, with their difference, and the numbers of photographs.
+        rows: Every labelled photograph.
+        warnings: Sentences for the user.
+    """
+
+    child: Bundle
+    report: dict[str, Any]
+    rows: list[RecalibratedRow]
+    warnings: tuple[str, ...]
+
+
+def recalibrate_bundle(root: Path, site: Site, out: Path, options: Options) -> Outcome:
+    """Fits the decision on the site's labelled photographs and writes the child bundle to `out`.
+
+    The photographs are scored as `score` does it. Only gradable ones are fitted on: no other gets a grade.
+
+    Args:
+        root: The parent bundle.
+        site: The labelled photographs.
+        out: The folder of the child, which is new or empty.
+        options: Targets, intervals, engine.
+
+    Raises:
+        BundleError: The parent is damaged or itself recalibrated.
+        DataError: The labels do not fit the photographs, contradict each other, or are too few; the parent was
+            developed on a photograph; there is something at `out`.
+        GateError: The interval is wider than was asked for.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError("there is something here already", where=str(out), todo="name a new folder for --out")
+    parent = read_bundle(root, threads=1)
+    verify_weights(root)
+    _require_no_child(parent)
+    records, warnings = _graded_records(site)
+    scores = score_photographs(parent, site.photographs, [record.path for record in records], site.name, options.engine)
+    _require_unseen(parent, records, scores)
+    first = _first_of_equal_pixels(records, scores, where=str(site.labels))
+    used = [index for index, score in enumerate(scores) if score.status is Status.SCORED and first[index] == index]
+    grades = np.array([records[index].grade for index in used], dtype=np.int64)
+    groups = [_group(records[index]) for index in used]
+    provenance = {
+        "split": "recalibration",
+        "site": site.name,
+        "photographs": str(len(used)),
+        "labels_sha256": sha256_file(site.labels),
+        "parent": parent.bundle_id,
+    }
+    fit = recalibrate(
+        parent.decision,
+        logits_of([scores[index] for index in used], parent.decision),
+        grades,
+        groups,
+        targets=options.targets,
+        params=options.params,
+        provenance=provenance,
+    )
+    if options.max_width is not None:
+        require_width(fit.report, options.max_width)
+    report = _report(fit, site, options, scores, used=used, groups=groups)
+    _write_child(parent, fit.decision, report, [scores[index].pixel_hash for index in used], out)
+    warnings += _warnings(parent, records, grades, used, report)
+    return Outcome(read_bundle(out, threads=1), report, _rows(records, scores, first, used, fit), warnings)
+
+
+def class_share_report(root: Path, photographs: Path, *, site: str, engine: EngineChoice) -> dict[str, Any]:
+    """The grades' shares among photographs without labels, and how many grades they would change.
+
+    An estimate that nothing here can check: it is right only where the grades look as they did and are graded as they
+    were. So it changes no bundle.
+
+    Raises:
+        BundleError: The bundle is damaged, or does not state the grades of its validation photographs.
+        DataError: There is no gradable photograph.
+    """
+    bundle = read_bundle(root, threads=1)
+    validation = bundle.metadata["validation"]
+    confusion = validation.get("gradable", validation).get("confusion")
+    if confusion is None:
+        raise BundleError("does not state the grades of its validation photographs", where=str(root))
+    source = np.asarray(confusion, dtype=np.float64).sum(axis=1)
+    source /= source.sum()
+    paths = list_photographs(photographs, photographs).photographs
+    scores = score_photographs(bundle, photographs, paths, site, engine)
+    probabilities = np.array([s.grading.probabilities for s in scores if s.grading and s.status is Status.SCORED])
+    if not len(probabilities):
+        raise DataError("no photograph is gradable", where=printable(photographs), todo="name another folder")
+    shares = class_shares(probabilities, source)
+    cuts = np.asarray(bundle.decision.cut_points)
+    before, after = (
+        np.searchsorted(cuts, (p * np.arange(len(GRADES))).sum(axis=1), side="right")
+        for p in (probabilities, corrected(probabilities, source, shares))
+    )
+    return {
+        "bundle_id": bundle.bundle_id,
+        "method": "EM on the class shares (Saerens, Latinne and Decaestecker 2002)",
+        "assumes": "grades look and are graded here as where the bundle was validated; not checked, it needs labels",
+        "photographs": len(probabilities),
+        "not_graded": len(paths) - len(probabilities),
+        "shares_at_validation": dict(zip(map(str, GRADES), source.tolist(), strict=True)),
+        "shares_here": dict(zip(map(str, GRADES), shares.tolist(), strict=True)),
+        "grades_that_would_change": int((before != after).sum()),
+        "research_use": RESEARCH_USE,
+    }
+
+
+def score_photographs(
+    bundle: Bundle, folder: Path, paths: Sequence[str], site: str, engine: EngineChoice
+) -> list[Score]:
+    """The scores of photographs, in the order of `paths`, which are relative to `folder`."""
+    known_site = site if site in bundle.gradability.sites else ""
+    root = folder.absolute()
+    task = ScoringTask(bundle.root.absolute(), bundle.bundle_id, known_site, places=(bundle.root.absolute(), root))
+    entries = [Entry(path, str(root / path)) for path in paths]
+    with engine.engine(task, time_limit_s=TIME_LIMIT_S) as entered:
+        results = progress(entered.results(entries), label="score", total=len(entries))
+        return [score for _, score in results]
+
+
+def logits_of(scores: Sequence[Score], decision: Decision) -> NDArray[np.float64]:
+    """The network's logits up to a constant per photograph, shape (N, 5), from the probabilities of `decision`."""
+    probabilities = np.array([score.grading.probabilities for score in scores if score.grading], dtype=np.float64)
+    smallest = np.finfo(np.float64).tiny
+    return np.asarray(np.log(np.maximum(probabilities.reshape(-1, len(GRADES)), smallest)) * decision.temperature)
+
+
+def _require_no_child(parent: Bundle) -> None:
+    if earlier := parent.metadata.get("recalibration"):
+        raise BundleError(
+            f"this bundle is itself recalibrated, from bundle {earlier['parent']}",
+            where=str(parent.root),
+            todo="recalibrate that bundle, with all labelled photographs of the site",
+        )
+
+
+def _graded_records(site: Site) -> tuple[list[Record], tuple[str, ...]]:
+    intake = read_table_layout(
+        site.photographs,
+        photographs=site.photographs,
+        table=site.labels,
+        columns=site.columns,
+        provenance=_PROVENANCE,
+    )
+    if intake.orphan_rows:
+        raise DataError(
+            f"labels without a photograph: {shortlist(map(printable, intake.orphan_rows))}",
+            where=str(site.labels),
+            todo="name the folder with the photographs, or remove these rows",
+        )
+    graded = [record for record in intake.records if record.grade is not None]
+    warnings = list(intake.warnings)
+    if num_ungraded := len(intake.records) - len(graded):
+        warnings.append(f"{num_ungraded} rows without a grade are not used")
+    if intake.orphan_files:
+        warnings.append(f"{len(intake.orphan_files)} photographs without a label are not used")
+    return graded, tuple(warnings)
+
+
+def _require_unseen(parent: Bundle, records: Sequence[Record], scores: Sequence[Score]) -> None:
+    """Raises DataError where the parent was trained or fitted on a photograph, by its pixels."""
+    known = frozenset(parent.metadata.get("development_pixels", "").split())
+    seen = [record.path for record, score in zip(records, scores, strict=True) if is_among(score.pixel_hash, known)]
+    if seen:
+        raise DataError(
+            f"the bundle was trained or fitted on these photographs: {shortlist(map(printable, seen))}",
+            where=str(parent.root),
+            todo="label photographs that it has not seen: on these its grades are too good",
+        )
+
+
+def _first_of_equal_pixels(records: Sequence[Record], scores: Sequence[Score], *, where: str) -> list[int]:
+    """For each photograph the first with the same pixels; raises DataError where their grades differ."""
+    first_of: dict[str, int] = {}
+    first = [
+        first_of.setdefault(score.pixel_hash, index) if score.pixel_hash else index
+        for index, score in enumerate(scores)
+    ]
+    contradicting = [
+        f"{records[one].path} (grade {records[one].grade}) and {record.path} (grade {record.grade})"
+        for record, one in zip(records, first, strict=True)
+        if record.grade != records[one].grade
+    ]
+    if contradicting:
+        raise DataError(
+            f"the same photograph with different grades: {shortlist(map(printable, contradicting))}",
+            where=where,
+            todo="correct the table, or remove these rows",
+        )
+    return first
+
+
+def _group(record: Record) -> str:
+    """The patient, or the photograph alone where the patient is unknown."""
+    return f"patient:{record.patient_id}" if _is_known(record.patient_id) else f"photograph:{record.path}"
+
+
+def _is_known(patient_id: str) -> bool:
+    return bool(patient_id) and not is_placeholder(plain_text(patient_id))
+
+
+def _report(
+    fit: Recalibration,
+    site: Site,
+    options: Options,
+    scores: Sequence[Score],
+    *,
+    used: Sequence[int],
+    groups: Sequence[str],
+) -> dict[str, Any]:
+    statuses = [score.status for score in scores]
+    return {
+        "site": site.name,
+        "photographs": len(used),
+        "patients": len(set(groups)),
+        "labelled": len(scores),
+        "by_status": {str(status): statuses.count(status) for status in Status if status in statuses},
+        "labels_sha256": fit.decision.fitted_on["labels_sha256"],
+        "targets": options.targets.model_dump(),
+        "confidence": options.params.confidence,
+        "fitted": "after: each photograph is graded by a decision fitted on the other four fifths of the patients; "
+        "the bundle's own decision is fitted on all of them",
+        **fit.report,
+    }
+
+
+def _write_child(
+    parent: Bundle, decision: Decision, report: Mapping[str, Any], pixel_hashes: Sequence[str], out: Path
+) -> None:
+    write_bundle(
+        out,
+        model=(parent.root / MODEL).read_bytes(),
+        weights=(parent.root / WEIGHTS).read_bytes(),
+        metadata=recalibrated_metadata(parent.metadata, decision, report, pixel_hashes),
+        golden=make_golden(parent.model, decision),
+    )
+    verify_weights(out)
+
+
+def _warnings(
+    parent: Bundle, records: Sequence[Record], grades: NDArray[np.int64], used: Sequence[int], report: Mapping[str, Any]
+) -> tuple[str, ...]:
+    warnings = [few_of_a_grade(grades)]
+    if not parent.metadata.get("development_pixels"):
+        warnings.append(
+            "the bundle does not state which photographs it was trained on, so that it was not checked that these are "
+            "others; bundles that `dvc repro package` writes now do"
+        )
+    unknown = sum(not _is_known(records[index].patient_id) for index in used)
+    if unknown:
+        warnings.append(
+            f"{unknown} of {len(used)} photographs are of unknown patients: each counts as a patient of its own, so "
+            "that the intervals are too narrow where a patient has several"
+        )
+    difference = report["difference"]["qwk"]
+    if difference["value"] is None or difference["value"] <= 0:
+        warnings.append("the held-out kappa did not rise: go on with the parent bundle")
+    elif difference["low"] is None or difference["low"] <= 0:
+        warnings.append("the gain in kappa may be chance: its interval includes 0")
+    return tuple(filter(None, warnings))
+
+
+def _rows(
+    records: Sequence[Record],
+    scores: Sequence[Score],
+    first: Sequence[int],
+    used: Sequence[int],
+    fit: Recalibration,
+) -> list[RecalibratedRow]:
+    place = {index: position for position, index in enumerate(used)}
+    rows = []
+    for index, (record, score) in enumerate(zip(records, scores, strict=True)):
+        at = place.get(index)
+        duplicate = f"the same pixels as {records[first[index]].path}" if first[index] != index else ""
+        rows.append(
+            RecalibratedRow(
+                path=spreadsheet_safe(printable(record.path)),
+                status=score.status,
+                reason=spreadsheet_safe(printable(score.reason or duplicate)),
+                grade=record.grade or 0,
+                before=None if at is None else int(fit.before.grade[at]),
+                after=None if at is None else int(fit.after.grade[at]),
+            )
+        )
+    return rows
