@@ -4,7 +4,7 @@ A superset of MONAI's bundle metadata (docs.monai.io, "MONAI Bundle Specificatio
 format find name, version, versions of libraries, intended use and `network_data_format` in their places.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dr_pipeline import __version__
@@ -16,6 +16,7 @@ from dr_pipeline.metrics.intervals import is_estimate
 from dr_pipeline.schema import BUNDLE_VERSION, GRADE_NAMES, GRADES, NUM_GRADES, RESEARCH_USE
 
 _ID_DIGITS = 16
+PIXEL_DIGITS = 16  # of a pixel hash: a million photographs then have equal ones with a probability of 3e-8
 _MODEL_FACTS = (
     "model",
     "family",
@@ -72,6 +73,7 @@ def build_metadata(
     validation: Mapping[str, Any],
     latency: Mapping[str, Any],
     versions: Mapping[str, str],
+    development_pixels: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Builds metadata.json; it holds no time of day, so that equal input gives equal bytes.
 
@@ -84,6 +86,8 @@ def build_metadata(
         validation: Its figures on the validation split, each with value, low, high and n.
         latency: Its latency, with threads and the machine.
         versions: Installed versions of `PACKAGES`.
+        development_pixels: Pixel hashes of the training and validation photographs, so that `recalibrate` can refuse
+            them; whoever has a photograph can find out whether it is one of them.
     """
     return {
         "schema_version": BUNDLE_VERSION,
@@ -121,8 +125,14 @@ def build_metadata(
         "validation": dict(validation),
         "latency": dict(latency),
         "data_hashes": {key: export[key] for key in ("splits_sha256", "canvas_index_sha256")},
+        "development_pixels": short_hashes(development_pixels),
         "export_versions": dict(export["versions"]),
     }
+
+
+def short_hashes(pixel_hashes: Iterable[str]) -> str:
+    """The first 16 hexadecimal digits of each pixel hash, sorted, without repetition, with blanks between them."""
+    return " ".join(sorted({pixel_hash[:PIXEL_DIGITS] for pixel_hash in pixel_hashes if pixel_hash}))
 
 
 def _classes() -> dict[str, str]:

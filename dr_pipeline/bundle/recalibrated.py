@@ -5,13 +5,10 @@ from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.decision import Decision
-from dr_pipeline.bundle.metadata import identify
+from dr_pipeline.bundle.metadata import identify, short_hashes
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.metrics.intervals import is_estimate
-
-# Of a pixel hash, of which a million then differ with a probability of 1 - 3e-8.
-_PIXEL_DIGITS = 16
 
 
 def recalibrated_metadata(
@@ -46,16 +43,6 @@ def recalibrated_metadata(
             "pixel_hashes": short_hashes(pixel_hashes),
         },
     }
-
-
-def short_hashes(pixel_hashes: Iterable[str]) -> str:
-    """The first 16 hexadecimal digits of each pixel hash, sorted, without repetition, with blanks between them."""
-    return " ".join(sorted({pixel_hash[:_PIXEL_DIGITS] for pixel_hash in pixel_hashes if pixel_hash}))
-
-
-def is_among(pixel_hash: str, hashes: frozenset[str]) -> bool:
-    """Whether a photograph is one of those that `short_hashes` was given, split at its blanks."""
-    return pixel_hash[:_PIXEL_DIGITS] in hashes
 
 
 def site_text(site: str) -> str:

@@ -7,7 +7,7 @@ camera with enough patients. Nothing in it names or belongs to one patient.
 import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ MEASURES = {
     "referable_probability": 6,
 }
 RATES = ("rejected", "referable")
+SCORES = ("expected_grade", "referable_probability", "referable")  # of these, what the decision determines
 # With fewer patients a group says little, and might say it of somebody.
 MIN_PATIENTS = 20
 _MAX_GROUPS = 50  # of each kind, the largest
@@ -217,6 +218,16 @@ class Reference:
             camera_counts={str(name): int(count) for name, count in zip(names, counts, strict=True)},
         )
 
+    def without_scores(self) -> "Reference":
+        """The looks alone: for a bundle of another decision, whose scores are others."""
+        return replace(
+            self,
+            made_from={key: text for key, text in self.made_from.items() if key != "scores"},
+            overall=_without_scores(self.overall),
+            sites={name: _without_scores(group) for name, group in self.sites.items()},
+            cameras={name: _without_scores(group) for name, group in self.cameras.items()},
+        )
+
     @property
     def photographs_per_patient(self) -> float:
         """Over all photographs."""
@@ -285,6 +296,11 @@ def _groups(observed: Observations, names: NDArray[np.object_]) -> dict[str, Gro
     large = {name: part for name, part in groups.items() if count_patients(part.patients, 1.0) >= MIN_PATIENTS}
     kept = sorted(sorted(large, key=lambda name: -len(large[name]))[:_MAX_GROUPS])
     return {name: Group.of(large[name]) for name in kept}
+
+
+def _without_scores(group: Group) -> Group:
+    measures = {name: distribution for name, distribution in group.measures.items() if name not in SCORES}
+    return replace(group, measures=measures, rates={name: r for name, r in group.rates.items() if name not in SCORES})
 
 
 def _group_to_dict(group: Group) -> dict[str, Any]:

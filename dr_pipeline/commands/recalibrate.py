@@ -69,7 +69,10 @@ def run(args: argparse.Namespace) -> Outcome:
         shares = class_share_report(args.bundle, args.photographs, site=args.site, engine=engine_choice(args))
         write_json(args.class_shares, shares)
         here = ", ".join(f"grade {grade}: {share:.3f}" for grade, share in shares["shares_here"].items())
-        return Outcome((args.class_shares,), f"{here}; an estimate without labels. {RESEARCH_USE}", next_command="")
+        verdict = "an estimate without labels"
+        if not shares["plausible"]:
+            verdict = "not to be used: with these shares the bundle would give other grades than it gives"
+        return Outcome((args.class_shares,), f"{here}; {verdict}. {RESEARCH_USE}", next_command="")
     if args.class_shares or not (args.labels and args.out):
         raise DataError("give --labels and --out, or --class-shares alone", todo="dr-pipeline recalibrate --help")
     site = Site(args.photographs, args.labels, _columns(args), args.site)

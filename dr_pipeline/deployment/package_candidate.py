@@ -12,7 +12,7 @@ from dr_pipeline.bundle.read import Bundle, read_bundle, verify_weights
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.write import write_bundle
-from dr_pipeline.deployment.training_reference import DevelopmentData, training_reference
+from dr_pipeline.deployment.training_reference import DevelopmentData, development_pixels, training_reference
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.pixel_path import PixelPath
@@ -74,6 +74,7 @@ def package_candidate(name: str, parts: CandidateParts, out: Path) -> Bundle:
         validation=read_json(parts.validation)["validation"][name],
         latency=read_json(parts.latency)["latency"][name],
         versions={package: installed_version(package) for package in PACKAGES},
+        development_pixels=development_pixels(parts.development),
     )
     golden = make_golden(OnnxModel(model, threads=1), decision)
     reference = training_reference(

@@ -16,7 +16,7 @@ from dr_pipeline.schema import Split, Status
 from dr_pipeline.tables.canvas_index import CanvasRow, read_canvas_index
 from dr_pipeline.tables.gradability import read_gradability
 from dr_pipeline.tables.graded import GradedRow, read_graded
-from dr_pipeline.tables.splits import SplitRow, read_splits, select_split
+from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow, read_splits, select_split
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,12 @@ def training_reference(data: DevelopmentData, *, fold: int, splits_sha256: str, 
         "canvas_index_sha256": sha256_file(data.canvas_index),
     }
     return Reference.of(observed, made_from)
+
+
+def development_pixels(data: DevelopmentData) -> list[str]:
+    """The pixel hashes of the training and validation photographs, of any fold; never of test photographs."""
+    developed = {row.image_id for row in read_splits(data.splits) if row.split == DEVELOPMENT}
+    return [row.pixel_hash for row in read_canvas_index(data.canvas_index) if row.image_id in developed]
 
 
 def _measured(

@@ -114,10 +114,12 @@ def make_bundle(
     model: bytes | None = None,
     validation: dict[str, Any] | None = None,
     reference: Reference | None = None,
+    **changes: Any,
 ) -> Path:
+    """A bundle; `changes` are entries of metadata.json that no hash covers but that of the file."""
     model = model or onnx_model()
     golden = make_golden(OnnxModel(model, threads=1), DECISION)
-    metadata = metadata_of(model, validation=validation)
+    metadata = metadata_of(model, validation=validation) | changes
     write_bundle(out, model=model, weights=WEIGHTS, metadata=metadata, golden=golden, reference=reference)
     return out
 
