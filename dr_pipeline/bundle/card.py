@@ -37,7 +37,8 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
         f"Fitted on: {_listed(decision['fitted_on'])}. A grade is the expected grade cut at "
         f"{', '.join(f'{cut:.3f}' for cut in decision['cut_points'])}, after temperature "
-        f"{decision['temperature']:.3f}. Referable: P(grade ≥ 2) ≥ {decision['referable_threshold']:.3f}. A photograph "
+        f"{decision.get('severity_temperature', decision['temperature']):.3f}. Referable: P(grade ≥ 2) ≥ "
+        f"{decision['referable_threshold']:.3f}, after temperature {decision['temperature']:.3f}. A photograph "
         f"whose expected grade lies within {decision['review_margin']:.3f} of a cut goes to a human reader.",
         "",
         f"Ungradable: a quality score under {gradability['default']:.3f}{_site_thresholds(gradability)}, or a fault "

@@ -13,13 +13,15 @@ from dr_pipeline.schema import NUM_GRADES, REFERABLE_FROM, VISION_THREATENING_FR
 _GRADES = np.arange(NUM_GRADES, dtype=np.float64)
 _KEYS = ("temperature", "cut_points", "referable_threshold", "review_margin", "fitted_on")
 
+_OPTIONAL = "severity_temperature"
+
 
 @dataclass(frozen=True)
 class Decided:
     """The decisions for N photographs; the first axis of every array is N."""
 
     probabilities: NDArray[np.float64]  # (N, 5), calibrated
-    expected_grade: NDArray[np.float64]  # (N,), mean grade under `probabilities`, 0 … 4
+    expected_grade: NDArray[np.float64]  # (N,), 0 … 4: mean grade, under `probabilities` or at a temperature of its own
     grade: NDArray[np.int64]  # (N,)
     referable_probability: NDArray[np.float64]  # (N,), of grade 2 or more
     referable: NDArray[np.bool_]  # (N,)
@@ -37,6 +39,8 @@ class Decision:
         referable_threshold: Smallest probability of grade 2 or above that is referable.
         review_margin: An expected grade closer than this to a cut point needs a human reader.
         fitted_on: What this was fitted on: split, splits_sha256, fold.
+        severity_temperature: The temperature of the expected grade; None: `temperature`. A recalibrated bundle keeps
+            its parent's, and with it the order of severity, while its probabilities are calibrated for its site.
     """
 
     temperature: float
@@ -44,15 +48,22 @@ class Decision:
     referable_threshold: float
     review_margin: float
     fitted_on: dict[str, str]
+    severity_temperature: float | None = None
 
     def __post_init__(self) -> None:
-        numbers = (self.temperature, *self.cut_points, self.referable_threshold, self.review_margin)
+        temperatures = (self.temperature, self.order_temperature)
+        numbers = (*temperatures, *self.cut_points, self.referable_threshold, self.review_margin)
         if len(self.cut_points) != NUM_GRADES - 1 or list(self.cut_points) != sorted(self.cut_points):
             raise _unusable(f"cut_points must be {NUM_GRADES - 1} ascending numbers, found {self.cut_points}")
-        if not all(np.isfinite(numbers)) or self.temperature <= 0 or self.review_margin < 0:
+        if not all(np.isfinite(numbers)) or min(temperatures) <= 0 or self.review_margin < 0:
             raise _unusable("temperature must be above 0, review_margin at least 0, and every number finite")
         if not 0 <= self.referable_threshold <= 1:
             raise _unusable(f"referable_threshold must lie in 0 … 1, found {self.referable_threshold}")
+
+    @property
+    def order_temperature(self) -> float:
+        """The temperature of the expected grade."""
+        return self.temperature if self.severity_temperature is None else self.severity_temperature
 
     def apply(self, logits: NDArray[Any]) -> Decided:
         """Decides N photographs independently: the result of one does not depend on its batch.
@@ -68,7 +79,7 @@ class Decision:
         if not np.isfinite(logits).all():
             raise ValueError("a logit is not finite")
         probabilities = softmax(logits.astype(np.float64) / self.temperature)
-        expected = (probabilities * _GRADES).sum(axis=1)
+        expected = expected_grade(logits, self.order_temperature)
         cuts = np.asarray(self.cut_points, dtype=np.float64)
         grade = np.searchsorted(cuts, expected, side="right").astype(np.int64)
         # A sum of probabilities may exceed 1 by a rounding error.
@@ -91,6 +102,7 @@ class Decision:
             "referable_threshold": self.referable_threshold,
             "review_margin": self.review_margin,
             "fitted_on": dict(self.fitted_on),
+            **({} if self.severity_temperature is None else {_OPTIONAL: self.severity_temperature}),
         }
 
     @classmethod
@@ -100,7 +112,7 @@ class Decision:
         Raises:
             BundleError: A key is missing, unknown or of the wrong kind, or a number out of its range.
         """
-        if not isinstance(value, Mapping) or sorted(value) != sorted(_KEYS):
+        if not isinstance(value, Mapping) or sorted(set(value) - {_OPTIONAL}) != sorted(_KEYS):
             raise _unusable(f"expected the keys {', '.join(_KEYS)}")
         try:
             return cls(
@@ -109,9 +121,15 @@ class Decision:
                 referable_threshold=float(value["referable_threshold"]),
                 review_margin=float(value["review_margin"]),
                 fitted_on={str(key): str(item) for key, item in value["fitted_on"].items()},
+                severity_temperature=float(value[_OPTIONAL]) if _OPTIONAL in value else None,
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise _unusable(str(error)) from None
+
+
+def expected_grade(logits: NDArray[Any], temperature: float) -> NDArray[np.float64]:
+    """The mean grade, shape (N,), of softmax(logits / temperature)."""
+    return np.asarray((softmax(logits.astype(np.float64) / temperature) * _GRADES).sum(axis=1))
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

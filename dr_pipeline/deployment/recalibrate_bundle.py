@@ -155,6 +155,7 @@ def class_share_report(root: Path, photographs: Path, *, site: str, engine: Engi
         DataError: There is no gradable photograph.
     """
     bundle = read_bundle(root, threads=1)
+    _require_no_child(bundle)
     validation = bundle.metadata["validation"]
     confusion = validation.get("gradable", validation).get("confusion")
     if confusion is None:
@@ -169,7 +170,7 @@ def class_share_report(root: Path, photographs: Path, *, site: str, engine: Engi
     shares = class_shares(probabilities, source)
     cuts = np.asarray(bundle.decision.cut_points)
     before, after = (
-        np.searchsorted(cuts, (p * np.arange(len(GRADES))).sum(axis=1), side="right")
+        np.searchsorted(cuts, p @ np.arange(len(GRADES)), side="right")
         for p in (probabilities, corrected(probabilities, source, shares))
     )
     expected = shares @ (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided, Decision
 from dr_pipeline.errors import DataError, GateError
-from dr_pipeline.evaluation.decision_fit import cross_fitted, fit_decision
+from dr_pipeline.evaluation.decision_fit import apply_cross_fitted, fit_decision
 from dr_pipeline.evaluation.image_metrics import figures, resampling
 from dr_pipeline.metrics.bootstrap import bootstrap_sums, paired_qwk_difference
 from dr_pipeline.metrics.cross_fitting import held_out_parts
@@ -66,15 +66,48 @@ def recalibrate(
         DataError: See `require_enough`.
     """
     require_enough(grades, groups)
-    decision = fit_decision(logits, grades, groups, targets, seed=params.bootstrap_seed, provenance=provenance)
-    before = parent.apply(logits)
-    after = cross_fitted(logits, grades, groups, targets, seed=params.bootstrap_seed)
+
+    def fit(rows: NDArray[np.int64]) -> Decision:
+        chosen = [groups[row] for row in rows.tolist()]
+        return refit(
+            parent, logits[rows], grades[rows], chosen, targets, seed=params.bootstrap_seed, provenance=provenance
+        )
+
+    decision = fit(np.arange(len(grades)))
+    before, after = parent.apply(logits), apply_cross_fitted(fit, logits, groups)
     report = {
         "before": figures(before, grades, groups, params),
         "after": figures(after, grades, groups, params),
         "difference": differences(before, after, grades, groups, params),
     }
     return Recalibration(decision, before, after, report)
+
+
+def refit(
+    parent: Decision,
+    logits: NDArray[np.float64],
+    grades: NDArray[np.int64],
+    groups: Sequence[str],
+    targets: OperatingPoint,
+    *,
+    seed: int,
+    provenance: dict[str, str],
+) -> Decision:
+    """Fits a decision whose expected grade is the parent's: the order of severity stays, its borders move.
+
+    The temperature calibrates the probabilities. The expected grade, which is cut into grades, would depend on it too,
+    and where readers draw a border elsewhere the best calibration may have less order: on a phantom of such readers,
+    grades that followed a new temperature lost 0.02 kappa with 100 labels.
+    """
+    return fit_decision(
+        logits,
+        grades,
+        groups,
+        targets,
+        seed=seed,
+        provenance=provenance,
+        severity_temperature=parent.order_temperature,
+    )
 
 
 def require_enough(grades: NDArray[np.int64], groups: Sequence[str]) -> None:
