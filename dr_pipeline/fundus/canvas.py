@@ -144,6 +144,9 @@ def _visible(begin: int, length: int, new_length: int, end: int) -> tuple[slice,
     """Which pixels of the picture, 0 … `end`, the resized ones from `begin` on show, and which these are."""
     factor = length / new_length
     first, last = max(0, ceil(-begin / factor)), min(new_length, floor((end - begin) / factor))
+    if last <= first and max(0, begin) < min(end, begin + length):  # thinner than one resized pixel: it fills one
+        first = min(first, new_length - 1)
+        return slice(max(0, begin), min(end, begin + length)), slice(first, first + 1)
     shown = (floor(begin + edge * factor + 0.5) for edge in (first, last))
     return slice(*shown), slice(first, max(first, last))
 

@@ -174,8 +174,8 @@ def test_the_model_input_is_the_canvas_where_the_sides_are_equal():
 def test_a_strip_takes_no_more_memory_than_the_widest_square(width, monkeypatch):
     monkeypatch.setattr(canvas, "_MAX_SQUARE_PX", 2048)
     strip = np.full((64, width, 3), (160, 60, 20), np.uint8)
-    crop, sides = canvas._crop, []
-    monkeypatch.setattr(canvas, "_crop", lambda *given: sides.append(given[3]) or crop(*given))
+    interpolate, sides = canvas._interpolate, []
+    monkeypatch.setattr(canvas, "_interpolate", lambda *given: sides.append(given[3]) or interpolate(*given))
     canvas_of_strip = canvas_of(strip)
     assert sides[0] <= 2048 * 1.01
     assert canvas_of_strip[127:129, 10:-10].any(axis=2).any(axis=0).all()

@@ -39,4 +39,4 @@ def test_a_group_is_in_one_part_and_one_group_alone_grades_itself() -> None:
     assert all(parts[number] == parts[number + 1] for number in range(0, 200, 2))
     ((held_out, rest),) = held_out_parts(["one"] * 5)
     assert held_out.tolist() == rest.tolist() == [0, 1, 2, 3, 4]
-    assert math.isnan(cross_fitted_kappa(np.linspace(0, 4, 5), np.zeros(5, np.int64), ["one"] * 5))
+    assert math.isnan(cross_fitted_kappa(np.zeros(5), np.zeros(5, np.int64), ["one"] * 5))

