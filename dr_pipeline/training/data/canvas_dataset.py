@@ -1,7 +1,9 @@
 """Graded canvases as a torch data set, and the loader of their batches."""
 
+import multiprocessing
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -109,6 +111,16 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         """The photographs that these loader processes started to read last."""
         return [self._ids[position] for pid, position in self._started.tolist() if pid in process_ids]
 
+    def dead_workers(self) -> list[int]:
+        """Loader processes that have started a photograph and are no longer there; waits a second for one to end."""
+        started = {pid for pid in self._started[:, 0].tolist() if pid >= 0}
+        end_s = time.monotonic() + 1
+        while True:
+            dead = started - {process.pid for process in multiprocessing.active_children()}
+            if dead or time.monotonic() > end_s:
+                return sorted(dead)
+            time.sleep(0.02)
+
     def _read(self, image_id: str) -> Pixels:
         try:
             return model_input(self._store.read(image_id), self._input_px)
@@ -161,12 +173,17 @@ class BatchLoader:
             dead = re.match(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
             if dead is None:
                 raise
-            image_ids = ", ".join(map(repr, self._data.started_by([int(pid) for pid in dead[1].split(",")])))
-            raise EnvironmentProblem(
-                f"a loader process died: {error}",
-                where=f"photograph {image_ids}" if image_ids else "before its first photograph",
-                todo="check that photograph; a process that was killed usually means too little memory",
-            ) from error
+            raise self._death(error, [int(pid) for pid in dead[1].split(",")]) from error
+        except (EOFError, ConnectionError) as error:  # it died while a batch was fetched from it
+            raise self._death(error, self._data.dead_workers()) from error
+
+    def _death(self, error: Exception, process_ids: Sequence[int]) -> EnvironmentProblem:
+        image_ids = ", ".join(map(repr, self._data.started_by(process_ids)))
+        return EnvironmentProblem(
+            f"a loader process died: {str(error) or type(error).__name__}",
+            where=f"photograph {image_ids}" if image_ids else "before its first photograph",
+            todo="check that photograph; a process that was killed usually means too little memory",
+        )
 
 
 def _collate(items: list[tuple[Tensor, int]] | DataError) -> Any:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -106,6 +107,21 @@ def test_a_loader_process_that_dies_names_its_photograph(num_workers: int, monke
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)  # not 5 s
     batches = BatchLoader(broken("deadly", monkeypatch), in_order(2), num_workers)
     with pytest.raises(EnvironmentProblem, match="a loader process died") as raised:
+        list(batches)
+    assert raised.value.where == "photograph '3'"
+
+
+def test_a_loader_process_that_dies_while_a_batch_is_fetched_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = BatchLoader(broken("deadly", monkeypatch), in_order(2), 1)
+    with pytest.raises(EnvironmentProblem):
+        list(batches)  # the process has died on photograph 3
+
+    def fetch() -> Iterator[None]:
+        raise EOFError
+        yield
+
+    batches._loader = fetch()
+    with pytest.raises(EnvironmentProblem, match="a loader process died: EOFError") as raised:
         list(batches)
     assert raised.value.where == "photograph '3'"
 
