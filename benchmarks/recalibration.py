@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
-from dr_pipeline.deployment.recalibrate_bundle import logits_of, score_photographs
+from dr_pipeline.deployment.class_shares import score_photographs
+from dr_pipeline.deployment.recalibrate_bundle import logits_of
 from dr_pipeline.engines.choice import EngineChoice, EngineName
 from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.decision_fit import fit_decision

@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Scores, fits, writes the child and the table."""
-    from dr_pipeline.deployment.recalibrate_bundle import Site, class_share_report, recalibrate_bundle
+    from dr_pipeline.deployment.class_shares import class_share_report
+    from dr_pipeline.deployment.recalibrate_bundle import Site, recalibrate_bundle
     from dr_pipeline.errors import DataError
     from dr_pipeline.files import write_json
     from dr_pipeline.logs import logger

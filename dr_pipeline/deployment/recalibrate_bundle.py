@@ -16,26 +16,20 @@ from dr_pipeline.bundle.read import Bundle, read_bundle, verify_weights
 from dr_pipeline.bundle.recalibrated import recalibrated_metadata
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.deployment.class_shares import require_no_child, score_photographs
 from dr_pipeline.engines.choice import EngineChoice
-from dr_pipeline.errors import BundleError, DataError
+from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.recalibration import Recalibration, few_of_a_grade, recalibrate, require_width
 from dr_pipeline.files import printable, sha256_file, spreadsheet_safe
 from dr_pipeline.intake.join import read_table_layout
 from dr_pipeline.intake.patient_spelling import plain_text
-from dr_pipeline.intake.photographs import list_photographs
 from dr_pipeline.intake.placeholder_ids import is_placeholder
 from dr_pipeline.intake.records import Provenance, Record, shortlist
-from dr_pipeline.logs import progress
-from dr_pipeline.metrics.prior_shift import class_shares, corrected
 from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
-from dr_pipeline.schema import GRADES, RESEARCH_USE, Status
+from dr_pipeline.schema import GRADES, Status
 from dr_pipeline.scoring.score import Score
-from dr_pipeline.scoring.sources.entry import Entry
-from dr_pipeline.scoring.task import ScoringTask
 from dr_pipeline.tables.recalibrated import RecalibratedRow
 
-TIME_LIMIT_S = 60.0
-MAX_CONTRADICTION = 0.1  # of class shares: two samples of 100 photographs differ by about as much
 _PROVENANCE = Provenance("labelled photographs of a site", "", "")
 
 
@@ -111,7 +105,7 @@ def recalibrate_bundle(root: Path, site: Site, out: Path, options: Options) -> O
         raise DataError("there is something here already", where=str(out), todo="name a new folder for --out")
     parent = read_bundle(root, threads=1)
     verify_weights(root)
-    _require_no_child(parent)
+    require_no_child(parent)
     records, warnings = _graded_records(site)
     scores = score_photographs(parent, site.photographs, [record.path for record in records], site.name, options.engine)
     _require_unseen(parent, records, scores)
@@ -143,82 +137,11 @@ def recalibrate_bundle(root: Path, site: Site, out: Path, options: Options) -> O
     return Outcome(read_bundle(out, threads=1), report, _rows(records, scores, first, used, fit), warnings)
 
 
-def class_share_report(root: Path, photographs: Path, *, site: str, engine: EngineChoice) -> dict[str, Any]:
-    """The grades' shares among photographs without labels, and how many grades they would change.
-
-    It is right only where the grades look as they did and are graded as they were. One consequence of that is checked:
-    with these shares, and the errors of validation, the bundle would give the grades that it gives here. It changes no
-    bundle.
-
-    Raises:
-        BundleError: The bundle is damaged, or does not state the grades of its validation photographs.
-        DataError: There is no gradable photograph.
-    """
-    bundle = read_bundle(root, threads=1)
-    _require_no_child(bundle)
-    validation = bundle.metadata["validation"]
-    confusion = validation.get("gradable", validation).get("confusion")
-    if confusion is None:
-        raise BundleError("does not state the grades of its validation photographs", where=str(root))
-    counts = np.asarray(confusion, dtype=np.float64)
-    source = counts.sum(axis=1) / counts.sum()
-    paths = list_photographs(photographs, photographs).photographs
-    scores = score_photographs(bundle, photographs, paths, site, engine)
-    probabilities = np.array([s.grading.probabilities for s in scores if s.grading and s.status is Status.SCORED])
-    if not len(probabilities):
-        raise DataError("no photograph is gradable", where=printable(photographs), todo="name another folder")
-    shares = class_shares(probabilities, source)
-    cuts = np.asarray(bundle.decision.cut_points)
-    before, after = (
-        np.searchsorted(cuts, p @ np.arange(len(GRADES)), side="right")
-        for p in (probabilities, corrected(probabilities, source, shares))
-    )
-    expected = shares @ (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
-    given = np.bincount(before, minlength=len(GRADES)) / len(before)
-    contradiction = float(np.abs(expected - given).sum() / 2)
-    return {
-        "bundle_id": bundle.bundle_id,
-        "method": "EM on the class shares (Saerens, Latinne and Decaestecker 2002)",
-        "assumes": "grades look and are graded here as where the bundle was validated",
-        # Total variation between the grades that the bundle gives here and those that it would with these shares.
-        "contradiction": contradiction,
-        "plausible": contradiction <= MAX_CONTRADICTION,
-        "photographs": len(probabilities),
-        "not_graded": len(paths) - len(probabilities),
-        "shares_at_validation": dict(zip(map(str, GRADES), source.tolist(), strict=True)),
-        "shares_here": dict(zip(map(str, GRADES), shares.tolist(), strict=True)),
-        "grades_that_would_change": int((before != after).sum()),
-        "research_use": RESEARCH_USE,
-    }
-
-
-def score_photographs(
-    bundle: Bundle, folder: Path, paths: Sequence[str], site: str, engine: EngineChoice
-) -> list[Score]:
-    """The scores of photographs, in the order of `paths`, which are relative to `folder`."""
-    known_site = site if site in bundle.gradability.sites else ""
-    root = folder.absolute()
-    task = ScoringTask(bundle.root.absolute(), bundle.bundle_id, known_site, places=(bundle.root.absolute(), root))
-    entries = [Entry(path, str(root / path)) for path in paths]
-    with engine.engine(task, time_limit_s=TIME_LIMIT_S) as entered:
-        results = progress(entered.results(entries), label="score", total=len(entries))
-        return [score for _, score in results]
-
-
 def logits_of(scores: Sequence[Score], decision: Decision) -> NDArray[np.float64]:
     """The network's logits up to a constant per photograph, shape (N, 5), from the probabilities of `decision`."""
     probabilities = np.array([score.grading.probabilities for score in scores if score.grading], dtype=np.float64)
     smallest = np.finfo(np.float64).tiny
     return np.asarray(np.log(np.maximum(probabilities.reshape(-1, len(GRADES)), smallest)) * decision.temperature)
-
-
-def _require_no_child(parent: Bundle) -> None:
-    if earlier := parent.metadata.get("recalibration"):
-        raise BundleError(
-            f"this bundle is itself recalibrated, from bundle {earlier['parent']}",
-            where=str(parent.root),
-            todo="recalibrate that bundle, with all labelled photographs of the site",
-        )
 
 
 def _graded_records(site: Site) -> tuple[list[Record], tuple[str, ...]]:

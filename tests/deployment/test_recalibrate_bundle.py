@@ -15,6 +15,7 @@ from dr_pipeline.bundle.metadata import short_hashes
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.deployment import recalibrate_bundle as module
+from dr_pipeline.deployment.class_shares import MAX_CONTRADICTION
 from dr_pipeline.deployment.recalibrate_bundle import Options, Outcome, Site, logits_of
 from dr_pipeline.engines.choice import EngineChoice, EngineName
 from dr_pipeline.errors import BundleError, DataError, GateError
@@ -225,7 +226,7 @@ def test_class_shares(photographs: Path, tmp_path: Path, capsys: pytest.CaptureF
     shares = json.loads(out.read_text())
     assert sum(shares["shares_here"].values()) == pytest.approx(1)
     assert (shares["photographs"], shares["not_graded"]) == (NUM, 1)
-    assert shares["plausible"] == (shares["contradiction"] <= module.MAX_CONTRADICTION)
+    assert shares["plausible"] == (shares["contradiction"] <= MAX_CONTRADICTION)
     assert cli.main(["recalibrate", str(make_bundle(tmp_path / "silent")), *arguments]) == 2
     assert "does not state the grades" in capsys.readouterr().err
     assert cli.main(["recalibrate", str(stating), "--photographs", str(photographs)]) == 2
