@@ -59,7 +59,7 @@ $(STAMP): requirements.lock pyproject.toml $(STALE) | preconditions
 # Needs uv. The lock serves Linux, macOS and Windows, with and without an NVIDIA card, and names no index.
 lock:
 	uv pip compile --universal --generate-hashes --no-header --no-annotate \
-	  --extra train --extra s3 --extra ray --extra clinic --extra weights --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
+	  --extra train --extra s3 --extra ray --extra clinic --extra weights --extra openvino --extra signing --extra serve --extra team --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV)
