@@ -17,7 +17,7 @@ from dr_pipeline.machine import describe_machine
 from dr_pipeline.reporting.plot_style import png
 from dr_pipeline.reporting.shift_plot import plot_shifts
 
-FIGURES = ("qwk", "auc_referable_probability", "auc_expected_grade", "auc_severity", "ece")
+FIGURES = ("qwk", "auc_cumulative_probability", "auc_expected_grade", "auc_severity", "ece")
 
 
 def rounded(value: Any) -> Any:

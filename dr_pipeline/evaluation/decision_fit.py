@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.bundle.decision import Decided, Decision, distance_to_cut, expected_grade, softmax
-from dr_pipeline.metrics.calibration import fit_temperature
+from dr_pipeline.bundle.decision import Decided, Decision, distance_to_cut, expected_grade, logistic
+from dr_pipeline.metrics.calibration import fit_logistic, fit_temperature
 from dr_pipeline.metrics.cross_fitting import held_out_parts
 from dr_pipeline.metrics.cut_points import steady_cut_points
 from dr_pipeline.params.evaluation import OperatingPoint
@@ -28,7 +28,7 @@ def fit_decision(
     provenance: dict[str, str],
     severity_temperature: float | None = None,
 ) -> Decision:
-    """Fits temperature, then cut points, operating point and review margin on the calibrated probabilities.
+    """Fits the temperature, then cut points, referable curve, operating point and review margin on the expected grade.
 
     Args:
         logits: Logits of the validation photographs, shape (N, 5).
@@ -43,19 +43,19 @@ def fit_decision(
         ValueError: There is no photograph.
     """
     temperature = fit_temperature(logits, grades)
-    probabilities = softmax(logits.astype(np.float64) / temperature)
     expected = expected_grade(logits, severity_temperature or temperature)
     cuts = steady_cut_points(expected, grades, groups, replicates=_RESAMPLINGS, seed=seed)
-    referable = np.minimum(probabilities[:, REFERABLE_FROM:].sum(axis=1), 1.0)
+    curve = fit_logistic(expected, grades >= REFERABLE_FROM)
     one, two, three, four = cuts
     return Decision(
         temperature=temperature,
         cut_points=(one, two, three, four),
         referable_threshold=referable_threshold(
-            referable, grades >= REFERABLE_FROM, targets.target_referable_sensitivity
+            logistic(expected, *curve), grades >= REFERABLE_FROM, targets.target_referable_sensitivity
         ),
         review_margin=review_margin(distance_to_cut(expected, np.asarray(cuts)), targets.human_review_share),
         fitted_on=dict(provenance),
+        referable_curve=curve,
         severity_temperature=severity_temperature,
     )
 

@@ -69,12 +69,12 @@ def severity(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 # Scores of referable disease, by name.
 SCORES: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "referable_probability": lambda probabilities: probabilities[:, REFERABLE_FROM:].sum(axis=1),
     "expected_grade": lambda probabilities: probabilities @ np.arange(NUM_GRADES),
+    "cumulative_probability": lambda probabilities: probabilities[:, REFERABLE_FROM:].sum(axis=1),
     "severity": severity,
 }
 AUC = "auc_"
-DEFAULT_SCORE = "referable_probability"  # that of the bundle's operating point
+DEFAULT_SCORE = "expected_grade"  # that of the bundle's operating point
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
-"""Calibration of probabilities: Brier score, reliability bins, expected calibration error, temperature scaling."""
+"""Calibration: Brier score, reliability bins, expected calibration error, temperature and Platt scaling."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,12 @@ from numpy.typing import NDArray
 NUM_BINS = 10
 # On a validation split without errors the likelihood has no minimum above the temperature 0.
 TEMPERATURE_LIMITS = (0.1, 10.0)
+# Of a logistic curve: of a score without errors the likelihood rises with the slope for ever, and a score that is worse
+# than chance would have a negative one.
+SLOPE_LIMITS = (0.1, 100.0)
+_FAR = 40.0  # logistic(-40) is 4e-18
+_BISECTIONS = 60
+_PRECISION = 1e-7
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -78,12 +85,53 @@ def fit_temperature(logits: NDArray[Any], true: NDArray[np.int64]) -> float:
     """
     if len(true) == 0:
         raise ValueError("no photograph to fit a temperature on")
-    low, high = (math.log(limit) for limit in TEMPERATURE_LIMITS)
-    while high - low > 1e-7:
+    return _least(lambda temperature: negative_log_likelihood(logits, true, temperature), *TEMPERATURE_LIMITS)
+
+
+def fit_logistic(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope, above 0, and intercept of the logistic curve from a score to the probability of being positive.
+
+    Platt scaling (Advances in Large Margin Classifiers 1999, 61-74) with his targets, which lie a little within 0 … 1,
+    so that a few photographs promise no certainty. The slope is kept above 0: the curve changes no order.
+
+    Args:
+        scores: Shape (N,).
+        positive: Shape (N,).
+
+    Raises:
+        ValueError: There is no photograph.
+    """
+    if len(scores) == 0:
+        raise ValueError("no photograph to fit a curve on")
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    targets = np.where(positive, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+    def loss(slope: float) -> float:
+        margins = slope * scores + _intercept(slope * scores, float(targets.mean()))
+        return float(np.mean(np.logaddexp(0, margins) - targets * margins))
+
+    slope = _least(loss, *SLOPE_LIMITS)
+    return slope, _intercept(slope * scores, float(targets.mean()))
+
+
+def _intercept(margins: NDArray[np.float64], mean: float) -> float:
+    """The number to add to `margins`, so that their logistic function has this mean, by bisection."""
+    low, high = -float(margins.max()) - _FAR, -float(margins.min()) + _FAR
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if float(np.mean(np.tanh((margins + middle) / 2))) < 2 * mean - 1:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _least(function: Callable[[float], float], smallest: float, largest: float) -> float:
+    """Where a function with one minimum along the logarithm of its argument has it, by golden section."""
+    low, high = math.log(smallest), math.log(largest)
+    while high - low > _PRECISION:
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        if negative_log_likelihood(logits, true, math.exp(left)) <= negative_log_likelihood(
-            logits, true, math.exp(right)
-        ):
+        if function(math.exp(left)) <= function(math.exp(right)):
             high = right
         else:
             low = left

@@ -14,7 +14,7 @@ _COLUMNS = 6
 _PANEL_IN = 1.75
 _LINES = {
     "qwk": ("QWK", COLOURS[0], "-"),
-    "auc_referable_probability": ("referable AUC of P(grade ≥ 2)", COLOURS[1], "-"),
+    "auc_cumulative_probability": ("referable AUC of P(grade ≥ 2)", COLOURS[1], "-"),
     "auc_expected_grade": ("of the expected grade", COLOURS[2], "--"),
     "auc_severity": ("of the severity", COLOURS[3], ":"),
 }

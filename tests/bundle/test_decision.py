@@ -1,5 +1,8 @@
 """A decision decides as its contract says, each photograph on its own, and refuses to be nonsense."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +26,28 @@ def test_apply_by_hand() -> None:
     assert decided.referable.tolist() == [True, False]
     assert decided.vision_threatening.tolist() == [False, False]
     assert decided.needs_human.tolist() == [False, True]
+
+
+def test_referable_probability_follows_the_expected_grade() -> None:
+    # P(grade ≥ 2) as a sum calls the second photograph more severe, the expected grade the first
+    logits = np.log(np.array([[0.02, 0.5, 0.02, 0.02, 0.44], [0.4, 0.05, 0.5, 0.03, 0.02]]))
+    by_sum = Decision(1.0, (0.5, 1.5, 2.5, 3.5), 0.5, 0.1, FITTED_ON)
+    by_curve = replace(by_sum, referable_curve=(2.0, -3.0))
+    assert by_sum.apply(logits).referable_probability == pytest.approx([0.48, 0.55])
+    assert by_curve.apply(logits).expected_grade == pytest.approx([2.36, 1.22])
+    assert by_curve.apply(logits).referable_probability == pytest.approx(1 / (1 + np.exp([-1.72, 0.56])))
+    assert by_curve.apply(logits).referable.tolist() == [True, False]
+
+
+def test_a_referable_curve_rises() -> None:
+    with pytest.raises(BundleError, match="slope"):
+        replace(DECISION, referable_curve=(0.0, 1.0))
+
+
+@pytest.mark.parametrize("curve", [None, (2.5, -4.0)])
+def test_what_is_written_is_read(curve: tuple[float, float] | None) -> None:
+    decision = replace(DECISION, referable_curve=curve, severity_temperature=2.0)
+    assert Decision.from_dict(json.loads(json.dumps(decision.to_dict()))) == decision
 
 
 @given(st.lists(st.tuples(*[FINITE] * 5), min_size=1, max_size=20))

@@ -46,6 +46,13 @@ def test_fit_reaches_its_targets() -> None:
     assert Decision.from_dict(decision.to_dict()).apply(logits).grade.tolist() == decided.grade.tolist()
 
 
+def test_referable_probability_has_the_order_of_the_expected_grade_and_the_share_of_the_truth() -> None:
+    logits, true, groups = draw(3, 150)
+    decided = fit_decision(logits, true, groups, WANTED, seed=SEED, provenance=PROVENANCE).apply(logits)
+    assert (np.diff(decided.referable_probability[np.argsort(decided.expected_grade)]) >= 0).all()
+    assert decided.referable_probability.mean() == pytest.approx((true >= 2).mean(), abs=0.01)
+
+
 def test_fit_mends_overconfidence() -> None:
     logits, true, groups = draw(1, 150)
     plain = fit_decision(logits, true, groups, WANTED, seed=SEED, provenance=PROVENANCE).temperature

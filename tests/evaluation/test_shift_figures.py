@@ -149,10 +149,10 @@ def test_the_report_names_the_worst_and_its_table_has_a_row_per_figure(tmp_path)
     # pairs 24 × 12 are ties. The expected grade still knows the order.
     assert merged["regraded"] == 12
     assert merged["all"]["auc_expected_grade"]["value"] == 1.0
-    assert merged["all"]["auc_referable_probability"]["value"] == pytest.approx(1 - 0.5 * 12 / 36)
-    assert merged["all"]["auc_expected_grade"]["minus_default_score"]["value"] == pytest.approx(1 / 6)
+    assert merged["all"]["auc_cumulative_probability"]["value"] == pytest.approx(1 - 0.5 * 12 / 36)
+    assert merged["all"]["auc_cumulative_probability"]["minus_default_score"]["value"] == pytest.approx(-1 / 6)
     assert report["scores"]["expected_grade"]["shortfall"] == 0
-    assert report["scores"]["referable_probability"]["shortfall"] >= 1 / 6 - 1e-9
+    assert report["scores"]["cumulative_probability"]["shortfall"] >= 1 / 6 - 1e-9
     write_shifts(tmp_path / "shifts.csv", shift_rows(report))
     assert len(read_shifts(tmp_path / "shifts.csv")) == (1 + len(report["shifts"])) * 2 * 6
 

@@ -5,16 +5,19 @@ import math
 import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from dr_pipeline.bundle.decision import softmax
 from dr_pipeline.metrics.calibration import (
     NUM_BINS,
+    SLOPE_LIMITS,
     TEMPERATURE_LIMITS,
     brier_scores,
     calibration_error,
     calibration_terms,
+    fit_logistic,
     fit_temperature,
     negative_log_likelihood,
     reliability,
@@ -99,3 +102,23 @@ def test_temperature_stays_within_its_limits() -> None:
     assert fit_temperature(perfect, np.arange(5)[::-1].copy()) == pytest.approx(TEMPERATURE_LIMITS[1], rel=1e-5)
     with pytest.raises(ValueError):
         fit_temperature(np.zeros((0, 5)), np.zeros(0, dtype=np.int64))
+
+
+def test_logistic_curve_agrees_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.uniform(0, 4, 4000)
+    positive = rng.random(4000) < 1 / (1 + np.exp(4 - 2.5 * scores))
+    peer = LogisticRegression(C=np.inf).fit(scores[:, None], positive)
+    # Platt's targets, a little within 0 … 1, make the slope a little less steep
+    assert fit_logistic(scores, positive) == pytest.approx((peer.coef_[0, 0], peer.intercept_[0]), rel=0.01)
+
+
+def test_logistic_curve_of_few_of_one_kind_and_of_a_useless_score_keeps_its_order() -> None:
+    scores = np.array([0.0, 1.0, 2.0, 3.0])
+    slope, intercept = fit_logistic(scores, scores > 1.5)
+    assert intercept == pytest.approx(-1.5 * slope)
+    assert 1 / (1 + np.exp(-3 * slope - intercept)) < 0.85  # two photographs of each kind promise no certainty
+    for positive in (scores < 1.5, scores > 9, scores < 9):
+        assert fit_logistic(scores, positive)[0] == pytest.approx(SLOPE_LIMITS[0], rel=1e-4)
+    with pytest.raises(ValueError, match="no photograph"):
+        fit_logistic(np.zeros(0), np.zeros(0, dtype=np.bool_))
