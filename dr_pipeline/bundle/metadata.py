@@ -143,6 +143,8 @@ def _ensemble(ensemble: Mapping[str, Any]) -> str:
     networks, views = len(ensemble["members"]), len(ensemble["views"])
     if networks == views == 1:
         return ""
+    if ensemble["combine"] == "soup":
+        return f", the mean of the weights of {networks} networks, on {views} view(s)"
     return f", {networks} network(s) on {views} view(s) combined inside ({ensemble['combine']})"
 
 

@@ -117,6 +117,7 @@ def run(args: argparse.Namespace) -> Outcome:
         targets=load_section(args.params, "operating_point", OperatingPoint),
         seed=evaluation.bootstrap_seed,
         reader_agreements=[arm.training.reader_agreement for arm in arms],
+        camera_shift=experiment.camera_shift,
     )
     results = run_experiment(arms, context)
     report = summarise(

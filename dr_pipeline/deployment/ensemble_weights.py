@@ -11,7 +11,7 @@ from torch.nn import functional
 from dr_pipeline.models.ensemble import LOG_FLOOR, Combination, Stacked, Weighted
 from dr_pipeline.schema import NUM_GRADES
 
-Combine = Literal["mean", "weighted", "stacked"]
+Combine = Literal["mean", "weighted", "stacked", "soup"]
 
 # Of half the coefficients' squared distances from the mean of log-probabilities, against the sum of log losses. In a
 # simulation with three members the least log loss on new photographs lay at 30 to 300 after fitting on 126 photographs,
@@ -24,7 +24,7 @@ def fit_ensemble(combine: Combine, member_log_probs: NDArray[np.float32], grades
     """The combination with the least log loss of its kind.
 
     Args:
-        combine: `mean` has nothing to fit.
+        combine: `mean` and `soup` have nothing to fit.
         member_log_probs: Shape (N, K, 5).
         grades: True grades, shape (N,).
     """

@@ -25,10 +25,10 @@ from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.logs import progress
 from dr_pipeline.metrics.cross_fitting import group_parts
-from dr_pipeline.models.ensemble import Combination, Ensemble, Weighted, deployed_network, ensemble_state_dict
+from dr_pipeline.models.ensemble import Combination, Ensemble, Weighted, deployed_network, ensemble_state_dict, soup
 from dr_pipeline.models.grader import num_parameters
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
-from dr_pipeline.params.candidate import EnsembleParams
+from dr_pipeline.params.candidate import FITTED, EnsembleParams
 from dr_pipeline.schema import Split
 from dr_pipeline.tables.out_of_fold import LogitsRow, write_out_of_fold_logits
 from dr_pipeline.tables.splits import SplitRow, read_splits, select_split
@@ -87,6 +87,8 @@ def export_candidate(models: Path, store: CanvasStore, splits: Path, out: Path, 
     )
     combination = _fit_combination(members, ensemble, photographs, out)
     graders = [member.grader for member in members.all]
+    if ensemble.combine == "soup":
+        graders = [soup(graders)]
     network = deployed_network(graders, ensemble.views, combination).eval()
     parities = {name: _write_verified(network, name, "model", photographs, out) for name in options.formats}
     validated = "model.onnx"
@@ -133,8 +135,10 @@ class _Photographs:
 def _fit_combination(members: Members, ensemble: EnsembleParams, photographs: _Photographs, out: Path) -> Combination:
     """The ensemble's weights; where they are fitted, also writes the cross-fitted logits that `validate` reads."""
     graders = [member.grader for member in members.all]
+    if ensemble.combine == "soup":
+        return Weighted.uniform(len(ensemble.views))
     mean = Weighted.uniform(len(graders) * len(ensemble.views))
-    if ensemble.combine == "mean":
+    if ensemble.combine not in FITTED:
         return mean
     network = Ensemble(graders, ensemble.views, mean).eval()
     with torch.inference_mode():
@@ -173,6 +177,6 @@ def _ensemble_facts(members: Members, ensemble: EnsembleParams, combination: Com
         "members": [{"fold": member.fold, "seed": member.seed} for member in members.all],
         "views": list(ensemble.views),
         "combine": ensemble.combine,
-        "fitted": {} if ensemble.combine == "mean" else combination.to_dict(),
+        "fitted": combination.to_dict() if ensemble.combine in FITTED else {},
         "validated_by": members.validated_by,
     }

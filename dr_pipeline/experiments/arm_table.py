@@ -23,6 +23,13 @@ def _arm_row(arm: Mapping[str, Any], report: Mapping[str, Any]) -> ArmRow:
             figures |= _estimate(name, arm["figures"][name])
         if "qwk_minus_first" in arm:
             figures |= _estimate("qwk_minus_first", arm["qwk_minus_first"])
+        if "shifts" in arm:
+            shifts = arm["shifts"]
+            figures |= _estimate("shifted_qwk_minus_first", shifts["mean_minus_first"]) | {
+                "camera_shift": report["camera_shift"],
+                "worst_camera": shifts["worst_camera"],
+                "worst_camera_change": shifts["cameras"][shifts["worst_camera"]]["value"],
+            }
         figures |= {
             "n": arm["figures"]["n"],
             "groups": arm["figures"]["groups"],

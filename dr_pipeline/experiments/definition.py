@@ -27,11 +27,13 @@ class Arm(Section):
 class Experiment(Section):
     """Arms that share everything else; the others are compared with the first.
 
-    `changes` hold for every arm; `--set` on the command line may change them, but not what an arm sets.
+    `changes` hold for every arm; `--set` on the command line may change them, but not what an arm sets. With
+    `camera_shift` above 0 the outer folds are predicted through cameras of that strength, too.
     """
 
     question: str = Field(min_length=1)
     folds: int = Field(ge=2, le=20)
+    camera_shift: float = Field(default=0.0, ge=0, le=1)
     changes: Mapping[str, Any]
     arms: tuple[Arm, ...] = Field(min_length=1)
 

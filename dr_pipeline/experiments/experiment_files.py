@@ -62,6 +62,7 @@ def prepare_run(
     targets: OperatingPoint,
     seed: int,
     reader_agreements: Sequence[float],
+    camera_shift: float = 0.0,
 ) -> ExperimentRun:
     """Reads the photographs and builds the nested folds.
 
@@ -73,6 +74,7 @@ def prepare_run(
         targets: The operating point that decisions are fitted to.
         seed: Seed of the resamplings that steady the cut points.
         reader_agreements: `training.reader_agreement` of each arm; above 0 it needs the readings.
+        camera_shift: Strength of the cameras through which the outer folds are predicted, too.
 
     Raises:
         DataError: A table or canvas is missing, or a fold lacks a grade.
@@ -86,7 +88,7 @@ def prepare_run(
         name=name,
         folds=folds,
         store=store,
-        context=RunContext(_readings(files.readings, reader_agreements), files.scratch),
+        context=RunContext(_readings(files.readings, reader_agreements), files.scratch, camera_shift),
         targets=targets,
         ledger=files.out / LEDGER,
         seed=seed,

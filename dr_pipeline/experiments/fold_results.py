@@ -1,7 +1,7 @@
 """The results of one arm on one fold, cached on disk under a hash of everything that they depend on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def result_key(
     pixel_path: dict[str, Any],
     readings: Mapping[str, Sequence[int]],
     digest: str,
+    camera_shift: float,
 ) -> str:
     """The cache key: a hash of values, initial weights, teacher, photographs, readings, folds, code and libraries.
 
@@ -39,6 +40,7 @@ def result_key(
         pixel_path: The pixel path of the canvases.
         readings: Individual readings of the photographs.
         digest: Hash of the fold's parts.
+        camera_shift: Strength of the cameras through which the outer fold is predicted; 0 for none.
 
     Raises:
         ParamsError: A folder of initial weights does not hold one index of shards.
@@ -51,6 +53,7 @@ def result_key(
             "pixel_path": pixel_path,
             "readings": {image_id: list(grades) for image_id, grades in readings.items()},
             "division": digest,
+            "camera_shift": camera_shift,
             **provenance(settings.candidate.weights, settings.training.distillation.teacher, module=_MODULE),
         }
     )
@@ -69,20 +72,24 @@ class FoldResult:
         validation: Logits of the inner validation part, shape (V, 5), in its order.
         outer: Logits of the outer fold, shape (N, 5), in its order.
         facts: Plain values of the training: seconds, epochs, best_epoch, device, …
+        shifted: Of each camera, the logits of the outer fold through it, shape (N, 5).
     """
 
     validation: NDArray[np.float32]
     outer: NDArray[np.float32]
     facts: Mapping[str, Any]
+    shifted: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def write_result(
     folder: Path, result: FoldResult, validation: Sequence[SplitRow], outer: Sequence[SplitRow], *, key: str
 ) -> None:
     """Writes a result; the facts with the key are written last, so that half a result does not count."""
+    parts = [("validation", "", validation, result.validation), ("outer", "", outer, result.outer)]
+    parts += [("outer", camera, outer, logits) for camera, logits in result.shifted.items()]
     table = [
-        FoldLogitsRow(part=part, image_id=row.image_id, logits=tuple(values))
-        for part, rows, logits in (("validation", validation, result.validation), ("outer", outer, result.outer))
+        FoldLogitsRow(part=part, camera=camera, image_id=row.image_id, logits=tuple(values))
+        for part, camera, rows, logits in parts
         for row, values in zip(rows, logits.tolist(), strict=True)
     ]
     write_fold_logits(folder / _LOGITS, table)
@@ -107,11 +114,18 @@ def read_result(
         validation=_logits(folder, table, "validation", validation),
         outer=_logits(folder, table, "outer", outer),
         facts=document["facts"],
+        shifted={
+            camera: _logits(folder, table, "outer", outer, camera)
+            for camera in dict.fromkeys(row.camera for row in table)
+            if camera
+        },
     )
 
 
-def _logits(folder: Path, table: Sequence[FoldLogitsRow], part: str, rows: Sequence[SplitRow]) -> NDArray[np.float32]:
-    of_part = [row for row in table if row.part == part]
+def _logits(
+    folder: Path, table: Sequence[FoldLogitsRow], part: str, rows: Sequence[SplitRow], camera: str = ""
+) -> NDArray[np.float32]:
+    of_part = [row for row in table if (row.part, row.camera) == (part, camera)]
     if [row.image_id for row in of_part] != [row.image_id for row in rows]:
         raise DataError(
             f"holds other photographs than the {part} part",

@@ -1,7 +1,7 @@
 """Out-of-fold predictions of one arm: each outer fold graded by the decision fitted on its own validation part."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,14 @@ class OutOfFold:
         folds: The outer fold of each, shape (N,).
         logits: Shape (N, 5).
         decided: The decisions.
+        shifted: Of each camera, the decisions on the same photographs through it.
     """
 
     rows: tuple[SplitRow, ...]
     folds: NDArray[np.int64]
     logits: NDArray[np.float32]
     decided: Decided
+    shifted: Mapping[str, Decided] = field(default_factory=dict)
 
     @property
     def grades(self) -> NDArray[np.int64]:
@@ -53,6 +55,7 @@ def pool_folds(
         seed: Seed of the resamplings that steady the cut points.
     """
     pieces: list[Decided] = []
+    shifted: dict[str, list[Decided]] = {}
     for nested, result in zip(folds, results, strict=True):
         decision = fit_decision(
             result.validation,
@@ -63,14 +66,18 @@ def pool_folds(
             provenance={"split": "inner validation part", "fold": str(nested.fold)},
         )
         pieces.append(decision.apply(result.outer))
+        for camera, logits in result.shifted.items():
+            shifted.setdefault(camera, []).append(decision.apply(logits))
     return OutOfFold(
         rows=tuple(row for nested in folds for row in nested.outer),
         folds=np.concatenate([np.full(len(nested.outer), nested.fold, dtype=np.int64) for nested in folds]),
         logits=np.concatenate([result.outer for result in results]),
-        decided=Decided(
-            **{
-                field.name: np.concatenate([getattr(piece, field.name) for piece in pieces])
-                for field in fields(Decided)
-            }
-        ),
+        decided=_pooled(pieces),
+        shifted={camera: _pooled(of_folds) for camera, of_folds in shifted.items()},
+    )
+
+
+def _pooled(pieces: Sequence[Decided]) -> Decided:
+    return Decided(
+        **{one.name: np.concatenate([getattr(piece, one.name) for piece in pieces]) for one in fields(Decided)}
     )

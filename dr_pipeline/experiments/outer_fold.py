@@ -14,12 +14,14 @@ from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.experiments.fold_results import FoldResult, read_result, result_key, write_result
 from dr_pipeline.experiments.nested_folds import NestedFold
 from dr_pipeline.experiments.settings import Settings
+from dr_pipeline.experiments.shifted_canvases import FAMILIES, ShiftedCanvases
 from dr_pipeline.files import sha256_file
 from dr_pipeline.logs import logger
-from dr_pipeline.models.ensemble import Ensemble, Weighted
+from dr_pipeline.models.ensemble import Ensemble, Weighted, soup
 from dr_pipeline.models.grader import Grader
 from dr_pipeline.tables.history import EpochRow
 from dr_pipeline.training.checkpoint import Checkpoint
+from dr_pipeline.training.data.canvas_dataset import Canvases
 from dr_pipeline.training.fabric import one_device
 from dr_pipeline.training.loop import FitOptions
 from dr_pipeline.training.predict import evaluation_batch, predict
@@ -36,10 +38,12 @@ class RunContext:
     Attributes:
         readings: The grades of each photograph with more than one reading; empty where there are none.
         scratch: Folder of finished and unfinished results.
+        camera_shift: Strength of the cameras through which the outer folds are predicted, too; 0 for none.
     """
 
     readings: Mapping[str, Sequence[int]]
     scratch: Path
+    camera_shift: float = 0.0
 
 
 def run_outer_fold(
@@ -74,6 +78,7 @@ def run_outer_fold(
         pixel_path=dict(store.pixel_path.to_dict()),
         readings=context.readings,
         digest=nested.digest,
+        camera_shift=context.camera_shift,
     )
     folder = context.scratch / "folds" / key[:_FOLDER_DIGITS]
     if (cached := read_result(folder, nested.validation, nested.outer, key=key)) is not None:
@@ -84,9 +89,14 @@ def run_outer_fold(
     network = _combined(settings, [member.grader for member in members])
     validation = _predict_logits(settings, network, store, [row.image_id for row in nested.validation])
     before_opening()
-    outer = _predict_logits(settings, network, store, [row.image_id for row in nested.outer])
+    outer_ids = [row.image_id for row in nested.outer]
+    outer = _predict_logits(settings, network, store, outer_ids)
+    shifted = {
+        family: _predict_logits(settings, network, ShiftedCanvases(store, family, context.camera_shift), outer_ids)
+        for family in (FAMILIES if context.camera_shift else ())
+    }
     facts = _facts(settings, nested, members) | {"canvas_index_sha256": photographs}
-    result = FoldResult(validation, outer, facts)
+    result = FoldResult(validation, outer, facts, shifted)
     write_result(folder, result, nested.validation, nested.outer, key=key)
     for seed in _seeds(settings):
         _checkpoint(folder, key, seed).remove()
@@ -129,13 +139,15 @@ def _member(
 def _combined(settings: Settings, graders: Sequence[Grader]) -> nn.Module:
     """One network with the identity view as it is; several networks or views by the mean of their probabilities."""
     views = settings.candidate.ensemble.views
+    if settings.candidate.ensemble.combine == "soup":
+        graders = [soup(graders)]
     if len(graders) == 1 and views == ("identity",):
         return graders[0]
     return _EnsembleGrader(Ensemble(graders, views, Weighted.uniform(len(graders) * len(views))))
 
 
 def _predict_logits(
-    settings: Settings, network: nn.Module, store: CanvasStore, image_ids: Sequence[str]
+    settings: Settings, network: nn.Module, store: Canvases, image_ids: Sequence[str]
 ) -> NDArray[np.float32]:
     """Logits (N, 5). All views of a photograph are computed at once, so that the batch holds fewer photographs."""
     candidate = settings.candidate

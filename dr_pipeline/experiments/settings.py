@@ -8,7 +8,7 @@ from typing import Any
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.definition import Experiment
 from dr_pipeline.files import sha256_json
-from dr_pipeline.params.candidate import Candidate
+from dr_pipeline.params.candidate import FITTED, Candidate
 from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.section import closest, validate
 from dr_pipeline.params.training import Training
@@ -151,12 +151,12 @@ def _inner(level: Any, key: str, dotted: str) -> Any:
 
 
 def _require_plain(candidate: Candidate, where: str) -> None:
-    """An experiment averages an ensemble's seeds and views; fitted weights and folds belong to the pipeline."""
-    if candidate.ensemble.folds or candidate.ensemble.combine != "mean":
+    """An experiment averages seeds, their weights, and views; fitted weights and folds belong to the pipeline."""
+    if candidate.ensemble.folds or candidate.ensemble.combine in FITTED:
         raise ParamsError(
             "an experiment averages seeds and views, and nothing else",
             where=f"{where}, candidate.ensemble",
-            todo="set folds: false and combine: mean; an outer fold has no other folds' networks",
+            todo="set folds: false and combine: mean or soup; an outer fold has no other folds' networks",
         )
 
 

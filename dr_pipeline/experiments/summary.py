@@ -9,6 +9,7 @@ from dr_pipeline.evaluation.image_metrics import figures, resampling
 from dr_pipeline.experiments.definition import Experiment
 from dr_pipeline.experiments.out_of_fold import OutOfFold
 from dr_pipeline.experiments.settings import Settings
+from dr_pipeline.experiments.shift_summary import shift_summary
 from dr_pipeline.experiments.throughput import METHOD as THROUGHPUT_METHOD
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference
 from dr_pipeline.metrics.curves import roc_auc
@@ -16,7 +17,7 @@ from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import GRADES, REFERABLE_FROM, RESEARCH_USE
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 METHOD = (
     "nested cross-validation by group: each outer fold is predicted once, by the epoch and with the temperature and "
     "cut points that an inner validation part of the other folds chose; figures are of all outer folds pooled, their "
@@ -81,6 +82,7 @@ def summarise(
         "method": METHOD,
         "throughput_method": THROUGHPUT_METHOD,
         "folds": num_folds,
+        "camera_shift": experiment.camera_shift,
         "configurations_tried": len(trained),
         "configurations_opened": configurations_opened,
         "confidence": params.confidence,
@@ -127,6 +129,8 @@ def _arm(arm: ArmResult, first: ArmResult | None, params: Evaluation) -> dict[st
     entry["by_fold"] = [fold_figures(pooled, fold) for fold in range(int(pooled.folds.max()) + 1)]
     entry["trainings"] = [dict(facts) for facts in arm.trainings]
     entry["seconds"] = round(sum(facts["seconds"] for facts in arm.trainings), 1)
+    if pooled.shifted:
+        entry["shifts"] = shift_summary(pooled, first.predictions, resampling(params))
     if arm is not first:
         difference = paired_qwk_difference(
             pooled.grades, pooled.decided.grade, first.predictions.decided.grade, pooled.groups, **resampling(params)

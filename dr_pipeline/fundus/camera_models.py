@@ -158,18 +158,18 @@ CAMERA_MODELS: dict[str, Model] = {
     "squash": _squash,
     JPEG: lambda pixels, _disc, _strength: pixels,  # of the file, see `Camera.encode`
 }
-# A camera has at most one model of each.
-_ALTERNATIVES = (
+# A camera has at most one model of each. The first ones show on a canvas, too: resolution and squash are undone by the
+# pixel path, and blocks of JPEG have another size there.
+_ON_CANVASES = (
     ("warm", "cool"),
     ("green", "magenta"),
     ("bright", "dark"),
     ("vignetting",),
     ("blur",),
     ("narrow_field", "cut_off"),
-    ("low_resolution", "high_resolution"),
-    ("squash",),
-    (JPEG,),
 )
+_ALTERNATIVES = (*_ON_CANVASES, ("low_resolution", "high_resolution"), ("squash",), (JPEG,))
+CANVAS_MODELS = tuple(name for name in CAMERA_MODELS if any(name in group for group in _ON_CANVASES))
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,24 @@ class Camera:
                 pixels = model(pixels, disc, self.strength)
         return pixels
 
+    def canvas(self, canvas: Pixels) -> Pixels:
+        """The canvas that the pixel path would make of this camera's photograph, roughly; models of `CANVAS_MODELS`.
+
+        Args:
+            canvas: (side, side, 3) RGB, with the disc as its inscribed circle.
+
+        Returns:
+            RGB of the same shape.
+        """
+        side = canvas.shape[0]
+        pixels = self.photograph(canvas, Disc(side / 2, side / 2, side / 2, "circle"))
+        height, width = pixels.shape[:2]
+        if height == width:  # the disc fills the canvas again, also where its field was narrowed
+            return pixels if height == side else _resize(pixels, side, side)
+        above = (side - height) // 2
+        framed: Pixels = cv2.copyMakeBorder(pixels, above, side - height - above, 0, 0, cv2.BORDER_CONSTANT)
+        return framed
+
     def encode(self, pixels: Pixels) -> bytes:
         """The JPEG file that this camera would write."""
         best, worst = JPEG_QUALITIES
@@ -217,13 +235,15 @@ class Camera:
         return data.tobytes()
 
 
-def draw_camera(rng: np.random.Generator, strength: float, *, num_models: int = 3) -> Camera:
+def draw_camera(rng: np.random.Generator, strength: float, *, num_models: int = 3, on_canvases: bool = False) -> Camera:
     """A camera with several models at once, drawn as in RandAugment (Cubuk et al., CVPR Workshops 2020).
 
     Args:
         rng: Equal states draw equal cameras.
         strength: Of each model, 0 … 1.
-        num_models: How many, at most one of each pair of opposites; at most 9.
+        num_models: How many, at most one of each pair of opposites; at most 9, of `CANVAS_MODELS` 6.
+        on_canvases: Of `CANVAS_MODELS` only.
     """
-    chosen = rng.choice(len(_ALTERNATIVES), num_models, replace=False)
-    return Camera(frozenset(str(rng.choice(_ALTERNATIVES[index])) for index in chosen), strength)
+    alternatives = _ON_CANVASES if on_canvases else _ALTERNATIVES
+    chosen = rng.choice(len(alternatives), num_models, replace=False)
+    return Camera(frozenset(str(rng.choice(alternatives[index])) for index in chosen), strength)

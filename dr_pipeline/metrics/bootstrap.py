@@ -169,6 +169,26 @@ def paired_qwk_difference(
     return bootstrap_sums(difference, cells, groups, replicates=replicates, seed=seed, confidence=confidence)
 
 
+def mean_qwk_difference(
+    true: ArrayLike,
+    ones: Sequence[ArrayLike],
+    others: Sequence[ArrayLike],
+    groups: Sequence[str],
+    *,
+    replicates: int,
+    seed: int,
+    confidence: float,
+) -> Estimate:
+    """Mean kappa of several gradings minus that of as many others, on the same photographs and resamplings."""
+    cells = np.concatenate([_one_hot_cells(true, grading) for grading in (*ones, *others)], axis=1)
+
+    def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        kappas = kappa_of_confusions(sums.reshape(len(sums), -1, NUM_GRADES, NUM_GRADES))
+        return np.asarray(kappas[:, : len(ones)].mean(axis=1) - kappas[:, len(ones) :].mean(axis=1))
+
+    return bootstrap_sums(difference, cells, groups, replicates=replicates, seed=seed, confidence=confidence)
+
+
 def _one_hot_cells(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
     """Each photograph's cell of the confusion matrix, shape (N, 25)."""
     cells = np.asarray(true, dtype=np.int64) * NUM_GRADES + np.asarray(predicted, dtype=np.int64)

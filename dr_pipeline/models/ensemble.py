@@ -1,5 +1,6 @@
 """Several networks and several views of a photograph combined into one network, exported and timed as a whole."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, cast
@@ -7,6 +8,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
+from dr_pipeline.models.grader import Grader
 from dr_pipeline.params.candidate import View
 from dr_pipeline.schema import NUM_GRADES
 
@@ -121,6 +123,23 @@ def deployed_network(graders: Sequence[nn.Module], views: Sequence[View], combin
     if len(graders) == 1 and tuple(views) == ("identity",):
         return graders[0]
     return Ensemble(graders, views, combination)
+
+
+def soup(graders: Sequence[Grader]) -> Grader:
+    """One network with the mean of the networks' weights and statistics (Wortsman et al., ICML 2022).
+
+    Args:
+        graders: Of one architecture, in evaluation mode, trained from the same first weights.
+    """
+    states = [grader.state_dict() for grader in graders]
+    mixed = copy.deepcopy(graders[0])
+    mixed.load_state_dict(
+        {
+            name: torch.stack([state[name] for state in states]).mean(dim=0) if first.is_floating_point() else first
+            for name, first in states[0].items()
+        }
+    )
+    return mixed
 
 
 def ensemble_state_dict(graders: Sequence[nn.Module]) -> dict[str, Tensor]:

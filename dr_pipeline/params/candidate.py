@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from dr_pipeline.params.section import Section, contradiction
 
 Channel = Literal["red", "green", "blue", "local_contrast"]
+FITTED = ("weighted", "stacked")  # ways to combine networks that are fitted on validation
 View = Literal["identity", "mirror", "rotate_90", "rotate_180", "rotate_270"]
 
 
@@ -46,12 +47,13 @@ class EnsembleParams(Section):
     """Networks and views whose grades are combined in the deployed graph; their latency counts in selection.
 
     `seeds` networks are trained on each fold; `folds` takes those of all folds. `views` are turns of the canvas
-    (test-time augmentation). `weighted` and `stacked` are fitted on validation.
+    (test-time augmentation). `weighted` and `stacked` are fitted on validation. `soup` is one network with the mean of
+    the networks' weights (Wortsman et al., ICML 2022), as fast as one of them; they have to start from equal weights.
     """
 
     seeds: int = Field(ge=1, le=20)
     folds: bool
-    combine: Literal["mean", "weighted", "stacked"]
+    combine: Literal["mean", "weighted", "stacked", "soup"]
     views: tuple[View, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -61,9 +63,11 @@ class EnsembleParams(Section):
         if self.combine != "mean" and self.folds:
             raise contradiction(
                 "combine",
-                "weighted and stacked are fitted on photographs that no network was trained on, and with "
-                "folds: true there are none; set combine to mean",
+                "weighted, stacked and soup are fitted or checked on photographs that no network was trained on, and "
+                "with folds: true there are none; set combine to mean",
             )
+        if self.combine == "soup" and self.seeds == 1:
+            raise contradiction("combine", "a soup of one network is that network; raise seeds or set combine to mean")
         if self.combine != "mean" and self.seeds * len(self.views) == 1:
             raise contradiction("combine", "one network and one view leave nothing to fit; set combine to mean")
         return self

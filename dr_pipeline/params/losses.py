@@ -13,6 +13,7 @@ LOSSES: dict[str, str] = {
     "regression": "dr_pipeline.models.losses.regression:Regression",
     "corn": "dr_pipeline.models.losses.corn:Corn",
     "coral": "dr_pipeline.models.losses.coral:Coral",
+    "soft_ordinal": "dr_pipeline.models.losses.softmax:SoftOrdinal",
     "soft_kappa": "dr_pipeline.models.losses.softmax:SoftKappa",
 }
 

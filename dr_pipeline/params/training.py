@@ -11,11 +11,15 @@ Sampling = Literal["natural", "balanced", "decaying"]
 
 
 class Objective(Section):
-    """What is minimised. `focal_gamma` is read by `focal` only, `kappa_share` by `soft_kappa` only."""
+    """What is minimised.
+
+    `focal_gamma` is read by `focal` only, `ordinal_width` by `soft_ordinal` only, `kappa_share` by `soft_kappa` only.
+    """
 
     loss: Annotated[str, AfterValidator(registered_loss)]
     label_smoothing: float = Field(ge=0, lt=1)
     focal_gamma: float = Field(ge=0)
+    ordinal_width: float = Field(default=1.0, gt=0)
     kappa_share: float = Field(gt=0, le=1)  # the rest is cross-entropy
 
 
@@ -70,7 +74,8 @@ class Augmentation(Section):
     """Label-preserving changes to a canvas, drawn again in each epoch.
 
     `scale` draws a factor within 1 ± scale for the width and another for the height, so that discs become ovals too, as
-    with the second place of Kaggle's Diabetic Retinopathy Detection 2015 (team o_O: `allow_stretch`).
+    with the second place of Kaggle's Diabetic Retinopathy Detection 2015 (team o_O: `allow_stretch`). `camera` sends
+    the canvas through a drawn camera of `fundus.camera_models`: three models at a strength drawn between 0 and this.
     """
 
     rotation_deg: float = Field(ge=0, le=180)
@@ -81,6 +86,7 @@ class Augmentation(Section):
     contrast: float = Field(ge=0, lt=1)
     saturation: float = Field(ge=0, lt=1)
     hue: float = Field(ge=0, le=0.5)
+    camera: float = Field(default=0.0, ge=0, le=1)
     blur_probability: float = Field(ge=0, le=1)
     jpeg_probability: float = Field(ge=0, le=1)
     coarse_dropout_probability: float = Field(ge=0, le=1)

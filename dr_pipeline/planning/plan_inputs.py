@@ -145,7 +145,8 @@ def read_latency(selection: Path, folder: Path, cost: Callable[[str, int], Compl
         name = candidate["candidate"]
         network_ms = read_json(folder / f"{name}.json")["latency"][name]["steps_ms"]["network"]
         ensemble = candidate.get("ensemble", _ONE_NETWORK)  # reports older than ensembles have none
-        copies = len(ensemble["members"]) * len(ensemble["views"])
+        networks = 1 if ensemble.get("combine") == "soup" else len(ensemble["members"])
+        copies = networks * len(ensemble["views"])
         gmacs = copies * cost(candidate["model"], candidate["input_px"]).total_macs / 1e9
         measured.append(MeasuredLatency(name, max(0.0, candidate["p95_ms"] - network_ms), network_ms / gmacs))
     return max(measured, key=lambda latency: latency.ms_per_gmac)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.table import Fixed4, Table
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,12 @@ class ArmRow:
     qwk_minus_first: Fixed4 | None = None
     qwk_minus_first_low: Fixed4 | None = None
     qwk_minus_first_high: Fixed4 | None = None
+    camera_shift: Fixed4 | None = None  # strength of the cameras of the next four; None where none was tried
+    shifted_qwk_minus_first: Fixed4 | None = None  # mean over all cameras
+    shifted_qwk_minus_first_low: Fixed4 | None = None
+    shifted_qwk_minus_first_high: Fixed4 | None = None
+    worst_camera: str = ""
+    worst_camera_change: Fixed4 | None = None  # of QWK, against the photographs as they are
     n: int | None = None
     groups: int | None = None
     folds: int | None = None

@@ -8,7 +8,7 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.tables.table import Cell, Fixed6, GradeCell, Table, per_grade
 
 LOGITS_VERSION = 1
-FOLD_LOGITS_VERSION = 1
+FOLD_LOGITS_VERSION = 2
 PREDICTIONS_VERSION = 1
 
 
@@ -25,6 +25,7 @@ class FoldLogitsRow:
     """Logits of one photograph of an experiment's fold, as cached; nine digits restore a 32-bit float exactly."""
 
     part: Annotated[str, Cell(among=("validation", "outer"))]
+    camera: str = ""  # through which the photograph was sent; "" as it is
     image_id: str
     logits: Annotated[tuple[float, ...], per_grade("logit", ".9g")]
 

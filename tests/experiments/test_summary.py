@@ -65,6 +65,29 @@ def test_the_report_pools_the_folds_and_compares_with_the_first() -> None:
     assert json.loads(canonical_json(report)) == report  # plain values alone: the file says what the report says
 
 
+def test_cameras_are_compared_with_the_photographs_as_they_are_and_with_the_first_arm() -> None:
+    report, results = made_report({"steady": 0.4, "fragile": 1.2}, cameras={"warm": 0.1, "blur": 1.5})
+    for arm, result in zip(report["arms"], results, strict=True):
+        pooled = result.predictions
+        assert pooled is not None
+        kappas = {name: quadratic_weighted_kappa(pooled.grades, one.grade) for name, one in pooled.shifted.items()}
+        clean = quadratic_weighted_kappa(pooled.grades, pooled.decided.grade)
+        shifts = arm["shifts"]
+        assert shifts["worst_camera"] == "blur"
+        assert {name: figure["value"] for name, figure in shifts["cameras"].items()} == pytest.approx(
+            {name: kappa - clean for name, kappa in kappas.items()}
+        )
+        assert set(shifts["readers"]) == {"as_graded", "border_2_up", "border_2_down"}
+        assert min(shifts["scores"].values()) >= 0
+    steady, fragile = (arm["shifts"]["mean_minus_first"] for arm in report["arms"])
+    assert (steady["value"], steady["low"], steady["high"]) == (0, 0, 0)
+    assert fragile["high"] < 0
+    rows = arm_rows(report)
+    assert [row.worst_camera for row in rows] == ["blur", "blur"]
+    assert rows[1].shifted_qwk_minus_first == fragile["value"]
+    assert json.loads(canonical_json(report)) == report
+
+
 def test_unknown_patients_and_networks_from_a_bundle_are_told() -> None:
     report, results = made_report({"a": 0.4}, known=False)
     assert report["data"]["patients"].startswith("unknown")
@@ -87,7 +110,7 @@ def test_unknown_patients_and_networks_from_a_bundle_are_told() -> None:
 def test_one_row_per_arm_with_what_there_is(tmp_path: Path) -> None:
     report, _ = made_report({"good": 0.4, "poor": 2.0, "timed": None})
     write_experiment(tmp_path / "made.csv", arm_rows(report))
-    good, poor, timed = read_csv(tmp_path / "made.csv", EXPERIMENT.columns, version=2)
+    good, poor, timed = read_csv(tmp_path / "made.csv", EXPERIMENT.columns, version=EXPERIMENT.version)
     assert float(good["qwk"]) > float(poor["qwk"])
     assert (good["qwk_minus_first"], good["folds"], good["epochs"]) == ("", "3", "5")
     assert float(poor["qwk_minus_first_high"]) < 0
@@ -136,12 +159,15 @@ def test_mlflow_sees_figures_intervals_and_folds() -> None:
 
 def test_a_result_comes_back_to_the_bit_under_its_key_only(tmp_path: Path) -> None:
     nested = nested_folds(made_groups(), 3, "salt")[0]
-    result = made_results([nested], 0.8)[0]
+    result = made_results([nested], 0.8, cameras={"blur": 0.5, "warm": 0.1})[0]
     write_result(tmp_path, result, nested.validation, nested.outer, key="k")
     back = read_result(tmp_path, nested.validation, nested.outer, key="k")
     assert back is not None
     assert np.array_equal(back.outer, result.outer)
     assert np.array_equal(back.validation, result.validation)
+    assert {name: logits.tolist() for name, logits in back.shifted.items()} == {
+        name: logits.tolist() for name, logits in result.shifted.items()
+    }
     assert back.facts == result.facts
     assert read_result(tmp_path, nested.validation, nested.outer, key="other") is None
     assert read_result(tmp_path / "none", nested.validation, nested.outer, key="k") is None
@@ -154,15 +180,16 @@ def test_the_key_hangs_on_values_weights_data_readings_and_division(tmp_path: Pa
     weights.write_bytes(b"one")
     settings = settings_of(made_experiment({"a": {"candidate.weights": f"file:{weights}"}}))[0]
 
-    def key(settings=settings, index="i", arm="none", readings=None, digest="d"):  # type: ignore[no-untyped-def]
+    def key(settings=settings, index="i", arm="none", readings=None, digest="d", shift=0.0):  # type: ignore[no-untyped-def]
         path = {"version": 2, "canvas_px": 64, "arm": arm}
-        return result_key(settings, index_sha256=index, pixel_path=path, readings=readings or {}, digest=digest)
+        facts = {"pixel_path": path, "readings": readings or {}, "digest": digest, "camera_shift": shift}
+        return result_key(settings, index_sha256=index, **facts)
 
     first = key()
     other = settings_of(made_experiment({"a": {"candidate.weights": f"file:{weights}"}}), {"training.seed": 3})[0]
-    keys = [key(other), key(index="j"), key(arm="green"), key(readings={"x": [1, 2]}), key(digest="e")]
+    keys = [key(other), key(index="j"), key(arm="green"), key(readings={"x": [1, 2]}), key(digest="e"), key(shift=1.0)]
     weights.write_bytes(b"two")
-    assert len({first, key(), *keys}) == 7
+    assert len({first, key(), *keys}) == 8
     assert first != key()
 
 
@@ -174,7 +201,7 @@ def test_the_key_hangs_on_every_shard_and_on_the_code_of_this_room(
     settings = settings_of(made_experiment({"a": {"candidate.weights": f"file:{tmp_path}"}}))[0]
 
     def key() -> str:
-        return result_key(settings, index_sha256="i", pixel_path={}, readings={}, digest="d")
+        return result_key(settings, index_sha256="i", pixel_path={}, readings={}, digest="d", camera_shift=0.0)
 
     first = key()
     (tmp_path / "w-1.safetensors").write_bytes(b"two")

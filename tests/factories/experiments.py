@@ -5,6 +5,7 @@ import itertools
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,16 @@ def made_logits(rows: tuple[SplitRow, ...], noise: float, seed: int) -> NDArray[
     return (-((np.arange(5) - grades - noise * drawn) ** 2)).astype(np.float32)
 
 
-def made_results(folds: list[NestedFold], noise: float, seed: int = 0) -> list[FoldResult]:
+def made_results(
+    folds: list[NestedFold], noise: float, seed: int = 0, cameras: Mapping[str, float] = MappingProxyType({})
+) -> list[FoldResult]:
+    """Logits of each fold; through each camera with more noise."""
     return [
         FoldResult(
             made_logits(nested.validation, noise, seed + nested.fold),
             made_logits(nested.outer, noise, seed + 100 + nested.fold),
             {"seconds": 10.0, "configuration": "c", "epochs": 5},
+            {name: made_logits(nested.outer, noise + more, seed + 200 + nested.fold) for name, more in cameras.items()},
         )
         for nested in folds
     ]
@@ -85,7 +90,11 @@ def settings_of(
 
 
 def made_report(
-    noises: Mapping[str, float | None], *, known: bool = True, num_folds: int = 3
+    noises: Mapping[str, float | None],
+    *,
+    known: bool = True,
+    num_folds: int = 3,
+    cameras: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[ArmResult]]:
     """The report of arms of different noise; None: only timed."""
     arms = {name: {"candidate.learning_rate": 0.001 * (1 + index)} for index, name in enumerate(noises)}
@@ -94,7 +103,7 @@ def made_report(
     results = []
     for index, settings in enumerate(settings_of(experiment)):
         noise = noises[settings.name]
-        made = [] if noise is None else made_results(folds, noise)
+        made = [] if noise is None else made_results(folds, noise, cameras=cameras)
         speed = {
             "training_images_per_s": 20.0 / (1 + index),
             "inference_images_per_s": 61.0 / (1 + index),

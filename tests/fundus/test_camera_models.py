@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr_pipeline.fundus.camera_models import CAMERA_MODELS, JPEG, Camera, draw_camera
+from dr_pipeline.fundus.camera_models import CAMERA_MODELS, CANVAS_MODELS, JPEG, Camera, draw_camera
 from dr_pipeline.fundus.decode import decode, read_image_file
 from dr_pipeline.fundus.field import CIRCLE, find_disc
 from dr_pipeline.fundus.pixel_path import PixelPath
@@ -125,6 +125,36 @@ def test_draws_are_repeatable_and_never_contradict_themselves(seed: int, strengt
     assert len(one.models) == num_models
     assert not {"warm", "cool"} <= one.models
     assert not {"bright", "dark"} <= one.models
+
+
+@pytest.mark.parametrize("name", CANVAS_MODELS)
+@pytest.mark.parametrize("strength", [0.0, 0.01, 0.3, 1.0])
+def test_a_canvas_keeps_its_shape_and_its_black_corners(name: str, strength: float) -> None:
+    canvas = PixelPath(96).process(photograph(1, side_px=240)).canvas
+    shifted = camera(name, strength).canvas(canvas)
+    assert (shifted.shape, shifted.dtype) == (canvas.shape, np.uint8)
+    assert not shifted[:8, :8].any()
+    assert np.array_equal(shifted, canvas) == (strength == 0.0 or (name in ("cut_off", "blur") and strength < 0.1))
+
+
+def test_what_a_canvas_shows_of_a_cut_field_and_of_a_narrow_one() -> None:
+    canvas = np.zeros((100, 100, 3), np.uint8)
+    across = np.arange(100) + 0.5 - 50
+    canvas[across[:, None] ** 2 + across[None] ** 2 <= 50**2] = 90
+    canvas[:, 50] = 200  # a line through the centre
+    cut = camera("cut_off").canvas(canvas)
+    assert not cut[:15].any()
+    assert np.array_equal(cut[15:85], canvas[15:85])
+    narrow = camera("narrow_field").canvas(canvas)
+    assert (narrow.any(axis=2).mean() / canvas.any(axis=2).mean()) == pytest.approx(1 / 1.03**2, abs=0.02)
+    assert narrow[50, :, 0].argmax() == pytest.approx(50, abs=1)
+
+
+def test_draws_for_canvases_are_of_what_shows_on_them() -> None:
+    for seed in range(30):
+        drawn = draw_camera(np.random.default_rng(seed), 1.0, on_canvases=True).models
+        assert drawn <= set(CANVAS_MODELS)
+        assert len(drawn) == 3
 
 
 def test_seeds_draw_different_cameras() -> None:

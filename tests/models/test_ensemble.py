@@ -7,7 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from dr_pipeline.models.ensemble import VIEWS, Ensemble, Stacked, Weighted, deployed_network, ensemble_state_dict
+from dr_pipeline.models.ensemble import VIEWS, Ensemble, Stacked, Weighted, deployed_network, ensemble_state_dict, soup
+from tests.factories.networks import random_grader
+
+
+def test_a_soup_has_the_mean_of_the_weights_and_statistics() -> None:
+    graders = [random_grader(seed=seed) for seed in (0, 1)]
+    mixed, states = soup(graders), [grader.state_dict() for grader in graders]
+    for name, tensor in mixed.state_dict().items():
+        if tensor.is_floating_point():
+            assert torch.allclose(tensor, (states[0][name] + states[1][name]) / 2, atol=1e-6)
+    images = photographs(side=64)
+    assert torch.allclose(soup([graders[0]] * 3)(images), graders[0](images), atol=1e-5)
+    assert not torch.allclose(mixed(images), graders[0](images))
 
 
 class Corner(nn.Module):

@@ -162,7 +162,7 @@ def test_the_learning_rate_decays_towards_the_first_layers(tmp_path: Path, monke
     assert row.learning_rate == max(group["lr"] for group in made[0].param_groups)
 
 
-@pytest.mark.parametrize("loss", ["focal", "regression", "corn", "coral", "soft_kappa"])
+@pytest.mark.parametrize("loss", ["focal", "regression", "corn", "coral", "soft_ordinal", "soft_kappa"])
 def test_every_objective_learns(tmp_path: Path, loss: str) -> None:
     candidate = CANDIDATE.model_copy(update={"epochs": 6, "drop_rate": 0.0})
     trained = train(tmp_path, candidate=candidate, params=section(PARAMS, "objective", loss=loss))

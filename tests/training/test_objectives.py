@@ -57,6 +57,12 @@ def cost(loss: str, head: nn.Module, outputs: list[float], grade: int, gamma: fl
         assert isinstance(head, CoralHead)
         first, gaps = head.first_bias.item(), [math.log1p(math.exp(raw)) + 0.01 for raw in head.raw_gaps.tolist()]
         return sum(binary(outputs[0] + first - sum(gaps[:k]), grade > k) for k in range(4))
+    if loss == "soft_ordinal":  # a width of 1
+        targets = [math.exp(-((grade - other) ** 2)) for other in range(5)]
+        total = sum(map(math.exp, outputs))
+        return sum(
+            target * math.log(total / math.exp(out)) for target, out in zip(targets, outputs, strict=True)
+        ) / sum(targets)
     probability = math.exp(outputs[grade]) / sum(map(math.exp, outputs))
     return -math.log(probability) * ((1 - probability) ** gamma if loss == "focal" else 1.0)
 

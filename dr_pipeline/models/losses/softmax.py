@@ -1,4 +1,4 @@
-"""Losses on a softmax over the five grades: cross-entropy, focal loss, soft kappa."""
+"""Losses on a softmax over the five grades: cross-entropy, focal loss, soft ordinal targets, soft kappa."""
 
 from typing import cast
 
@@ -43,6 +43,22 @@ class Focal(CrossEntropy):
         log_probabilities = cast("Tensor", head(outputs)).log_softmax(dim=1)
         uncertainty = (1 - log_probabilities.exp()).clamp(min=_MIN_UNCERTAINTY)
         return -(uncertainty**self.params.focal_gamma) * log_probabilities
+
+
+class SoftOrdinal(CrossEntropy):
+    """Cross-entropy against targets that fall off with the distance from the grade (Díaz and Marathe, CVPR 2019).
+
+    The target of grade k has softmax(-(k - j)² / ordinal_width) for grade j: with a width of 1, 0.73 for a grade at an
+    end of the scale and 0.27 for its neighbour.
+    """
+
+    def costs(self, head: nn.Module, outputs: Tensor) -> Tensor:
+        """Cross-entropy of each grade's target, (N, 5)."""
+        log_probabilities = cast("Tensor", head(outputs)).log_softmax(dim=1)
+        levels = torch.tensor(GRADES, dtype=log_probabilities.dtype, device=log_probabilities.device)
+        targets = (-((levels[:, None] - levels[None, :]) ** 2) / self.params.ordinal_width).softmax(dim=1)
+        # a sum of products, not a matrix product, which mixed precision would round to bfloat16
+        return -(log_probabilities[:, None, :] * targets).sum(dim=2)
 
 
 class SoftKappa(CrossEntropy):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_pipeline.fundus.camera_models import draw_camera
 from dr_pipeline.params.training import Augmentation
 from dr_pipeline.training.data.sampler import derived_seed
 
@@ -31,6 +32,9 @@ def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
     few small squares, see `HOLE_SIDE`; the surroundings of the disc are black too. It comes last, so that neither blur
     nor JPEG affects the edges of the holes.
 
+    The camera comes after the geometric transforms, so that a rim that it darkens or cuts off lies as in a photograph,
+    and before the others.
+
     The surroundings of the disc stay black: contrast would lift them, blur and JPEG would spill into them, and the
     pixel path keeps them at 0 in every canvas that is scored. Each transform has a seed of its own, so that their
     draws are independent.
@@ -47,12 +51,19 @@ def augmenter(params: Augmentation) -> Callable[[Pixels, int], Pixels]:
         for number, step in enumerate(steps):
             step.set_random_seed(derived_seed(seed, number))
         pixels: Pixels = geometric(image=canvas)["image"]
+        if params.camera:
+            pixels = _through_a_camera(pixels, params.camera, derived_seed(seed, len(steps)))
         if photometric.transforms:
             pixels = _inside_disc(pixels, photometric(image=pixels)["image"])
         dropped: Pixels = coarse_dropout(image=pixels)["image"]
         return dropped
 
     return augment
+
+
+def _through_a_camera(canvas: Pixels, strength: float, seed: int) -> Pixels:
+    rng = np.random.default_rng(seed)
+    return _inside_disc(canvas, draw_camera(rng, rng.uniform(0, strength), on_canvases=True).canvas(canvas))
 
 
 def _inside_disc(before: Pixels, after: Pixels) -> Pixels:

@@ -16,7 +16,7 @@ ALL_OFF = Augmentation(
 )  # fmt: skip
 EVERYTHING = Augmentation(
     rotation_deg=180.0, flip=True, scale=0.1, translation=0.05, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05,
-    blur_probability=0.5, jpeg_probability=0.5, coarse_dropout_probability=0.5,
+    blur_probability=0.5, jpeg_probability=0.5, coarse_dropout_probability=0.5, camera=1.0,
 )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_shape_and_type_are_preserved_and_augmentation_can_be_disabled() -> None
     [
         {"rotation_deg": 90.0}, {"flip": True}, {"scale": 0.2}, {"translation": 0.2}, {"brightness": 0.3},
         {"contrast": 0.3}, {"saturation": 0.3}, {"hue": 0.1}, {"blur_probability": 1.0}, {"jpeg_probability": 1.0},
-        {"coarse_dropout_probability": 1.0},
+        {"coarse_dropout_probability": 1.0}, {"camera": 1.0},
     ],
 )  # fmt: skip
 def test_each_augmentation_parameter_has_an_effect(change: dict[str, object]) -> None:
@@ -99,6 +99,7 @@ def test_scale_draws_width_and_height_independently() -> None:
 
 
 COLOURS = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "blur_probability": 1.0, "jpeg_probability": 1.0}
+COLOURS["camera"] = 1.0
 
 
 def test_the_surroundings_of_the_disc_stay_black() -> None:
