@@ -94,7 +94,7 @@ def test_networks_know_their_own_family() -> None:
 
 def test_a_large_set_with_published_weights_gets_the_heavy_networks() -> None:
     proposal = propose(plan_inputs(fingerprint(RARE), present=params("eyepacs"), machine=GPU))
-    assert list(proposal.candidates) == ["lite0", "b0", "b3", "resnet50", "vit_b16"]
+    assert list(proposal.candidates) == ["lite0", "lite1", "lite2", "b0", "b3", "resnet50", "vit_b16"]
     transformer = proposal.candidates["vit_b16"]
     assert transformer["fine_tuning"]["layer_decay"] == 0.75
     assert transformer["input_px"] == 224
@@ -119,7 +119,7 @@ def test_where_one_network_has_weights_others_do_not_start_without() -> None:
 )
 def test_with_weights_of_packages_no_hub_is_needed(recipe: str, weights: str) -> None:
     proposal = propose(plan_inputs(fingerprint(RARE), present=params(recipe), weights=weights, machine=GPU))
-    expected = {"lite0": known_reference("tf_efficientnet_lite0")}
+    expected = {f"lite{size}": known_reference(f"tf_efficientnet_lite{size}") for size in range(3)}
     assert {name: one["weights"] for name, one in proposal.candidates.items()} == expected
     assert rules.start_of(proposal.candidates["lite0"]["weights"]) == "published"
     assert {network.name for network in proposal.left_out} >= {"b0", "b3", "resnet50", "vit_b16"}
