@@ -25,6 +25,7 @@ _MODULE = "dr_pipeline.experiments.outer_fold"
 
 def result_key(
     settings: Settings,
+    values: Mapping[str, Any],
     *,
     index_sha256: str,
     pixel_path: dict[str, Any],
@@ -36,6 +37,7 @@ def result_key(
 
     Args:
         settings: The arm's settings.
+        values: Those of them that matter: all for a result, `training_values` for a network's training.
         index_sha256: Hash of the canvas index, which lists the pixel hash of every photograph.
         pixel_path: The pixel path of the canvases.
         readings: Individual readings of the photographs.
@@ -48,7 +50,7 @@ def result_key(
     """
     return sha256_json(
         {
-            "settings": settings.to_dict(),
+            "settings": dict(values),
             "canvas_index_sha256": index_sha256,
             "pixel_path": pixel_path,
             "readings": {image_id: list(grades) for image_id, grades in readings.items()},

@@ -15,7 +15,7 @@ from dr_pipeline.experiments.fold_results import FoldResult, read_result, result
 from dr_pipeline.experiments.nested_folds import NestedFold
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.shifted_canvases import FAMILIES, ShiftedCanvases
-from dr_pipeline.files import sha256_file
+from dr_pipeline.files import sha256_file, sha256_json
 from dr_pipeline.logs import logger
 from dr_pipeline.models.ensemble import Ensemble, Weighted, soup
 from dr_pipeline.models.grader import Grader
@@ -39,11 +39,14 @@ class RunContext:
         readings: The grades of each photograph with more than one reading; empty where there are none.
         scratch: Folder of finished and unfinished results.
         camera_shift: Strength of the cameras through which the outer folds are predicted, too; 0 for none.
+        shared: Trainings (`Settings.training_values`, hashed) of several arms, which differ in what they combine: their
+            checkpoints are kept for the next arm.
     """
 
     readings: Mapping[str, Sequence[int]]
     scratch: Path
     camera_shift: float = 0.0
+    shared: frozenset[str] = frozenset()
 
 
 def run_outer_fold(
@@ -71,21 +74,17 @@ def run_outer_fold(
         GateError: The loss is no longer finite.
         ParamsError: The candidate cannot be trained as it is.
     """
-    photographs = sha256_file(store.index_path)
-    key = result_key(
-        settings,
-        index_sha256=photographs,
-        pixel_path=dict(store.pixel_path.to_dict()),
-        readings=context.readings,
-        digest=nested.digest,
-        camera_shift=context.camera_shift,
-    )
+    key = _key(settings, settings.to_dict(), nested, store, context, camera_shift=context.camera_shift)
     folder = context.scratch / "folds" / key[:_FOLDER_DIGITS]
     if (cached := read_result(folder, nested.validation, nested.outer, key=key)) is not None:
         logger.info("%s: cached by an earlier run", label)
         before_opening()
         return cached
-    members = [_member(settings, nested, store, context, folder, key, seed, label) for seed in _seeds(settings)]
+    checkpoints = network_checkpoints(settings, nested, store, context)
+    members = [
+        _member(settings, nested, store, context, checkpoint, seed, label)
+        for seed, checkpoint in zip(_seeds(settings), checkpoints, strict=True)
+    ]
     network = _combined(settings, [member.grader for member in members])
     validation = _predict_logits(settings, network, store, [row.image_id for row in nested.validation])
     before_opening()
@@ -95,20 +94,46 @@ def run_outer_fold(
         family: _predict_logits(settings, network, ShiftedCanvases(store, family, context.camera_shift), outer_ids)
         for family in (FAMILIES if context.camera_shift else ())
     }
-    facts = _facts(settings, nested, members) | {"canvas_index_sha256": photographs}
+    facts = _facts(settings, nested, members) | {"canvas_index_sha256": sha256_file(store.index_path)}
     result = FoldResult(validation, outer, facts, shifted)
     write_result(folder, result, nested.validation, nested.outer, key=key)
-    for seed in _seeds(settings):
-        _checkpoint(folder, key, seed).remove()
+    if sha256_json(settings.training_values) not in context.shared:
+        for checkpoint in checkpoints:
+            checkpoint.remove()
     return result
+
+
+def network_checkpoints(
+    settings: Settings, nested: NestedFold, store: CanvasStore, context: RunContext
+) -> list[Checkpoint]:
+    """The checkpoint of each seed; arms that differ only in what they combine have them in common."""
+    key = _key(settings, settings.training_values, nested, store, context, camera_shift=0.0)
+    folder = context.scratch / "networks" / key[:_FOLDER_DIGITS]
+    return [Checkpoint(folder / f"seed-{seed}", key) for seed in _seeds(settings)]
+
+
+def _key(
+    settings: Settings,
+    values: Mapping[str, Any],
+    nested: NestedFold,
+    store: CanvasStore,
+    context: RunContext,
+    *,
+    camera_shift: float,
+) -> str:
+    return result_key(
+        settings,
+        values,
+        index_sha256=sha256_file(store.index_path),
+        pixel_path=dict(store.pixel_path.to_dict()),
+        readings=context.readings,
+        digest=nested.digest,
+        camera_shift=camera_shift,
+    )
 
 
 def _seeds(settings: Settings) -> range:
     return range(settings.training.seed, settings.training.seed + settings.candidate.ensemble.seeds)
-
-
-def _checkpoint(folder: Path, key: str, seed: int) -> Checkpoint:
-    return Checkpoint(folder / f"seed-{seed}", key)
 
 
 def _member(
@@ -116,8 +141,7 @@ def _member(
     nested: NestedFold,
     store: CanvasStore,
     context: RunContext,
-    folder: Path,
-    key: str,
+    checkpoint: Checkpoint,
     seed: int,
     label: str,
 ) -> TrainedNetwork:
@@ -132,7 +156,7 @@ def _member(
         )
 
     data = TrainingData(store, nested.training, nested.validation, context.readings)
-    options = FitOptions(seed, _checkpoint(folder, key, seed), on_epoch)
+    options = FitOptions(seed, checkpoint, on_epoch)
     return train_network(settings.candidate, settings.training, data, options)
 
 

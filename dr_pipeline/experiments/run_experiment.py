@@ -1,8 +1,9 @@
 """Runs an experiment: all arms are timed, then each is trained on every fold and predicts the outer folds."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from dr_pipeline.experiments.fold_results import result_code_sha256
 from dr_pipeline.experiments.ledger import Opening, configurations_opened, read_openings, record_opening
 from dr_pipeline.experiments.nested_folds import NestedFold, folds_digest
 from dr_pipeline.experiments.out_of_fold import pool_folds
-from dr_pipeline.experiments.outer_fold import RunContext, run_outer_fold
+from dr_pipeline.experiments.outer_fold import RunContext, network_checkpoints, run_outer_fold
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.summary import ArmResult
 from dr_pipeline.experiments.throughput import throughputs
-from dr_pipeline.files import sha256_file
+from dr_pipeline.files import sha256_file, sha256_json
 from dr_pipeline.logs import logger
 from dr_pipeline.params.evaluation import OperatingPoint
 
@@ -80,6 +81,7 @@ def run_experiment(arms: Sequence[Settings], run: ExperimentRun) -> list[ArmResu
     read_openings(run.ledger)
     logger.info("%s: timing %d arm(s) before training", run.name, len(arms))
     speeds = throughputs(arms, run.context.scratch, machine=run.machine["fingerprint"])
+    context = replace(run.context, shared=_shared_trainings(arms))
     photographs, division = run.canvas_index_sha256, folds_digest(run.folds)
     finished: list[ArmResult] = []
     for number, (settings, canvases, speed) in enumerate(zip(arms, stores, speeds, strict=True), start=1):
@@ -90,7 +92,7 @@ def run_experiment(arms: Sequence[Settings], run: ExperimentRun) -> list[ArmResu
                 settings,
                 nested,
                 canvases,
-                run.context,
+                context,
                 label=f"{label}, fold {nested.fold + 1}/{len(run.folds)}",
                 before_opening=partial(record_opening, run.ledger, opening, experiment=run.name, arm=settings.name),
             )
@@ -105,4 +107,14 @@ def run_experiment(arms: Sequence[Settings], run: ExperimentRun) -> list[ArmResu
                 trainings=tuple(result.facts for result in results),
             )
         )
+    for settings, canvases in zip(arms, stores, strict=True):
+        for nested in run.folds:
+            for checkpoint in network_checkpoints(settings, nested, canvases, context):
+                checkpoint.remove()
     return finished
+
+
+def _shared_trainings(arms: Sequence[Settings]) -> frozenset[str]:
+    """Trainings that more than one arm needs."""
+    times = Counter(sha256_json(settings.training_values) for settings in arms if not settings.throughput_only)
+    return frozenset(training for training, count in times.items() if count > 1)

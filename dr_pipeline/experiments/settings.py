@@ -43,6 +43,13 @@ class Settings:
         }
 
     @property
+    def training_values(self) -> dict[str, Any]:
+        """What decides the training of one network: all but how many there are and how they are combined."""
+        values = self.to_dict()
+        del values["candidate"]["ensemble"]
+        return values
+
+    @property
     def configuration(self) -> str:
         """Hash of the values: arms of different experiments with equal values share it."""
         return sha256_json(self.to_dict())

@@ -183,7 +183,7 @@ def test_the_key_hangs_on_values_weights_data_readings_and_division(tmp_path: Pa
     def key(settings=settings, index="i", arm="none", readings=None, digest="d", shift=0.0):  # type: ignore[no-untyped-def]
         path = {"version": 2, "canvas_px": 64, "arm": arm}
         facts = {"pixel_path": path, "readings": readings or {}, "digest": digest, "camera_shift": shift}
-        return result_key(settings, index_sha256=index, **facts)
+        return result_key(settings, settings.to_dict(), index_sha256=index, **facts)
 
     first = key()
     other = settings_of(made_experiment({"a": {"candidate.weights": f"file:{weights}"}}), {"training.seed": 3})[0]
@@ -201,7 +201,9 @@ def test_the_key_hangs_on_every_shard_and_on_the_code_of_this_room(
     settings = settings_of(made_experiment({"a": {"candidate.weights": f"file:{tmp_path}"}}))[0]
 
     def key() -> str:
-        return result_key(settings, index_sha256="i", pixel_path={}, readings={}, digest="d", camera_shift=0.0)
+        return result_key(
+            settings, settings.to_dict(), index_sha256="i", pixel_path={}, readings={}, digest="d", camera_shift=0.0
+        )
 
     first = key()
     (tmp_path / "w-1.safetensors").write_bytes(b"two")
