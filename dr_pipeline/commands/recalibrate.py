@@ -2,7 +2,8 @@
 
 With --labels: temperature, cut points, operating point and review margin are fitted on at least 50 gradable
 photographs, and a child bundle is written that names its parent. Its figures before and after are of photographs held
-out. With --class-shares and photographs without labels: an estimate of the grades' shares, which changes no bundle.
+out. With photographs without labels: --class-shares estimates the grades' shares, which changes no bundle;
+--adapt-batch-norm writes a child whose normalisation is that of these photographs, which nobody has validated.
 Needs the extra `train`. Research use only. Not a medical device.
 """
 
@@ -31,11 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the parent, such as data/release")
     parser.add_argument("--photographs", type=Path, required=True, metavar="FOLDER", help="the site's photographs")
     parser.add_argument("--labels", type=Path, metavar="CSV", help="table of their grades, with patients if known")
-    parser.add_argument("--out", type=Path, metavar="CHILD", help="the child bundle to write, with --labels")
+    parser.add_argument(
+        "--out", type=Path, metavar="CHILD", help="the child bundle to write, with --labels or --adapt-batch-norm"
+    )
     parser.add_argument(
         "--table", type=Path, metavar="CSV", help="its photographs one by one (default: beside CHILD, CHILD.csv)"
     )
     parser.add_argument("--class-shares", type=Path, metavar="JSON", help="estimate the grades' shares without labels")
+    parser.add_argument(
+        "--adapt-batch-norm",
+        action="store_true",
+        help="re-estimate the statistics of batch normalisation without labels (AdaBN); with --out",
+    )
     parser.add_argument("--site", default="", metavar="NAME", help="name of the site")
     for name, aliases in _COLUMNS.items():
         parser.add_argument(
@@ -66,6 +74,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.tables.recalibrated import write_recalibrated
 
+    if args.adapt_batch_norm:
+        return _adapt(args)
     if args.class_shares and not (args.labels or args.out):
         shares = class_share_report(args.bundle, args.photographs, site=args.site, engine=engine_choice(args))
         write_json(args.class_shares, shares)
@@ -75,7 +85,10 @@ def run(args: argparse.Namespace) -> Outcome:
             verdict = "not to be used: with these shares the bundle would give other grades than it gives"
         return Outcome((args.class_shares,), f"{here}; {verdict}. {RESEARCH_USE}", next_command="")
     if args.class_shares or not (args.labels and args.out):
-        raise DataError("give --labels and --out, or --class-shares alone", todo="dr-pipeline recalibrate --help")
+        raise DataError(
+            "give --labels and --out, or --class-shares alone, or --adapt-batch-norm and --out",
+            todo="dr-pipeline recalibrate --help",
+        )
     site = Site(args.photographs, args.labels, _columns(args), args.site)
     done = recalibrate_bundle(args.bundle, site, args.out, _options(args))
     for warning in done.warnings:
@@ -92,6 +105,27 @@ def run(args: argparse.Namespace) -> Outcome:
         RESEARCH_USE,
     ]
     return Outcome((args.out, table), "\n".join(lines), f"dr-pipeline verify {args.out}")
+
+
+def _adapt(args: argparse.Namespace) -> Outcome:
+    from dr_pipeline.deployment.adapt_bundle import adapt_bundle
+    from dr_pipeline.errors import DataError
+
+    if args.labels or args.class_shares or not args.out:
+        raise DataError(
+            "--adapt-batch-norm goes with --out, and not with --labels or --class-shares",
+            todo="adapt first; then recalibrate the child with labels",
+        )
+    done = adapt_bundle(args.bundle, args.photographs, args.out, site=args.site)
+    report = done.report
+    lines = [
+        f"bundle {done.child.bundle_id}: batch normalisation adapted to {report['used']} gradable photographs of "
+        f"{report['photographs']} files; {report['changed_grades']} of their grades change, "
+        f"{report['changed_referable']} referrals",
+        f"validated: {report['validated']}",
+        RESEARCH_USE,
+    ]
+    return Outcome((args.out,), "\n".join(lines), f"dr-pipeline verify {args.out}")
 
 
 def _columns(args: argparse.Namespace) -> dict[str, str]:
