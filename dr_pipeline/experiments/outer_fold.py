@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.experiments.fold_results import FoldResult, read_result, result_key, write_result
@@ -17,7 +17,7 @@ from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.shifted_canvases import FAMILIES, ShiftedCanvases
 from dr_pipeline.files import sha256_file, sha256_json
 from dr_pipeline.logs import logger
-from dr_pipeline.models.ensemble import Ensemble, Weighted, soup
+from dr_pipeline.models.ensemble import Ensemble, EnsembleGrader, Weighted, soup
 from dr_pipeline.models.grader import Grader
 from dr_pipeline.tables.history import EpochRow
 from dr_pipeline.training.checkpoint import Checkpoint
@@ -25,6 +25,7 @@ from dr_pipeline.training.data.canvas_dataset import Canvases
 from dr_pipeline.training.fabric import one_device
 from dr_pipeline.training.loop import FitOptions
 from dr_pipeline.training.predict import evaluation_batch, predict
+from dr_pipeline.training.seed_teacher import learns_from_seeds, with_teacher
 from dr_pipeline.training.trainer import TrainedNetwork, TrainingData, train_network
 from dr_pipeline.training.training_checks import memory_advice
 
@@ -82,9 +83,13 @@ def run_outer_fold(
         return cached
     checkpoints = network_checkpoints(settings, nested, store, context)
     members = [
-        _member(settings, nested, store, context, checkpoint, seed, label)
+        _member(settings, _data(nested, store, context), checkpoint, seed, label)
         for seed, checkpoint in zip(_seeds(settings), checkpoints, strict=True)
     ]
+    if learns_from_seeds(settings.candidate, settings.training, where=f"the arm {settings.name!r}"):
+        taught = with_teacher(_data(nested, store, context), [one.grader for one in members], settings.candidate)
+        checkpoints.append(_student_checkpoint(folder, key))
+        members = [_member(settings, taught, checkpoints[-1], settings.training.seed, f"{label}, student")]
     network = _combined(settings, [member.grader for member in members])
     validation = _predict_logits(settings, network, store, [row.image_id for row in nested.validation])
     before_opening()
@@ -97,9 +102,9 @@ def run_outer_fold(
     facts = _facts(settings, nested, members) | {"canvas_index_sha256": sha256_file(store.index_path)}
     result = FoldResult(validation, outer, facts, shifted)
     write_result(folder, result, nested.validation, nested.outer, key=key)
-    if sha256_json(settings.training_values) not in context.shared:
-        for checkpoint in checkpoints:
-            checkpoint.remove()
+    own = checkpoints[settings.candidate.ensemble.seeds :]
+    for checkpoint in own if sha256_json(settings.training_values) in context.shared else checkpoints:
+        checkpoint.remove()
     return result
 
 
@@ -136,15 +141,15 @@ def _seeds(settings: Settings) -> range:
     return range(settings.training.seed, settings.training.seed + settings.candidate.ensemble.seeds)
 
 
-def _member(
-    settings: Settings,
-    nested: NestedFold,
-    store: CanvasStore,
-    context: RunContext,
-    checkpoint: Checkpoint,
-    seed: int,
-    label: str,
-) -> TrainedNetwork:
+def _student_checkpoint(folder: Path, key: str) -> Checkpoint:
+    return Checkpoint(folder / "student", key)
+
+
+def _data(nested: NestedFold, store: CanvasStore, context: RunContext) -> TrainingData:
+    return TrainingData(store, nested.training, nested.validation, context.readings)
+
+
+def _member(settings: Settings, data: TrainingData, checkpoint: Checkpoint, seed: int, label: str) -> TrainedNetwork:
     def on_epoch(row: EpochRow) -> None:
         logger.info(
             "%s, epoch %d/%d: inner validation QWK %.3f, %.0f photographs/s",
@@ -155,7 +160,6 @@ def _member(
             row.images_per_s,
         )
 
-    data = TrainingData(store, nested.training, nested.validation, context.readings)
     options = FitOptions(seed, checkpoint, on_epoch)
     return train_network(settings.candidate, settings.training, data, options)
 
@@ -167,7 +171,7 @@ def _combined(settings: Settings, graders: Sequence[Grader]) -> nn.Module:
         graders = [soup(graders)]
     if len(graders) == 1 and views == ("identity",):
         return graders[0]
-    return _EnsembleGrader(Ensemble(graders, views, Weighted.uniform(len(graders) * len(views))))
+    return EnsembleGrader(Ensemble(graders, views, Weighted.uniform(len(graders) * len(views))))
 
 
 def _predict_logits(
@@ -180,18 +184,6 @@ def _predict_logits(
     with memory_advice(one_device().device, candidate, batch * views):
         logits = predict(cast("Grader", network), store, image_ids, candidate.input_px, batch=batch)
     return logits.astype(np.float32)
-
-
-class _EnsembleGrader(nn.Module):
-    """An ensemble with the interface that `predict` expects: its outputs are combined, and no head follows."""
-
-    def __init__(self, ensemble: Ensemble) -> None:
-        super().__init__()
-        self.ensemble, self.head = ensemble, nn.Identity()
-
-    def outputs(self, image: Tensor) -> Tensor:
-        """uint8 RGB (N, S, S, 3) → log-probabilities (N, 5)."""
-        return cast("Tensor", self.ensemble(image))
 
 
 def _facts(settings: Settings, nested: NestedFold, members: Sequence[TrainedNetwork]) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class Settings:
         """What decides the training of one network: all but how many there are and how they are combined."""
         values = self.to_dict()
         del values["candidate"]["ensemble"]
+        if self.training.distillation.teacher == "seeds":  # which is trained as without a student
+            values["training"]["distillation"]["teacher"] = "none"
         return values
 
     @property

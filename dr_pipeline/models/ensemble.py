@@ -118,6 +118,18 @@ class Ensemble(nn.Module):
         return cast("Tensor", self.combination(self.member_log_probs(image)))
 
 
+class EnsembleGrader(nn.Module):
+    """An ensemble with the interface of a Grader: its outputs are combined, and no head follows."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        self.ensemble, self.head = ensemble, nn.Identity()
+
+    def outputs(self, image: Tensor) -> Tensor:
+        """uint8 RGB (N, S, S, 3) → log-probabilities (N, 5)."""
+        return cast("Tensor", self.ensemble(image))
+
+
 def deployed_network(graders: Sequence[nn.Module], views: Sequence[View], combination: Combination) -> nn.Module:
     """The network to export: a single grader on the unchanged photograph as it is, anything else as an Ensemble."""
     if len(graders) == 1 and tuple(views) == ("identity",):

@@ -63,9 +63,13 @@ class Mixing(Section):
 
 
 class Distillation(Section):
-    """Training on a finished bundle's probabilities as well (Hinton et al. 2015); `none` for no teacher."""
+    """Training on a teacher's probabilities as well (Hinton et al. 2015).
 
-    teacher: str = Field(pattern=r"^(none|bundle:.+)$")
+    The teacher is a finished bundle, or with `seeds` the mean of the candidate's own `ensemble.seeds` networks, which
+    are trained first; only their student is kept.
+    """
+
+    teacher: str = Field(pattern=r"^(none|seeds|bundle:.+)$")
     weight: float = Field(ge=0, le=1)  # of the teacher's term; the objective has the rest
     temperature: float = Field(gt=0)
 

@@ -18,9 +18,21 @@ def member_file(number: int) -> str:
 
 
 def model_facts(
-    candidate: Candidate, params: Training, networks: Sequence[TrainedNetwork], seeds: Sequence[int]
+    candidate: Candidate,
+    params: Training,
+    networks: Sequence[TrainedNetwork],
+    seeds: Sequence[int],
+    teacher_seeds: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """The part of model.json from which the networks can be rebuilt."""
+    """The part of model.json from which the networks can be rebuilt.
+
+    Args:
+        candidate: Network and schedule.
+        params: What all candidates share.
+        networks: The ones that are kept.
+        seeds: One for each of them.
+        teacher_seeds: Of the networks that taught a student; empty where there is none.
+    """
     norm = normalisation(candidate.model, candidate.network.channels)
     return {
         "model": candidate.model,
@@ -35,6 +47,7 @@ def model_facts(
         "loss": params.objective.loss,
         "seeds": list(seeds),
         "members": [member_file(number) for number in range(len(networks))],
+        **({"teacher_seeds": list(teacher_seeds)} if teacher_seeds else {}),
     }
 
 
@@ -73,13 +86,14 @@ def history_row(row: EpochRow, candidate: Candidate, number: int) -> EpochRow:
     return replace(row, epoch=number * candidate.epochs + row.epoch)
 
 
-def minutes_left(history: Sequence[EpochRow], candidate: Candidate, number: int) -> float:
+def minutes_left(history: Sequence[EpochRow], candidate: Candidate, number: int, num_networks: int) -> float:
     """Minutes until a candidate's training ends, at the mean speed of the current network.
 
     Args:
         history: The epochs that the current network has finished; at least one.
-        candidate: How many epochs a network has, and how many networks there are.
+        candidate: How many epochs a network has.
         number: Of the current network, from 0.
+        num_networks: How many there are, a student among them.
     """
-    epochs_left = (candidate.ensemble.seeds - number) * candidate.epochs - len(history)
+    epochs_left = (num_networks - number) * candidate.epochs - len(history)
     return sum(row.seconds for row in history) / len(history) * epochs_left / 60

@@ -24,6 +24,7 @@ from dr_pipeline.training.launcher import is_first_process
 from dr_pipeline.training.loop import FitOptions
 from dr_pipeline.training.run_identity import provenance, require_disjoint
 from dr_pipeline.training.run_summary import history_row, member_file, minutes_left, model_facts, training_figures
+from dr_pipeline.training.seed_teacher import learns_from_seeds, with_teacher
 from dr_pipeline.training.trainer import TrainedNetwork, TrainingData, train_network
 
 _STOP_HINT = "run `dr-pipeline train` with the same arguments and --take-best"
@@ -61,8 +62,13 @@ class CandidateRun:
         shared = self.params.model_dump(mode="json")
         return {**self.candidate.model_dump(mode="json"), **{f"training.{key}": value for key, value in shared.items()}}
 
+    @property
+    def has_student(self) -> bool:
+        """Whether the networks only teach another one, which is kept alone."""
+        return learns_from_seeds(self.candidate, self.params, where=f"params.yaml, candidates.{self.name}.ensemble")
+
     def checkpoints(self, scratch: Path) -> list[Checkpoint]:
-        """The checkpoint of each network; its key covers everything that the training depends on."""
+        """The checkpoint of each network, a student's last; its key covers everything that the training depends on."""
         key = {
             **self.data_facts,
             # how members are combined changes none of them: a stopped training resumes with fewer or more members
@@ -73,10 +79,12 @@ class CandidateRun:
             **provenance(self.candidate.weights, self.params.distillation.teacher),
         }
         folder = scratch / f"{self.name}-{self.fold}"
-        return [
+        members = [
             Checkpoint(folder / f"member-{number}", sha256_json({**key, "seed": seed}))
             for number, seed in enumerate(self.seeds)
         ]
+        student = Checkpoint(folder / "student", sha256_json({**key, "teacher_seeds": self.seeds}))
+        return [*members, student] if self.has_student else members
 
 
 def read_candidate_run(
@@ -152,9 +160,14 @@ class TrainedCandidate:
     networks: tuple[TrainedNetwork, ...]
     checkpoints: tuple[Checkpoint, ...]
 
+    @property
+    def seeds(self) -> list[int]:
+        """Of the networks that are kept."""
+        return self.run.seeds[:1] if self.run.has_student else self.run.seeds
+
     def figures(self) -> dict[str, Any]:
         """The entry of the training's report."""
-        return training_figures(self.run.candidate, self.networks, self.run.seeds)
+        return training_figures(self.run.candidate, self.networks, self.seeds)
 
     def write(self, folder: Path, *, history: Path, layers: Path, report: Path) -> None:
         """Writes weights and model.json into `folder`, the tables of epochs and of layers, and the report."""
@@ -166,7 +179,13 @@ class TrainedCandidate:
                 "schema_version": 1,
                 "candidate": self.run.name,
                 "fold": self.run.fold,
-                **model_facts(self.run.candidate, self.run.params, self.networks, self.run.seeds),
+                **model_facts(
+                    self.run.candidate,
+                    self.run.params,
+                    self.networks,
+                    self.seeds,
+                    self.run.seeds if self.run.has_student else (),
+                ),
                 **self.run.data_facts,
                 "versions": {package: version(package) for package in ("timm", "torch")},
             },
@@ -207,21 +226,31 @@ def train_candidate(
                 "behind a # in params.yaml",
                 source,
             )
-    checkpoints, networks = run.checkpoints(scratch), []
-    for number, (seed, checkpoint) in enumerate(zip(run.seeds, checkpoints, strict=True)):
+    checkpoints = run.checkpoints(scratch)
 
-        def report(row: EpochRow, number: int = number, checkpoint: Checkpoint = checkpoint) -> None:
+    def train(number: int, seed: int, data: TrainingData, *, is_first: bool) -> TrainedNetwork:
+        checkpoint = checkpoints[number]
+
+        def report(row: EpochRow) -> None:
             history = [EpochRow(**finished) for finished in checkpoint.history]
             on_epoch(
                 EpochReport(
                     row=history_row(row, run.candidate, number),
                     network=number,
                     history=history,
-                    minutes_left=minutes_left(history, run.candidate, number),
+                    minutes_left=minutes_left(history, run.candidate, number, len(checkpoints)),
                     folder=checkpoint.path.parent,
                 )
             )
 
         options = FitOptions(seed, checkpoint, report, take_best=take_best, stop_hint=_STOP_HINT)
-        networks.append(train_network(run.candidate, run.params, run.data, options, collect_layer_stats=number == 0))
+        return train_network(run.candidate, run.params, data, options, collect_layer_stats=is_first)
+
+    networks = [
+        train(number, seed, run.data, is_first=number == 0 and not run.has_student)
+        for number, seed in enumerate(run.seeds)
+    ]
+    if run.has_student:
+        taught = with_teacher(run.data, [network.grader for network in networks], run.candidate)
+        networks = [train(len(run.seeds), run.params.seed, taught, is_first=True)]
     return TrainedCandidate(run, tuple(networks), tuple(checkpoints))

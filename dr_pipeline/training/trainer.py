@@ -23,7 +23,7 @@ from dr_pipeline.training.data.augmentation import augmenter
 from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
 from dr_pipeline.training.data.sampler import EpochBatchSampler
 from dr_pipeline.training.data.targets import training_targets
-from dr_pipeline.training.data.teacher import teacher_logits
+from dr_pipeline.training.data.teacher import SEEDS, teacher_logits
 from dr_pipeline.training.fabric import device_name, make_fabric
 from dr_pipeline.training.layer_statistics import When, layer_statistics
 from dr_pipeline.training.loop import FitOptions, FitResult, fit
@@ -44,12 +44,14 @@ class TrainingData:
         train_set: Training photographs.
         val_set: Photographs that choose the epoch.
         readings: Grades of several readers, by image_id.
+        teacher: Logits (N, 5) for the N training photographs; None: as `training.distillation` says.
     """
 
     store: CanvasStore
     train_set: Sequence[SplitRow]
     val_set: Sequence[SplitRow]
     readings: Mapping[str, Sequence[int]]
+    teacher: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _untrained(candidate: Candidate, params: Training) -> Grader:
 def _train_set(candidate: Candidate, params: Training, data: TrainingData, seed: int) -> GradedCanvases:
     """Augmented photographs with their targets, and the teacher's logits where there is one."""
     image_ids = [row.image_id for row in data.train_set]
-    soft, teacher = params.mixing.probability > 0, params.distillation.teacher
+    soft = params.mixing.probability > 0
     return GradedCanvases(
         data.store,
         image_ids,
@@ -150,8 +152,15 @@ def _train_set(candidate: Candidate, params: Training, data: TrainingData, seed:
         augment=augmenter(params.augmentation),
         seed=seed,
         targets=training_targets(data.train_set, data.readings, agreement=params.reader_agreement, soft=soft),
-        teacher=None if teacher == "none" else teacher_logits(teacher, data.store, image_ids, threads=usable_cores()),
+        teacher=data.teacher if data.teacher is not None else _teacher(params, data.store, image_ids),
     )
+
+
+def _teacher(params: Training, store: CanvasStore, image_ids: Sequence[str]) -> Tensor | None:
+    teacher = params.distillation.teacher
+    if teacher in ("none", SEEDS):  # the networks that are to be the teacher have none
+        return None
+    return teacher_logits(teacher, store, image_ids, threads=usable_cores())
 
 
 def _unaugmented(store: CanvasStore, rows: Sequence[SplitRow], candidate: Candidate) -> GradedCanvases:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +21,7 @@ from dr_pipeline.stages import train
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.history import EpochRow, read_history, read_layers
 from dr_pipeline.tables.splits import SPLITS
-from dr_pipeline.training import loop
+from dr_pipeline.training import loop, trainer
 from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
 from tests.factories.csv_files import write_csv
@@ -61,10 +62,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_params(folder: Path, *, seeds: int) -> None:
+def write_params(folder: Path, *, seeds: int, teacher: str = "none") -> None:
     document = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     document["candidates"]["lite0"] |= {"input_px": 32, "epochs": 2, "batch_photographs": 8}
     document["candidates"]["lite0"]["ensemble"]["seeds"] = seeds
+    document["training"]["distillation"]["teacher"] = teacher
     (folder / "params.yaml").write_text(yaml.safe_dump(document))
 
 
@@ -125,6 +127,38 @@ def test_ctrl_c_then_take_best(
     assert main(words("--take-best")) == 0
     assert read_json(Path("report.json"))["training"]["lite0-0"]["stopped_early"]
     assert len(read_history(Path("history.csv"))) == 1
+
+
+def test_a_student_of_all_seeds_is_kept_alone(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_params(workplace, seeds=2)
+    assert main(words()) == 0
+    members = [load_file(f"out/member-{number}.safetensors") for number in (0, 1)]
+    taught = []
+    real = trainer.GradedCanvases
+
+    def note(*arguments: Any, **named: Any) -> Any:
+        taught.append(named.get("teacher"))
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(trainer, "GradedCanvases", note)
+    write_params(workplace, seeds=2, teacher="seeds")
+    assert main(words()) == 0
+    facts = read_json(Path("out/model.json"))
+    assert (facts["members"], facts["seeds"], facts["teacher_seeds"]) == (["member-0.safetensors"], [20], [20, 21])
+    teachers = [one for one in taught if one is not None]
+    assert len(teachers) == 1  # the networks that teach have no teacher
+    assert teachers[0].exp().sum(dim=1).numpy() == pytest.approx(1, abs=1e-4)
+    student = load_file("out/member-0.safetensors")
+    for member in members:
+        assert any(not (student[name] == member[name]).all() for name in student)
+    assert {row.when for row in read_layers(Path("layers.csv"))} == {"before", "after"}
+    assert not list(workplace.glob("scratch/**/last.pt"))
+
+
+def test_one_network_teaches_no_other(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_params(workplace, seeds=1, teacher="seeds")
+    assert main(words()) == 2
+    assert "set ensemble.seeds to 2 or more" in capsys.readouterr().err
 
 
 def test_networks_differ_by_their_seeds_and_follow_one_another(workplace: Path) -> None:

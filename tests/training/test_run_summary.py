@@ -36,4 +36,4 @@ def test_the_rate_is_the_median_over_all_epochs() -> None:
 def test_the_minutes_left_cover_all_networks(seeds: int, number: int, epochs: int, minutes: int) -> None:
     """Networks of 4 epochs of a minute each."""
     history = network(*[1.0] * epochs).fit.history
-    assert minutes_left(history, section(CANDIDATE, "ensemble", seeds=seeds), number) == minutes
+    assert minutes_left(history, section(CANDIDATE, "ensemble", seeds=seeds), number, seeds) == minutes

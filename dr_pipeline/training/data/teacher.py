@@ -14,6 +14,7 @@ from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import NUM_GRADES
 
+SEEDS = "seeds"  # as a teacher: the candidate's own networks
 _PREFIX = "bundle:"
 _WHERE = "params.yaml, training.distillation.teacher"
 # On a CPU a larger batch is no faster, and its activations would only take memory.
