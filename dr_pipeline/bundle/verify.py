@@ -34,6 +34,8 @@ def verified_content(root: Path) -> dict[str, bytes]:
                 parse_metadata(read_stored(root, METADATA), where=str(root / METADATA))
             raise missing_file(name, root)
     sums = read_sums(root)
+    for name in sorted(sums.keys() - names):
+        raise missing_file(name, root)
     for name in sorted(names - {SUMS, SIGNATURE, *sums}):
         raise BundleError(
             f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
