@@ -44,7 +44,7 @@ def runtime_sbom(lock: Path | None = None) -> str:
     components = {name: _component(name, found, hashes) for name, found in installed.items()}
     bom = Bom(components=[component for name, component in components.items() if name != _OWN])
     bom.metadata.component = components[_OWN]
-    bom.metadata.properties = [  # type: ignore[assignment]
+    bom.metadata.properties = [
         Property(name="dr_pipeline:python", value=f"{platform.python_implementation()} {platform.python_version()}"),
         Property(name="dr_pipeline:system", value=f"{platform.system()} {platform.machine()}"),
         Property(name="dr_pipeline:use", value=RESEARCH_USE),
@@ -114,10 +114,10 @@ def _licence(found: Distribution) -> str:
     """As the package states it: an SPDX expression, a short name, or the classifier of PyPI; "" where it does not."""
     about = found.metadata
     classifiers = [text for text in about.get_all("Classifier") or [] if text.startswith("License :: OSI Approved ::")]
-    name = about.get("License-Expression") or about.get("License") or ""
+    (name, *_) = about.get_all("License-Expression") or about.get_all("License") or [""]
     if not name or len(name) > _MAX_LICENCE_NAME or "\n" in name:
         name = classifiers[0].rpartition(" :: ")[2] if classifiers else ""
-    return str(name)
+    return name
 
 
 def _locked_hashes(lock: str) -> dict[tuple[str, str], list[str]]:
