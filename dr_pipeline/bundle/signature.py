@@ -93,8 +93,17 @@ def require_signature(root: Path, keys: Path) -> Signed:
 
 
 def signer_of(root: Path) -> str:
-    """The id of the key that a bundle names as its signer, which is not verified; "" where it is not signed."""
-    return key_id(read_stored(root, SIGNATURE).splitlines()[1]) if SIGNATURE in file_names(root) else ""
+    """The id of the key that a bundle names as its signer, which is not verified; "" where it is not signed.
+
+    Raises:
+        BundleError: It has something else in the place of a signature.
+    """
+    if SIGNATURE not in file_names(root):
+        return ""
+    try:
+        return key_id(read_stored(root, SIGNATURE).splitlines()[1])
+    except (IndexError, ValueError) as error:
+        raise _altered(root, f"no signature ({error})") from None
 
 
 def sign_bundle(bundle: "Bundle", key: "SecretKey") -> Signed:

@@ -12,6 +12,7 @@ from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle_storage import file_names, pack_files, read_stored
 from dr_pipeline.errors import BundleError, ParamsError
+from dr_pipeline.models.weights.trained_weights import read_bundle_weights
 from dr_pipeline.training.run_identity import provenance, require_disjoint
 from tests.factories.bundles import make_bundle, photograph
 from tests.factories.drift import make_reference
@@ -51,6 +52,9 @@ def test_a_file_that_no_bundle_has_is_refused(packed: Path, tmp_path: Path) -> N
 
 def test_training_that_starts_from_it_is_guarded_as_with_a_folder(folder: Path, packed: Path) -> None:
     assert provenance(f"bundle:{packed}", "none") == provenance(f"bundle:{folder}", "none")
+    one, other = (read_bundle_weights(f"bundle:{path}") for path in (folder, packed))
+    assert one.bundle_id == other.bundle_id
+    assert one.tensors.keys() == other.tensors.keys() == {"weights"}
     hashes = read_bundle(folder, threads=1).metadata["data_hashes"]
     for source in (f"bundle:{folder}", f"bundle:{packed}#id"):
         with pytest.raises(ParamsError, match="fold 0 of this very split"):

@@ -123,6 +123,12 @@ def test_a_signature_has_one_spelling(signed: Path, keys: Path, change) -> None:
         require_signature(signed, keys)
 
 
+def test_what_is_no_signature_is_refused_by_verify_too(signed: Path) -> None:
+    for text in ("", "nonsense", "untrusted comment: a\nb\n"):
+        (signed / SIGNATURE).write_text(text)
+        assert cli.main(["verify", str(signed)]) == 2
+
+
 def test_the_unused_bits_of_base64_are_none(signed: Path, keys: Path) -> None:
     letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     lines = (signed / SIGNATURE).read_bytes().splitlines()
