@@ -117,7 +117,7 @@ def _licence(found: Distribution) -> str:
     (name, *_) = about.get_all("License-Expression") or about.get_all("License") or [""]
     if not name or len(name) > _MAX_LICENCE_NAME or "\n" in name:
         name = classifiers[0].rpartition(" :: ")[2] if classifiers else ""
-    return name
+    return str(name)
 
 
 def _locked_hashes(lock: str) -> dict[tuple[str, str], list[str]]:
