@@ -29,6 +29,10 @@ COMMANDS = (
     "review",
     "drift",
     "verify",
+    "pack",
+    "unpack",
+    "keygen",
+    "sign",
     "recalibrate",
     "recipe",
     "plan",
@@ -40,6 +44,7 @@ COMMANDS = (
 
 # Verbs whose packages the extra `clinic` brings; for others it is `train`.
 _CLINIC_VERBS = ("results", "listen", "review", "drift")
+_EXTRA_OF_MODULE = {"minisign": "signing"}
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -92,7 +97,7 @@ def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError, verb:
     if isinstance(error, ModuleNotFoundError):
         if (error.name or "").startswith("dr_pipeline"):
             return None
-        extra = "clinic" if verb in _CLINIC_VERBS else "train"
+        extra = _EXTRA_OF_MODULE.get(error.name or "", "clinic" if verb in _CLINIC_VERBS else "train")
         return (
             f"the package {error.name!r} is not installed\n"
             f"  to do: pip install 'dr-pipeline[{extra}]'; the base installation has the scoring half only"

@@ -62,5 +62,6 @@ class Split(StrEnum):
     TEST = "test"
 
 
-BUNDLE_VERSION = 3  # 2: with weights.safetensors; 3: may have reference.json
-READABLE_BUNDLE_VERSIONS = (2, 3)
+# 2: with weights.safetensors; 3: may have reference.json; 4: with configs/metadata.json, may have sbom.cdx.json
+BUNDLE_VERSION = 4
+READABLE_BUNDLE_VERSIONS = (2, 3, 4)

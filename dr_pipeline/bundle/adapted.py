@@ -5,7 +5,7 @@ from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.decision import Decision
-from dr_pipeline.bundle.metadata import identify
+from dr_pipeline.bundle.metadata import format_entries, identify
 from dr_pipeline.bundle.recalibrated import site_text
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
@@ -26,6 +26,7 @@ def adapted_metadata(
     gradability = Gradability.from_dict(parent["gradability"])
     return {
         **parent,
+        **format_entries(),
         "bundle_id": identify(model_sha256, pixel_path, decision, gradability),
         "changelog": {__version__: "written by `dr-pipeline recalibrate`; see CHANGELOG.md of dr_pipeline"},
         "description": (

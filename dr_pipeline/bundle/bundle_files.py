@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from dr_pipeline.bundle_storage import COPY_AGAIN, MONAI_FOLDER
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
 
@@ -12,18 +13,21 @@ GOLDEN = "golden.npz"
 WEIGHTS = "weights.safetensors"  # of training, for fine-tuning; scoring does not read it
 CARD = "MODEL_CARD.md"
 SUMS = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.minisig"  # of SHA256SUMS, and so of every file; a bundle may lack it
 REFERENCE = "reference.json"  # of development, for drift; a bundle may lack it
-# The files that SHA256SUMS lists, in this order; a bundle has no other file.
+SBOM = "sbom.cdx.json"  # the packages of the scoring runtime; a bundle may lack it
+MONAI_METADATA = f"{MONAI_FOLDER}/metadata.json"  # metadata.json again, where MONAI looks for it
+# The files that SHA256SUMS lists, in this order; a bundle has no other file but its signature.
 CONTENT = (CARD, GOLDEN, METADATA, MODEL, WEIGHTS)
-_LISTED = (CARD, GOLDEN, METADATA, MODEL, REFERENCE, WEIGHTS)
+_OPTIONAL = (MONAI_METADATA, REFERENCE, SBOM)
+LISTED = tuple(sorted((*CONTENT, *_OPTIONAL)))
 
-COPY_AGAIN = "copy the bundle again from its source, or remake it with `dvc repro package`"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)")
 
 
 def sums_text(content: Mapping[str, bytes]) -> str:
     """The text of SHA256SUMS for all files of a bundle by name, as `sha256sum -c` reads it."""
-    return "".join(f"{sha256_bytes(content[name])}  {name}\n" for name in _LISTED if name in content)
+    return "".join(f"{sha256_bytes(content[name])}  {name}\n" for name in LISTED if name in content)
 
 
 def parse_sums(text: str, *, where: str) -> dict[str, str]:
@@ -38,10 +42,10 @@ def parse_sums(text: str, *, where: str) -> dict[str, str]:
         if match is None:
             raise BundleError("not a line of SHA256SUMS", where=f"{where}, line {number}", todo=COPY_AGAIN)
         digest, name = match.groups()
-        if name not in _LISTED:
+        if name not in LISTED:
             raise BundleError(f"lists {name!r}, which no bundle has", where=f"{where}, line {number}", todo=COPY_AGAIN)
         sums[name] = digest
-    in_order = "".join(f"{sums[name]}  {name}\n" for name in _LISTED if name in sums)
-    if text != in_order or set(sums) - {REFERENCE} != set(CONTENT):
+    in_order = "".join(f"{sums[name]}  {name}\n" for name in LISTED if name in sums)
+    if text != in_order or set(sums) - set(_OPTIONAL) != set(CONTENT):
         raise BundleError(f"does not list {', '.join(CONTENT)} once each, in this order", where=where, todo=COPY_AGAIN)
     return sums

@@ -11,6 +11,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
     """The card as Markdown; every statement comes from metadata.json."""
     model, decision, latency = metadata["model"], metadata["decision"], metadata["latency"]
     gradability = metadata["gradability"]
+    classes = metadata["network_data_format"]["outputs"]["probabilities"]["channel_def"]
     lines = [
         f"# {metadata['name']} · bundle {metadata['bundle_id']}",
         "",
@@ -66,7 +67,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
         "## Grades",
         "",
-        *(f"- {grade}: {name}" for grade, name in metadata["pred_classes"].items()),
+        *(f"- {grade}: {name}" for grade, name in classes.items()),
         "",
         "## Limits",
         "",

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.bundle_files import COPY_AGAIN, METADATA, SUMS, parse_sums
+from dr_pipeline.bundle.bundle_files import METADATA, SUMS, parse_sums
+from dr_pipeline.bundle_storage import COPY_AGAIN, file_names, missing_file, read_stored
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
 from dr_pipeline.schema import READABLE_BUNDLE_VERSIONS
@@ -27,35 +28,19 @@ class BundleIdentity:
 def identify_bundle(root: Path) -> BundleIdentity:
     """Reads what the bundle states about itself, in a millisecond; `read_bundle` verifies it.
 
+    Args:
+        root: The bundle: its folder, or a `.drbundle` file.
+
     Raises:
         BundleError: There is no bundle; SHA256SUMS or metadata.json is missing or malformed.
     """
-    if not root.is_dir():
-        raise no_bundle(root)
+    names = file_names(root)
     for name in (SUMS, METADATA):
-        if not (root / name).is_file():
+        if name not in names:
             raise missing_file(name, root)
-    sums, metadata = read_file(root / SUMS), parse_metadata(read_file(root / METADATA), where=str(root / METADATA))
+    sums, metadata = read_stored(root, SUMS), parse_metadata(read_stored(root, METADATA), where=str(root / METADATA))
     listed = parse_sums(sums.decode("utf-8", "replace"), where=str(root / SUMS))
     return BundleIdentity(str(metadata.get("bundle_id")), {**listed, SUMS: sha256_bytes(sums)})
-
-
-def no_bundle(root: Path) -> BundleError:
-    """The error where the folder is missing."""
-    return BundleError("there is no bundle", where=str(root), todo="name the folder that `dvc repro` made")
-
-
-def missing_file(name: str, root: Path) -> BundleError:
-    """The error where a file of the bundle is missing."""
-    return BundleError(f"{name} is missing from the bundle", where=str(root), todo=COPY_AGAIN)
-
-
-def read_file(path: Path) -> bytes:
-    """Raises BundleError where the file cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot be read: {error.strerror}", where=str(path), todo=COPY_AGAIN) from None
 
 
 def altered_file(name: str, root: Path) -> BundleError:
@@ -65,19 +50,20 @@ def altered_file(name: str, root: Path) -> BundleError:
 
 def read_sums(root: Path) -> dict[str, str]:
     """The hash of each file by name; raises BundleError where SHA256SUMS is missing or malformed."""
-    return parse_sums(read_file(root / SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
+    return parse_sums(read_stored(root, SUMS).decode("utf-8", "replace"), where=str(root / SUMS))
 
 
 def parse_metadata(data: bytes, *, where: str) -> dict[str, Any]:
     """Raises BundleError where metadata.json is no JSON, or of another version."""
     try:
         metadata = json.loads(data)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError both
         raise BundleError(f"not valid JSON: {error}", where=where, todo=COPY_AGAIN) from None
     version = metadata.get("schema_version") if isinstance(metadata, dict) else None
     if version not in READABLE_BUNDLE_VERSIONS:
+        readable = f"{', '.join(map(str, READABLE_BUNDLE_VERSIONS[:-1]))} and {READABLE_BUNDLE_VERSIONS[-1]}"
         raise BundleError(
-            f"schema_version {version!r}; this dr-pipeline reads {' and '.join(map(str, READABLE_BUNDLE_VERSIONS))}",
+            f"schema_version {version!r}; this dr-pipeline reads {readable}",
             where=where,
             todo="install the dr-pipeline version that made the bundle, or remake it with `dvc repro package`",
         )

@@ -1,7 +1,8 @@
 """metadata.json: the bundle's description of itself.
 
-A superset of MONAI's bundle metadata (docs.monai.io, "MONAI Bundle Specification"), so that tools which know that
-format find name, version, versions of libraries, intended use and `network_data_format` in their places.
+A superset of MONAI's bundle metadata (docs.monai.io, "MONAI Bundle Specification"): `monai.bundle verify_metadata`
+accepts it by the schema that it names, and tools which know that format find name, version, versions of libraries,
+intended use and `network_data_format` in their places.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,10 @@ from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.metrics.intervals import is_estimate
 from dr_pipeline.schema import BUNDLE_VERSION, GRADE_NAMES, GRADES, NUM_GRADES, RESEARCH_USE
 
+# The newest published one (Apache-2.0); MONAI's check would download it from here, nothing of this package does.
+MONAI_SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+)
 _ID_DIGITS = 16
 PIXEL_DIGITS = 16  # of a pixel hash: a million photographs then have equal ones with a probability of 3e-8
 _MODEL_FACTS = (
@@ -90,7 +95,7 @@ def build_metadata(
             them; whoever has a photograph can find out whether it is one of them.
     """
     return {
-        "schema_version": BUNDLE_VERSION,
+        **format_entries(),
         "bundle_id": identify(model_sha256, pixel_path, decision, gradability),
         "name": f"dr-grader {export['model']}",
         "version": __version__,
@@ -111,8 +116,6 @@ def build_metadata(
         "data_source": "the photographs that `data_hashes` identify; see the run of `dr-pipeline intake`",
         "data_type": "jpeg, png, tiff, bmp, webp, dicom",
         "image_classes": "RGB colour fundus photograph, 8 bit per channel",
-        "label_classes": _classes(),
-        "pred_classes": _classes(),
         "eval_metrics": {name: figure["value"] for name, figure in validation.items() if is_estimate(figure)},
         "intended_use": INTENDED_USE,
         "research_use": RESEARCH_USE,
@@ -127,6 +130,17 @@ def build_metadata(
         "data_hashes": {key: export[key] for key in ("splits_sha256", "canvas_index_sha256")},
         "development_pixels": short_hashes(development_pixels),
         "export_versions": dict(export["versions"]),
+    }
+
+
+def format_entries() -> dict[str, Any]:
+    """The entries that depend on this version of dr-pipeline alone."""
+    classes = "; ".join(f"{grade}: {name}" for grade, name in _classes().items())
+    return {
+        "schema": MONAI_SCHEMA,
+        "schema_version": BUNDLE_VERSION,
+        "label_classes": classes,
+        "pred_classes": classes,
     }
 
 

@@ -4,24 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.bundle_files import (
-    CONTENT,
-    COPY_AGAIN,
-    GOLDEN,
-    METADATA,
-    MODEL,
-    REFERENCE,
-    SUMS,
-    WEIGHTS,
-)
+from dr_pipeline.bundle.bundle_files import GOLDEN, METADATA, MODEL
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import Golden
-from dr_pipeline.bundle.identity import altered_file, missing_file, no_bundle, parse_metadata, read_file, read_sums
+from dr_pipeline.bundle.identity import parse_metadata
 from dr_pipeline.bundle.metadata import identify
+from dr_pipeline.bundle.onnx_content import require_self_contained
 from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.bundle.verify import verified_content
+from dr_pipeline.bundle_storage import COPY_AGAIN
 from dr_pipeline.errors import BundleError
-from dr_pipeline.files import sha256_bytes, sha256_file
-from dr_pipeline.folder_rules import is_system_name
+from dr_pipeline.files import sha256_bytes
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
 
@@ -31,7 +24,7 @@ class Bundle:
     """A bundle whose files that score match SHA256SUMS and whose self-test passed.
 
     Attributes:
-        root: Its folder.
+        root: Its folder, or its `.drbundle` file.
         bundle_id: 16 hexadecimal digits over network, pixel path, decision and thresholds.
         metadata: metadata.json.
         pixel_path: From the bytes of a file to a canvas.
@@ -52,19 +45,20 @@ class Bundle:
 
 
 def read_bundle(root: Path, *, threads: int) -> Bundle:
-    """Reads, verifies and self-tests the bundle in the folder `root`.
+    """Reads, verifies and self-tests a bundle.
 
-    The checksums detect damage and mix-ups. They are no signature: who can write the folder can also rewrite them.
-    weights.safetensors must exist but is not read, since scoring does not use it: see `verify_weights`.
+    The checksums detect damage and mix-ups. They are no signature: who can write the folder can also rewrite them; see
+    `signature`. weights.safetensors must exist but is not hashed, since scoring does not use it: see `verify`.
 
     Args:
-        root: The bundle's folder.
+        root: The bundle: its folder, or a `.drbundle` file.
         threads: Threads inside one operator of the network.
 
     Raises:
-        BundleError: A file is missing, unknown or altered; the schema version is another; the self-test fails.
+        BundleError: A file is missing, unknown or altered; the schema version is another; the network would read files
+            or run operators that are not its own; the self-test fails.
     """
-    content = _verified_content(root)
+    content = verified_content(root)
     where = str(root / METADATA)
     metadata = parse_metadata(content[METADATA], where=where)
     try:
@@ -76,47 +70,10 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
         raise BundleError(f"an entry is missing or malformed: {error}", where=where, todo=COPY_AGAIN) from None
     if stated_id != identify(sha256_bytes(content[MODEL]), pixel_path, decision, gradability):
         raise BundleError("bundle_id does not follow from model, pixel path, decision and thresholds", where=where)
+    require_self_contained(content[MODEL], where=str(root / MODEL))
     model = OnnxModel(content[MODEL], threads=threads)
     if model.input_px != input_px:
         raise BundleError(f"input_px is {input_px}, but the model takes {model.input_px}", where=where)
     golden = Golden.from_bytes(content[GOLDEN], where=str(root / GOLDEN))
     difference = golden.replay(model, decision, where=str(root))
     return Bundle(root, stated_id, metadata, pixel_path, decision, gradability, model, difference)
-
-
-def verify_weights(root: Path) -> None:
-    """Checks weights.safetensors of a bundle that read_bundle has read against SHA256SUMS.
-
-    Raises:
-        BundleError: It was altered, or cannot be read.
-    """
-    try:
-        sha256 = sha256_file(root / WEIGHTS)
-    except OSError as error:
-        raise BundleError(f"cannot be read: {error.strerror}", where=str(root / WEIGHTS), todo=COPY_AGAIN) from None
-    if sha256 != read_sums(root)[WEIGHTS]:
-        raise altered_file(WEIGHTS, root)
-
-
-def _verified_content(root: Path) -> dict[str, bytes]:
-    """The bytes of every file that scoring uses, each read once and equal to its line in SHA256SUMS."""
-    if not root.is_dir():
-        raise no_bundle(root)
-    names = {entry.name for entry in root.iterdir() if not is_system_name(entry.name)}
-    for name in (SUMS, *CONTENT):
-        if name not in names:
-            if name != METADATA and METADATA in names:  # an older version has fewer files
-                parse_metadata(read_file(root / METADATA), where=str(root / METADATA))
-            raise missing_file(name, root)
-    sums = read_sums(root)
-    if REFERENCE in sums and REFERENCE not in names:
-        raise missing_file(REFERENCE, root)
-    for name in sorted(names - {SUMS, *sums}):
-        raise BundleError(
-            f"{name!r} does not belong to the bundle", where=str(root), todo=f"remove it, or {COPY_AGAIN}"
-        )
-    content = {name: read_file(root / name) for name in sums if name != WEIGHTS}
-    for name, data in content.items():
-        if sha256_bytes(data) != sums[name]:
-            raise altered_file(name, root)
-    return content

@@ -5,7 +5,7 @@ from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.decision import Decision
-from dr_pipeline.bundle.metadata import identify, short_hashes
+from dr_pipeline.bundle.metadata import format_entries, identify, short_hashes
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.metrics.intervals import is_estimate
@@ -27,6 +27,7 @@ def recalibrated_metadata(
     after = report["after"]
     return {
         **parent,
+        **format_entries(),
         "bundle_id": identify(parent["model"]["sha256"], pixel_path, decision, gradability),
         "changelog": {__version__: "written by `dr-pipeline recalibrate`; see CHANGELOG.md of dr_pipeline"},
         "description": (

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.bundle.bundle_files import COPY_AGAIN, REFERENCE
-from dr_pipeline.bundle.identity import altered_file, missing_file, no_bundle, read_file, read_sums
+from dr_pipeline.bundle.bundle_files import REFERENCE
+from dr_pipeline.bundle.identity import altered_file, read_sums
+from dr_pipeline.bundle_storage import COPY_AGAIN, read_stored
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
 
@@ -273,14 +274,10 @@ def read_reference(root: Path) -> Reference | None:
     Raises:
         BundleError: There is no bundle; the file is missing, altered or malformed.
     """
-    if not root.is_dir():
-        raise no_bundle(root)
     sums, where = read_sums(root), str(root / REFERENCE)
     if REFERENCE not in sums:
         return None
-    if not (root / REFERENCE).is_file():
-        raise missing_file(REFERENCE, root)
-    data = read_file(root / REFERENCE)
+    data = read_stored(root, REFERENCE)
     if sha256_bytes(data) != sums[REFERENCE]:
         raise altered_file(REFERENCE, root)
     try:

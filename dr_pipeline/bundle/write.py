@@ -6,10 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.bundle_files import CARD, GOLDEN, METADATA, MODEL, REFERENCE, SUMS, WEIGHTS, sums_text
+from dr_pipeline.bundle.bundle_files import (
+    CARD,
+    GOLDEN,
+    METADATA,
+    MODEL,
+    MONAI_METADATA,
+    REFERENCE,
+    SBOM,
+    SUMS,
+    WEIGHTS,
+    sums_text,
+)
 from dr_pipeline.bundle.card import model_card
 from dr_pipeline.bundle.golden import Golden
 from dr_pipeline.bundle.reference import Reference
+from dr_pipeline.bundle_storage import write_folder
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import canonical_json
 from dr_pipeline.folder_rules import is_system_name
@@ -23,10 +35,9 @@ def write_bundle(
     metadata: Mapping[str, Any],
     golden: Golden,
     reference: Reference | None = None,
+    sbom: str = "",
 ) -> None:
-    """Writes the files into a temporary folder beside `out` and renames it; equal input gives equal bytes.
-
-    An earlier bundle at `out` is replaced. Anything else at `out` is left alone.
+    """Writes a bundle's folder; equal input gives equal bytes.
 
     Args:
         out: The bundle's folder.
@@ -35,27 +46,41 @@ def write_bundle(
         metadata: From `build_metadata`.
         golden: From `make_golden`, with the same model and decision.
         reference: How the photographs of development looked; None: the bundle has no reference.json.
+        sbom: The packages of the scoring runtime, as CycloneDX JSON; empty: the bundle has no list of them.
 
     Raises:
         BundleError: `out` holds something that is no bundle.
     """
-    if out.exists() and not _replaceable(out):
-        raise BundleError("holds something that is no bundle", where=str(out), todo="name an empty or a new folder")
+    described = canonical_json(metadata).encode()
     content = {
         MODEL: model,
-        METADATA: canonical_json(metadata).encode(),
+        METADATA: described,
+        MONAI_METADATA: described,
         GOLDEN: golden.to_bytes(),
         CARD: model_card(metadata).encode(),
         WEIGHTS: weights,
     }
     if reference is not None:
         content[REFERENCE] = canonical_json(reference.to_dict()).encode()
+    if sbom:
+        content[SBOM] = sbom.encode()
+    write_files(out, {**content, SUMS: sums_text(content).encode()})
+
+
+def write_files(out: Path, files: Mapping[str, bytes]) -> None:
+    """Writes the files of a bundle into a temporary folder beside `out` and renames it.
+
+    An earlier bundle at `out` is replaced. Anything else at `out` is left alone.
+
+    Raises:
+        BundleError: `out` holds something that is no bundle.
+    """
+    if out.exists() and not _replaceable(out):
+        raise BundleError("holds something that is no bundle", where=str(out), todo="name an empty or a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     whole = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
     try:
-        for name, data in content.items():
-            (whole / name).write_bytes(data)
-        (whole / SUMS).write_text(sums_text(content), encoding="utf-8")
+        write_folder(whole, files)
         whole.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)

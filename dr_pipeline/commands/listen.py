@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dr_pipeline.commands.argument_types import positive_int, positive_seconds, whole_number
+from dr_pipeline.commands.bundle_arguments import add_bundle_argument
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow", required=True, metavar="TITLE,…", help="calling AE titles that are accepted; '*' accepts any"
     )
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle, such as data/release")
+    add_bundle_argument(parser)
     parser.add_argument("--queue", type=Path, required=True, metavar="DIR", help="folder of all that the node writes")
     parser.add_argument("--send-to", required=True, metavar="TITLE@HOST:PORT", help="where reports are sent")
     parser.add_argument("--site", default="", metavar="NAME", help="site of the photographs, as in `score`")
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> Outcome:
         port=args.port,
         senders=tuple(parse_title(sender) for sender in args.allow.split(",")),
         bundle=args.bundle,
+        keys=args.require_signature,
         queue=args.queue,
         destination=Destination.parse(args.send_to),
         site=args.site,

@@ -12,8 +12,8 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from dr_pipeline.commands.bundle_arguments import add_bundle_argument
 from dr_pipeline.commands.engine_arguments import engine_choice
 from dr_pipeline.commands.score_arguments import (
     add_destination_arguments,
@@ -30,7 +30,7 @@ from dr_pipeline.stages.outcome import Outcome
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     add_source_arguments(parser)
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle, such as data/release")
+    add_bundle_argument(parser)
     add_destination_arguments(parser, "--out", required=True)
     parser.add_argument(
         "--site", default="", metavar="NAME", help="use the quality threshold fitted for this site (default: of all)"
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """Scores the folder."""
     start_s = time.monotonic()
     from dr_pipeline.bundle.bundle_files import REFERENCE
-    from dr_pipeline.bundle.identity import identify_bundle
+    from dr_pipeline.bundle.signature import trusted_identity
     from dr_pipeline.errors import DataError
     from dr_pipeline.folder_rules import FolderRules
     from dr_pipeline.logs import logger
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> Outcome:
     scoring = Run(
         sources_from(args), args.bundle, out, site=args.site, rules=rules, shard=shard, people=people_from(args)
     )
-    bundle = identify_bundle(args.bundle)
+    bundle = trusted_identity(args.bundle, args.require_signature)
     engine = engine_choice(args).engine(scoring.task(bundle.bundle_id), time_limit_s=args.time_limit)
     try:
         with stopped_by_sigterm(), engine:

@@ -1,25 +1,41 @@
-"""Verifies a bundle: its hashes, its version and its self-test; prints what it is."""
+"""Verifies a bundle: its hashes, its version, its self-test and, if asked for, its signature; prints what it is."""
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from dr_pipeline.commands.bundle_arguments import add_signature_argument
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder, such as data/release")
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        metavar="BUNDLE",
+        help="the bundle: its folder, such as data/release, or a .drbundle file",
+    )
+    add_signature_argument(parser)
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Reads the bundle, which verifies it."""
     from dr_pipeline.bundle.bundle_files import SUMS
     from dr_pipeline.bundle.identity import identify_bundle
-    from dr_pipeline.bundle.read import read_bundle, verify_weights
+    from dr_pipeline.bundle.read import read_bundle
+    from dr_pipeline.bundle.signature import require_signature, signer_of
+    from dr_pipeline.bundle.verify import verify_weights
     from dr_pipeline.metrics.intervals import format_estimate
 
+    keys = args.require_signature
+    if keys:  # before anything of a bundle from a stranger is run
+        signed = require_signature(args.bundle, keys)
+        signature = f"signed by the trusted key {signed.key_id} ({signed.comment.replace(chr(9), ', ')})"
+    else:
+        signer = signer_of(args.bundle)
+        signature = f"signature of key {signer}, not verified without --require-signature" if signer else "not signed"
     bundle = read_bundle(args.bundle, threads=1)
     verify_weights(args.bundle)
     fitted_on = bundle.decision.fitted_on
@@ -31,6 +47,7 @@ def run(args: argparse.Namespace) -> Outcome:
                 f"bundle {bundle.bundle_id}: {bundle.metadata['name']}, version {bundle.metadata['version']}, intact",
                 f"files: {len(files)} match SHA256SUMS; self-test: same grades, "
                 f"probabilities within {bundle.golden_difference:.1g}",
+                signature,
                 f"decision fitted on {fitted_on.get('split', '?')}, {_data_of(fitted_on)}",
                 f"validation QWK {format_estimate(bundle.metadata['validation']['qwk'])}",
                 RESEARCH_USE,

@@ -14,13 +14,16 @@ from dr_pipeline.bundle.adapted import adapted_metadata
 from dr_pipeline.bundle.bundle_files import WEIGHTS
 from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.bundle.golden import make_golden
-from dr_pipeline.bundle.read import Bundle, read_bundle, verify_weights
+from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.bundle_storage import as_folder
 from dr_pipeline.deployment.class_shares import require_no_child
 from dr_pipeline.deployment.formats.onnx_graph import export_onnx
 from dr_pipeline.deployment.parity import compare_logits, require_parity
+from dr_pipeline.deployment.sbom import runtime_sbom
 from dr_pipeline.errors import BundleError, DataError, ImageError
 from dr_pipeline.files import printable, sha256_file
 from dr_pipeline.fundus.decode import read_image_file
@@ -91,6 +94,7 @@ def adapt_bundle(root: Path, photographs: Path, out: Path, *, site: str) -> Adap
             metadata=adapted_metadata(parent.metadata, parent.decision, sha256_file(model), report),
             golden=make_golden(exported, parent.decision),
             reference=reference.without_scores() if reference else None,
+            sbom=runtime_sbom(),
         )
     verify_weights(out)
     return Adapted(read_bundle(out, threads=1), report)
@@ -107,7 +111,8 @@ def _grader(parent: Bundle) -> Grader:
             todo="recalibrate it with labelled photographs, or adapt the bundle of a single network",
         )
     grader = grader_from_spec(described)
-    load_strict(grader, parent.root / WEIGHTS)
+    with as_folder(parent.root) as folder:
+        load_strict(grader, folder / WEIGHTS)
     return grader.eval()
 
 

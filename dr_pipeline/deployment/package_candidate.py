@@ -8,10 +8,12 @@ from typing import Any
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
 from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
-from dr_pipeline.bundle.read import Bundle, read_bundle, verify_weights
+from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.deployment.sbom import runtime_sbom
 from dr_pipeline.deployment.training_reference import DevelopmentData, development_pixels, training_reference
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import read_json, sha256_bytes
@@ -32,6 +34,7 @@ class CandidateParts:
         latency: Latency figures (JSON).
         gradability: Quality thresholds (JSON).
         development: The photographs whose look the bundle states, for drift.
+        lock: requirements.lock, for the hashes in the list of packages; None: without.
     """
 
     export: Path
@@ -40,6 +43,7 @@ class CandidateParts:
     latency: Path
     gradability: Path
     development: DevelopmentData
+    lock: Path | None = None
 
 
 def package_candidate(name: str, parts: CandidateParts, out: Path) -> Bundle:
@@ -80,7 +84,15 @@ def package_candidate(name: str, parts: CandidateParts, out: Path) -> Bundle:
     reference = training_reference(
         parts.development, fold=export["fold"], splits_sha256=export["splits_sha256"], decision=decision
     )
-    write_bundle(out, model=model, weights=weights, metadata=metadata, golden=golden, reference=reference)
+    write_bundle(
+        out,
+        model=model,
+        weights=weights,
+        metadata=metadata,
+        golden=golden,
+        reference=reference,
+        sbom=runtime_sbom(parts.lock),
+    )
     bundle = read_bundle(out, threads=1)
     read_reference(out)
     verify_weights(out)

@@ -12,11 +12,14 @@ from dr_pipeline.bundle.bundle_files import MODEL, WEIGHTS
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
 from dr_pipeline.bundle.metadata import PIXEL_DIGITS
-from dr_pipeline.bundle.read import Bundle, read_bundle, verify_weights
+from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.recalibrated import recalibrated_metadata
 from dr_pipeline.bundle.reference import read_reference
+from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.deployment.class_shares import require_no_child, score_photographs
+from dr_pipeline.deployment.sbom import runtime_sbom
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.recalibration import Recalibration, few_of_a_grade, recalibrate, require_width
@@ -241,11 +244,12 @@ def _write_child(
     reference = read_reference(parent.root)
     write_bundle(
         out,
-        model=(parent.root / MODEL).read_bytes(),
-        weights=(parent.root / WEIGHTS).read_bytes(),
+        model=read_stored(parent.root, MODEL),
+        weights=read_stored(parent.root, WEIGHTS),
         metadata=recalibrated_metadata(parent.metadata, decision, report, pixel_hashes),
         golden=make_golden(parent.model, decision),
         reference=reference.without_scores() if reference else None,
+        sbom=runtime_sbom(),
     )
     verify_weights(out)
 

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases, for how photographs look")
     parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
     parser.add_argument("--statuses", type=Path, required=True, help="status of each photograph (CSV)")
+    parser.add_argument("--lock", type=Path, help="requirements.lock, for the hashes in the list of packages")
     parser.add_argument("--out", type=Path, required=True, help="the bundle to write")
 
 
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> Outcome:
             statuses=args.statuses,
             validation=args.validation / chosen / "predictions.csv",
         ),
+        lock=args.lock,
     )
     with tracked("package") as tracker:
         bundle = package_candidate(chosen, parts, args.out)

@@ -1,13 +1,15 @@
 """What a training depends on beside its parameters and photographs: code, libraries, initial weights, a teacher."""
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from dr_pipeline.bundle.bundle_files import METADATA
+from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.code_version import code_version
-from dr_pipeline.errors import ParamsError
-from dr_pipeline.files import read_json, sha256_file
+from dr_pipeline.errors import BundleError, ParamsError
+from dr_pipeline.files import sha256_bytes
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256
 from dr_pipeline.models.weights.packages import PACKAGE, find_installed_weights
 
@@ -58,15 +60,15 @@ def require_disjoint(source: str, *, where: str, splits_sha256: str, canvas_inde
     Raises:
         ParamsError: Validation or test photographs would leak into this training.
     """
-    path = Path(source.removeprefix(_BUNDLE).partition("#")[0]) / METADATA
-    if not source.startswith(_BUNDLE) or not path.is_file():  # loading it reports what is missing
+    described = _described(source) if source.startswith(_BUNDLE) else b""
+    if not described:
         return
-    metadata = read_json(path)
     try:
+        metadata = json.loads(described)
         trained_on = metadata["data_hashes"]
         splits, canvases = trained_on["splits_sha256"], trained_on["canvas_index_sha256"]
         folds = {member["fold"] for member in metadata["model"]["ensemble"]["members"]}
-    except (KeyError, TypeError):  # of another version, or damaged: loading it reports that
+    except (KeyError, TypeError, ValueError):  # of another version, or damaged: loading it reports that
         return
     if splits == splits_sha256 and folds != {fold}:
         others = ", ".join(str(other) for other in sorted(folds - {fold}))
@@ -95,5 +97,13 @@ def _content_sha256(reference: str) -> str:
     path = Path(place.partition("#")[0])
     if kind == "file" and path.exists():
         return checkpoint_sha256(checkpoint_files(path))
-    metadata = path / METADATA  # which holds the bundle's id
-    return sha256_file(metadata) if kind == "bundle" and metadata.is_file() else ""
+    described = _described(reference) if kind == "bundle" else b""  # which holds the bundle's id
+    return sha256_bytes(described) if described else ""
+
+
+def _described(reference: str) -> bytes:
+    """metadata.json of `bundle:PATH`; empty where there is none, which loading the bundle reports."""
+    try:
+        return read_stored(Path(reference.removeprefix(_BUNDLE).partition("#")[0]), METADATA)
+    except BundleError:
+        return b""

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dr_pipeline.bundle.bundle_files import CONTENT, METADATA, SUMS
+from dr_pipeline.bundle.bundle_files import CONTENT, METADATA, MONAI_METADATA, SUMS
 from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.errors import BundleError
@@ -19,7 +19,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_is_the_bundles_own_id_and_the_hash_of_every_file(bundle: Path) -> None:
     identity = identify_bundle(bundle)
     assert identity.bundle_id == read_bundle(bundle, threads=1).bundle_id
-    assert identity.sha256 == {name: sha256_file(bundle / name) for name in (*CONTENT, SUMS)}
+    assert identity.sha256 == {name: sha256_file(bundle / name) for name in (*CONTENT, MONAI_METADATA, SUMS)}
 
 
 def test_another_bundle_has_another(bundle: Path, tmp_path: Path) -> None:

@@ -9,11 +9,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dr_pipeline.bundle.bundle_files import CARD, CONTENT, GOLDEN, METADATA, MODEL, SUMS, WEIGHTS, sums_text
+from dr_pipeline.bundle.bundle_files import (
+    CARD,
+    CONTENT,
+    GOLDEN,
+    LISTED,
+    METADATA,
+    MODEL,
+    MONAI_METADATA,
+    SUMS,
+    WEIGHTS,
+    sums_text,
+)
 from dr_pipeline.bundle.golden import Golden, draw_disc, make_golden
 from dr_pipeline.bundle.metadata import identify
-from dr_pipeline.bundle.read import read_bundle, verify_weights
+from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
@@ -33,13 +45,15 @@ def bundle(made, tmp_path):
 
 def _sign_again(root):
     """What a bundle looks like whose maker was wrong, not whose disk was."""
-    (root / SUMS).write_text(sums_text({name: (root / name).read_bytes() for name in CONTENT}))
+    listed = (name for name in LISTED if (root / name).is_file())
+    (root / SUMS).write_text(sums_text({name: (root / name).read_bytes() for name in listed}))
 
 
 def _change_metadata(root, change):
     metadata = json.loads((root / METADATA).read_text())
     change(metadata)
-    (root / METADATA).write_text(json.dumps(metadata))
+    for name in (METADATA, MONAI_METADATA):
+        (root / name).write_text(json.dumps(metadata))
     _sign_again(root)
 
 
@@ -55,7 +69,7 @@ def test_reads_back_what_was_written(bundle):
 
 def test_equal_input_gives_equal_bytes(bundle, tmp_path):
     again = make_bundle(tmp_path / "again")
-    for name in (SUMS, *CONTENT):
+    for name in (SUMS, MONAI_METADATA, *CONTENT):
         assert (again / name).read_bytes() == (bundle / name).read_bytes(), name
 
 
@@ -65,7 +79,7 @@ def test_sums_are_those_of_sha256sum(bundle):
         assert sha256_bytes((bundle / name).read_bytes()) == digest
 
 
-@pytest.mark.parametrize("name", CONTENT)
+@pytest.mark.parametrize("name", [MONAI_METADATA, *CONTENT])
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 def test_a_changed_byte_is_found_and_named(bundle, name, where):
     data = bytearray((bundle / name).read_bytes())
@@ -123,7 +137,7 @@ def test_sums_cannot_name_another_file(bundle, name):
         read_bundle(bundle, threads=1)
 
 
-@pytest.mark.parametrize("name", [SUMS, *CONTENT])
+@pytest.mark.parametrize("name", [SUMS, MONAI_METADATA, *CONTENT])
 def test_a_missing_file_is_named(bundle, name):
     (bundle / name).unlink()
     with pytest.raises(BundleError, match=f"{name} is missing"):
@@ -135,9 +149,10 @@ def test_what_a_system_leaves_in_the_folder_is_no_part_of_it(bundle):
         (bundle / name).write_bytes(b"x")
     (bundle / "@eaDir").mkdir()
     (bundle / "@eaDir" / "model.onnx").write_bytes(b"x")
+    (bundle / "configs" / ".DS_Store").write_bytes(b"x")
     assert read_bundle(bundle, threads=1).bundle_id
     make_bundle(bundle)  # replaces it
-    assert {path.name for path in bundle.iterdir()} == {SUMS, *CONTENT}
+    assert {path.name for path in bundle.iterdir()} == {SUMS, "configs", *CONTENT}
 
 
 def test_a_folder_that_only_a_system_has_written_to_is_empty(tmp_path):
@@ -146,7 +161,7 @@ def test_a_folder_that_only_a_system_has_written_to_is_empty(tmp_path):
     make_bundle(tmp_path / "release")
 
 
-@pytest.mark.parametrize("name", ["extra.py", "model.onnx.data", ".hidden"])
+@pytest.mark.parametrize("name", ["extra.py", "model.onnx.data", ".hidden", "configs/train.json"])
 def test_an_unknown_file_is_named(bundle, name):
     (bundle / name).write_bytes(b"")
     with pytest.raises(BundleError, match="does not belong"):
@@ -162,15 +177,15 @@ def test_a_file_or_nothing_is_no_bundle(tmp_path):
 
 
 def test_another_schema_version_is_refused(bundle):
-    _change_metadata(bundle, lambda metadata: metadata.update(schema_version=4))
-    with pytest.raises(BundleError, match="schema_version 4"):
+    _change_metadata(bundle, lambda metadata: metadata.update(schema_version=5))
+    with pytest.raises(BundleError, match="schema_version 5"):
         read_bundle(bundle, threads=1)
 
 
 def test_a_bundle_of_before_there_were_weights_is_to_be_remade(bundle):
     _change_metadata(bundle, lambda metadata: metadata.update(schema_version=1))
     (bundle / WEIGHTS).unlink()
-    with pytest.raises(BundleError, match=r"schema_version 1.*reads 2 and 3[\s\S]*remake it with `dvc repro package`"):
+    with pytest.raises(BundleError, match=r"schema_version 1.*reads 2, 3 and 4[\s\S]*with `dvc repro package`"):
         read_bundle(bundle, threads=1)
 
 

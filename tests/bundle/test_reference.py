@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr_pipeline import cli
-from dr_pipeline.bundle.bundle_files import REFERENCE, SUMS
+from dr_pipeline.bundle.bundle_files import CONTENT, METADATA, REFERENCE, SUMS, sums_text
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.reference import MIN_PATIENTS, Distribution, Group, Observations, Reference, read_reference
 from dr_pipeline.errors import BundleError
-from dr_pipeline.files import sha256_bytes
+from dr_pipeline.schema import BUNDLE_VERSION
 from tests.factories.bundles import make_bundle
 from tests.factories.drift import draw_rows, make_reference, observe
 
@@ -26,18 +26,17 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_comes_back_as_it_was_written(bundle):
     assert read_reference(bundle) == make_reference()
-    assert read_bundle(bundle, threads=1).metadata["schema_version"] == 3
+    assert read_bundle(bundle, threads=1).metadata["schema_version"] == BUNDLE_VERSION
 
 
 def test_a_bundle_may_lack_it_and_its_id_does_not_depend_on_it(bundle, tmp_path):
     without = make_bundle(tmp_path / "without")
     assert read_reference(without) is None
     assert read_bundle(without, threads=1).bundle_id == read_bundle(bundle, threads=1).bundle_id
-    metadata = without / "metadata.json"
-    metadata.write_text(metadata.read_text().replace('"schema_version": 3', '"schema_version": 2'))
-    sums = (without / SUMS).read_text().splitlines()
-    sums = [f"{sha256_bytes(metadata.read_bytes())}  metadata.json" if "metadata" in line else line for line in sums]
-    (without / SUMS).write_text("\n".join(sums) + "\n")
+    shutil.rmtree(without / "configs")
+    metadata = without / METADATA
+    metadata.write_text(metadata.read_text().replace(f'"schema_version": {BUNDLE_VERSION}', '"schema_version": 2'))
+    (without / SUMS).write_text(sums_text({name: (without / name).read_bytes() for name in CONTENT}))
     assert read_bundle(without, threads=1).metadata["schema_version"] == 2
 
 
@@ -60,7 +59,7 @@ def test_an_altered_or_lost_one_is_refused(bundle, tmp_path, change):
 
 def test_verify_counts_it(bundle, capsys):
     assert cli.main(["verify", str(bundle)]) == 0
-    assert "files: 6 match SHA256SUMS" in capsys.readouterr().out
+    assert "files: 7 match SHA256SUMS" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

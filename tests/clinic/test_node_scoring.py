@@ -1,12 +1,13 @@
 import errno
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from dr_pipeline.bundle.identity import identify_bundle
+from dr_pipeline.bundle.signature import make_keys
 from dr_pipeline.clinic.node import node
 from dr_pipeline.clinic.node.address import Destination
 from dr_pipeline.clinic.node.admission import Limits, StoreStatus
@@ -130,3 +131,12 @@ def test_another_bundle_stops_the_node(clinic: Clinic) -> None:
     with pytest.raises(BundleError):
         clinic.run()
     assert clinic.store.waiting == 1
+
+
+def test_a_bundle_that_no_trusted_key_signed_starts_no_node(clinic: Clinic, tmp_path: Path) -> None:
+    pytest.importorskip("minisign", reason="the extra signing: absent")
+    make_keys(tmp_path / "key", "")
+    settings = replace(clinic.settings, keys=tmp_path / "key.pub", queue=tmp_path / "other")
+    with pytest.raises(BundleError, match="is not signed"):
+        node.run_node(settings, clinic.stop, started=lambda _: pytest.fail("it started"))
+    assert not settings.queue.exists()

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
 from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
-from dr_pipeline.bundle.read import read_bundle, verify_weights
+from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.deployment.ensemble_members import read_members

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
+from dr_pipeline.bundle.signature import trusted_identity
 from dr_pipeline.clinic.node.address import Destination
 from dr_pipeline.clinic.node.admission import Limits
 from dr_pipeline.clinic.node.inbox import Inbox
@@ -45,7 +46,7 @@ class NodeSettings:
         host: Interface to listen on; empty: all.
         port: To listen on; 0: a free one.
         senders: Calling AE titles that are accepted.
-        bundle: The bundle's folder.
+        bundle: The bundle: its folder, or a `.drbundle` file.
         queue: Folder of everything that the node writes; only its owner may enter it.
         destination: Where reports are sent.
         site: Of the photographs; empty where unknown.
@@ -56,6 +57,7 @@ class NodeSettings:
         workers: Processes that score.
         time_limit_s: Of one photograph.
         limits: What is accepted.
+        keys: Trusted public keys, one of which must have signed the bundle; None: no signature is asked for.
     """
 
     title: str
@@ -73,6 +75,7 @@ class NodeSettings:
     workers: int
     time_limit_s: float
     limits: Limits
+    keys: Path | None = None
 
     @property
     def table(self) -> Path:
@@ -116,11 +119,11 @@ def run_node(settings: NodeSettings, stop: threading.Event, *, started: Callable
         started: Called with the port when photographs are accepted.
 
     Raises:
-        BundleError: The bundle is damaged, or was changed while the node runs.
+        BundleError: The bundle is damaged or not signed as required, or was changed while the node runs.
         DataError: Another node uses the queue; no threshold was fitted for the site.
         EnvironmentProblem: The port cannot be used; workers do not start.
     """
-    bundle = identify_bundle(settings.bundle)
+    bundle = trusted_identity(settings.bundle, settings.keys)
     task = ScoringTask(
         settings.bundle.absolute(), bundle.bundle_id, settings.site, settings.salt, places=(settings.bundle,)
     )

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dr_pipeline.bundle_storage import SUFFIX, as_folder
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.models.grader import Grader, create_grader
 from dr_pipeline.models.inspect.features import POOLED, embed
@@ -77,10 +78,11 @@ def open_model_source(path: Path, *, model: str | None = None, input_px: int | N
         return ModelSource(
             path, grader.state_dict(), spec["input_px"], forwards, members, pixel_path=spec["pixel_path"]
         )
-    if (path / METADATA).is_file():
+    if (path / METADATA).is_file() or path.suffix == SUFFIX:
         weights = read_bundle_weights(f"bundle:{path}")
-        require_unaltered(path, _GRAPH)
-        input_px, forwards = _open_graph(path / _GRAPH)
+        with as_folder(path) as folder:
+            require_unaltered(folder, _GRAPH)
+            input_px, forwards = _open_graph(folder / _GRAPH)
         return ModelSource(
             path, weights.tensors, input_px, forwards, weights.num_members, pixel_path=weights.pixel_path
         )

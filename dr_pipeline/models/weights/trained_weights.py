@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dr_pipeline.bundle_storage import as_folder
 from dr_pipeline.errors import BundleError, DataError, ParamsError
 from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.fundus.pixel_path import PixelPath
@@ -54,7 +55,14 @@ def read_bundle_weights(source: str) -> BundleWeights:
         BundleError: The bundle is of another version, or its weights are missing, altered, or not described.
     """
     path, _, expected = source.removeprefix("bundle:").partition("#")
-    root = Path(path)
+    if not Path(path).exists():
+        raise ParamsError("there is no bundle", where=path, todo="name the folder that `dvc repro package` wrote")
+    with as_folder(Path(path)) as root:
+        return _read_folder(root, path, expected)
+
+
+def _read_folder(root: Path, path: str, expected: str) -> BundleWeights:
+    """As `read_bundle_weights`, of the folder of the bundle `path`."""
     if not (root / METADATA).is_file():
         raise ParamsError("there is no bundle", where=path, todo="name the folder that `dvc repro package` wrote")
     metadata = read_json(root / METADATA)
@@ -62,7 +70,7 @@ def read_bundle_weights(source: str) -> BundleWeights:
     if version not in READABLE_BUNDLE_VERSIONS:
         raise BundleError(
             f"schema_version {version!r}; this dr-pipeline reads {' and '.join(map(str, READABLE_BUNDLE_VERSIONS))}",
-            where=str(root / METADATA),
+            where=f"{path}/{METADATA}",
             todo=_REPACKAGE,
         )
     try:
@@ -79,7 +87,7 @@ def read_bundle_weights(source: str) -> BundleWeights:
     try:
         tensors = read_tensors((root / WEIGHTS,))
     except DataError as error:
-        raise BundleError(error.what, where=str(root / WEIGHTS), todo=error.todo) from None
+        raise BundleError(error.what, where=f"{path}/{WEIGHTS}", todo=error.todo) from None
     members = {name.split(".")[1] for name in tensors if name.startswith(_MEMBERS)}
     first = {name.removeprefix(_FIRST_MEMBER): t for name, t in tensors.items() if name.startswith(_FIRST_MEMBER)}
     return BundleWeights(
@@ -88,7 +96,7 @@ def read_bundle_weights(source: str) -> BundleWeights:
         channels=channels,
         pixel_path=pixel_path,
         bundle_id=bundle_id,
-        where=str(root / WEIGHTS),
+        where=f"{path}/{WEIGHTS}",
         num_members=max(len(members), 1),
     )
 
