@@ -217,8 +217,11 @@ class Camera:
         side = canvas.shape[0]
         pixels = self.photograph(canvas, Disc(side / 2, side / 2, side / 2, "circle"))
         height, width = pixels.shape[:2]
+        if height == width == side:
+            return pixels
         if height == width:  # the disc fills the canvas again, also where its field was narrowed
-            return pixels if height == side else _resize(pixels, side, side)
+            filled: Pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_CUBIC)
+            return filled
         above = (side - height) // 2
         framed: Pixels = cv2.copyMakeBorder(pixels, above, side - height - above, 0, 0, cv2.BORDER_CONSTANT)
         return framed

@@ -26,11 +26,18 @@ def cross_fitted_kappa(expected_grade: NDArray[np.float64], true: NDArray[np.int
     Returns:
         NaN where it is undefined, see `quadratic_weighted_kappa`.
     """
+    return quadratic_weighted_kappa(true, cross_fitted_grades(expected_grade, true, groups))
+
+
+def cross_fitted_grades(
+    expected_grade: NDArray[np.float64], true: NDArray[np.int64], groups: Sequence[str]
+) -> NDArray[np.int64]:
+    """Grades, shape (N,), by cut points that are fitted on the other parts; arguments as of `cross_fitted_kappa`."""
     predicted = np.empty(len(true), np.int64)
     for held_out, rest in held_out_parts(groups):
         cuts = best_cut_points(expected_grade[rest], true[rest])
         predicted[held_out] = np.searchsorted(cuts, expected_grade[held_out], side="right")
-    return quadratic_weighted_kappa(true, predicted)
+    return predicted
 
 
 def held_out_parts(groups: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

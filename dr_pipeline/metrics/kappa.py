@@ -1,5 +1,6 @@
 """Quadratic weighted kappa, of grades or of many confusion matrices at once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,27 @@ def quadratic_weighted_kappa(true: ArrayLike, predicted: ArrayLike, num_grades: 
         the same grade, or where there are none: chance and observed disagreement are then both 0.
     """
     return float(kappa_of_confusions(confusion_matrix(true, predicted, num_grades)))
+
+
+def kappa_standard_error(true: ArrayLike, predicted: ArrayLike, groups: Sequence[str]) -> float:
+    """Standard error of `quadratic_weighted_kappa` by the jackknife over groups (Efron and Stein 1981).
+
+    Args:
+        true: Grades, shape (N,).
+        predicted: Grades, shape (N,).
+        groups: What stays together, N names.
+
+    Returns:
+        0 where there is one group, or where kappa is undefined without one of them.
+    """
+    names, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    cells = np.asarray(true, dtype=np.int64) * NUM_GRADES + np.asarray(predicted, dtype=np.int64)
+    of_group = np.zeros((len(names), NUM_GRADES**2))
+    np.add.at(of_group, (numbers, cells), 1.0)
+    without = kappa_of_confusions((of_group.sum(axis=0) - of_group).reshape(-1, NUM_GRADES, NUM_GRADES))
+    if len(names) < 2 or not np.isfinite(without).all():
+        return 0.0
+    return float(np.sqrt((len(names) - 1) / len(names) * ((without - without.mean()) ** 2).sum()))
 
 
 def kappa_of_confusions(confusions: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from dr_pipeline.evaluation.reliability_bins import RateBin
 from dr_pipeline.metrics.curves import roc_curve
 from dr_pipeline.reporting.plot_style import COLOURS, QUIET, blank, style
 from dr_pipeline.schema import GRADE_NAMES, GRADES
-from dr_pipeline.tables.history import EpochRow
+from dr_pipeline.tables.history import EpochRow, chosen_epoch
 
 _MARKS = "osD^vP"
 _CURVES = (
@@ -38,7 +38,7 @@ def training_curves(histories: Mapping[str, Sequence[EpochRow]]) -> Figure:
                     label = name if column == columns[-1][0] else None
                     panel.plot(epochs, [getattr(row, column) for row in rows], dashes, color=colour, label=label)
                 if title == "Validation QWK":
-                    best = max(rows, key=lambda row: row.validation_qwk)
+                    best = chosen_epoch(rows)
                     panel.plot(best.epoch + 1, best.validation_qwk, "o", color=colour, markersize=6)
             panel.set(title=title, xlabel="epoch")
             panel.xaxis.get_major_locator().set_params(integer=True)

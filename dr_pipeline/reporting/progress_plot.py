@@ -10,7 +10,7 @@ from dr_pipeline.files import atomic_write
 from dr_pipeline.logs import logger
 from dr_pipeline.reporting.plot_style import COLOURS, QUIET, blank, png, style
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.tables.history import EpochRow
+from dr_pipeline.tables.history import EpochRow, chosen_epoch
 
 
 def draw_progress(path: Path, history: Sequence[EpochRow], *, title: str, minutes_left: float | None = None) -> None:
@@ -36,7 +36,7 @@ def progress_figure(history: Sequence[EpochRow], *, title: str, minutes_left: fl
     """The same as a matplotlib Figure; raises ValueError where no epoch has finished."""
     if not history:
         raise ValueError("nothing to draw before the first epoch has ended")
-    best = max(history, key=lambda row: (row.validation_qwk, row.epoch))  # of equal ones, training takes the last
+    best = chosen_epoch(history)
     with style():
         figure = blank(10, 5.4)
         (losses, qwk), (rate, speed) = figure.subplots(2, 2, sharex=True)
@@ -45,7 +45,7 @@ def progress_figure(history: Sequence[EpochRow], *, title: str, minutes_left: fl
         losses.set_title("Loss")
         losses.legend()
         _line(qwk, history, "validation_qwk", COLOURS[0])
-        label = f"best: {best.validation_qwk:.3f} at epoch {best.epoch + 1}"
+        label = f"chosen: {best.validation_qwk:.3f} at epoch {best.epoch + 1}"
         qwk.plot(best.epoch + 1, best.validation_qwk, "o", color=COLOURS[1], markersize=7, label=label)
         qwk.set_title("Validation QWK")
         qwk.set_ylim(top=1.0)

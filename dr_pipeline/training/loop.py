@@ -21,7 +21,7 @@ from dr_pipeline.models.grader import Grader
 from dr_pipeline.models.layer_groups import freeze_batch_norm_statistics, unfreeze_blocks
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.training import Training
-from dr_pipeline.tables.history import EpochRow
+from dr_pipeline.tables.history import EpochRow, chosen_epoch
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.data.batch import BatchBuilder, split_microbatches
 from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
@@ -72,7 +72,7 @@ def fit(
     params: Training,
     options: FitOptions,
 ) -> FitResult:
-    """Trains `grader` and returns the best epoch's averaged weights.
+    """Trains `grader` and returns the averaged weights of the chosen epoch, see `chosen_epoch`.
 
     One process, several processes and accumulation give the same gradients, with four exceptions: batch normalisation
     and the soft kappa depend on the photographs of a microbatch, and each process draws its own dropout and mixing.
@@ -164,7 +164,7 @@ def fit(
         num_seen = int(fabric.all_reduce(torch.tensor(num_seen, device=fabric.device), reduce_op="sum"))
         share_buffers(fabric, average)
         with memory_advice(fabric.device, candidate, val_batch):
-            val_loss, qwk = evaluate(fabric, average.module, val_loader, val_set, objective)
+            val_loss, qwk, qwk_error = evaluate(fabric, average.module, val_loader, val_set, objective)
         # a gradient that overflows in an epoch's last step shows here, before it would reach the checkpoint
         require_finite(val_loss, "validation loss", epoch, len(losses), optimizer, checkpoint)
         row = EpochRow(
@@ -173,11 +173,13 @@ def fit(
             train_loss=round(float(np.mean(losses)), 6),
             validation_loss=round(val_loss, 6),
             validation_qwk=round(qwk, 6),
+            validation_qwk_error=round(qwk_error, 6),
             learning_rate=max(group["lr"] for group in optimizer.param_groups),  # the classifier's
             images_per_s=round(num_seen / train_seconds, 1),
         )
         history.append(row)
-        if best is None or row.validation_qwk >= best.validation_qwk:
+        # The epoch that is chosen in the end was chosen when it finished: a higher one after it would be chosen itself.
+        if best is None or chosen_epoch(history) is row:
             best = row
             best_weights = {name: value.detach().cpu().clone() for name, value in average.module.state_dict().items()}
         if fabric.is_global_zero:

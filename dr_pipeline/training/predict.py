@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dr_pipeline.logs import progress
-from dr_pipeline.metrics.cross_fitting import cross_fitted_kappa
+from dr_pipeline.metrics.cross_fitting import cross_fitted_grades
+from dr_pipeline.metrics.kappa import kappa_standard_error, quadratic_weighted_kappa
 from dr_pipeline.models.grader import Grader
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.schema import GRADES
@@ -46,11 +47,11 @@ def evaluation_workers(val_set: GradedCanvases, num_workers: int) -> int:
 @torch.inference_mode()
 def evaluate(
     fabric: Fabric, grader: nn.Module, loader: BatchLoader, val_set: GradedCanvases, objective: GradingLoss
-) -> tuple[float, float]:
-    """Mean loss and QWK at cross-fitted cut points, over the photographs of all processes.
+) -> tuple[float, float, float]:
+    """Mean loss, and QWK at cross-fitted cut points with its standard error, over the photographs of all processes.
 
     That is the QWK of what ships: the deployed decision applies fitted cut points to the expected grade. An undefined
-    one (one grade only, or a loss that is not finite) is returned as 0.
+    one (one grade only, or a loss that is not finite) is returned as 0. The standard error is that over groups.
 
     Args:
         fabric: Device, precision and processes.
@@ -64,11 +65,13 @@ def evaluate(
     head, targets = cast("Grader", grader).head, grades.to(fabric.device)
     loss = (objective.total(head, outputs, targets) / objective.weight(targets)).item()
     if not math.isfinite(loss):  # such outputs have no order
-        return loss, 0.0
+        return loss, 0.0, 0.0
     levels = torch.tensor(GRADES, dtype=torch.float64, device=fabric.device)
     expected = (head(outputs).double().softmax(1) * levels).sum(1)
-    qwk = cross_fitted_kappa(expected.cpu().numpy(), grades.numpy(), val_set.groups)
-    return loss, 0.0 if math.isnan(qwk) else qwk
+    true, groups = grades.numpy(), val_set.groups
+    predicted = cross_fitted_grades(expected.cpu().numpy(), true, groups)
+    qwk = quadratic_weighted_kappa(true, predicted)
+    return loss, 0.0 if math.isnan(qwk) else qwk, kappa_standard_error(true, predicted, groups)
 
 
 def predict(

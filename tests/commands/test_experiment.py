@@ -37,6 +37,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photographs(folder, num_patients=30)
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["evaluation"]["bootstrap_replicates"] = 100
+    params["candidates"]["lite0"]["weights"] = "none"
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return folder
 

@@ -22,7 +22,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photographs(made, num_patients=30)
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["candidates"] = {
-        "lite0": params["candidates"]["lite0"] | {"model": "mobilenetv3_small_050", "input_px": 32, "epochs": 1}
+        "lite0": params["candidates"]["lite0"]
+        | {"model": "mobilenetv3_small_050", "weights": "none", "input_px": 32, "epochs": 1}
     }
     params["deployment"]["families"] = ["mobilenet"]
     (root / "params.yaml").write_text("# kept\n" + yaml.safe_dump(params, sort_keys=False))

@@ -72,7 +72,7 @@ def write_data(root: Path, *, folds: tuple[int, ...], combined: dict[str, Any]) 
     write_csv(root / "gradability.csv", GRADABILITY.columns, statuses)
     params = yaml.safe_load(SYNTHETIC.read_text())
     params["folds"] = list(folds)
-    params["candidates"]["tiny"] = params["candidates"].pop("lite0") | {"ensemble": combined}
+    params["candidates"]["tiny"] = params["candidates"].pop("lite0") | {"weights": "none", "ensemble": combined}
     params["evaluation"]["bootstrap_replicates"] = 100
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 

@@ -28,12 +28,15 @@ _PARAMS_FILE = REPOSITORY / "params.yaml"
 _DEFAULT = load_section(_PARAMS_FILE, "training", Training)
 # the grades differ by brightness
 PARAMS = _DEFAULT.model_copy(
-    update={"augmentation": _DEFAULT.augmentation.model_copy(update={"brightness": 0.0, "contrast": 0.0})}
+    update={
+        "augmentation": _DEFAULT.augmentation.model_copy(update={"brightness": 0.0, "contrast": 0.0, "camera": 0.0}),
+        "objective": _DEFAULT.objective.model_copy(update={"loss": "cross_entropy"}),
+    }
 )
 CANDIDATE = load_section(_PARAMS_FILE, "candidates.lite0", Candidate).model_copy(
     update={
-        "model": "resnet10t", "input_px": 32, "epochs": 4, "batch_photographs": 8, "learning_rate": 0.03,
-        "drop_rate": 0.2,
+        "model": "resnet10t", "weights": "none", "input_px": 32, "epochs": 4, "batch_photographs": 8,
+        "learning_rate": 0.03, "drop_rate": 0.2,
     }
 )  # fmt: skip
 

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import cohen_kappa_score
 
-from dr_pipeline.metrics.kappa import confusion_matrix, kappa_of_confusions, quadratic_weighted_kappa
+from dr_pipeline.metrics.kappa import (
+    confusion_matrix,
+    kappa_of_confusions,
+    kappa_standard_error,
+    quadratic_weighted_kappa,
+)
 
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60)
 
@@ -62,3 +67,22 @@ def test_many_confusions_at_once() -> None:
     kappas = kappa_of_confusions(confusions)
     assert kappas.shape == (7, 3)
     assert kappas[2, 1] == kappa_of_confusions(confusions[2, 1])
+
+
+def test_standard_error_is_the_spread_over_draws_of_patients() -> None:
+    rng = np.random.default_rng(0)
+    true = np.repeat(rng.integers(0, 5, 20_000), 2)
+    predicted = np.clip(true + np.repeat(rng.integers(-1, 2, 20_000), 2), 0, 4)  # both eyes err alike
+    kappas, errors, too_small = [], [], []
+    for start in range(0, 40_000, 200):
+        part, groups = slice(start, start + 200), [f"P{eye // 2}" for eye in range(200)]
+        kappas.append(quadratic_weighted_kappa(true[part], predicted[part]))
+        errors.append(kappa_standard_error(true[part], predicted[part], groups))
+        too_small.append(kappa_standard_error(true[part], predicted[part], [str(eye) for eye in range(200)]))
+    assert np.mean(errors) == pytest.approx(np.std(kappas), rel=0.15)
+    assert np.mean(too_small) < 0.8 * np.mean(errors)  # eyes are no patients
+
+
+def test_standard_error_of_what_has_none_is_zero() -> None:
+    assert kappa_standard_error([0, 1, 2], [0, 1, 2], ["a", "a", "a"]) == 0
+    assert kappa_standard_error([1, 1, 1], [1, 1, 1], ["a", "b", "c"]) == 0

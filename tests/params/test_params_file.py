@@ -97,10 +97,18 @@ def test_a_file_of_version_0_1_gives_the_same_values(caplog: pytest.LogCaptureFi
     ]
 
 
-def test_the_recipe_has_the_values_that_it_had_in_version_0_1_but_for_the_weights(tmp_path: Path) -> None:
+def test_the_recipe_has_the_values_that_it_had_in_version_0_1_but_for_weights_loss_and_cameras(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    packaged = KNOWN_PACKAGES["tf_efficientnet_lite0"].reference
-    path.write_text(recipe_text("idrid").replace(packaged, "timm"), encoding="utf-8")
+    changes = {
+        KNOWN_PACKAGES["tf_efficientnet_lite0"].reference: "timm",
+        "loss: soft_ordinal": "loss: cross_entropy",
+        "    camera: 1.0 ": "    camera: 0.0 ",
+    }
+    text = recipe_text("idrid")
+    for now, then in changes.items():
+        assert now in text
+        text = text.replace(now, then)
+    path.write_text(text, encoding="utf-8")
     assert load_params(path) == load_params(VERSION_0_1)
 
 

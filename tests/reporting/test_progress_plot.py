@@ -37,11 +37,11 @@ def test_a_png_is_written_and_replaced_as_a_whole(tmp_path: Path) -> None:
     assert picture.shape[1] == 1200
 
 
-def test_the_best_epoch_is_marked_and_of_equal_ones_the_last() -> None:
+def test_the_chosen_epoch_is_marked_and_of_equal_ones_the_last() -> None:
     qwks = (0.1, 0.7, 0.3, 0.7)
     epochs = [replace(row, validation_qwk=qwk) for row, qwk in zip(rows(4), qwks, strict=True)]
     figure = progress_figure(epochs, title="lite0-0")
-    assert "best: 0.700 at epoch 4" in texts(figure)
+    assert "chosen: 0.700 at epoch 4" in texts(figure)
     marked = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
     assert [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in marked] == [(4.0, 0.7)]
 

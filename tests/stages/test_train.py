@@ -64,7 +64,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_params(folder: Path, *, seeds: int, teacher: str = "none") -> None:
     document = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    document["candidates"]["lite0"] |= {"input_px": 32, "epochs": 2, "batch_photographs": 8}
+    document["candidates"]["lite0"] |= {"weights": "none", "input_px": 32, "epochs": 2, "batch_photographs": 8}
     document["candidates"]["lite0"]["ensemble"]["seeds"] = seeds
     document["training"]["distillation"]["teacher"] = teacher
     (folder / "params.yaml").write_text(yaml.safe_dump(document))
@@ -85,7 +85,7 @@ def test_it_writes_weights_facts_history_layers_and_figures(
     facts = read_json(Path("out/model.json"))
     assert facts["members"] == ["member-0.safetensors"]
     assert facts["seeds"] == [20]
-    assert facts["loss"] == "cross_entropy"
+    assert facts["loss"] == "soft_ordinal"
     assert facts["network"] == {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"}
     assert "ensemble" not in facts  # how members are combined may change without training
     assert (facts["candidate"], facts["fold"], facts["input_px"]) == ("lite0", 0, 32)

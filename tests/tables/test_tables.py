@@ -69,7 +69,8 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     "out_of_fold_logits": (OUT_OF_FOLD_LOGITS, f"schema_version,image_id,{_LOGITS}\n1,a,{_FIVE}\n"),
     "fold_logits": (
         FOLD_LOGITS,
-        f"schema_version,part,image_id,{_LOGITS}\n1,validation,a,0.100000001,-2.5,1e-09,3,4\n1,outer,b,1,2,3,4,5\n",
+        f"schema_version,part,camera,image_id,{_LOGITS}\n2,validation,,a,0.100000001,-2.5,1e-09,3,4\n"
+        "2,outer,blur,b,1,2,3,4,5\n",
     ),
     "out_of_fold": (
         OUT_OF_FOLD,
@@ -78,9 +79,9 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     ),
     "history": (
         HISTORY,
-        "epoch,seconds,train_loss,validation_loss,validation_qwk,learning_rate,images_per_s\n"
-        "0,19.663,1.523496,2.312272,0.036886,0.0029945962328137895,29.8\n"
-        "1,19.147,nan,2.791829,-0.5,1e-06,30.6\n",
+        "epoch,seconds,train_loss,validation_loss,validation_qwk,validation_qwk_error,learning_rate,images_per_s\n"
+        "0,19.663,1.523496,2.312272,0.036886,0.05,0.0029945962328137895,29.8\n"
+        "1,19.147,nan,2.791829,-0.5,0.0,1e-06,30.6\n",
     ),
     "layers": (
         LAYERS,
@@ -91,12 +92,13 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     "experiment": (
         EXPERIMENT,
         "schema_version,arm,qwk,qwk_low,qwk_high,referable_auc,referable_auc_low,referable_auc_high,accuracy,"
-        "accuracy_low,accuracy_high,qwk_minus_first,qwk_minus_first_low,qwk_minus_first_high,n,groups,folds,"
+        "accuracy_low,accuracy_high,qwk_minus_first,qwk_minus_first_low,qwk_minus_first_high,camera_shift,shifted_qwk_minus_first,"
+        "shifted_qwk_minus_first_low,shifted_qwk_minus_first_high,worst_camera,worst_camera_change,n,groups,folds,"
         "qwk_by_fold,epochs,input_px,parameters,training_seconds,training_images_per_s,inference_images_per_s,"
         "throughput_of,device,research_use\n"
-        "2,good,0.7673,0.7253,0.8050,0.9469,0.9262,0.9666,0.5110,0.4623,0.5595,-0.0013,-0.0318,0.0277,409,406,2,"
+        "3,good,0.7673,0.7253,0.8050,0.9469,0.9262,0.9666,0.5110,0.4623,0.5595,-0.0013,-0.0318,0.0277,1.0000,0.0630,0.0430,0.0830,blur,-0.1690,409,406,2,"
         f'0.760 0.774,8,224,3377413,274.2,24.12,104.61,"noise, 16 at once","CPU, 2 threads",{_RESEARCH}\n'
-        f"2,timed,,,,,,,,,,,,,,,,,,224,3377413,,24.12,104.61,noise,CPU,{_RESEARCH}\n",
+        f"3,timed,,,,,,,,,,,,,,,,,,,,,,,,224,3377413,,24.12,104.61,noise,CPU,{_RESEARCH}\n",
     ),
     "shifts": (
         SHIFTS,
