@@ -62,13 +62,14 @@ def serving(bundle: Path, folder: Path, *options: str) -> Iterator[Running]:
         command = [sys.executable, "-m", "dr_pipeline", "serve", str(bundle), "--port", "0", "--workers", "1", *options]
         process = subprocess.Popen(command, stdout=stream, stderr=stream)
     try:
-        yield Running(process, _port(process, log), log)
+        yield Running(process, port_of(process, log), log)
     finally:
         process.kill()
         process.wait()
 
 
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+def port_of(process: subprocess.Popen[bytes], log: Path) -> int:
+    """The port on which the server has begun to accept photographs, by its log."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         first, _, rest = log.read_text().partition(" serves bundle ")

@@ -46,7 +46,11 @@ function show(file, answer) {
   const find = (selector) => card.querySelector(selector);
   find("h2").textContent = file.name;
   const picture = find("img");
-  picture.addEventListener("load", () => { picture.hidden = false; URL.revokeObjectURL(picture.src); });
+  picture.addEventListener("load", () => {
+    picture.hidden = false;
+    picture.parentElement.classList.add("pictured");
+    URL.revokeObjectURL(picture.src);
+  });
   picture.addEventListener("error", () => URL.revokeObjectURL(picture.src)); // a format that browsers do not show
   picture.alt = `The photograph ${file.name}`;
   picture.src = URL.createObjectURL(file);
@@ -57,7 +61,7 @@ function show(file, answer) {
 function fill(find, { http, row, error, todo }) {
   find(".answer").textContent = !row ? `Refused (${http || "no answer"})`
     : row.grade === null ? STATUS[row.status] : `Grade ${row.grade}: ${GRADES[row.grade]}`;
-  find(".reason").textContent = error ? `${error}. What to do: ${todo}.` : row.reason;
+  find(".reason").textContent = error ? sentence(`${error}. To do: ${todo}.`) : row.reason;
   if (!row) return find("details").remove();
   if (row.grade !== null) fillTable(find("table"), row);
   const facts = find("dl");
@@ -97,7 +101,8 @@ function fact(list, name, value) {
 }
 
 const yes = (value) => (value ? "yes" : "no");
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+const sentence = (text) => text[0].toUpperCase() + text.slice(1);
 
 byId("files").addEventListener("change", () => gradeAll(byId("files").files));
 byId("form").addEventListener("submit", (event) => { event.preventDefault(); gradeAll(last); });
