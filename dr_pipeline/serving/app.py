@@ -25,7 +25,7 @@ from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.serving.api import NOT_DECODED, restore_nulls, score_request, score_responses
 from dr_pipeline.serving.metrics import Metrics
-from dr_pipeline.serving.reception import Limits, Places, read_body, require_photograph, require_token
+from dr_pipeline.serving.reception import RETRY_AFTER_S, Limits, Places, read_body, require_photograph, require_token
 from dr_pipeline.serving.refusal import Refusal
 from dr_pipeline.tables.predictions import PREDICTIONS
 
@@ -186,7 +186,10 @@ async def _scored(request: Request, service: Service, data: bytes) -> Score:
         service.fault = service.fault or error
         service.stop()
         raise Refusal(
-            HTTPStatus.SERVICE_UNAVAILABLE, "the server cannot score any more and ends", "ask who runs the server"
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the server cannot score any more and ends",
+            "send the photograph again after the time in Retry-After, when the server was started again",
+            {"Retry-After": str(RETRY_AFTER_S)},
         ) from None
     finally:
         scoring.cancel()

@@ -9,10 +9,10 @@ from http import HTTPStatus
 
 from dr_pipeline.serving.refusal import Refusal
 
+RETRY_AFTER_S = 1
 # `curl --data-binary` states the last one unless a header states another. The bytes decide what a photograph is.
 _TYPES = ("application/dicom", "application/octet-stream", "application/x-www-form-urlencoded")
 _MEGABYTE = 1_000_000
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Places:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"the queue is full: {self._number} photographs",
                 "send the photograph again after the time in Retry-After",
-                {"Retry-After": str(_RETRY_AFTER_S)},
+                {"Retry-After": str(RETRY_AFTER_S)},
             )
         self.taken += 1
         try:
