@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=whole_number, default=8000, metavar="N", help="to listen on (default: 8000); 0: a free one"
     )
     parser.add_argument("--site", default="", metavar="NAME", help="site of the photographs, as in `score`")
-    parser.add_argument("--workers", type=positive_int, metavar="N", help="processes that score (default: by cores)")
+    parser.add_argument(
+        "--workers", type=positive_int, metavar="N", help="processes that score (default: one more than cores)"
+    )
     parser.add_argument(
         "--time-limit", type=positive_seconds, default=60.0, metavar="SECONDS", help="to score one (default: 60)"
     )
@@ -61,7 +63,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.serving.reception import Limits
     from dr_pipeline.serving.server import ServerSettings, read_token, run_server
 
-    max_bytes, workers = args.max_megabytes * _MEGABYTE, args.workers or usable_processes()
+    # One more than cores: a process that waits for its next photograph leaves no core idle.
+    max_bytes, workers = args.max_megabytes * _MEGABYTE, args.workers or usable_processes() + 1
     places = args.queue or min(_MOST_PLACES, max(workers + 1, usable_memory() // 4 // max_bytes))
     settings = ServerSettings(
         bundle=args.bundle,
