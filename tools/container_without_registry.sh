@@ -30,7 +30,7 @@ builder build --quiet --format docker "${shared[@]}" --build-arg BASE=localhost/
 builder images
 
 root=$(builder mount "$(builder from --pull-never localhost/dr-pipeline:latest)")
-du --summarize --megabytes "$root/opt/dr-pipeline" | sed 's/\t.*/ MB of packages/'
+du -sm "$root/opt/dr-pipeline" | sed 's/\t.*/ MB of packages/'
 cat >"$work/inside.sh" <<'INSIDE'
 set -e
 mount --make-rprivate /

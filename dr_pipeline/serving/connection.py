@@ -16,6 +16,7 @@ _SLOW_HEAD = (
 # After a SIGTERM, how long a connection without a request stays open: one that is on its way is answered.
 _LAST_REQUESTS_S = 1.0
 _DROP_S = 30.0
+_GOODBYE_S = 1.0
 _HANDSHAKE_S = 5.0
 
 
@@ -49,6 +50,8 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """Called when an answer is written."""
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._abort_soon()
         self._close_in(self._timeout_s if self.conn.their_state is h11.IDLE else _DROP_S)
 
     def shutdown(self) -> None:
@@ -69,6 +72,11 @@ class Connection(H11Protocol):
         if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
             self.transport.write(_SLOW_HEAD)
         self.transport.close()
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        """Ends a connection over TLS whose peer does not say goodbye, for which asyncio waits half a minute."""
+        self.loop.call_later(_GOODBYE_S, self.transport.abort)
 
     def _is_in_work(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -78,7 +86,7 @@ class Server(uvicorn.Server):
     """uvicorn's server, which at its end also takes the connections that the system has accepted for it."""
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """Stops to listen, and returns when all that was accepted has its answer."""
+        """Stops listening, and returns when all that was accepted has its answer."""
         late = [connection for listener in sockets for connection in _waiting(listener)]
         for server in self.servers:
             server.close()

@@ -1,9 +1,12 @@
 """`dr-pipeline serve` over real HTTP: the rows of `score`, what is refused, what is kept, and how it ends."""
 
+import http.client
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -232,6 +235,26 @@ def can_connect(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_tls_and_nothing_without(bundle: Path, tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl: absent")
+    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem -days 2"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([openssl, *command.split(), *names], cwd=tmp_path, check=True, capture_output=True)
+    files = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    with serving(bundle, tmp_path, *files, "--host", "127.0.0.1") as server:
+        assert "https://127.0.0.1" in server.log.read_text()
+        with pytest.raises((OSError, http.client.HTTPException)):
+            server.score(photograph(1))
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=30, context=trusted)
+        connection.request("POST", "/v1/score", photograph(1))
+        assert json.loads(connection.getresponse().read())["status"] == "scored"
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=30) == 0
 
 
 def test_a_server_that_cannot_start_says_why(bundle: Path, tmp_path: Path, capsys, caplog) -> None:
