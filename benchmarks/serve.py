@@ -4,9 +4,10 @@ python -m benchmarks.serve BUNDLE FOLDER --out reports/benchmarks/serve.json [--
 
 Rate: the photographs of FOLDER, several times over, by `dr-pipeline score` and by 8 clients of `dr-pipeline serve`, in
 turn. Of `score` the time from its first row to its last counts, of `serve` the time from each client's first answer:
-neither start is in it. The clients run on the same cores. Restart: drawn photographs; when half are answered the server
-gets a SIGTERM, and the next is started when it has ended. A client sends again what got no answer (connection refused
-or closed, 503); each answer must be the row that `score` writes.
+neither start is in it. The clients run on the same cores. CPU time per file is that of all processes of either, without
+the clients: on a machine that is not idle only its ratio means something. Restart: drawn photographs; when half are
+answered the server gets a SIGTERM, and the next is started when it has ended. A client sends again what got no answer
+(connection refused or closed, 503); each answer must be the row that `score` writes.
 """
 
 import argparse
@@ -74,11 +75,17 @@ def compare_rates(bundle: Path, folder: Path, scratch: Path, *, rounds: int, fil
         shutil.copy(path, photographs / f"{number:05d}{path.suffix}")
     data = [path.read_bytes() for path in sorted(photographs.iterdir())]
     score_rates, serve_rates, latencies = list[float](), list[float](), list[float]()
+    score_cpu, serve_cpu = list[float](), list[float]()
     for _ in range(rounds):
-        score_rates.append(score_rate(bundle, photographs, scratch / "rows.jsonl"))
+        rate, cpu_s = score_rate(bundle, photographs, scratch / "rows.jsonl")
+        score_rates.append(rate)
+        score_cpu.append(1e3 * cpu_s)
         with Serving(bundle) as server:
+            Load(server, data[: 2 * CLIENTS]).run()
+            before_s = session_cpu_s(server.process.pid)
             load = Load(server, data)
             load.run()
+            serve_cpu.append(1e3 * (session_cpu_s(server.process.pid) - before_s) / files)
         serve_rates.append(load.rate())
         latencies += load.latencies_s
         print(f"score {score_rates[-1]:.1f}/s, serve {serve_rates[-1]:.1f}/s", file=sys.stderr)
@@ -92,30 +99,48 @@ def compare_rates(bundle: Path, folder: Path, scratch: Path, *, rounds: int, fil
         "serve_files_per_s": [round(rate, 2) for rate in serve_rates],
         "ratio": round(statistics.median(serve_rates) / statistics.median(score_rates), 4),
         "bar": RATE_BAR,
+        "score_cpu_ms_per_file": [round(each, 2) for each in score_cpu],
+        "serve_cpu_ms_per_file": [round(each, 2) for each in serve_cpu],
+        "cpu_ratio": round(statistics.median(score_cpu) / statistics.median(serve_cpu), 4),
+        "load_average": os.getloadavg()[0],
         "serve_p50_ms": round(p50, 1),
         "serve_p99_ms": round(p99, 1),
     }
 
 
-def score_rate(bundle: Path, folder: Path, out: Path) -> float:
-    """Files per second of a run, from its first row to its last."""
+def session_cpu_s(session: int) -> float:
+    """CPU time of the processes of a session, by Linux's /proc (man 5 proc: stat)."""
+    ticks = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(fields[3]) == session:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def score_rate(bundle: Path, folder: Path, out: Path) -> tuple[float, float]:
+    """Files per second of a run and CPU seconds per file, from its first row to its last."""
     out.unlink(missing_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "dr_pipeline", "score", folder, "--bundle", bundle, "--out", out],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    first = (0, 0.0)
-    rows, since = 0, time.monotonic()
+    first, last = (0, 0.0, 0.0), (0, 0.0, 0.0)
     while process.poll() is None:
         time.sleep(0.02)
         table = out if out.exists() else partial_path(out)
-        if table.exists() and (found := table.read_bytes().count(b"\n")) > rows:
-            rows, since = found, time.monotonic()
-            first = first if first[0] else (rows, since)
+        if table.exists() and (rows := table.read_bytes().count(b"\n")) > last[0]:
+            last = (rows, time.monotonic(), session_cpu_s(process.pid))
+            first = first if first[0] else last
     if process.returncode:
         sys.exit("scoring failed")
-    return (rows - first[0]) / (since - first[1])
+    rows, time_s, cpu_s = (end - start for start, end in zip(first, last, strict=True))
+    return rows / time_s, cpu_s / rows
 
 
 class Serving:
@@ -129,6 +154,7 @@ class Serving:
             [sys.executable, "-m", "dr_pipeline", "serve", self._bundle, "--port", str(self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         for _ in count():
             try:
