@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dr_pipeline.commands.argument_types import positive_int, positive_seconds, whole_number
+from dr_pipeline.commands.bundle_arguments import add_signature_argument
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
@@ -23,7 +24,10 @@ _MOST_PLACES = 64
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle, such as data/release")
+    parser.add_argument(
+        "bundle", type=Path, metavar="BUNDLE", help="the bundle: a folder such as data/release, or a .drbundle file"
+    )
+    add_signature_argument(parser)
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default: 127.0.0.1)")
     parser.add_argument(
         "--port", type=whole_number, default=8000, metavar="N", help="to listen on (default: 8000); 0: a free one"
@@ -68,6 +72,7 @@ def run(args: argparse.Namespace) -> Outcome:
     places = args.queue or min(_MOST_PLACES, max(workers + 1, usable_memory() // 4 // max_bytes))
     settings = ServerSettings(
         bundle=args.bundle,
+        keys=args.require_signature,
         host=args.host,
         port=args.port,
         site=args.site,

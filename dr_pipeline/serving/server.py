@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from dr_pipeline.bundle.identity import identify_bundle
+from dr_pipeline.bundle.signature import trusted_identity
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.logs import logger
 from dr_pipeline.scoring.task import PhotographTask, ScoringTask
@@ -29,7 +29,8 @@ class ServerSettings:
     """What a server is started with.
 
     Attributes:
-        bundle: The bundle's folder.
+        bundle: The bundle.
+        keys: Trusted public keys, one of which must have signed the bundle; None: no signature is asked for.
         host: Interface to listen on.
         port: To listen on; 0: a free one.
         site: Of the photographs; empty where unknown.
@@ -41,6 +42,7 @@ class ServerSettings:
     """
 
     bundle: Path
+    keys: Path | None
     host: str
     port: int
     site: str
@@ -62,12 +64,12 @@ def run_server(settings: ServerSettings, *, started: Callable[[str, str], None])
         The number of rows of each status.
 
     Raises:
-        BundleError: The bundle is damaged, or was changed while the server ran.
-        DataError: No threshold was fitted for the site.
+        BundleError: The bundle is damaged, not signed by a trusted key, or was changed while the server ran.
+        DataError: No threshold was fitted for the site; a key cannot be read.
         EnvironmentProblem: The address cannot be used; workers do not start.
     """
     listener = _bind(settings.host, settings.port)
-    bundle_id = identify_bundle(settings.bundle).bundle_id
+    bundle_id = trusted_identity(settings.bundle, settings.keys).bundle_id
     bundle = settings.bundle.absolute()
     task = PhotographTask(ScoringTask(bundle, bundle_id, settings.site, places=(bundle,)))
     with listener, ScoringPool(task, workers=settings.workers, time_limit_s=settings.time_limit_s) as pool:

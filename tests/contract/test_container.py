@@ -20,6 +20,8 @@ from tests.factories import REPOSITORY
 from tests.factories.bundles import make_bundle, photograph
 from tests.factories.servers import Running, port_of
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 USER = "10001"
 

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from dr_pipeline import cli
+from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.bundle.signature import make_keys, read_secret_key, sign_bundle
+from dr_pipeline.bundle_storage import file_names, pack_files, read_stored
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.scoring.outputs import read_rows
 from dr_pipeline.tables.predictions import PREDICTIONS
@@ -237,7 +240,8 @@ def can_connect(port: int) -> bool:
     return True
 
 
-def test_tls_and_nothing_without(bundle: Path, tmp_path: Path) -> None:
+def test_a_signed_file_by_tls_and_nothing_without(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("minisign", reason="the extra signing: absent")
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl: absent")
@@ -245,7 +249,13 @@ def test_tls_and_nothing_without(bundle: Path, tmp_path: Path) -> None:
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run([openssl, *command.split(), *names], cwd=tmp_path, check=True, capture_output=True)
     files = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
-    with serving(bundle, tmp_path, *files, "--host", "127.0.0.1") as server:
+    make_keys(tmp_path / "key", "")
+    assert cli.main(["serve", str(bundle), "--require-signature", str(tmp_path / "key.pub")]) == 2  # it is not signed
+    signed = make_bundle(tmp_path / "signed")
+    sign_bundle(read_bundle(signed, threads=1), read_secret_key(tmp_path / "key", str))
+    packed = tmp_path / "signed.drbundle"
+    pack_files({name: read_stored(signed, name) for name in file_names(signed)}, packed)
+    with serving(packed, tmp_path, *files, "--require-signature", str(tmp_path / "key.pub")) as server:
         assert "https://127.0.0.1" in server.log.read_text()
         with pytest.raises((OSError, http.client.HTTPException)):
             server.score(photograph(1))
