@@ -56,10 +56,13 @@ $(STAMP): requirements.lock pyproject.toml $(STALE) | preconditions
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	echo "$(CURDIR)" > $@
 
-# Needs uv. The lock serves Linux, macOS and Windows, with and without an NVIDIA card, and names no index.
+# Needs uv. The lock serves Linux, macOS and Windows, with and without an NVIDIA card, and names no index. The second is
+# the part of it that the container installs.
 lock:
 	uv pip compile --universal --generate-hashes --no-header --no-annotate \
 	  --extra train --extra s3 --extra ray --extra clinic --extra weights --extra openvino --extra signing --extra serve --extra team --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --constraint requirements.lock \
+	  --extra serve --extra signing --python-version 3.11 pyproject.toml -o requirements-serve.lock
 
 clean:
 	rm -rf $(VENV)

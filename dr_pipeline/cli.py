@@ -26,6 +26,7 @@ COMMANDS = (
     "shifts",
     "results",
     "listen",
+    "serve",
     "review",
     "drift",
     "verify",
@@ -42,8 +43,8 @@ COMMANDS = (
     "track",
 )
 
-# Verbs whose packages the extra `clinic` brings; for others it is `train`.
-_CLINIC_VERBS = ("results", "listen", "review", "drift")
+# Verbs whose packages another extra than `train` brings, and packages that another one brings for any verb.
+_EXTRAS = dict.fromkeys(("results", "listen", "review", "drift"), "clinic") | {"serve": "serve"}
 _EXTRA_OF_MODULE = {"minisign": "signing"}
 
 EXIT_USER_ERROR = 2
@@ -97,7 +98,7 @@ def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError, verb:
     if isinstance(error, ModuleNotFoundError):
         if (error.name or "").startswith("dr_pipeline"):
             return None
-        extra = _EXTRA_OF_MODULE.get(error.name or "", "clinic" if verb in _CLINIC_VERBS else "train")
+        extra = _EXTRA_OF_MODULE.get(error.name or "", _EXTRAS.get(verb or "", "train"))
         return (
             f"the package {error.name!r} is not installed\n"
             f"  to do: pip install 'dr-pipeline[{extra}]'; the base installation has the scoring half only"

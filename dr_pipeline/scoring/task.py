@@ -42,6 +42,11 @@ class ScoringTask:
     )
 
     def setup(self) -> Callable[[Entry], Score]:
+        """Loads the bundle; see `scorer`."""
+        scorer = self.scorer()
+        return lambda entry: score_entry(entry, scorer, dicom_salt=self.dicom_salt)
+
+    def scorer(self) -> "Scorer":
         """Loads the bundle.
 
         Raises:
@@ -57,10 +62,40 @@ class ScoringTask:
                 where=str(self.bundle),
                 todo="put the bundle back and run again with --resume",
             )
-        return lambda entry: score_entry(entry, scorer, dicom_salt=self.dicom_salt)
+        return scorer
 
     def failed(self, _entry: Entry, reason: str) -> Score:
         """The score of an entry whose worker hung or died."""
+        return failed(reason)
+
+
+@dataclass(frozen=True)
+class PhotographTask:
+    """Scores photographs that come as bytes, as `ScoringTask` does those of files.
+
+    Attributes:
+        scoring: The bundle and its options.
+    """
+
+    scoring: ScoringTask
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What the work imports."""
+        return self.scoring.modules
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """The bundle."""
+        return self.scoring.places
+
+    def setup(self) -> Callable[[bytes], Score]:
+        """Loads the bundle; see `ScoringTask.scorer`."""
+        scorer = self.scoring.scorer()
+        return lambda data: score_bytes(lambda: data, scorer, dicom_salt=self.scoring.dicom_salt)
+
+    def failed(self, _data: bytes, reason: str) -> Score:
+        """The score of a photograph whose worker hung or died."""
         return failed(reason)
 
 

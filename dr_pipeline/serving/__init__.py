@@ -1,0 +1,1 @@
+"""Photographs over HTTP: one request, one row, the same as `score` writes for the file."""
