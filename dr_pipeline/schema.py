@@ -65,3 +65,13 @@ class Split(StrEnum):
 # 2: with weights.safetensors; 3: may have reference.json; 4: with configs/metadata.json, may have sbom.cdx.json
 BUNDLE_VERSION = 4
 READABLE_BUNDLE_VERSIONS = (2, 3, 4)
+class Role(StrEnum):
+    """What one of several sources is for; `all`: the split decides, photograph by photograph."""
+
+    ALL = "all"
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    UNLABELLED = "unlabelled"
+
+
