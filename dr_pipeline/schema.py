@@ -62,9 +62,6 @@ class Split(StrEnum):
     TEST = "test"
 
 
-# 2: with weights.safetensors; 3: may have reference.json; 4: with configs/metadata.json, may have sbom.cdx.json
-BUNDLE_VERSION = 4
-READABLE_BUNDLE_VERSIONS = (2, 3, 4)
 class Role(StrEnum):
     """What one of several sources is for; `all`: the split decides, photograph by photograph."""
 
@@ -75,3 +72,6 @@ class Role(StrEnum):
     UNLABELLED = "unlabelled"
 
 
+# 2: with weights.safetensors; 3: may have reference.json; 4: with configs/metadata.json, may have sbom.cdx.json
+BUNDLE_VERSION = 4
+READABLE_BUNDLE_VERSIONS = (2, 3, 4)

@@ -29,7 +29,7 @@ class Experiment(Section):
     """Arms that share everything else; the others are compared with the first.
 
     `changes` hold for every arm; `--set` on the command line may change them, but not what an arm sets. `folds` is the
-    number of drawn folds; where `protocol` is another, each site is one. With `camera_shift` above 0 the outer folds are
+    number of drawn folds; with another `protocol` each site is one. With `camera_shift` above 0 the outer folds are
     predicted through cameras of that strength, too.
     """
 

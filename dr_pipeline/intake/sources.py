@@ -140,7 +140,7 @@ def _read(dataset: Dataset, source: Source) -> Intake:
         salt=dataset.pseudonym_salt,
         unknown_patient_ids=dataset.unknown_patient_ids,
     )
-    if source.role == Role.UNLABELLED:
+    if source.is_unlabelled:
         records = (replace(record, grade=None, referable=None, readings=()) for record in intake.records)
         return replace(intake, records=tuple(records))
     if all(record.grade is None and record.referable is None for record in intake.records):
@@ -185,9 +185,7 @@ def _rebased(intake: Intake, source: Source, root: Path) -> Intake:
         orphan_rows=tuple(f"{prefix}: {name}" for name in intake.orphan_rows),
         orphan_files=tuple(f"{prefix}: {name}" for name in intake.orphan_files),
         unparsed=tuple(f"{prefix}: {name}" for name in intake.unparsed),
-        warnings=tuple(
-            f"{prefix}: {sentence}" for sentence in (*intake.warnings, *_scale_warning(intake, source.role))
-        ),
+        warnings=tuple(f"{prefix}: {sentence}" for sentence in (*intake.warnings, *_scale_warning(intake))),
         identity=tuple((prefixed_id(prefix, image_id), fields) for image_id, fields in intake.identity),
         patient_ids=tuple(
             replace(finding, image_ids=tuple(prefixed_id(prefix, image_id) for image_id in finding.image_ids))
@@ -202,10 +200,10 @@ def _below(root: Path, folder: Path) -> Path:
     return folder.relative_to(root) if folder.is_relative_to(root) else folder
 
 
-def _scale_warning(intake: Intake, role: str) -> tuple[str, ...]:
-    """A scale within 0–4 that is not this one, such as 0 no and 1 referable, cannot be told from rare grades."""
+def _scale_warning(intake: Intake) -> tuple[str, ...]:
+    """A sentence where grades are absent: rare ones, or those of a scale within 0–4, such as 0 no and 1 referable."""
     present = {record.grade for record in intake.records if record.grade is not None}
-    if role == Role.UNLABELLED or not present or present == set(GRADES):
+    if not present or present == set(GRADES):
         return ()
     grades = ", ".join(map(str, sorted(present)))
     return (

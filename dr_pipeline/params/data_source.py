@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from dr_pipeline.adapter_registry import is_registered, registrations
 from dr_pipeline.params.section import Section, contradiction
-from dr_pipeline.schema import Role
 
 # A name is the prefix of image ids: no "__", which ends it, and nothing that a file system or WebDataset splits.
 _SOURCE_NAME = r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*"
@@ -113,11 +112,16 @@ class Source(Section):
                 f"{self.prefix!r} cannot begin an image id; give the source a name of letters, digits and single - or "
                 f"_, {_MAX_SOURCE_NAME} characters at most",
             )
-        if not self.adapter and self.role != Role.UNLABELLED:
+        if not self.adapter and not self.is_unlabelled:
             raise contradiction("adapter", "is missing; only a source with `role: unlabelled` needs none")
         if self.adapter == "datalist" and not self.datalist:
             raise contradiction("datalist", "the adapter datalist needs the name of the JSON list")
         return self
+
+    @property
+    def is_unlabelled(self) -> bool:
+        """Whether its grades, where it has any, are not read."""
+        return self.role == "unlabelled"
 
     @property
     def prefix(self) -> str:
@@ -166,7 +170,7 @@ class Dataset(Section):
                 "sources",
                 f"two sources are called {', '.join(twice)}: their ids would be equal; give each a `name` of its own",
             )
-        if all(source.role == Role.UNLABELLED for source in self.sources):
+        if all(source.is_unlabelled for source in self.sources):
             raise contradiction("sources", "all are unlabelled; one needs grades: nothing can be trained without them")
         return self
 
