@@ -44,9 +44,9 @@ class NestedFold:
 
     @property
     def digest(self) -> str:
-        """Hash of the photographs and grades of each part."""
+        """Hash of the photographs, grades and sites of each part."""
         parts = (self.training, self.validation, self.outer)
-        return sha256_json([[[row.image_id, row.grade] for row in part] for part in parts])
+        return sha256_json([[[row.image_id, row.grade, row.site] for row in part] for part in parts])
 
 
 def folds_digest(folds: Sequence[NestedFold]) -> str:
