@@ -26,6 +26,10 @@ from dr_pipeline.params.data_source import Dataset, Source
 from dr_pipeline.schema import GRADES, Role
 from dr_pipeline.tables.manifest import ManifestRow
 
+_ELSEWHERE = (
+    "lies outside dataset.root: manifest and reports have absolute paths of this machine; link the folder there "
+    "(`dr-pipeline recipe sources` does) to keep them out"
+)
 _UNLABELLED = Provenance(name="unlabelled photographs", licence="the owner's", citation="")
 
 
@@ -185,7 +189,14 @@ def _rebased(intake: Intake, source: Source, root: Path) -> Intake:
         orphan_rows=tuple(f"{prefix}: {name}" for name in intake.orphan_rows),
         orphan_files=tuple(f"{prefix}: {name}" for name in intake.orphan_files),
         unparsed=tuple(f"{prefix}: {name}" for name in intake.unparsed),
-        warnings=tuple(f"{prefix}: {sentence}" for sentence in (*intake.warnings, *_scale_warning(intake))),
+        warnings=tuple(
+            f"{prefix}: {sentence}"
+            for sentence in (
+                *intake.warnings,
+                *_scale_warning(intake),
+                *((_ELSEWHERE,) if folder.is_absolute() else ()),
+            )
+        ),
         identity=tuple((prefixed_id(prefix, image_id), fields) for image_id, fields in intake.identity),
         patient_ids=tuple(
             replace(finding, image_ids=tuple(prefixed_id(prefix, image_id) for image_id in finding.image_ids))

@@ -82,6 +82,8 @@ def test_a_source_outside_the_root_has_absolute_paths_and_its_own_sites_are_part
     assert rows["near__c"].path == "near/train_images/c.png"
     assert [row.site for row in rows.values()] == ["far/north", "far", "near"]
     assert result.report["orphans"] == {"rows": ["near: gone"], "files": ["near: train_images/new.png"]}
+    outside = [warning for warning in result.report["warnings"] if "lies outside dataset.root" in warning]
+    assert [warning.partition(":")[0] for warning in outside] == ["far"]
     assert any("near: has the grades 0 only" in warning for warning in result.report["warnings"])
 
 
