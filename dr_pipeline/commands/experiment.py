@@ -46,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", type=int, metavar="K", help="outer folds, instead of the experiment's own number")
     parser.add_argument(
+        "--test-only",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="SITE,SITE",
+        help="sites that are never trained on, as if their source had the role test; GDRBench's are DDR,EYEPACS",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -124,6 +131,7 @@ def run(args: argparse.Namespace) -> Outcome:
         files,
         protocol=experiment.protocol,
         num_folds=num_folds,
+        test_only=args.test_only,
         salt=load_section(args.params, "split", SplitParams).salt,
         targets=load_section(args.params, "operating_point", OperatingPoint),
         seed=evaluation.bootstrap_seed,

@@ -12,7 +12,7 @@ from dr_pipeline.files import sha256_json
 from dr_pipeline.logs import logger
 from dr_pipeline.schema import GRADES, Role
 from dr_pipeline.splitting.groups import Group, Photograph, photographs_of
-from dr_pipeline.splitting.predefined import listed, separate_groups, separate_roles
+from dr_pipeline.splitting.predefined import in_sites, listed, separate_groups, separate_roles
 from dr_pipeline.splitting.stratified import TRAIN, assign_groups
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow
@@ -75,6 +75,23 @@ def eligible_photographs(audited: Sequence[ManifestRow], splits: Sequence[SplitR
             todo="read reports/audit.json for what was excluded, reports/intake.json for what has no grade",
         )
     return photographs
+
+
+def with_test_only(photographs: Sequence[Photograph], sites: Sequence[str]) -> list[Photograph]:
+    """The photographs, those of some sites with the role test.
+
+    Raises:
+        ParamsError: There is no such site.
+    """
+    known = sorted({photograph.site for photograph in photographs if photograph.site})
+    if unknown := [name for name in sites if not any(in_sites(site, [name]) for site in known)]:
+        raise ParamsError(
+            f"there is no site {unknown[0]!r}", where="--test-only", todo=f"name one or more of {listed(known)}"
+        )
+    return [
+        replace(photograph, role=Role.TEST) if in_sites(photograph.site, sites) else photograph
+        for photograph in photographs
+    ]
 
 
 def nested_folds(groups: Sequence[Group], num_folds: int, salt: str) -> list[NestedFold]:

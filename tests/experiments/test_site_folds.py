@@ -7,7 +7,7 @@ import pytest
 from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.experiments.definition import read_experiment
-from dr_pipeline.experiments.nested_folds import NestedFold, Protocol, site_folds
+from dr_pipeline.experiments.nested_folds import NestedFold, Protocol, site_folds, with_test_only
 from dr_pipeline.experiments.out_of_fold import pool_folds
 from dr_pipeline.experiments.site_lines import site_lines
 from dr_pipeline.experiments.summary import ArmResult, summarise
@@ -65,6 +65,17 @@ def test_roles_are_kept() -> None:
     assert all(sites(fold.training) >= {"d"} and "v" not in sites(fold.training) for fold in out)
     assert all("v" in sites(fold.validation) and not {"t"} & sites(fold.training) for fold in out)
     assert [fold.site for fold in site_folds(mixed, REST, "s")] == ["a", "b", "d"]
+
+
+def test_sites_for_test_only_are_never_trained_on() -> None:
+    photographs = [*site("a"), *site("b"), *site("t/1", 30)]
+    out = site_folds(group_photographs(with_test_only(photographs, ["t"])), OUT, "s")
+    assert [fold.site for fold in out] == ["a", "b", "t/1"]
+    assert not any("t/1" in sites(fold.training) | sites(fold.validation) for fold in out)
+    rest = site_folds(group_photographs(with_test_only(photographs, ["t"])), REST, "s")
+    assert [(fold.site, sites(fold.outer)) for fold in rest] == [("a", {"b", "t/1"}), ("b", {"a", "t/1"})]
+    with pytest.raises(ParamsError, match="there is no site 'u'"):
+        with_test_only(photographs, ["u"])
 
 
 def test_what_cannot_be_held_out_is_refused() -> None:
