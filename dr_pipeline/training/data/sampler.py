@@ -47,9 +47,9 @@ class EpochBatchSampler(Sampler[list[SampleKey]]):
     in Kaggle's Diabetic Retinopathy Detection 2015, who started with equal class frequencies and reduced them epoch by
     epoch, in their case to twice the natural frequency of grades 1 to 4.
 
-    A site temperature T above 1 draws a site of n photographs in proportion to n^(1/T) instead of n, as languages of
-    very different sizes are sampled (Conneau et al., ACL 2020, section 3.1: the exponent 1/T is their alpha). Where
-    grades are balanced too, their frequencies are exact and those of the sites follow as far as grades allow.
+    A site temperature T above 1 draws a site of n photographs in proportion to n^(1/T) instead of n, as languages with
+    little text are sampled (Arivazhagan et al., arXiv:1907.05019, 2019). Where grades are balanced too, their
+    frequencies are exact, and those of the sites follow as far as grades allow.
 
     Attributes:
         epoch: Of the next iteration, from 0; the training loop sets it.
