@@ -17,7 +17,7 @@ from dr_pipeline.intake.run_intake import IntakeResult, run_intake
 from dr_pipeline.intake.source_files import source_digests
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.params.section import validate
-from dr_pipeline.stages import intake, machine
+from dr_pipeline.stages import intake, sources
 from dr_pipeline.tables.manifest import ManifestRow, read_manifest
 from tests.factories import REPOSITORY
 from tests.factories.layouts import aptos, dataset, eyepacs, photograph, photographs, table
@@ -217,7 +217,7 @@ def test_the_stages_write_the_manifest_and_a_digest_that_follows_the_files(
     intake.run(argparse.Namespace(params=params, root=tmp_path, **out))
     assert len(read_manifest(out["manifest"])) == 3
     digests = tmp_path / "sources.json"
-    machine.run(argparse.Namespace(out=tmp_path / "machine.json", params=params, sources=digests))
+    sources.run(argparse.Namespace(params=params, out=digests))
     first = read_json(digests)
     assert [(one["source"], one["files"]) for one in first["sources"]] == [("hill", 3), ("sea", 2)]
     photograph(tmp_path / "two" / "train" / "new.jpeg")
