@@ -72,11 +72,31 @@ def _rows(model: type[Section], values: Any, prefix: str, notes: list[str]) -> I
             value = f"`{on_one_line(values[name]).strip(chr(34)) or chr(34) * 2}`".replace("|", "\\|")
             cells = (_type(field.annotation), _limits(field.metadata), value, comment)
             yield dotted, " | ".join(cell.replace(" | ", " \\| ") for cell in cells)
+        elif get_origin(field.annotation) is tuple:
+            yield dotted, f"list of sections | | `{on_one_line(values[name])}` | {comment}"
+            notes.append(_item(dotted, inner))
         else:
             notes.append(f"`{dotted}`: {_plain(inner)}")
             if comment:
                 yield dotted, f"section | | | {comment.replace('|', chr(92) + '|')}"
             yield from _rows(inner, values[name], f"{dotted}.", notes)
+
+
+def _item(dotted: str, model: type[Section]) -> str:
+    """The keys of the sections in a list; those without a default are required."""
+    rows = [
+        f"| `{name}` | {_type(field.annotation) if section_of(model, name) is None else 'section'} "
+        f"| {_limits(field.metadata)} | {_default(field)} |"
+        for name, field in model.model_fields.items()
+    ]
+    table = "\n".join(["| key | type | limits | default |", "|---|---|---|---|", *rows])
+    return f"`{dotted}`: {_plain(model)}\n{table}\n"
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "that of `dataset`" if issubclass(field.annotation, Section) else "required"
+    return f"`{on_one_line(field.default)}`"
 
 
 def _comment(mapping: Any, key: str) -> str:

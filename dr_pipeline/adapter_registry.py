@@ -20,6 +20,7 @@ SHIPPED = {
     "messidor2_abramoff": "dr_pipeline.intake.adapters.messidor2_abramoff:read",
     "ddr": "dr_pipeline.intake.adapters.ddr:read",
     "deepdrid": "dr_pipeline.intake.adapters.deepdrid:read",
+    "gdrbench": "dr_pipeline.intake.adapters.gdrbench:read",
     "folder": "dr_pipeline.intake.adapters.clinic_folder:read",
     "datalist": "dr_pipeline.intake.adapters.datalist:read",
 }

@@ -62,6 +62,16 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class Role(StrEnum):
+    """What one of several sources is for; `all`: the split decides, photograph by photograph."""
+
+    ALL = "all"
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    UNLABELLED = "unlabelled"
+
+
 # 2: with weights.safetensors; 3: may have reference.json; 4: with configs/metadata.json, may have sbom.cdx.json
 BUNDLE_VERSION = 4
 READABLE_BUNDLE_VERSIONS = (2, 3, 4)

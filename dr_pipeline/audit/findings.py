@@ -1,6 +1,6 @@
 """The kinds of findings, named as in `audit` of params.yaml, and how they are derived from tables and duplicates."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -55,9 +55,11 @@ class Finding:
     image_ids: tuple[str, ...]
     detail: Mapping[str, Any]
 
-    def to_row(self, action: str) -> dict[str, Any]:
-        """As `findings` of reports/audit.json lists it."""
-        return {"kind": self.kind, "image_ids": list(self.image_ids), **self.detail, "action": action}
+    def to_row(self, action: str, inputs: AuditInputs) -> dict[str, Any]:
+        """As `findings` of reports/audit.json lists it; of several photographs with their sites, where known."""
+        sites = sorted({inputs.rows[image_id].site for image_id in self.image_ids} - {""})
+        named = {"sites": sites} if sites and len(self.image_ids) > 1 else {}
+        return {"kind": self.kind, "image_ids": list(self.image_ids), **self.detail, **named, "action": action}
 
 
 def photograph_findings(inputs: AuditInputs, duplicates: Duplicates, eyes: Iterable[EyeGroup] = ()) -> list[Finding]:
@@ -120,11 +122,30 @@ def _referable_labels(row: ManifestRow) -> Iterator[bool]:
 
 
 def _cross_patient(inputs: AuditInputs, clusters: Iterable[Cluster]) -> Iterator[Finding]:
+    """Duplicates under several patients of one source; one photograph in two sources has an id in each, rightly."""
     for cluster in clusters:
+        of_source: dict[str, set[str]] = defaultdict(set)
+        for row in (inputs.rows[image_id] for image_id in cluster.image_ids):
+            if row.patient_id:
+                of_source[row.source].add(row.patient_id)
         # Their number only: the report belongs in git, patients' ids do not.
-        patients = len({inputs.rows[image_id].patient_id for image_id in cluster.image_ids} - {""})
+        patients = max(map(len, of_source.values()), default=0)
         if patients > 1 and inputs.shows_fundus(cluster.name):
             yield Finding(CROSS_PATIENT, cluster.image_ids, {"patients": patients})
+
+
+def clusters_across_sites(inputs: AuditInputs, clusters: Iterable[Cluster]) -> list[dict[str, Any]]:
+    """How many clusters of duplicates each combination of sites shares, the most frequent first."""
+    shared = Counter(
+        tuple(sorted({inputs.rows[image_id].site for image_id in cluster.image_ids} - {""}))
+        for cluster in clusters
+        if inputs.shows_fundus(cluster.name)
+    )
+    return [
+        {"sites": list(sites), "clusters": count}
+        for sites, count in sorted(shared.items(), key=lambda item: (-item[1], item[0]))
+        if len(sites) > 1
+    ]
 
 
 def _undecoded(inputs: AuditInputs, kind: str, status: Status) -> Iterator[Finding]:

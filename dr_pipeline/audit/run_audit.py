@@ -15,7 +15,15 @@ from dr_pipeline.audit.duplicates import (
     identical_groups,
     join_duplicates,
 )
-from dr_pipeline.audit.findings import KINDS, Finding, GradeCounts, count_grades, grade_findings, photograph_findings
+from dr_pipeline.audit.findings import (
+    KINDS,
+    Finding,
+    GradeCounts,
+    clusters_across_sites,
+    count_grades,
+    grade_findings,
+    photograph_findings,
+)
 from dr_pipeline.audit.inputs import AuditInputs
 from dr_pipeline.audit.near_duplicates import find_near_duplicates
 from dr_pipeline.audit.patient_ids import FrequentPatient, frequent_patients, patient_findings
@@ -28,6 +36,7 @@ from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.manifest import ManifestRow
 
 AUDIT_REPORT_VERSION = 2
+_MAX_SHARED = 10  # combinations of sites named in a warning
 
 
 @dataclass(frozen=True)
@@ -104,9 +113,10 @@ def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake
             "max_patient_share": params.max_patient_share,
         },
         "counts": counts_of(result.findings),
-        "findings": [finding.to_row(action_of(finding.kind, params)) for finding in result.findings],
+        "findings": [finding.to_row(action_of(finding.kind, params), inputs) for finding in result.findings],
         "identical": [list(group) for group in result.duplicates.identical],
         "clusters": [_cluster(cluster) for cluster in clusters],
+        "clusters_across_sites": clusters_across_sites(inputs, clusters),
         "largest_cluster": max((len(cluster.image_ids) for cluster in clusters), default=0),
         "grades": result.grades.to_dict(),
         "shortcuts": [shortcut.to_dict() for shortcut in result.shortcuts],
@@ -118,6 +128,7 @@ def audit_report(inputs: AuditInputs, result: AuditResult, params: Audit, intake
         "warnings": [
             *intake["warnings"],
             *(patient.warning for patient in result.frequent_patients),
+            *_shared_warnings(inputs, result),
             *([warning] if warning else []),
         ],
     }
@@ -147,6 +158,14 @@ def audited_rows(inputs: AuditInputs, result: AuditResult) -> list[ManifestRow]:
         )
         for image_id, row in inputs.rows.items()
     ]
+
+
+def _shared_warnings(inputs: AuditInputs, result: AuditResult) -> list[str]:
+    """That sites share photographs: a site held out is then not all new to a network of the others."""
+    shared = clusters_across_sites(inputs, result.duplicates.clusters)
+    listed = "; ".join(f"{' and '.join(entry['sites'])} {entry['clusters']}" for entry in shared[:_MAX_SHARED])
+    more = f" and {len(shared) - _MAX_SHARED} more combinations" if len(shared) > _MAX_SHARED else ""
+    return [f"sites have photographs in common, kept together in the split: {listed}{more}"] if shared else []
 
 
 def _cluster(cluster: Cluster) -> dict[str, Any]:

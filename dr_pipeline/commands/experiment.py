@@ -2,12 +2,15 @@
 
 Every arm is trained on the same outer folds. An inner validation part of the other folds chooses the epoch and fits
 the cut points; the outer fold is predicted once. An interrupted experiment resumes where it stopped.
+
+In leave_one_site_out and one_site_to_rest the outer folds are the manifest's sites, and each site has its figures.
 """
 
 import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.catalogue import experiment_names
 from dr_pipeline.stages.outcome import Outcome
 
@@ -42,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--development", type=Path, metavar="PATH", help="table that `split` wrote: its test part is left out"
     )
     parser.add_argument("--folds", type=int, metavar="K", help="outer folds, instead of the experiment's own number")
+    parser.add_argument(
+        "--test-only",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="SITE,SITE",
+        help="sites that are never trained on, as if their source had the role test; GDRBench's are DDR,EYEPACS",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -95,6 +105,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.experiments.mlflow_view import show_in_mlflow
     from dr_pipeline.experiments.run_experiment import run_experiment
     from dr_pipeline.experiments.settings import resolve_settings
+    from dr_pipeline.experiments.site_lines import site_lines
     from dr_pipeline.experiments.summary import summarise
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.curation import SplitParams
@@ -107,12 +118,20 @@ def run(args: argparse.Namespace) -> Outcome:
     overrides = dotted_values(args.set)
     arms = resolve_settings(read_document(args.params), args.candidate, experiment, overrides, train_all=args.train_all)
     evaluation = load_section(args.params, "evaluation", Evaluation)
+    if args.folds is not None and experiment.protocol != "folds":
+        raise ParamsError(
+            f"the folds of {args.name} are the sites",
+            where="--folds",
+            todo="leave it out; a source with the role train or test is not held out, or not trained on",
+        )
     num_folds = experiment.folds if args.folds is None else args.folds
     files = ExperimentFiles(**{field.name: getattr(args, field.name) for field in fields(ExperimentFiles)})
     context = prepare_run(
         args.name,
         files,
+        protocol=experiment.protocol,
         num_folds=num_folds,
+        test_only=args.test_only,
         salt=load_section(args.params, "split", SplitParams).salt,
         targets=load_section(args.params, "operating_point", OperatingPoint),
         seed=evaluation.bootstrap_seed,
@@ -126,7 +145,7 @@ def run(args: argparse.Namespace) -> Outcome:
         results,
         evaluation,
         candidate=args.candidate,
-        num_folds=num_folds,
+        num_folds=len(context.folds),
         configurations_opened=context.configurations_opened(),
         machine=context.machine,
     )
@@ -135,6 +154,8 @@ def run(args: argparse.Namespace) -> Outcome:
     qwk = [f"{arm['arm']} {format_estimate(arm['figures']['qwk'])}" for arm in report["arms"] if arm["trained"]]
     return Outcome(
         wrote=tuple(written),
-        headline=f"{args.name}, {num_folds} outer folds, QWK: " + ("; ".join(qwk) or "no arm is trained, only timed"),
+        headline=f"{args.name}, {len(context.folds)} outer folds, QWK: "
+        + ("; ".join(qwk) or "no arm is trained, only timed")
+        + "".join(site_lines(report)),
         next_command=f"open {written[2]}",
     )

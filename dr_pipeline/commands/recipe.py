@@ -15,6 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=NAMES, help="the recipe: " + ", ".join(NAMES), metavar="NAME")
     parser.add_argument("--root", type=Path, metavar="PATH", help="folder of the data set; becomes data/source")
     parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="SITE[:ROLE]=ADAPTER:PATH",
+        help="with the recipe sources, one of several data sets; its folder becomes data/sources/SITE; may be repeated",
+    )
+    parser.add_argument(
         "--weights",
         metavar="PATH|package:NAME",
         help="safetensors file or index of its shards, or folder of such, which becomes data/weights; or an installed "
@@ -37,7 +44,9 @@ def run(args: argparse.Namespace) -> Outcome:
     recipe = Recipe(args.name)
     if args.only:
         recipe.select_candidates(args.only)
-    written = write_params(recipe, args.params, data=args.data, root=args.root, weights=args.weights)
+    written = write_params(
+        recipe, args.params, data=args.data, root=args.root, sources=args.source, weights=args.weights
+    )
     backup = written.backup
     links = "".join(f"; {link} → {target}" for link, target in written.links.items())
     backed_up = f"; your edited {args.params.name} is kept as {backup.name}" if backup else ""

@@ -21,6 +21,7 @@ from dr_pipeline.evaluation.gradability import read_statuses
 from dr_pipeline.evaluation.graded_images import graded_rows
 from dr_pipeline.evaluation.image_metrics import all_and_gradable
 from dr_pipeline.evaluation.inference import canvas_logits
+from dr_pipeline.evaluation.site_figures import figures_by_site
 from dr_pipeline.files import sha256_file
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import RESEARCH_USE, Split
@@ -77,6 +78,7 @@ def evaluate_bundle(bundle: Bundle, inputs: TestInputs, params: Evaluation) -> t
     examinations, eyes = [row.examination for row in rows], [row.eye for row in rows]
     report = all_and_gradable(decided, grades, groups, statuses, params) | {
         "by_eye": eye_figures(decided, grades, rows, statuses, params),
+        "by_site": figures_by_site(decided, grades, groups, [row.site for row in rows], params),
         "baselines": baselines(grades, groups, examinations, majority_grade, params, eyes=eyes),
         "bundle_id": bundle.bundle_id,
         "openings": openings,

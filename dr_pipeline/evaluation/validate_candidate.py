@@ -19,6 +19,7 @@ from dr_pipeline.evaluation.gradability import read_statuses
 from dr_pipeline.evaluation.graded_images import graded_rows
 from dr_pipeline.evaluation.image_metrics import all_and_gradable
 from dr_pipeline.evaluation.inference import canvas_logits
+from dr_pipeline.evaluation.site_figures import figures_by_site, thresholds_by_site
 from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.params.candidate import FITTED
 from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
@@ -83,8 +84,15 @@ def validate_candidate(inputs: ValidationInputs, params: Evaluation, targets: Op
     decision = fit_decision(logits, grades, groups, targets, seed=params.bootstrap_seed, provenance=provenance)
     deployed = decision.apply(logits)
     graded = cross_fitted(logits, grades, groups, targets, seed=params.bootstrap_seed)
+    sites = [row.site for row in rows]
+    target = targets.target_referable_sensitivity
     report = all_and_gradable(graded, grades, groups, statuses, params) | {
         "by_eye": eye_figures(graded, grades, rows, statuses, params),
+        "by_site": figures_by_site(graded, grades, groups, sites, params),
+        "referable_thresholds": {
+            "shipped": decision.referable_threshold,
+            "by_site": thresholds_by_site(deployed.referable_probability, grades, sites, target),
+        },
         "research_use": RESEARCH_USE,
         "fitted": f"{'combination, ' if is_fitted else ''}calibration, cut points and operating point of each "
         "photograph come from the other four fifths of the validation split, by patient"

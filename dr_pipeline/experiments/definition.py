@@ -8,6 +8,7 @@ from pydantic import Field
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.catalogue import FOLDER
+from dr_pipeline.experiments.nested_folds import Protocol
 from dr_pipeline.params.params_file import present_key
 from dr_pipeline.params.section import Section, validate
 
@@ -27,12 +28,14 @@ class Arm(Section):
 class Experiment(Section):
     """Arms that share everything else; the others are compared with the first.
 
-    `changes` hold for every arm; `--set` on the command line may change them, but not what an arm sets. With
-    `camera_shift` above 0 the outer folds are predicted through cameras of that strength, too.
+    `changes` hold for every arm; `--set` on the command line may change them, but not what an arm sets. `folds` is the
+    number of drawn folds; with another `protocol` each site is one. With `camera_shift` above 0 the outer folds are
+    predicted through cameras of that strength, too.
     """
 
     question: str = Field(min_length=1)
-    folds: int = Field(ge=2, le=20)
+    protocol: Protocol = "folds"
+    folds: int = Field(ge=2, le=20, default=2)
     camera_shift: float = Field(default=0.0, ge=0, le=1)
     changes: Mapping[str, Any]
     arms: tuple[Arm, ...] = Field(min_length=1)

@@ -10,7 +10,13 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.arm_table import arm_rows, out_of_fold_rows
 from dr_pipeline.experiments.enhanced_canvases import require_canvases
 from dr_pipeline.experiments.ledger import LEDGER
-from dr_pipeline.experiments.nested_folds import NestedFold, eligible_photographs, nested_folds
+from dr_pipeline.experiments.nested_folds import (
+    Protocol,
+    eligible_photographs,
+    nested_folds,
+    site_folds,
+    with_test_only,
+)
 from dr_pipeline.experiments.outer_fold import RunContext
 from dr_pipeline.experiments.plot import plot_experiment
 from dr_pipeline.experiments.run_experiment import ExperimentRun
@@ -57,7 +63,9 @@ def prepare_run(
     name: str,
     files: ExperimentFiles,
     *,
+    protocol: Protocol,
     num_folds: int,
+    test_only: Sequence[str],
     salt: str,
     targets: OperatingPoint,
     seed: int,
@@ -69,7 +77,9 @@ def prepare_run(
     Args:
         name: The experiment's name.
         files: What is read.
-        num_folds: Number of outer folds.
+        protocol: Whether outer folds are drawn, or are sites.
+        num_folds: Number of outer folds, where they are drawn.
+        test_only: Sites that are never trained on.
         salt: As in `split` of params.yaml; it decides which photographs share a fold.
         targets: The operating point that decisions are fitted to.
         seed: Seed of the resamplings that steady the cut points.
@@ -78,12 +88,14 @@ def prepare_run(
 
     Raises:
         DataError: A table or canvas is missing, or a fold lacks a grade.
-        ParamsError: An arm needs readings and there are none.
+        ParamsError: An arm needs readings and there are none, there are too few sites, or there is no such site.
     """
     audited, store = read_manifest(files.audited), CanvasStore(files.canvases)
     photographs = eligible_photographs(audited, read_splits(files.development) if files.development else None)
+    photographs = with_test_only(photographs, test_only)
     require_canvases(store, photographs)
-    folds: Sequence[NestedFold] = nested_folds(group_photographs(photographs, bridges_of(audited)), num_folds, salt)
+    groups = group_photographs(photographs, bridges_of(audited))
+    folds = nested_folds(groups, num_folds, salt) if protocol == "folds" else site_folds(groups, protocol, salt)
     return ExperimentRun(
         name=name,
         folds=folds,

@@ -16,7 +16,7 @@ from dr_pipeline.tables.splits import SplitRow
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Every photograph once, graded by a network and a decision that were not fitted on it.
+    """Photographs graded by a network and a decision that were not fitted on them, once in every fold that holds them.
 
     Attributes:
         rows: N photographs, fold after fold.
@@ -24,6 +24,7 @@ class OutOfFold:
         logits: Shape (N, 5).
         decided: The decisions.
         shifted: Of each camera, the decisions on the same photographs through it.
+        sites: The site that each fold holds out or trains on; empty where folds are drawn.
     """
 
     rows: tuple[SplitRow, ...]
@@ -31,6 +32,7 @@ class OutOfFold:
     logits: NDArray[np.float32]
     decided: Decided
     shifted: Mapping[str, Decided] = field(default_factory=dict)
+    sites: tuple[str, ...] = ()
 
     @property
     def grades(self) -> NDArray[np.int64]:
@@ -74,6 +76,7 @@ def pool_folds(
         logits=np.concatenate([result.outer for result in results]),
         decided=_pooled(pieces),
         shifted={camera: _pooled(of_folds) for camera, of_folds in shifted.items()},
+        sites=tuple(nested.site for nested in folds if nested.site),
     )
 
 

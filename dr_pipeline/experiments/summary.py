@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dr_pipeline.evaluation.image_metrics import figures, resampling
+import numpy as np
+
+from dr_pipeline.evaluation.image_metrics import figures, resampling, select
+from dr_pipeline.evaluation.site_figures import figures_by_site, macro_figures, site_figures
 from dr_pipeline.experiments.definition import Experiment
+from dr_pipeline.experiments.nested_folds import LEAVE_ONE_SITE_OUT, ONE_SITE_TO_REST
 from dr_pipeline.experiments.out_of_fold import OutOfFold
 from dr_pipeline.experiments.settings import Settings
 from dr_pipeline.experiments.shift_summary import shift_summary
@@ -17,11 +21,28 @@ from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import GRADES, REFERABLE_FROM, RESEARCH_USE
 
-SCHEMA_VERSION = 3
-METHOD = (
-    "nested cross-validation by group: each outer fold is predicted once, by the epoch and with the temperature and "
-    "cut points that an inner validation part of the other folds chose; figures are of all outer folds pooled, their "
-    "intervals describe other photographs, not other trainings of the networks"
+SCHEMA_VERSION = 4  # 4: with protocol, and by_site and mean_of_sites of the arms
+_CHOSEN = (
+    "an inner validation part of {part} chooses the epoch, the temperature and the cut points; intervals describe "
+    "other photographs, not other trainings of the networks"
+)
+METHOD = {
+    "folds": "nested cross-validation by group: each outer fold is predicted once; figures are of all outer folds "
+    "pooled; " + _CHOSEN.format(part="the other folds"),
+    LEAVE_ONE_SITE_OUT: "each site is predicted by a network of all other sites; " + _CHOSEN.format(part="those"),
+    ONE_SITE_TO_REST: "a network of each site predicts all other sites; pooled figures count a photograph once for "
+    "each of these networks; " + _CHOSEN.format(part="its site"),
+}
+# Averaged over the sites without weights, as GDRBench's tables do.
+_AVERAGED = (
+    "qwk",
+    "referable_auc",
+    "accuracy",
+    "macro_auc",
+    "macro_auc_one_vs_one",
+    "macro_f1",
+    "accuracy_most_probable",
+    "macro_f1_most_probable",
 )
 UNKNOWN_PATIENTS = (
     "unknown: photographs of one person may lie in different folds, so that figures may be too good and intervals too "
@@ -79,7 +100,8 @@ def summarise(
         "experiment": name,
         "question": experiment.question,
         "candidate": candidate,
-        "method": METHOD,
+        "protocol": experiment.protocol,
+        "method": METHOD[experiment.protocol],
         "throughput_method": THROUGHPUT_METHOD,
         "folds": num_folds,
         "camera_shift": experiment.camera_shift,
@@ -127,6 +149,12 @@ def _arm(arm: ArmResult, first: ArmResult | None, params: Evaluation) -> dict[st
     pooled = arm.predictions
     entry["figures"] = figures(pooled.decided, pooled.grades, pooled.groups, params)
     entry["by_fold"] = [fold_figures(pooled, fold) for fold in range(int(pooled.folds.max()) + 1)]
+    if pooled.sites:
+        entry["by_site"] = [
+            _site(pooled, fold, site, params, facts)
+            for fold, (site, facts) in enumerate(zip(pooled.sites, arm.trainings, strict=True))
+        ]
+        entry["mean_of_sites"] = {name: _mean(entry["by_site"], name) for name in _AVERAGED}
     entry["trainings"] = [dict(facts) for facts in arm.trainings]
     entry["seconds"] = round(sum(facts["seconds"] for facts in arm.trainings), 1)
     if pooled.shifted:
@@ -152,3 +180,22 @@ def fold_figures(pooled: OutOfFold, fold: int) -> dict[str, Any]:
         "qwk": qwk if math.isfinite(qwk) else None,
         "referable_auc": area if math.isfinite(area) else None,
     }
+
+
+def _site(pooled: OutOfFold, fold: int, site: str, params: Evaluation, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of one site's fold; where it holds out several sites, also of each of them."""
+    rows = np.flatnonzero(pooled.folds == fold)
+    decided, true = select(pooled.decided, rows), pooled.grades[rows]
+    groups = [pooled.rows[row].group for row in rows.tolist()]
+    held_out = [pooled.rows[row].site for row in rows.tolist()]
+    counts = {name: facts[name] for name in ("training_photographs", "validation_photographs")}
+    entry = {"site": site, **counts, **site_figures(decided, true, groups, params)}
+    entry |= macro_figures(decided, true, groups, params)
+    if by_target := figures_by_site(decided, true, groups, held_out, params):
+        entry["held_out"] = by_target
+    return entry
+
+
+def _mean(sites: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    values = [site[name]["value"] for site in sites if site[name]["value"] is not None]
+    return {"value": sum(values) / len(values) if values else None, "sites": len(values), "of": len(sites)}

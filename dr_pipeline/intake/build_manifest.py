@@ -14,7 +14,7 @@ from dr_pipeline.intake.photographs import check_ids
 from dr_pipeline.intake.records import Intake, Record, shortlist
 from dr_pipeline.logs import progress
 from dr_pipeline.machine import usable_cores
-from dr_pipeline.schema import GRADES, Eye, Split
+from dr_pipeline.schema import GRADES, Eye, Role, Split
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.readings import ReadingRow
 
@@ -37,13 +37,16 @@ class Unreadable:
     reason: str
 
 
-def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[ManifestRow], tuple[Unreadable, ...]]:
+def manifest_rows(
+    intake: Intake, root: Path, *, source: str, role: Role = Role.ALL
+) -> tuple[list[ManifestRow], tuple[Unreadable, ...]]:
     """The manifest, sorted by image id, with the sha256 of each file's bytes.
 
     Args:
         intake: The adapter's result.
         root: The folder that the records' paths are relative to.
-        source: The adapter's name.
+        source: The adapter's name, or that of one of several sources.
+        role: What that source is for.
 
     Returns:
         A row per record, and the photographs that cannot be read: their rows have an empty sha256.
@@ -63,7 +66,7 @@ def manifest_rows(intake: Intake, root: Path, *, source: str) -> tuple[list[Mani
     _check_values(records, source)
     digests = _digests(root, [record.path for record in records])
     rows = [
-        _row(record, source=source, sha256="" if isinstance(digest, OSError) else digest)
+        _row(record, source=source, role=role, sha256="" if isinstance(digest, OSError) else digest)
         for record, digest in zip(records, digests, strict=True)
     ]
     unreadable = tuple(
@@ -83,7 +86,7 @@ def reading_rows(intake: Intake) -> list[ReadingRow]:
     ]
 
 
-def _row(record: Record, *, source: str, sha256: str) -> ManifestRow:
+def _row(record: Record, *, source: str, role: Role, sha256: str) -> ManifestRow:
     return ManifestRow(
         image_id=record.image_id,
         path=record.path,
@@ -100,6 +103,7 @@ def _row(record: Record, *, source: str, sha256: str) -> ManifestRow:
         pixel_spacing_mm=record.pixel_spacing_mm,
         official_split=Split(record.official_split) if record.official_split else None,
         source=source,
+        role=role,
     )
 
 

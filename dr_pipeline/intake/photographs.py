@@ -173,6 +173,16 @@ def ids_from_paths(paths: Sequence[str]) -> dict[str, str]:
     return ids
 
 
+def prefixed_id(prefix: str, image_id: str) -> str:
+    """The id of a photograph of one of several sources: `idrid__IDRiD_001`.
+
+    A prefix has no "__" and does not end in "_" (see `Source`), so that ids of two sources are never equal. An id that
+    would be too long ends in a hash instead.
+    """
+    name = f"{prefix}__{image_id}"
+    return name if len(name) <= MAX_ID_CHARACTERS else _hashed(name[: MAX_ID_CHARACTERS - _HASH_CHARACTERS - 1], name)
+
+
 def stems_as_ids(paths: Sequence[str]) -> dict[str, str]:
     """A public data set's own names, without folder and suffix.
 

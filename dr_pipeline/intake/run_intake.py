@@ -1,7 +1,7 @@
-"""Runs the intake of one data set: adapter, DICOM headers, manifest, readings and report."""
+"""Runs the intake of one data set, or of several sources: adapter, DICOM headers, manifest, readings and report."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from dr_pipeline.intake.adapters import read_dataset
 from dr_pipeline.intake.build_manifest import Unreadable, manifest_rows, reading_rows
 from dr_pipeline.intake.dicom_headers import fill_from_headers
 from dr_pipeline.intake.records import Intake, shortlist
+from dr_pipeline.intake.sources import read_sources
 from dr_pipeline.params.data_source import Dataset
-from dr_pipeline.schema import GRADE_NAMES, GRADES, REFERABLE_FROM, RESEARCH_USE, Split
+from dr_pipeline.schema import GRADE_NAMES, GRADES, REFERABLE_FROM, RESEARCH_USE, Role, Split
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.readings import ReadingRow
 
@@ -32,26 +33,39 @@ class IntakeResult:
     @property
     def headline(self) -> str:
         """The counts in one line, and a line per warning."""
-        grades = " / ".join(str(count) for count in self.report["grades"].values())
+        grades = _by_grade(self.report["grades"])
         orphans = sum(map(len, self.report["orphans"].values()))
         counts = self.report["readings"]
         readings = f"; {counts['photographs']} read by several graders, {counts['unanimous']} of them unanimously"
         left_aside = self.report["left_aside"]
         left_aside = f"; left aside: {describe_counts(left_aside)}" if left_aside else ""
         warnings = "".join(f"\n  warning: {sentence}" for sentence in self.report["warnings"])
+        sources = "".join(
+            f"\n  {source['source']}: {source['photographs']} photographs, "
+            + (
+                source["role"]
+                if source["role"] == Role.UNLABELLED
+                else f"{_by_grade(source['grades'])} ({source['role']})"
+            )
+            for source in self.report.get("sources", ())
+        )
         return (
             f"{len(self.manifest)} photographs, grades 0–4: {grades}; {orphans} orphans"
-            f"{readings if counts['photographs'] else ''}{left_aside}{warnings}"
+            f"{readings if counts['photographs'] else ''}{left_aside}{sources}{warnings}"
         )
 
 
+def _by_grade(grades: Mapping[str, int]) -> str:
+    return " / ".join(map(str, grades.values()))
+
+
 def run_intake(root: Path, dataset: Dataset) -> IntakeResult:
-    """Reads a data set and builds its tables.
+    """Reads a data set, or several, and builds their tables.
 
     A photograph that cannot be read has its row, without a sha256; the audit decides what becomes of it.
 
     Args:
-        root: The data set's folder.
+        root: The data set's folder; with several sources, the folder that the manifest's paths start at.
         dataset: The section `dataset` of params.yaml.
 
     Raises:
@@ -65,6 +79,11 @@ def run_intake(root: Path, dataset: Dataset) -> IntakeResult:
             where=str(root),
             todo="`dr-pipeline recipe NAME --root PATH` links it; the default data set is drawn by `dvc repro`",
         )
+    if dataset.sources:
+        pooled = read_sources(root, dataset)
+        adapters = ", ".join(dict.fromkeys(source.adapter for source in dataset.sources if source.adapter))
+        report = intake_report(pooled.intake, Registration(adapters, ""), unreadable=pooled.unreadable)
+        return IntakeResult(pooled.rows, reading_rows(pooled.intake), report | {"sources": pooled.sources})
     adapter = find(dataset.adapter)
     intake = fill_from_headers(
         read_dataset(root, dataset),

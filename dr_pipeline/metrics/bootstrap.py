@@ -145,7 +145,7 @@ def qwk_estimate(
     true: ArrayLike, predicted: ArrayLike, groups: Sequence[str], *, replicates: int, seed: int, confidence: float
 ) -> Estimate:
     """Quadratic weighted kappa with its interval; for the arguments see `bootstrap_sums`."""
-    cells = _one_hot_cells(true, predicted)
+    cells = one_hot_cells(true, predicted)
     return bootstrap_sums(_kappa, cells, groups, replicates=replicates, seed=seed, confidence=confidence)
 
 
@@ -160,7 +160,7 @@ def paired_qwk_difference(
     confidence: float,
 ) -> Estimate:
     """Kappa of grader `one` minus that of grader `other` on the same photographs and resamplings."""
-    cells = np.concatenate([_one_hot_cells(true, one), _one_hot_cells(true, other)], axis=1)
+    cells = np.concatenate([one_hot_cells(true, one), one_hot_cells(true, other)], axis=1)
 
     def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         half = NUM_GRADES**2
@@ -180,7 +180,7 @@ def mean_qwk_difference(
     confidence: float,
 ) -> Estimate:
     """Mean kappa of several gradings minus that of as many others, on the same photographs and resamplings."""
-    cells = np.concatenate([_one_hot_cells(true, grading) for grading in (*ones, *others)], axis=1)
+    cells = np.concatenate([one_hot_cells(true, grading) for grading in (*ones, *others)], axis=1)
 
     def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         kappas = kappa_of_confusions(sums.reshape(len(sums), -1, NUM_GRADES, NUM_GRADES))
@@ -189,7 +189,7 @@ def mean_qwk_difference(
     return bootstrap_sums(difference, cells, groups, replicates=replicates, seed=seed, confidence=confidence)
 
 
-def _one_hot_cells(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
+def one_hot_cells(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
     """Each photograph's cell of the confusion matrix, shape (N, 25)."""
     cells = np.asarray(true, dtype=np.int64) * NUM_GRADES + np.asarray(predicted, dtype=np.int64)
     return np.asarray(np.eye(NUM_GRADES**2)[cells])

@@ -28,13 +28,15 @@ class Balance(Section):
 
     `exponent` weighs a grade of n photographs by n^-exponent; `effective_number` by (1 - beta) / (1 - beta^n) (Cui et
     al. 2019). `balanced` samples all grades equally often, `decaying` moves from there to their natural frequencies.
-    Weights and sampling together count rare grades twice, and need `weights_and_sampling`.
+    Weights and sampling together count rare grades twice, and need `weights_and_sampling`. `site_temperature` T draws
+    a site of n photographs in proportion to n^(1/T), so that a large data set does not drown a small one.
     """
 
     weights: Literal["none", "exponent", "effective_number"]
     exponent: float = Field(ge=0, le=1)
     beta: float = Field(ge=0, lt=1)
     sampling: Sampling
+    site_temperature: float = Field(ge=1, default=1.0)
     weights_and_sampling: bool
 
     @model_validator(mode="after")

@@ -8,6 +8,8 @@ NAMES = (
     "ddr",
     "deepdrid",
     "messidor2_google",
+    "gdrbench",
+    "sources",
     "brset",
     "mbrset",
     "folder",
@@ -17,4 +19,5 @@ NAMES = (
 )
 # Links in the data folder that a real recipe reads through.
 SOURCE_LINK = "source"
+SOURCE_LINKS = "sources"  # a folder of links, one for each of several sources
 WEIGHTS_LINK = "weights"

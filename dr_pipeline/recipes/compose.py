@@ -1,15 +1,15 @@
 """The shipped recipes: base.yaml, complete and commented, and one overlay for each with what differs from it."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ruamel.yaml.comments import CommentedMap
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.weights.packages import PACKAGE, InstalledWeights, known_model
-from dr_pipeline.params.yaml_text import dump, parse, set_value
-from dr_pipeline.recipes import NAMES, SOURCE_LINK
+from dr_pipeline.params.yaml_text import dump, on_one_line, parse, set_value
+from dr_pipeline.recipes import NAMES, SOURCE_LINK, SOURCE_LINKS
 
 _FOLDER = Path(__file__).parent
 _BASE = "base"
@@ -35,6 +35,11 @@ class Recipe:
     def reads_source(self) -> bool:
         """Whether the recipe reads photographs through the link `source`."""
         return bool(self._document["dataset"]["root"] == _SHIPPED_ROOT)
+
+    @property
+    def reads_sources(self) -> bool:
+        """Whether the recipe reads several data sets through links in the folder `sources`."""
+        return bool(self._document["dataset"]["root"] == f"data/{SOURCE_LINKS}")
 
     @property
     def adapter(self) -> str:
@@ -75,6 +80,13 @@ class Recipe:
         if weights is not None and self.weights_model is not None:
             value = f"file:{weights.as_posix()}" + (f"#{sha256}" if sha256 else "")
             set_value(self._document["candidates"][_WEIGHTS_CANDIDATE], "weights", value)
+
+    def take_sources(self, folder: Path, sources: Sequence[Mapping[str, str]]) -> None:
+        """Sets the entries of `dataset.sources`, a line each, and the folder of their links."""
+        dataset = self._document["dataset"]
+        set_value(dataset, "root", folder.as_posix())
+        lines = "".join(f"- {on_one_line(source)}\n" for source in sources)
+        set_value(dataset, "sources", parse(f"sources:\n{lines}")["sources"])
 
     def take_package(self, package: InstalledWeights) -> None:
         """Sets the weights of the candidates whose model a package is for; of an unknown package, as those of a file.

@@ -1,6 +1,7 @@
 """Writes params.yaml from a recipe, links the photographs and weights that it reads, and keeps what the user edited."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from dr_pipeline.logs import logger
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256
 from dr_pipeline.models.weights.packages import PACKAGE, find_installed_weights
 from dr_pipeline.params.root import load_params
-from dr_pipeline.recipes import SOURCE_LINK, WEIGHTS_LINK
+from dr_pipeline.recipes import SOURCE_LINK, SOURCE_LINKS, WEIGHTS_LINK
 from dr_pipeline.recipes.compose import Recipe, is_unedited
+from dr_pipeline.recipes.source_arguments import SourceArgument
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,13 @@ class Written:
 
 
 def write_params(
-    recipe: Recipe, params: Path, *, data: Path, root: Path | None = None, weights: str | None = None
+    recipe: Recipe,
+    params: Path,
+    *,
+    data: Path,
+    root: Path | None = None,
+    sources: Sequence[str] = (),
+    weights: str | None = None,
 ) -> Written:
     """Checks everything first, then links and writes.
 
@@ -38,18 +46,21 @@ def write_params(
         params: The file to write.
         data: Folder of the links.
         root: The user's copy of the data set; becomes the link `source`.
+        sources: `SITE[:ROLE]=ADAPTER:PATH` of each of several data sets; each PATH gets a link in the folder `sources`.
         weights: A safetensors file or index of its shards, or a folder of such, which becomes the link `weights`; or
             `package:NAME` of an installed package.
 
     Raises:
         DataError: A folder or file is missing, or a link would replace a real file or folder.
-        ParamsError: The recipe needs a root, or takes none, or takes no such weights; or as find_installed_weights.
+        ParamsError: The recipe needs a root or sources, or takes none, or takes no such weights; or as
+            find_installed_weights.
     """
     source_link, weights_link = data / SOURCE_LINK, data / WEIGHTS_LINK
     links: dict[Path, Path] = {}
     if (target := _root(recipe, root)) is not None:
         links[source_link] = target
         recipe.link(source=source_link)
+    links |= _take_sources(recipe, sources, data / SOURCE_LINKS)
     if weights is not None and weights.startswith(PACKAGE):
         recipe.take_package(find_installed_weights(weights))
     elif weights is not None:
@@ -85,6 +96,22 @@ def _link_text(link: Path, target: Path) -> Path:
     folder = link.parent.resolve()
     inside = target.is_relative_to(folder.parent)
     return Path(os.path.relpath(target, folder)) if inside else target
+
+
+def _take_sources(recipe: Recipe, arguments: Sequence[str], folder: Path) -> dict[Path, Path]:
+    """Sets the recipe's sources; returns the link and target of each."""
+    if bool(arguments) != recipe.reads_sources:
+        raise ParamsError(
+            f"the recipe {recipe.name} {'needs' if recipe.reads_sources else 'takes no'} --source",
+            todo="dr-pipeline recipe sources --source SITE=ADAPTER:PATH --source …",
+        )
+    sources = [SourceArgument.parse(argument) for argument in arguments]
+    links = {folder / source.site: source.root for source in sources}
+    if len(links) < len(sources):
+        raise ParamsError("two sources have one site", where="--source", todo="give each a site of its own")
+    if sources:
+        recipe.take_sources(folder, [source.values(folder / source.site) for source in sources])
+    return links
 
 
 def _root(recipe: Recipe, root: Path | None) -> Path | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dr_pipeline.components import components
-from dr_pipeline.schema import Eye, Split
+from dr_pipeline.schema import Eye, Role, Split
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.splits import SplitRow
 
@@ -23,6 +23,7 @@ class Photograph:
     official_split: Split | None = None
     perceptual_hash: str = ""
     same_eye: str = ""
+    role: Role = Role.ALL
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Group:
 
     key: str
     photographs: tuple[Photograph, ...]
+
+    @property
+    def site(self) -> str:
+        """The site of its photographs; of a group with photographs of several, the first by name."""
+        return min(photograph.site for photograph in self.photographs)
 
     @property
     def worst_grade(self) -> int:
@@ -97,6 +103,7 @@ def photographs_of(rows: Iterable[ManifestRow]) -> list[Photograph]:
             official_split=row.official_split,
             perceptual_hash=row.perceptual_hash,
             same_eye=row.same_eye,
+            role=row.role,
         )
         for row in rows
         if not row.excluded and row.grade is not None

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.params.curation import SplitParams
-from dr_pipeline.schema import Split
+from dr_pipeline.schema import Role, Split
 from dr_pipeline.splitting.groups import Group
-from dr_pipeline.splitting.predefined import LeftOut, require_official, require_sites, separate_groups
+from dr_pipeline.splitting.predefined import (
+    LeftOut,
+    in_sites,
+    require_official,
+    require_sites,
+    separate_groups,
+    separate_roles,
+)
 from dr_pipeline.splitting.stratified import TEST, TRAIN, assign_groups, part_shares
 from dr_pipeline.tables.splits import DEVELOPMENT, SplitRow
 
 _VALIDATION = "0"  # the one validation part, where there are no folds
+_PART_OF = {Role.TEST: TEST, Role.VALIDATION: _VALIDATION, Role.TRAIN: TRAIN}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,8 @@ class SplitAssignment:
 def make_split(groups: Sequence[Group], params: SplitParams) -> SplitAssignment:
     """Assigns groups to test, validation and training parts.
 
+    Sources that are for one part only have their photographs there; those of the others are divided as `params` says.
+
     Args:
         groups: All of them, in any order.
         params: The section `split`.
@@ -59,8 +69,44 @@ def make_split(groups: Sequence[Group], params: SplitParams) -> SplitAssignment:
     Raises:
         DataError: A photograph has no official part, or no site, where one is needed; or none is left to develop with.
         GateError: A group is on both sides of a predefined part, and `on_group_conflict` is "stop".
-        ParamsError: A site is unknown, or the shares leave nothing for training.
+        ParamsError: A site is unknown, the shares leave nothing for training, or a source is for validation only and
+            there are folds.
     """
+    if params.test == "sites":
+        require_sites(groups, params.test_sites)
+    fixed, others, left_out = separate_roles(groups, on_group_conflict=params.on_group_conflict)
+    if not any(fixed.values()):
+        return _divided(groups, params)
+    if fixed[Role.VALIDATION] and params.validation == "folds":
+        raise ParamsError(
+            "a source has the role validation, and every fold would be validated on other photographs as well",
+            where="split.validation: folds",
+            todo="set split.validation to share or official, which make one validation part",
+        )
+    of_roles = [group for several in fixed.values() for group in several]
+    parts = {group.key: _PART_OF[role] for role, several in fixed.items() for group in several}
+    predefined: dict[str, float | None] = {_PART_OF[role]: None for role, several in fixed.items() if several}
+    divided = _divided(others, params) if others else SplitAssignment((), {}, {}, ())
+    parts |= divided.parts
+    for part, name in ((TEST, "test"), (_VALIDATION, "validation")):
+        if part not in parts.values():
+            raise DataError(
+                f"no photograph is for {name}: every source has another role",
+                where="params.yaml, dataset.sources",
+                todo=f"give a source the role all, or one the role {name}",
+            )
+    of_all = _photographs(others) / (_photographs(others) + _photographs(of_roles))
+    drawn = {part: share if share is None else share * of_all for part, share in divided.shares.items()}
+    return SplitAssignment(
+        groups=tuple(sorted([*divided.groups, *of_roles], key=lambda group: group.key)),
+        parts=parts,
+        shares=drawn | predefined,
+        left_out=tuple(sorted([*left_out, *divided.left_out], key=lambda left: left.image_id)),
+    )
+
+
+def _divided(groups: Sequence[Group], params: SplitParams) -> SplitAssignment:
+    """Divides groups whose photographs may be in any part."""
     if params.test == "share" and params.validation != "official":
         return _drawn(groups, params)
     left_out: list[LeftOut] = []
@@ -110,11 +156,9 @@ def _drawn(groups: Sequence[Group], params: SplitParams) -> SplitAssignment:
 
 def _predefined_test(groups: Sequence[Group], params: SplitParams) -> tuple[list[Group], list[Group], list[LeftOut]]:
     if params.test == "sites":
-        require_sites(groups, params.test_sites)
-        held_sites = frozenset(params.test_sites)
         return separate_groups(
             groups,
-            lambda photograph: photograph.site in held_sites,
+            lambda photograph: in_sites(photograph.site, params.test_sites),
             held=TEST,
             on_group_conflict=params.on_group_conflict,
         )

@@ -73,6 +73,7 @@ def describe_split(
             "groups": groups.total(),
             "patients": len({row.patient_id for row in members if row.patient_id}),
             "by_grade": {str(grade): grades[grade] for grade in GRADES},
+            "by_site": dict(sorted(Counter(row.site for row in members if row.site).items())),
             "groups_by_worst_grade": {str(grade): groups[grade] for grade in GRADES},
             "share_asked": None if requested is None else round(requested, 6),
             "share": round(len(members) / len(rows), 6),
@@ -136,11 +137,10 @@ def headline(report: Mapping[str, Any], grades: GradeTest, probe: SimilarityProb
     """The split in one line."""
     parts = report["parts"]
     sizes = [f"{parts[Split.TEST]['photographs']} test"]
+    folds = [part["photographs"] for name, part in parts.items() if name not in _NOT_FOLDS]
+    sizes.append(f"{folds[0]} validation" if len(folds) == 1 else f"{sum(folds)} in {len(folds)} folds")
     if Split.TRAIN in parts:
-        sizes += [f"{parts['fold 0']['photographs']} validation", f"{parts[Split.TRAIN]['photographs']} train"]
-    else:
-        folds = [part["photographs"] for name, part in parts.items() if name != Split.TEST]
-        sizes.append(f"{sum(folds)} in {len(folds)} folds")
+        sizes.append(f"{parts[Split.TRAIN]['photographs']} train")
     if report["left_out"]:
         sizes.append(f"{len(report['left_out'])} left out")
     patients = report["patients_said"].partition(":")[0]

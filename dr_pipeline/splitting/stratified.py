@@ -1,4 +1,4 @@
-"""Stratified assignment of groups: exact shares per grade of the worse eye, by salted hash."""
+"""Stratified assignment of groups: exact shares per grade of the worse eye, and within it per site, by salted hash."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ _DRAWN_AT_ONCE = 4
 # so that its share deviates by at most twice as much: within the 3 points required.
 _SHARE_TOLERANCE = 0.015
 
-# Groups that are interchangeable: part, stratum, number of photographs.
+# Groups that are interchangeable: part, grade of the worse eye, number of photographs.
 _Kind = tuple[str, int, int]
 
 
@@ -36,16 +36,20 @@ def assign_groups(groups: Sequence[Group], shares: Mapping[str, float], salt: st
         salt: Another salt gives another assignment.
 
     Returns:
-        The part of each group, by its key. In every stratum (grade of the worse eye) each part has the ideal number of
-        groups, rounded down or up.
+        The part of each group, by its key. Of every grade of the worse eye each part has the ideal number of groups,
+        rounded down or up; within a grade each site that has a group for every part has its share of them as well.
     """
-    strata: dict[int, list[str]] = defaultdict(list)
+    strata: dict[int, list[Group]] = defaultdict(list)
     for group in groups:
-        strata[group.worst_grade].append(group.key)
+        strata[group.worst_grade].append(group)
     parts: dict[str, str] = {}
     carried = dict.fromkeys(shares, 0.0)
     for grade in sorted(strata, reverse=True):
-        parts |= _draw(strata[grade], apportion(len(strata[grade]), shares, carried), shares, salt)
+        free = apportion(len(strata[grade]), shares, carried)
+        for keys in _by_site(strata[grade], least=len(shares)):
+            seats = _share_of(free, len(keys))
+            parts |= _draw(keys, seats, shares, salt)
+            free = {part: free[part] - seats[part] for part in free}
     _balance_photographs(groups, shares, parts, salt)
     return parts
 
@@ -68,6 +72,29 @@ def apportion(count: int, shares: Mapping[str, float], carried: dict[str, float]
         seats[part] += 1
     for part in shares:
         carried[part] += ideal[part] - seats[part]
+    return seats
+
+
+def _by_site(groups: Sequence[Group], *, least: int) -> list[list[str]]:
+    """Keys of the groups of each site, the smallest first; sites of fewer than `least` groups are drawn together.
+
+    The last one takes the seats that are left, which changes the share of the largest one least.
+    """
+    sites: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        sites[group.site].append(group.key)
+    small = [key for keys in sites.values() if len(keys) < least for key in keys]
+    large = [keys for keys in sites.values() if len(keys) >= least]
+    return sorted(filter(None, [small, *large]), key=lambda keys: (len(keys), min(keys)))
+
+
+def _share_of(free: Mapping[str, int], count: int) -> dict[str, int]:
+    """Seats of `count` groups among the free ones of each part: in proportion, rounded by the largest remainder."""
+    total = sum(free.values())
+    seats = {part: seats * count // total for part, seats in free.items()}
+    remainder = sorted(free, key=lambda part: free[part] * count % total, reverse=True)
+    for part in remainder[: count - sum(seats.values())]:
+        seats[part] += 1
     return seats
 
 

@@ -4,6 +4,7 @@
 STAGES = (
     "code",
     "phantom",
+    "sources",
     "intake",
     "preprocess",
     "audit",

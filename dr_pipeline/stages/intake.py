@@ -1,4 +1,4 @@
-"""Reads a data set's own layout into data/manifest.csv: one row per photograph, labels joined by name."""
+"""Reads a data set's own layout, or several, into data/manifest.csv: one row per photograph, labels joined by name."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,13 @@ training.reader_agreement sets how far a target follows them. Without that colum
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the paths, which dvc.yaml gives."""
     parser.add_argument("--params", type=Path, required=True, metavar="PATH", help="params.yaml; reads dataset")
-    parser.add_argument("--root", type=Path, required=True, metavar="PATH", help="folder of the data set")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="folder of the data set; of several, that paths start at",
+    )
     parser.add_argument("--manifest", type=Path, required=True, metavar="PATH", help="table to write")
     parser.add_argument(
         "--readings", type=Path, required=True, metavar="PATH", help="table to write: grades by several graders"

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from dr_pipeline.schema import REFERABLE_FROM, Eye, Split
+from dr_pipeline.schema import REFERABLE_FROM, Eye, Role, Split
 from dr_pipeline.tables.table import GradeCell, Table
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +13,7 @@ class ManifestRow:
     """One photograph, with what its data set states about it."""
 
     image_id: str
-    path: str  # relative to the data set's root, with forward slashes
+    path: str  # relative to the data set's root, with forward slashes; absolute where a source lies elsewhere
     sha256: str = ""  # of the file's bytes; empty where it cannot be read
     pixel_hash: str = ""  # of the decoded pixels; empty until audit
     perceptual_hash: str = ""  # of the canonical disc, 64 hexadecimal digits; empty until audit
@@ -30,7 +30,8 @@ class ManifestRow:
     official_split: Split | None = None  # as the data set's authors divided it
     width: int | None = None
     height: int | None = None
-    source: str = ""  # the adapter's name
+    source: str = ""  # the adapter's name, or that of one of several sources
+    role: Role = Role.ALL  # of its source
     duplicate_cluster: str = ""  # empty until audit
     same_eye: str = ""  # group of the photographs of one eye; empty: none found or not searched
     excluded: bool = False

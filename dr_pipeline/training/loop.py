@@ -99,7 +99,8 @@ def fit(
     check_trainable(grader, train_grades, val_grades, batch_size // (num_microbatches * world_size))
     sampler = EpochBatchSampler(
         train_grades, batch_size, shuffle=True, seed=seed, sampling=params.balance.sampling,
-        num_epochs=candidate.epochs, rank=rank, world_size=world_size,
+        num_epochs=candidate.epochs, sites=train_set.sites, site_temperature=params.balance.site_temperature,
+        rank=rank, world_size=world_size,
     )  # fmt: skip
     num_workers = num_loader_workers(fabric)
     train_loader = BatchLoader(train_set, sampler, num_workers)

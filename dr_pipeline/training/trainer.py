@@ -152,6 +152,7 @@ def _train_set(candidate: Candidate, params: Training, data: TrainingData, seed:
         augment=augmenter(params.augmentation),
         seed=seed,
         targets=training_targets(data.train_set, data.readings, agreement=params.reader_agreement, soft=soft),
+        sites=[row.site for row in data.train_set],
         teacher=data.teacher if data.teacher is not None else _teacher(params, data.store, image_ids),
     )
 

@@ -1,12 +1,13 @@
 """Each kind of fault is found, without false findings."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from dr_pipeline.audit.actions import counts_of
 from dr_pipeline.audit.duplicates import identical_groups, join_duplicates
-from dr_pipeline.audit.findings import KINDS, Finding, photograph_findings
+from dr_pipeline.audit.findings import KINDS, Finding, clusters_across_sites, photograph_findings
 from dr_pipeline.audit.inputs import AuditInputs, join_inputs
 from dr_pipeline.audit.near_duplicates import NearDuplicate
 from dr_pipeline.errors import DataError
@@ -131,3 +132,17 @@ def test_a_report_of_an_older_intake_is_refused() -> None:
     del report["identity"]
     with pytest.raises(DataError, match="no entry 'identity'"):
         join_inputs(*tables(PLANTED), report)
+
+
+def test_one_picture_in_two_sources_names_their_sites_and_is_not_one_of_two_patients() -> None:
+    rows = [("hill__1", "A", "1", "hill__p", "scored"), ("sea__1", "A", "2", "sea__p", "scored"),
+            ("sea__2", "B", "2", "sea__q", "scored"), ("sea__3", "B", "2", "sea__r", "scored")]  # fmt: skip
+    inputs = inputs_of(*rows)
+    named = {name: replace(row, source=name[:4], site=name.partition("__")[0]) for name, row in inputs.rows.items()}
+    inputs = replace(inputs, rows=named)
+    findings = found(inputs)
+    assert ids(findings, "cross_patient") == [("sea__2", "sea__3")]
+    (contradiction,) = [finding for finding in findings if finding.kind == "contradictions"]
+    assert contradiction.to_row("exclude", inputs)["sites"] == ["hill", "sea"]
+    clusters = join_duplicates(identical_groups(inputs), ()).clusters
+    assert clusters_across_sites(inputs, clusters) == [{"sites": ["hill", "sea"], "clusters": 1}]

@@ -126,7 +126,7 @@ def stage(tmp_path):
     rows, splits = [], []
     for index in range(6):
         (root / f"{index}.jpg").write_bytes(photograph(index))
-        empty = dict.fromkeys(MANIFEST.columns, "")
+        empty = dict.fromkeys(MANIFEST.columns, "") | {"role": "all"}
         facts = {"schema_version": MANIFEST.version, "image_id": f"i{index}", "path": f"{index}.jpg"}
         rows.append(empty | facts | {"width": 316, "height": 276, "excluded": 0})
         fold = {"split": "development", "fold": index % 2} if index < 4 else {"split": "test", "fold": ""}

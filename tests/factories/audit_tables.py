@@ -66,7 +66,7 @@ def intake(**changed: Any) -> dict[str, Any]:
 
 def manifest_row(image_id: str, **cells: str) -> ManifestRow:
     given = {"schema_version": str(MANIFEST.version), "image_id": image_id, "path": f"{image_id}.jpg", "excluded": "0"}
-    return MANIFEST.parse(dict.fromkeys(MANIFEST.columns, "") | given | cells, where="test")
+    return MANIFEST.parse(dict.fromkeys(MANIFEST.columns, "") | {"role": "all"} | given | cells, where="test")
 
 
 def index_row(image_id: str, **cells: str) -> CanvasRow:

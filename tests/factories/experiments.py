@@ -152,7 +152,9 @@ def write_photographs(
                 }
             )
             audited.append(
-                dict.fromkeys(MANIFEST.columns, "") | known | {"schema_version": MANIFEST.version, "excluded": 0}
+                dict.fromkeys(MANIFEST.columns, "")
+                | known
+                | {"schema_version": MANIFEST.version, "excluded": 0, "role": "all"}
             )
             split = {"group": f"patient:P{patient}", "split": "development", "fold": patient // 5 % 3}
             splits.append(dict.fromkeys(SPLITS.columns, "") | known | split | {"schema_version": 2})

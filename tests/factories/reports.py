@@ -8,6 +8,7 @@ from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.evaluation.baselines import baselines
 from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.image_metrics import all_and_gradable
+from dr_pipeline.evaluation.site_figures import figures_by_site, thresholds_by_site
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.reporting.layer_tables import Layers
 from dr_pipeline.reporting.report_inputs import Sources
@@ -38,11 +39,17 @@ def graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Grade
     decided = DECISION.apply(logits)
     groups = [f"p{index // 2}" for index in range(n)]
     statuses = ["ungradable" if index % 17 == 0 else "scored" for index in range(n)]
+    sites = ["hill <1>" if index % 4 < 2 else "sea" for index in range(n)]
     report = all_and_gradable(decided, true, groups, statuses, PARAMS)
     report |= {
         "baselines": baselines(true, groups, groups, 0, PARAMS),
         "openings": 2,
         "by_eye": {"eyes": 0},
+        "by_site": figures_by_site(decided, true, groups, sites, PARAMS),
+        "referable_thresholds": {
+            "shipped": DECISION.referable_threshold,
+            "by_site": thresholds_by_site(decided.referable_probability, true, sites, 0.9),
+        },
         "bundle_id": "b" * 16,
     }
     names = tuple(f"photo-{index:03d}" for index in range(n))

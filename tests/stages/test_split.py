@@ -18,7 +18,8 @@ from tests.factories.csv_files import write_csv
 
 
 def arguments(folder: Path, rows: list[dict[str, str]], **changes: object) -> argparse.Namespace:
-    empty = dict.fromkeys(MANIFEST.columns, "") | {"schema_version": str(MANIFEST.version), "excluded": "0"}
+    known = {"schema_version": str(MANIFEST.version), "excluded": "0", "role": "all"}
+    empty = dict.fromkeys(MANIFEST.columns, "") | known
     write_csv(folder / "audited.csv", MANIFEST.columns, [empty | row for row in rows])
     document = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     document["split"].update(changes)

@@ -30,10 +30,10 @@ FILES: dict[str, tuple[Table[Any], str]] = {
     "manifest": (
         MANIFEST,
         "schema_version,image_id,path,sha256,pixel_hash,perceptual_hash,patient_id,eye,visit,field,grade,referable,"
-        "grader,site,camera,pixel_spacing_mm,official_split,width,height,source,duplicate_cluster,same_eye,excluded,"
+        "grader,site,camera,pixel_spacing_mm,official_split,width,height,source,role,duplicate_cluster,same_eye,excluded,"
         "exclusion_reason\n"
-        "4,a,images/a.png,12,,,P1,left,1,macula,4,,R1; R2,hill,Topcon,0.0050,train,4288,2848,idrid,,e1,0,\n"
-        '4,b,"images/b, c.png",,,,,,,,,1,,,,,,,,idrid,d1,,1,not a fundus\n',
+        "5,a,images/a.png,12,,,P1,left,1,macula,4,,R1; R2,hill,Topcon,0.0050,train,4288,2848,idrid,all,,e1,0,\n"
+        '5,b,"images/b, c.png",,,,,,,,,1,,,,,,,,idrid,test,d1,,1,not a fundus\n',
     ),
     "readings": (READINGS, "schema_version,image_id,grader,grade\n1,a,R1,0\n1,a,R2,1\n"),
     "canvas_index": (

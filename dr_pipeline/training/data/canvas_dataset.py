@@ -48,10 +48,12 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         targets: long (N,) grades or float (N, 5) distributions; None takes the grades.
         teacher: Logits (N, 5) of the teacher; None without distillation.
         groups: What belongs together, such as a patient, N names; None: each photograph is alone.
+        sites: Of the photographs, N names; None: all are of one site.
 
     Attributes:
         grades: long (N,).
         groups: As given, or the image ids.
+        sites: As given.
         targets: As given, or the grades.
         teacher: As given.
         in_memory: Whether all model inputs are kept in memory; else each is decoded when it is drawn.
@@ -72,12 +74,14 @@ class GradedCanvases(Dataset[tuple[Tensor, int]]):
         targets: Tensor | None = None,
         teacher: Tensor | None = None,
         groups: Sequence[str] | None = None,
+        sites: Sequence[str] | None = None,
     ) -> None:
         self._store, self._ids, self._input_px = store, list(image_ids), input_px
         self.grades = torch.tensor(list(grades), dtype=torch.long)
         self.targets = self.grades if targets is None else targets
         self.teacher = teacher
         self.groups = self._ids if groups is None else list(groups)
+        self.sites = sites
         self._augment, self._seed = augment, seed
         # [worker] = (process id, position started last): in shared memory, so that it outlives a worker that dies
         self._started = torch.full((MAX_WORKERS, 2), -1, dtype=torch.long)

@@ -47,6 +47,10 @@ class EpochBatchSampler(Sampler[list[SampleKey]]):
     in Kaggle's Diabetic Retinopathy Detection 2015, who started with equal class frequencies and reduced them epoch by
     epoch, in their case to twice the natural frequency of grades 1 to 4.
 
+    A site temperature T above 1 draws a site of n photographs in proportion to n^(1/T) instead of n, as languages with
+    little text are sampled (Arivazhagan et al., arXiv:1907.05019, 2019). Where grades are balanced too, their
+    frequencies are exact, and those of the sites follow as far as grades allow.
+
     Attributes:
         epoch: Of the next iteration, from 0; the training loop sets it.
 
@@ -57,6 +61,8 @@ class EpochBatchSampler(Sampler[list[SampleKey]]):
         seed: Of the order.
         sampling: How often a photograph is drawn in an epoch; requires `shuffle` unless natural.
         num_epochs: Of the whole training; used by `decaying` only.
+        sites: One per photograph, for the site temperature; None: all are of one site.
+        site_temperature: 1 or more; 1 is natural.
         rank: This process.
         world_size: Number of processes.
 
@@ -75,6 +81,8 @@ class EpochBatchSampler(Sampler[list[SampleKey]]):
         seed: int,
         sampling: Sampling = "natural",
         num_epochs: int = 1,
+        sites: Sequence[str] | None = None,
+        site_temperature: float = 1.0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -92,10 +100,11 @@ class EpochBatchSampler(Sampler[list[SampleKey]]):
                 where="the training part of the fold",
                 todo="add photographs, or lower split.num_folds",
             )
-        if not shuffle and sampling != "natural":
-            raise ValueError(f"{sampling} sampling requires shuffle")
+        if not shuffle and (sampling != "natural" or site_temperature != 1):
+            raise ValueError(f"{sampling} sampling, or a site temperature, requires shuffle")
         self._grades, self._batch = np.asarray(grades, dtype=np.int64), batch_photographs
         self._shuffle, self._seed, self._sampling = shuffle, seed, sampling
+        self._site_factors = _site_factors(sites, site_temperature)
         self._num_epochs, self._rank, self._world_size = num_epochs, rank, world_size
         self._bounds = self._batch_bounds()
         self.epoch = 0
@@ -134,8 +143,9 @@ class EpochBatchSampler(Sampler[list[SampleKey]]):
         """The order of this epoch, over all processes."""
         generator = np.random.default_rng([self._seed, self.epoch])
         order = np.arange(len(self._grades))
-        if balance := self._balance():
-            order = _balanced(self._grades, balance, generator)
+        balance = self._balance()
+        if balance or self._site_factors is not None:
+            order = _unequal(self._grades, balance, self._site_factors, generator)
         generator.shuffle(order)
         return order
 
@@ -146,17 +156,32 @@ class EpochBatchSampler(Sampler[list[SampleKey]]):
         return float(self._sampling == "balanced")
 
 
-def _balanced(grades: NDArray[np.int64], balance: float, generator: np.random.Generator) -> NDArray[np.int64]:
+def _site_factors(sites: Sequence[str] | None, temperature: float) -> NDArray[np.float64] | None:
+    """How much more often than naturally each photograph is drawn for its site, 1 on average; None: all alike."""
+    if sites is None or temperature == 1:
+        return None
+    _, site_of, counts = np.unique(np.asarray(sites), return_inverse=True, return_counts=True)
+    shares = counts ** (1 / temperature) / (counts ** (1 / temperature)).sum()
+    return np.asarray((shares * len(sites) / counts)[site_of])
+
+
+def _unequal(
+    grades: NDArray[np.int64],
+    balance: float,
+    site_factors: NDArray[np.float64] | None,
+    generator: np.random.Generator,
+) -> NDArray[np.int64]:
     """Draws as many positions as there are photographs, by systematic sampling with unequal probabilities (Madow 1949).
 
-    A photograph with an expected count of m is drawn ⌊m⌋ or ⌈m⌉ times, and so is each grade: the samples of a grade
-    are spread over its photographs as evenly as possible.
+    A photograph with an expected count of m is drawn ⌊m⌋ or ⌈m⌉ times, and so is each grade, and each site within it:
+    the samples are spread over its photographs as evenly as possible.
     """
-    counts = np.bincount(grades)
-    balanced = len(grades) / (np.count_nonzero(counts) * counts[grades])
-    expected = (1 - balance) + balance * balanced
+    factors = np.ones(len(grades)) if site_factors is None else site_factors
+    of_grade = np.bincount(grades, weights=factors)
+    balanced = len(grades) / (np.count_nonzero(of_grade) * of_grade[grades])
+    expected = factors * ((1 - balance) + balance * balanced)
     order = generator.permutation(len(grades))
-    order = order[np.argsort(grades[order], kind="stable")]  # grade by grade, at random within each
+    order = order[np.lexsort((factors[order], grades[order]))]  # grade by grade, site by site, at random within
     marks = generator.random() + np.arange(len(grades))
     # the sum of `expected` may fall short of the last mark by rounding
     drawn = np.searchsorted(np.cumsum(expected[order]), marks, side="right").clip(max=len(grades) - 1)

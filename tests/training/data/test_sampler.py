@@ -164,3 +164,31 @@ def test_absent_grades_are_not_drawn() -> None:
 
 def test_derived_seeds_differ() -> None:
     assert len({derived_seed(1, epoch, position) for epoch in range(20) for position in range(50)}) == 1000
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"), [(1.0, (90, 10)), (2.0, (75, 25)), (1e9, (50, 50))]
+)  # √90 : √10 is 3 : 1
+def test_a_site_is_drawn_by_its_size_to_the_inverse_temperature(temperature: float, expected: tuple[int, int]) -> None:
+    sites = ["large"] * 90 + ["small"] * 10
+    epoch = training([0] * 100, 10, sites=sites, site_temperature=temperature)
+    drawn = positions(epoch)
+    counts = Counter(sites[position] for position in drawn)
+    assert (counts["large"], counts["small"]) == expected
+    each = Counter(drawn)
+    for name, size in (("large", 90), ("small", 10)):
+        of_site = [each[position] for position in range(100) if sites[position] == name]
+        assert max(of_site) - min(of_site) <= 1
+        assert len(of_site) == size
+
+
+def test_sites_and_grades_are_balanced_together_and_one_site_changes_nothing() -> None:
+    sites = ["large" if number % 10 else "small" for number in range(100)]
+    both = positions(training(GRADES, 10, "balanced", sites=sites, site_temperature=1e9))
+    assert Counter(GRADES[position] for position in both) == dict.fromkeys(range(5), 20)
+    natural = Counter(sites[position] for position in positions(training(GRADES, 10, "balanced")))
+    assert Counter(sites[position] for position in both)["small"] > 2 * natural["small"]
+    alone = training(GRADES, 10, "balanced", sites=["a"] * 100, site_temperature=4.0)
+    assert positions(alone) == positions(training(GRADES, 10, "balanced"))
+    with pytest.raises(ValueError, match="requires shuffle"):
+        EpochBatchSampler(GRADES, 10, shuffle=False, seed=0, sites=sites, site_temperature=2.0)
