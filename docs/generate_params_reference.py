@@ -37,7 +37,7 @@ DVC tracks sections: a stage runs again only where a section that it reads has c
 Keys of version 0.1 are still read, with a notice: {_RENAMED}.
 """
 _LIMITS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}", "pattern": "`{}`"}
-_TYPES = {int: "integer", float: "number", str: "text", bool: "true or false"}
+_TYPES = {int: "integer", float: "number", str: "text", bool: "true or false", types.NoneType: "null"}
 
 
 def reference() -> str:

@@ -1,8 +1,9 @@
-"""The machine: the cores and the memory this process may use, and the description that latency figures depend on."""
+"""The machine: cores and memory this process may use, what it has used, and the description latencies depend on."""
 
 import math
 import os
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ SCHEMA_VERSION = 1
 _PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless")
 _FINGERPRINT_DIGITS = 16
 _GIB = 1 << 30
+_POWERCAP = Path("/sys/class/powercap")  # Linux: kernel.org/doc/html/latest/power/powercap/powercap.html
 # Measured on PNG files of 12 megapixels, of which scoring decodes every pixel: 81 to 103 MiB per thread.
 _MEMORY_PER_THREAD = 100 << 20
 # The same in a process of its own that writes canvases: 155 MiB, the interpreter and its libraries among them.
@@ -42,6 +44,42 @@ def usable_threads() -> int:
 def usable_processes() -> int:
     """Processes that each decode photographs: one per usable core, as many as half of the usable memory holds."""
     return max(1, min(usable_cores(), usable_memory() // 2 // _MEMORY_PER_PROCESS))
+
+
+def peak_memory_mib() -> float | None:
+    """The most memory that this process has held; None where the system does not state it.
+
+    Not ru_maxrss, which also holds that of the process that started this one.
+    """
+    try:
+        _, _, rest = Path("/proc/self/status").read_text(encoding="ascii").partition("VmHWM:")
+    except OSError:
+        return None
+    return int(rest.split()[0]) / 1024 if rest else None
+
+
+def read_energy(root: Path = _POWERCAP) -> dict[str, tuple[int, int]]:
+    """The energy counter of each processor and the value at which it starts again, microjoules (RAPL).
+
+    Empty where there is none, or only an administrator may read it.
+    """
+    counters = {}
+    for package in sorted(root.glob("intel-rapl:*")):
+        if package.name.count(":") == 1:  # further numbers are parts of a processor
+            try:
+                names = ("energy_uj", "max_energy_range_uj")
+                counter, limit = (int((package / name).read_text(encoding="ascii")) for name in names)
+            except (OSError, ValueError):
+                return {}
+            counters[package.name] = (counter, limit)
+    return counters
+
+
+def energy_j(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]) -> float | None:
+    """Joules between two results of `read_energy`; None where there are no counters."""
+    if not before or before.keys() != after.keys():
+        return None
+    return sum((after[name][0] - counter) % (limit + 1) for name, (counter, limit) in before.items()) / 1e6
 
 
 def limit_library_threads() -> None:

@@ -49,3 +49,18 @@ def positive_seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"a number of seconds above 0 is needed, not {text!r}")
     return seconds
+
+
+def positive_ms(text: str) -> float:
+    """A time above 0, in milliseconds.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not.
+    """
+    try:
+        milliseconds = float(text)
+    except ValueError:
+        milliseconds = 0.0
+    if not 0 < milliseconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number of milliseconds above 0 is needed, not {text!r}")
+    return milliseconds

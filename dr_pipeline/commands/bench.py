@@ -1,42 +1,78 @@
-"""Measures how fast this machine scores a folder, and where the time goes.
+"""Measures how fast this machine scores: a folder (`score`), or one photograph from file to grade (`latency`).
 
-Runs `score` on FOLDER as it is, then the pixel path and the network alone with all cores full, which is the ideal, and
-every step on one core. Nothing is kept. Figures of a machine that does other work too mean little. Research use only.
+`bench score FOLDER --bundle DIR` runs `score` on FOLDER as it is, then the pixel path and the network alone with all
+cores full, which is the ideal, and every step on one core.
+
+`bench latency FOLDER --bundle DIR` times at least 200 gradings one after the other, and says whether the bundle keeps
+its latency budget on this machine. `--out FILE` adds the figures to a file that `deployment.target` in params.yaml may
+name: `select` then selects for this machine. `--candidate` measures one that was not selected.
+
+Figures of a machine that does other work too mean little. Research use only.
 """
 
 import argparse
 from pathlib import Path
 
-from dr_pipeline.commands.argument_types import positive_int
+from dr_pipeline.commands.argument_types import positive_int, positive_ms
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
+
+_LEAST_GRADINGS, _WARMUP = 200, 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.add_argument("what", choices=["score"], metavar="score", help="what to measure: score")
+    parser.add_argument("what", choices=["score", "latency"], help="what to measure")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="photographs such as those to be scored")
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle, such as data/release")
+    measured = parser.add_mutually_exclusive_group(required=True)
+    measured.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle, such as data/release")
+    measured.add_argument(
+        "--candidate",
+        nargs=3,
+        type=Path,
+        metavar=("EXPORT", "VALIDATION", "GRADABILITY"),
+        help="latency: one not packed, such as data/exports/b0 data/validation/b0 data/gradability.json",
+    )
     parser.add_argument(
-        "--limit", type=positive_int, default=200, metavar="N", help="photographs for the steps (default 200)"
+        "--limit",
+        type=positive_int,
+        default=200,
+        metavar="N",
+        help="photographs for the steps, or for the latency (default 200)",
     )
     parser.add_argument(
         "--price-per-hour",
         type=float,
         metavar="X",
-        help="price of this machine per hour, for the cost of 1,000 files",
+        help="score: price of this machine per hour, for the cost of 1,000 files",
     )
+    parser.add_argument("--threads", type=positive_int, default=1, metavar="N", help="latency: of the network")
+    parser.add_argument(
+        "--budget-ms",
+        type=positive_ms,
+        metavar="X",
+        help="latency: the budget, by default that of the bundle's selection",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="latency: a file (JSON) to add the figures to")
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measures and prints."""
+    from dr_pipeline.errors import ParamsError
+
+    if args.what == "latency":
+        return _latency(args)
+    if args.bundle is None:
+        raise ParamsError("`bench score` runs a bundle", where="--candidate", todo="name it with --bundle")
+    return _score(args)
+
+
+def _score(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.machine import describe_machine, usable_processes
-    from dr_pipeline.scoring.sources.listing import list_entries
     from dr_pipeline.scoring.throughput import measure_throughput
 
-    files = [Path(entry.location) for entry in list_entries([str(args.folder)]) if not entry.left_out]
+    files = _files(args.folder)
     measured = measure_throughput(args.bundle, args.folder, files, limit=args.limit, workers=usable_processes())
-    machine = describe_machine()
     total_ms = sum(measured.steps_ms.values())
     lines = [
         f"{measured.files} files in {measured.whole_s:.1f} s, start included: {measured.files_per_s:.1f} files/s",
@@ -49,5 +85,54 @@ def run(args: argparse.Namespace) -> Outcome:
     ]
     if args.price_per_hour is not None:
         lines.append(f"1,000 files: {measured.cost_per_1000(args.price_per_hour):.4f} at {args.price_per_hour} an hour")
-    lines.append(f"{machine['cpu']}, {machine['usable_cores']} cores, Python {machine['python']}. {RESEARCH_USE}")
-    return Outcome(wrote=(), headline="\n".join(lines), next_command="")
+    return Outcome(wrote=(), headline="\n".join([*lines, _machine_line(describe_machine())]), next_command="")
+
+
+def _latency(args: argparse.Namespace) -> Outcome:
+    from dr_pipeline.files import read_json, sha256_file, sha256_json
+    from dr_pipeline.machine import describe_machine
+    from dr_pipeline.scoring.latency import budget_sentence, latency_figures, latency_lines, sample_photographs
+    from dr_pipeline.scoring.latency_file import add_network, read_latency_file, require_machine_of
+    from dr_pipeline.scoring.scorer import Scorer
+
+    machine = describe_machine()
+    if args.out and args.out.exists():  # before minutes of measuring
+        require_machine_of(args.out, read_latency_file(args.out), machine)
+
+    def load(threads: int) -> Scorer:
+        if args.bundle:
+            return Scorer.from_bundle(args.bundle, threads=threads)
+        return Scorer.from_export(*args.candidate, threads=threads)
+
+    photographs, left_out = sample_photographs(load(args.threads), _files(args.folder), args.limit)
+    count = max(_LEAST_GRADINGS, len(photographs))
+    figures = latency_figures(load, photographs, warmup=_WARMUP, count=count, threads=args.threads)
+    figures["photographs_sha256"] = sha256_json(sorted(sha256_file(path) for path in photographs))
+    budget_ms = args.budget_ms
+    if args.bundle and budget_ms is None:
+        budget_ms = read_json(args.bundle / "metadata.json")["latency"].get("budget_ms")
+    if args.out:
+        model = (args.bundle or args.candidate[0]) / "model.onnx"
+        add_network(args.out, machine, sha256_file(model), figures | {"budget_ms": budget_ms})
+    return Outcome(
+        wrote=(args.out,) if args.out else (),
+        headline="\n".join(
+            [
+                *latency_lines(figures),
+                *([f"left out: {left_out} files that are no photograph of a fundus"] if left_out else []),
+                budget_sentence(figures, budget_ms),
+                _machine_line(machine),
+            ]
+        ),
+        next_command=f"deployment.target: {args.out} in params.yaml, then `dvc repro -f select`" if args.out else "",
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    from dr_pipeline.scoring.sources.listing import list_entries
+
+    return [Path(entry.location) for entry in list_entries([str(folder)]) if not entry.left_out and not entry.member]
+
+
+def _machine_line(machine: dict[str, object]) -> str:
+    return f"{machine['cpu']}, {machine['usable_cores']} cores, Python {machine['python']}. {RESEARCH_USE}"

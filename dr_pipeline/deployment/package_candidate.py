@@ -46,13 +46,14 @@ class CandidateParts:
     lock: Path | None = None
 
 
-def package_candidate(name: str, parts: CandidateParts, out: Path) -> Bundle:
+def package_candidate(name: str, parts: CandidateParts, out: Path, *, budget_ms: float) -> Bundle:
     """Writes the bundle and reads it back as a clinic would.
 
     Args:
         name: The selected candidate.
         parts: Where its files lie.
         out: The bundle's folder.
+        budget_ms: The latency budget it was selected under, which `bench latency` compares with.
 
     Returns:
         The bundle as it was read back: hashes and self-test agree.
@@ -76,7 +77,7 @@ def package_candidate(name: str, parts: CandidateParts, out: Path) -> Bundle:
         gradability=gradability,
         export=export,
         validation=read_json(parts.validation)["validation"][name],
-        latency=read_json(parts.latency)["latency"][name],
+        latency=read_json(parts.latency)["latency"][name] | {"budget_ms": budget_ms},
         versions={package: installed_version(package) for package in PACKAGES},
         development_pixels=development_pixels(parts.development),
     )

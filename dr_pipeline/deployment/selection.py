@@ -1,18 +1,20 @@
 """The rule that selects the candidate to deploy; its text is RULE, which reports/selection.json quotes."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from dr_pipeline.errors import GateError
+from dr_pipeline.errors import GateError, ParamsError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: limits of size and memory, the target, cascades
 # How far a latency moves from run to run (nnU-Net publishes its benchmarks with 5–10 %); a smaller difference is none.
 _REPEATABILITY = 0.10
 RULE = (
     "Among candidates of the deployable families (`deployment.families`, default EfficientNet: Lite0, B0 or larger) "
-    "whose end-to-end p95 is within the budget and whose referable sensitivity reaches the floor, take the highest "
+    "whose end-to-end p95 on the target is within the budget, whose network and memory are within their limits where "
+    "these are set, and whose referable sensitivity reaches the floor, take the highest "
     "lower 95 % bound of validation QWK; those whose paired interval against it includes zero are ties, and the "
     "fastest tie wins; a p95 within 10 % of the fastest tie's, which another run may turn round, counts as equal, and "
     "of equals the highest lower bound wins. Other families are compared and shown, not deployed. Nothing fits → "
@@ -40,25 +42,46 @@ class SelectionCandidate:
         family: The network's family.
         qwk: Quadratic weighted kappa, with its interval.
         referable_sensitivity: At the operating point, with its interval; the rule uses the value.
-        p95_ms: Time from file to grade, milliseconds.
+        p95_ms: Time from file to grade, milliseconds; None: it was not measured on the target.
         machine: Fingerprint of the machine it was measured on.
+        megabytes: Of model.onnx, the file that scores, in millions of bytes.
+        memory_mib: The most memory that a process held which graded with it; None: not measured.
+        conditions: What else latencies must share to compare: number of threads, photographs.
+        how_to_measure: What to do where `p95_ms` is None.
     """
 
     name: str
     family: str
     qwk: Figure
     referable_sensitivity: Figure
-    p95_ms: float
+    p95_ms: float | None
     machine: str
+    megabytes: float
+    memory_mib: float | None
+    conditions: str = ""
+    how_to_measure: str = ""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a deployable candidate; from params.yaml, `deployment`."""
+    """The limits of a deployable candidate; from params.yaml, `deployment`. None: no limit.
+
+    Raises:
+        ParamsError: A budget or a limit is not above 0.
+    """
 
     families: tuple[str, ...]
     latency_budget_ms: float
     referable_sensitivity_floor: float
+    max_megabytes: float | None = None
+    max_memory_mib: float | None = None
+
+    def __post_init__(self) -> None:
+        """Validates the limits: nothing fits into a budget of 0, and that would not be the candidates' fault."""
+        for key in ("latency_budget_ms", "max_megabytes", "max_memory_mib"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < math.inf:
+                raise ParamsError(f"must be above 0, found {value}", where=f"deployment.{key}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the report."""
@@ -95,17 +118,17 @@ def select(candidates: Sequence[SelectionCandidate], limits: Limits, paired: Cal
     Raises:
         GateError: The latencies were measured on different machines, or no candidate is deployable.
     """
-    _require_one_machine(candidates)
+    _require_comparable(candidates)
     misses = {candidate.name: _misses(candidate, limits) for candidate in candidates}
     fit = [candidate for candidate in candidates if not misses[candidate.name]]
     if not fit:
         raise _nothing_fits(misses)
-    leader = min(fit, key=lambda candidate: (-candidate.qwk["low"], candidate.p95_ms, candidate.name))
+    leader = min(fit, key=_best_first)
     behind = {candidate.name: paired(leader.name, candidate.name) for candidate in fit if candidate is not leader}
     ties = [candidate for candidate in fit if candidate is leader or not _is_behind(behind[candidate.name])]
-    fastest_ms = min(candidate.p95_ms for candidate in ties)
-    fast = [candidate for candidate in ties if candidate.p95_ms <= (1 + _REPEATABILITY) * fastest_ms]
-    chosen = min(fast, key=lambda candidate: (-candidate.qwk["low"], candidate.p95_ms, candidate.name))
+    fastest_ms = min(_p95_ms(candidate) for candidate in ties)
+    fast = [candidate for candidate in ties if _p95_ms(candidate) <= (1 + _REPEATABILITY) * fastest_ms]
+    chosen = min(fast, key=_best_first)
 
     def row(candidate: SelectionCandidate) -> ComparisonRow:
         name = candidate.name
@@ -127,13 +150,26 @@ def _is_behind(difference: Figure) -> bool:
     return difference["low"] is not None and difference["low"] > 0
 
 
-def _require_one_machine(candidates: Sequence[SelectionCandidate]) -> None:
-    machines = {candidate.machine for candidate in candidates}
-    if len(machines) > 1:
-        listed = ", ".join(f"{candidate.name} on {candidate.machine}" for candidate in candidates)
-        raise GateError(
-            f"latencies of different machines do not compare: {listed}", where="latency", todo="dvc repro latency"
-        )
+def _p95_ms(candidate: SelectionCandidate) -> float:
+    """Without a measurement, over every budget."""
+    return math.inf if candidate.p95_ms is None else candidate.p95_ms
+
+
+def _best_first(candidate: SelectionCandidate) -> tuple[float, float, str]:
+    return -candidate.qwk["low"], _p95_ms(candidate), candidate.name
+
+
+def _require_comparable(candidates: Sequence[SelectionCandidate]) -> None:
+    measured = [candidate for candidate in candidates if candidate.p95_ms is not None]
+    for what, key in (("machines", "machine"), ("conditions", "conditions")):
+        if len({getattr(candidate, key) for candidate in measured}) > 1:
+            listed = ", ".join(f"{candidate.name} on {getattr(candidate, key)}" for candidate in measured)
+            raise GateError(
+                f"latencies of different {what} do not compare: {listed}",
+                where="latency",
+                todo="measure all candidates on one machine, with the same photographs and threads: dvc repro latency, "
+                "or dr-pipeline bench latency on the target",
+            )
 
 
 def _misses(candidate: SelectionCandidate, limits: Limits) -> list[tuple[str, float]]:
@@ -141,9 +177,21 @@ def _misses(candidate: SelectionCandidate, limits: Limits) -> list[tuple[str, fl
     misses = []
     if candidate.family not in limits.families:
         misses.append((f"family {candidate.family} is not among {', '.join(limits.families)}", 1.0))
-    if not candidate.p95_ms <= limits.latency_budget_ms:
-        over = candidate.p95_ms / limits.latency_budget_ms - 1
-        misses.append((f"p95 {candidate.p95_ms:.1f} ms is over the budget of {limits.latency_budget_ms:g} ms", over))
+    if candidate.p95_ms is None:
+        misses.append((f"not measured on the target: {candidate.how_to_measure}", 1.0))
+    else:
+        misses += _over(
+            f"p95 {candidate.p95_ms:.1f} ms", candidate.p95_ms, limits.latency_budget_ms, "the budget", "ms"
+        )
+    if limits.max_megabytes is not None:
+        shown = f"model.onnx with {candidate.megabytes:.1f} MB"
+        misses += _over(shown, candidate.megabytes, limits.max_megabytes, "the limit", "MB")
+    if limits.max_memory_mib is not None:
+        if candidate.memory_mib is None:
+            misses.append(("its memory was not measured: dvc repro latency", 1.0))
+        else:
+            shown = f"peak memory of {candidate.memory_mib:.0f} MiB"
+            misses += _over(shown, candidate.memory_mib, limits.max_memory_mib, "the limit", "MiB")
     if candidate.qwk["low"] is None:
         misses.append(("validation QWK has no interval", 1.0))
     sensitivity, floor = candidate.referable_sensitivity["value"], limits.referable_sensitivity_floor
@@ -152,6 +200,11 @@ def _misses(candidate: SelectionCandidate, limits: Limits) -> list[tuple[str, fl
     elif not sensitivity >= floor:
         misses.append((f"referable sensitivity {sensitivity:.3f} is below {floor:g}", 1 - sensitivity / floor))
     return misses
+
+
+def _over(shown: str, value: float, limit: float, what: str, unit: str) -> list[tuple[str, float]]:
+    """The miss of a limit, if it is one; what is no number is over every limit."""
+    return [] if value <= limit else [(f"{shown} is over {what} of {limit:g} {unit}", value / limit - 1)]
 
 
 def _nothing_fits(misses: Mapping[str, Sequence[tuple[str, float]]]) -> GateError:

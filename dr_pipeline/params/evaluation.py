@@ -30,8 +30,11 @@ class Latency(Section):
 
 
 class Deployment(Section):
-    """Families, latency budget and sensitivity floor of a deployable candidate."""
+    """Limits of a deployable candidate, and the machine whose latency counts."""
 
     families: tuple[str, ...] = Field(min_length=1)
     latency_budget_ms: float = Field(gt=0)
     referable_sensitivity_floor: float = Field(ge=0, le=1)
+    max_megabytes: float | None = Field(default=None, gt=0)
+    max_memory_mib: float | None = Field(default=None, gt=0)
+    target: str = Field(default="machine", min_length=1)

@@ -78,7 +78,13 @@ def _round_trip() -> YAML:
     loader.preserve_quotes = True
     loader.allow_duplicate_keys = True  # as PyYAML, which reads the parameters
     loader.width = _WIDTH
+    loader.representer.add_representer(type(None), _null)
     return loader
+
+
+def _null(representer: Any, _value: None) -> Any:
+    """`null` in full: after the key alone the reader would not see a value."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _node(value: Any) -> Any:

@@ -143,10 +143,11 @@ def read_latency(selection: Path, folder: Path, cost: Callable[[str, int], Compl
     measured = []
     for candidate in read_json(selection)["candidates"]:
         name = candidate["candidate"]
-        network_ms = read_json(folder / f"{name}.json")["latency"][name]["steps_ms"]["network"]
+        times = read_json(folder / f"{name}.json")["latency"][name]  # of this machine; the target may be another
+        network_ms = times["steps_ms"]["network"]
         ensemble = candidate.get("ensemble", _ONE_NETWORK)  # reports older than ensembles have none
         networks = 1 if ensemble.get("combine") == "soup" else len(ensemble["members"])
         copies = networks * len(ensemble["views"])
         gmacs = copies * cost(candidate["model"], candidate["input_px"]).total_macs / 1e9
-        measured.append(MeasuredLatency(name, max(0.0, candidate["p95_ms"] - network_ms), network_ms / gmacs))
+        measured.append(MeasuredLatency(name, max(0.0, times["p95_ms"] - network_ms), network_ms / gmacs))
     return max(measured, key=lambda latency: latency.ms_per_gmac)

@@ -126,14 +126,15 @@ def pareto(candidates: Sequence[Mapping[str, Any]], *, budget_ms: float, chosen:
     """Latency against validation QWK with its interval, the budget, and the chosen candidate.
 
     Args:
-        candidates: The table of reports/selection.json.
+        candidates: The table of reports/selection.json; one that was not measured on the target is left out.
         budget_ms: The largest 95th percentile of a deployable candidate.
         chosen: Name of the selected candidate.
     """
     with style():
         figure = blank(9.0, 3.8)
         panel = figure.subplots()
-        for index, line in enumerate(candidates):
+        measured = [line for line in candidates if line["p95_ms"] is not None]
+        for index, line in enumerate(measured):
             picked = line["candidate"] == chosen
             name = f"{line['candidate']} ({line['model']})" + (" – chosen" if picked else "")
             mark = _MARKS[index % len(_MARKS)]
@@ -141,8 +142,8 @@ def pareto(candidates: Sequence[Mapping[str, Any]], *, budget_ms: float, chosen:
             _bars(panel, [line["p95_ms"]], [line["qwk"]], colour, name, fmt=mark, size=11 if picked else 6)
         panel.axvline(budget_ms, color=COLOURS[1], linestyle="--", linewidth=1.2)
         panel.text(budget_ms, 0.02, " budget", color=COLOURS[1], transform=panel.get_xaxis_transform())
-        slowest = max(budget_ms, *(line["p95_ms"] for line in candidates))
-        n, threads = candidates[0]["qwk"]["n"], candidates[0]["threads"]
+        slowest = max(budget_ms, *(line["p95_ms"] for line in measured))
+        n, threads = measured[0]["qwk"]["n"], measured[0]["threads"]
         panel.set(
             title=f"Candidates: validation QWK (n = {n}, 95 % CI) and speed",
             xlabel=f"latency from file to grade, 95th percentile, ms (batch 1, {threads} thread(s))",

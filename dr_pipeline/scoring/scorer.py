@@ -106,16 +106,17 @@ class Scorer:
 
         Args:
             data: The file's bytes.
-            lap: Called with a step's name when the step has ended: `hash`, `pixel_path`, `network`, `decision`.
+            lap: Called with a step's name when the step has ended: `hash`, those of `PixelPath.process`, `input`,
+                `network`, `decision`.
         """
         sha256 = sha256_bytes(data)
         lap("hash")
         try:
-            photograph = self.pixel_path.process(data, find_text=False)
+            photograph = self.pixel_path.process(data, find_text=False, lap=lap)
             inputs = model_input(photograph.canvas, self.input_px)[np.newaxis]
         except ImageError as error:
             return failed(error.what, sha256)
-        lap("pixel_path")
+        lap("input")
         quality, grading = photograph.quality, None
         status, added = self.gradability.apply(quality.status, quality.score, site=self._site)
         if quality.status is not Status.NOT_FUNDUS:

@@ -34,12 +34,12 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from statistics import median
 
-    from dr_pipeline.deployment.grading_latency import candidate_latency
     from dr_pipeline.files import read_json, write_json
     from dr_pipeline.machine import require_same_machine
     from dr_pipeline.params.evaluation import Latency
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import Split
+    from dr_pipeline.scoring.latency import latency_figures
     from dr_pipeline.scoring.scorer import Scorer
     from dr_pipeline.tables.manifest import read_manifest
     from dr_pipeline.tables.splits import read_splits, select_split
@@ -48,23 +48,26 @@ def run(args: argparse.Namespace) -> Outcome:
     params = load_section(args.params, "latency", Latency)
     machine = require_same_machine(args.machine)
     fold = read_json(args.export / "export.json")["fold"]
-    scorer = Scorer.from_export(args.export, args.validation, args.gradability, threads=params.threads)
     manifest = {row.image_id: row for row in read_manifest(args.audited)}
     rows = [manifest[row.image_id] for row in select_split(read_splits(args.splits), Split.VALIDATION, fold)]
-    photographs = [args.root / row.path for row in rows]
+    # Before MLflow is imported, whose memory is none of the network's.
+    figures = latency_figures(
+        lambda threads: Scorer.from_export(args.export, args.validation, args.gradability, threads=threads),
+        [args.root / row.path for row in rows],
+        warmup=params.warmup_photographs,
+        count=params.num_photographs,
+        threads=params.threads,
+    )
+    figures["machine"] = machine["fingerprint"]
+    figures["median_megapixels"] = round(median((row.width or 0) * (row.height or 0) / 1e6 for row in rows), 3)
     with tracked("latency", candidate=args.candidate, fold=fold) as tracker:
-        latency = candidate_latency(scorer, photographs, warmup=params.warmup_photographs, count=params.num_photographs)
-        figures = latency.to_dict() | {
-            "threads": params.threads,
-            "machine": machine["fingerprint"],
-            "median_megapixels": round(median((row.width or 0) * (row.height or 0) / 1e6 for row in rows), 3),
-        }
         write_json(args.report, {"latency": {args.candidate: figures}})
         tracker.metrics({f"latency.{key}": figures[key] for key in ("p50_ms", "p95_ms", "p99_ms")})
-    steps = ", ".join(f"{step} {value:.1f}" for step, value in latency.steps_ms.items())
+    steps = ", ".join(f"{step} {value:.1f}" for step, value in figures["steps_ms"].items())
     return Outcome(
         wrote=(args.report,),
-        headline=f"{args.candidate}: p50 {latency.p50_ms:.1f}, p95 {latency.p95_ms:.1f}, p99 {latency.p99_ms:.1f} ms "
-        f"from file to grade (batch 1, {params.threads} thread(s), n = {latency.n}; medians: {steps} ms)",
+        headline=f"{args.candidate}: p50 {figures['p50_ms']:.1f}, p95 {figures['p95_ms']:.1f}, "
+        f"p99 {figures['p99_ms']:.1f} ms from file to grade (batch 1, {params.threads} thread(s), n = {figures['n']}; "
+        f"medians: {steps} ms)",
         next_command="dvc repro select",
     )

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.tracking.registry import register
     from dr_pipeline.tracking.run import tracked
 
-    chosen = read_json(args.selection)["chosen"]
+    selection = read_json(args.selection)
+    chosen = selection["chosen"]
     parts = CandidateParts(
         export=args.exports / chosen,
         decision=args.validation / chosen / "decision.json",
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> Outcome:
         lock=args.lock,
     )
     with tracked("package") as tracker:
-        bundle = package_candidate(chosen, parts, args.out)
+        bundle = package_candidate(chosen, parts, args.out, budget_ms=selection["limits"]["latency_budget_ms"])
         tracker.params({"bundle_id": bundle.bundle_id})
     register(args.out)
     model = bundle.metadata["model"]["model"]

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A file or an entry of it is missing.
     """
     from dr_pipeline.deployment.selection import Limits
-    from dr_pipeline.deployment.selection_inputs import read_candidate, select_candidate
+    from dr_pipeline.deployment.selection_inputs import CandidatePaths, read_candidate, select_candidate
     from dr_pipeline.files import write_json
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Deployment, Evaluation
@@ -38,10 +38,13 @@ def run(args: argparse.Namespace) -> Outcome:
     candidates = {
         name: read_candidate(
             name,
-            export=args.exports / name / "export.json",
-            predictions=args.validation / name / "predictions.csv",
-            validation=args.validation_reports / f"{name}.json",
-            latency=args.latency / f"{name}.json",
+            CandidatePaths(
+                export=args.exports / name,
+                validation=args.validation / name,
+                figures=args.validation_reports / f"{name}.json",
+                latency=args.latency / f"{name}.json",
+            ),
+            target=deployment.target,
         )
         for name in load_names(args.params, "candidates")
     }
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace) -> Outcome:
         families=deployment.families,
         latency_budget_ms=deployment.latency_budget_ms,
         referable_sensitivity_floor=deployment.referable_sensitivity_floor,
+        max_megabytes=deployment.max_megabytes,
+        max_memory_mib=deployment.max_memory_mib,
     )
     with tracked("select") as tracker:
         selection, document = select_candidate(
@@ -58,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
             seed=evaluation.bootstrap_seed,
             confidence=evaluation.confidence,
         )
-        write_json(args.report, document)
+        write_json(args.report, document | {"target": deployment.target})
         tracker.params({"selection.chosen": selection.chosen, "selection.leader": selection.leader})
     chosen = candidates[selection.chosen].summary
     others = ", ".join(f"{row.name}: {row.verdict}" for row in selection.rows if row.name != selection.chosen)

@@ -41,7 +41,9 @@ def test_a_plan_is_written_beside_the_parameters(study: list[str], tmp_path: Pat
         {"candidates": [{"candidate": "lite0", "model": "tf_efficientnet_lite0", "input_px": 64, "p95_ms": 9.0}]},
     )
     (tmp_path / "latency").mkdir()
-    write_json(tmp_path / "latency" / "lite0.json", {"latency": {"lite0": {"steps_ms": {"network": 1.0}}}})
+    write_json(
+        tmp_path / "latency" / "lite0.json", {"latency": {"lite0": {"p95_ms": 9.0, "steps_ms": {"network": 1.0}}}}
+    )
     outcome = run([*study, "--budget-minutes", "2"])
     load_params(tmp_path / "plan" / "params.proposed.yaml")
     assert (tmp_path / "params.yaml").read_text() == recipe_text("synthetic")
@@ -63,7 +65,7 @@ def test_a_plan_is_written_beside_the_parameters(study: list[str], tmp_path: Pat
 def test_an_ensembles_latency_is_that_of_all_its_runs(tmp_path: Path) -> None:
     line = {"candidate": "lite0", "model": NETWORKS[0].model, "input_px": 64, "p95_ms": 9.0}
     twice = line | {"ensemble": {"members": [0, 1], "views": ["identity", "mirror"]}}
-    write_json(tmp_path / "lite0.json", {"latency": {"lite0": {"steps_ms": {"network": 1.0}}}})
+    write_json(tmp_path / "lite0.json", {"latency": {"lite0": {"p95_ms": 9.0, "steps_ms": {"network": 1.0}}}})
     measured = []
     for candidate in (line, twice):
         write_json(tmp_path / "selection.json", {"candidates": [candidate]})

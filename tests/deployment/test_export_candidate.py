@@ -18,7 +18,6 @@ from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.deployment.ensemble_members import read_members
-from dr_pipeline.deployment.grading_latency import measure
 from dr_pipeline.deployment.selection import Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.evaluation.inference import canvas_logits
@@ -26,6 +25,7 @@ from dr_pipeline.files import read_csv, read_json, sha256_file, write_json
 from dr_pipeline.models.ensemble import Ensemble, Weighted
 from dr_pipeline.models.grader import grader_from_spec
 from dr_pipeline.models.weights.initialise import initialise_weights
+from dr_pipeline.scoring.latency import measure
 from dr_pipeline.tables.out_of_fold import aligned_logits, read_out_of_fold_logits
 from tests.factories.bundles import FIGURE, GRADABILITY, LATENCY, PIXEL_PATH
 from tests.factories.trained_folds import (
@@ -143,7 +143,7 @@ def test_an_ensemble_over_the_budget_is_not_selected(single: Path, weighted: Pat
         median[name] = measure(grade, [tmp_path / "photograph"], warmup=5, count=41).p50_ms
     assert median["six"] > 2 * median["one"]
     entrants = [
-        SelectionCandidate(name, "efficientnet", FIGURE | {"low": low}, FIGURE, median[name], "m")
+        SelectionCandidate(name, "efficientnet", FIGURE | {"low": low}, FIGURE, median[name], "m", 1.0, None)
         for name, low in (("one", 0.5), ("six", 0.9))
     ]
     limits = Limits(("efficientnet",), latency_budget_ms=1.5 * median["one"], referable_sensitivity_floor=0.5)

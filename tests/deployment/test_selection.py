@@ -12,9 +12,10 @@ from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.deployment.selection import RULE, Limits, SelectionCandidate, Verdict, select
-from dr_pipeline.errors import GateError
+from dr_pipeline.errors import GateError, ParamsError
 from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.schema import Status
+from dr_pipeline.scoring.latency_file import add_network
 from dr_pipeline.tables.canvas_index import CanvasRow, write_canvas_index
 from dr_pipeline.tables.gradability import GradabilityRow, write_gradability
 from dr_pipeline.tables.graded import GradedRow, write_graded
@@ -26,12 +27,16 @@ SYNTHETIC = REPOSITORY / "params.yaml"
 LIMITS = Limits(("efficientnet",), latency_budget_ms=50.0, referable_sensitivity_floor=0.8)
 
 
+TIED = {"value": 0.0, "low": -0.1, "high": 0.1, "n": 60}
+
+
 def _figure(low):
     return None if low is None else {"value": low + 0.05, "low": low, "high": low + 0.1, "n": 60}
 
 
-def entrant(name, *, low=0.7, p95_ms=30.0, sensitivity=0.9, family="efficientnet", machine="m"):
-    return SelectionCandidate(name, family, _figure(low), FIGURE | {"value": sensitivity}, p95_ms, machine)
+def entrant(name, *, low=0.7, p95_ms=30.0, sensitivity=0.9, family="efficientnet", machine="m", **more):
+    more = {"megabytes": 13.5, "memory_mib": 180.0} | more
+    return SelectionCandidate(name, family, _figure(low), FIGURE | {"value": sensitivity}, p95_ms, machine, **more)
 
 
 def paired(differences):
@@ -90,12 +95,17 @@ def test_nobody_is_behind_by_an_undefined_or_a_negative_difference(low, high):
         ({"p95_ms": float("nan")}, "p95 nan"),
         ({"sensitivity": 0.799}, "sensitivity 0.799"),
         ({"sensitivity": None}, "undefined"),
+        ({"p95_ms": None, "how_to_measure": "measure it there"}, "not measured on the target: measure it there"),
+        ({"megabytes": 20.1}, "model.onnx with 20.1 MB is over the limit of 20 MB"),
+        ({"memory_mib": 201.0}, "peak memory of 201 MiB is over the limit of 200 MiB"),
+        ({"memory_mib": None}, "memory was not measured"),
     ],
     ids=str,
 )
 def test_what_misses_a_limit_is_shown_but_neither_chosen_nor_leading(miss, reason):
     best = entrant("best", low=0.95, **miss)
-    chosen = select([best, entrant("fit")], LIMITS, paired({}))
+    limits = dataclasses.replace(LIMITS, max_megabytes=20.0, max_memory_mib=200.0)
+    chosen = select([best, entrant("fit")], limits, paired({}))
     assert chosen.chosen == chosen.leader == "fit"
     line = chosen.rows[0]
     assert (line.name, line.verdict) == ("best", Verdict.UNFIT)
@@ -123,6 +133,20 @@ def test_nothing_fits_names_the_nearest_misses_first():
 def test_latencies_of_different_machines_do_not_compare():
     with pytest.raises(GateError, match="b on n"):
         select([entrant("a", machine="m"), entrant("b", machine="n")], LIMITS, paired({}))
+
+
+def test_latencies_of_different_photographs_or_threads_do_not_compare():
+    with pytest.raises(GateError, match="b on 2 thread"):
+        select([entrant("a", conditions="1 thread(s)"), entrant("b", conditions="2 thread(s)")], LIMITS, paired({}))
+    unmeasured = entrant("b", p95_ms=None, conditions="")
+    assert select([entrant("a", conditions="1 thread(s)"), unmeasured], LIMITS, paired({})).chosen == "a"
+
+
+@pytest.mark.parametrize("key", ["latency_budget_ms", "max_megabytes", "max_memory_mib"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_limit_of_zero_is_refused(key, value):
+    with pytest.raises(ParamsError, match=key):
+        dataclasses.replace(LIMITS, **{key: value})
 
 
 entrants_strategy = st.lists(
@@ -163,6 +187,22 @@ def test_properties_of_the_rule(entrants, data):
     assert [line.name for line in selection.rows] == [one.name for one in entrants]
     assert list(verdicts(selection).values()).count(Verdict.CHOSEN) == 1
     assert select(entrants[::-1], LIMITS, paired(intervals)).chosen == selection.chosen  # order does not matter
+
+
+@given(entrants_strategy, st.floats(1, 80), st.floats(1, 80))
+def test_a_larger_budget_never_makes_the_leader_worse(entrants, one_ms, other_ms):
+    """With it more candidates fit, and every candidate that does not has a sentence."""
+    found = []
+    for budget_ms in sorted((one_ms, other_ms)):
+        limits = dataclasses.replace(LIMITS, latency_budget_ms=budget_ms)
+        try:
+            selection = select(entrants, limits, lambda *_: TIED)
+        except GateError:
+            found.append(-1.0)
+            continue
+        assert all(bool(row.reasons) == (row.verdict is Verdict.UNFIT) for row in selection.rows)
+        found.append(next(one.qwk["low"] for one in entrants if one.name == selection.leader))
+    assert found[0] <= found[1]
 
 
 def test_the_rule_is_the_designs_sentence():
@@ -207,8 +247,8 @@ def stage(tmp_path):
     index = [CanvasRow(image_id=i, status=Status.SCORED, quality=0.9, **look) for i in ids]
     write_canvas_index(tmp_path / "canvases" / "index.csv", index)
     grades = {"big": true, "small": np.where(np.arange(80) % 20 == 0, (true + 1).clip(max=4), true)}
-    model = onnx_model()
-    for name, predicted in grades.items():
+    for seed, (name, predicted) in enumerate(grades.items()):
+        model = onnx_model(seed=seed)
         rows = [graded_row(f"i{i}", f"g{i // 2}", int(true[i]), int(predicted[i])) for i in range(80)]
         write_graded(tmp_path / "validation" / name / "predictions.csv", rows)
         write_json(tmp_path / "validation" / name / "decision.json", decision(**belongs).to_dict())
@@ -220,7 +260,8 @@ def stage(tmp_path):
         figures = {"qwk": _figure(low), "referable_sensitivity": FIGURE, "confusion": [[1]], "research_use": "x"}
         figures |= {"two_eye_fusion": {"n": 40, "qwk": FIGURE}} if name == "big" else {}
         write_json(tmp_path / "reports" / "validation" / f"{name}.json", {"validation": {name: figures}})
-        times = LATENCY | {"p95_ms": 20.0 if name == "big" else 10.0}
+        p95_ms = 20.0 if name == "big" else 10.0
+        times = LATENCY | {"p95_ms": p95_ms, "mean_ms": p95_ms - 2, "steps_ms": {"network": p95_ms / 2}}
         write_json(tmp_path / "reports" / "latency" / f"{name}.json", {"latency": {name: times}})
     params = yaml.safe_load(SYNTHETIC.read_text())
     params["candidates"] = dict.fromkeys(grades, params["candidates"]["lite0"])
@@ -276,6 +317,10 @@ def test_the_stage_writes_choice_and_table(stage, capsys):
     assert table["big"]["two_eye_fusion"]["n"] == 40
     assert table["small"]["two_eye_fusion"] is None
     assert table["small"]["ensemble"]["views"] == ["identity"]
+    assert table["small"]["megabytes"] == pytest.approx(0.0, abs=0.1)
+    assert (selection["target"], selection["limits"]["max_memory_mib"]) == ("machine", None)
+    (cascade,) = selection["cascades"]
+    assert (cascade["small"], cascade["large"], cascade["deployed"]) == ("small", "big", False)
     assert "chosen small" in capsys.readouterr().out
     _set_budget(stage, 100.0)
     assert _select(stage) == 0
@@ -284,6 +329,54 @@ def test_the_stage_writes_choice_and_table(stage, capsys):
     assert selection["leader"] == "big"
     assert table["small"]["qwk_behind_leader"]["value"] > 0
     assert (table["small"]["qwk_behind_leader"]["low"] > 0) == (selection["chosen"] == "big")
+
+
+def _target(folder, p95_ms, **changes):
+    """A file of `bench latency`, and params.yaml that names it."""
+    figures = dict.fromkeys(("mean_ms", "p50_ms", "p99_ms"), 5.0) | {"n": 200, "steps_ms": {"network": 1.0}}
+    for name, value in p95_ms.items():
+        own = {"p95_ms": value, "threads": 1, "photographs_sha256": "a" * 64, "peak_memory_mib": 100.0}
+        own |= changes.get(name, {})
+        sha256 = sha256_file(folder / "exports" / name / "model.onnx")
+        add_network(folder / "clinic.json", {"fingerprint": "clinic"}, sha256, figures | own)
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["deployment"]["target"] = str(folder / "clinic.json")
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_the_target_is_another_machine_whose_file_is_named(stage, capsys):
+    """`big` is too slow here and fast enough there; the bundle states the budget and this machine's latency."""
+    _target(stage, {"big": 14.0, "small": 16.0})
+    assert _select(stage) == 0
+    selection = json.loads((stage / "selection.json").read_text())
+    assert (selection["chosen"], selection["machine"]) == ("big", "clinic")
+    table = {entry["candidate"]: entry for entry in selection["candidates"]}
+    assert (table["big"]["p95_ms"], table["big"]["memory_mib"]) == (14.0, 100.0)
+    assert _package(stage) == 0
+    latency = read_bundle(stage / "release", threads=1).metadata["latency"]
+    assert (latency["p95_ms"], latency["budget_ms"]) == (20.0, 15.0)
+
+
+def test_a_candidate_that_was_not_measured_on_the_target_is_not_deployed_and_says_how_to(stage, capsys):
+    _target(stage, {"small": 14.0})
+    assert _select(stage) == 0
+    selection = json.loads((stage / "selection.json").read_text())
+    table = {entry["candidate"]: entry for entry in selection["candidates"]}
+    assert selection["chosen"] == "small"
+    assert table["big"]["p95_ms"] is None
+    assert f"bench latency FOLDER --candidate {stage / 'exports' / 'big'}" in table["big"]["reasons"][0]
+
+
+def test_a_target_with_other_photographs_a_missing_file_and_a_budget_of_zero_are_refused(stage, capsys):
+    _target(stage, {"big": 14.0, "small": 14.0}, big={"photographs_sha256": "b" * 64})
+    assert _select(stage) == 2
+    assert "do not compare" in capsys.readouterr().err
+    (stage / "clinic.json").unlink()
+    assert _select(stage) == 2
+    assert "clinic.json" in capsys.readouterr().err
+    _set_budget(stage, 0.0)
+    assert _select(stage) == 2
+    assert "latency_budget_ms" in capsys.readouterr().err
 
 
 def test_the_stage_fails_where_nothing_fits(stage, capsys):

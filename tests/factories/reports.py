@@ -94,7 +94,13 @@ def layers(dead: int) -> Layers:
 def latency(p50_ms: float) -> dict[str, Any]:
     steps = {"read": 0.4, "decode": 0.3 * p50_ms, "pixel path": 0.2 * p50_ms, "network": 0.4 * p50_ms}
     times = {"p50_ms": p50_ms, "p95_ms": 1.3 * p50_ms, "p99_ms": 1.5 * p50_ms}
-    return times | {"n": 60, "threads": 1, "batch": 1, "machine": "f" * 16, "steps_ms": steps}
+    more = {
+        "interval_95": {key: {"low": 0.9 * value, "high": 1.1 * value} for key, value in times.items()},
+        "network_per_s": {"1": 90.0, "32": 120.0},
+        "best_batch": 32,
+        "peak_memory_mib": 170.0,
+    }
+    return times | more | {"n": 60, "threads": 1, "batch": 1, "machine": "f" * 16, "steps_ms": steps}
 
 
 def rejected(n: int) -> dict[str, Any]:
@@ -170,7 +176,27 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
             "chosen": "lite0",
             "rule": "The rule in one sentence.",
             "candidates": candidates,
-            "limits": {"families": ["efficientnet"], "latency_budget_ms": 55.0, "referable_sensitivity_floor": 0.8},
+            "limits": {
+                "families": ["efficientnet"],
+                "latency_budget_ms": 55.0,
+                "referable_sensitivity_floor": 0.8,
+                "max_megabytes": None,
+                "max_memory_mib": 300.0,
+            },
+            "target": "machine",
+            "machine": "f" * 16,
+            "cascades": [
+                {
+                    "small": "lite0",
+                    "large": "b0",
+                    **dict.fromkeys(("qwk", "qwk_minus_small", "qwk_minus_large"), validation["b0"]["qwk"]),
+                    "asked_share": 0.123,
+                    "mean_ms": 15.0,
+                    "p95_ms_at_most": 30.0,
+                    "beats_both": False,
+                    "deployed": False,
+                }
+            ],
         },
         test=test,
         graded=graded,

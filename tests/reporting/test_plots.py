@@ -76,6 +76,12 @@ def test_pareto_names_budget_and_choice() -> None:
     assert figure.axes[0].get_xlim()[1] > 55.0
 
 
+def test_pareto_leaves_out_what_was_not_measured_on_the_target() -> None:
+    first, second = sources().selection["candidates"]
+    shown = texts(pictures.pareto([first | {"p95_ms": None}, second], budget_ms=55.0, chosen="b0"))
+    assert not any("lite0" in text for text in shown)
+
+
 def test_a_figure_without_interval_is_drawn_as_a_point() -> None:
     line = dict(sources().selection["candidates"][0]) | {"qwk": {"value": 0.8, "low": None, "high": None, "n": 3}}
     assert png(pictures.pareto([line], budget_ms=55.0, chosen="lite0"))

@@ -76,7 +76,8 @@ def test_an_ungradable_photograph_keeps_its_grading_for_the_evaluation(scorer):
 def test_laps_name_every_step_in_order(scorer):
     laps = []
     scorer.score(photograph(3), lap=laps.append)
-    assert laps == ["hash", "pixel_path", "network", "decision"]
+    steps = ["decode", "disc", "canvas", "hashes", "text", "quality"]
+    assert laps == ["hash", *steps, "input", "network", "decision"]
 
 
 def test_the_description_must_fit_the_network(tmp_path):
