@@ -1,11 +1,11 @@
 """Measures how fast this machine scores: a folder (`score`), or one photograph from file to grade (`latency`).
 
-`bench score FOLDER --bundle DIR` runs `score` on FOLDER as it is, then the pixel path and the network alone with all
+`bench score FOLDER --bundle BUNDLE` runs `score` on FOLDER as it is, then the pixel path and the network alone with all
 cores full, which is the ideal, and every step on one core.
 
-`bench latency FOLDER --bundle DIR` times at least 200 gradings one after the other, and says whether the bundle keeps
-its latency budget on this machine. `--out FILE` adds the figures to a file that `deployment.target` in params.yaml may
-name: `select` then selects for this machine. `--candidate` measures one that was not selected.
+`bench latency FOLDER --bundle BUNDLE` times at least 200 gradings one after the other, and says whether the bundle
+keeps its latency budget on this machine. `--out FILE` adds the figures to a file that `deployment.target` in
+params.yaml may name: `select` then selects for this machine. `--candidate` measures one that was not selected.
 
 Figures of a machine that does other work too mean little. Research use only.
 """
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=["score", "latency"], help="what to measure")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="photographs such as those to be scored")
     measured = parser.add_mutually_exclusive_group(required=True)
-    measured.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle, such as data/release")
+    measured.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="the bundle: a folder such as data/release, or a .drbundle file"
+    )
     measured.add_argument(
         "--candidate",
         nargs=3,
@@ -89,7 +91,8 @@ def _score(args: argparse.Namespace) -> Outcome:
 
 
 def _latency(args: argparse.Namespace) -> Outcome:
-    from dr_pipeline.files import read_json, sha256_file, sha256_json
+    from dr_pipeline.bundle.read import read_bundle
+    from dr_pipeline.files import sha256_file, sha256_json
     from dr_pipeline.machine import describe_machine
     from dr_pipeline.scoring.latency import budget_sentence, latency_figures, latency_lines, sample_photographs
     from dr_pipeline.scoring.latency_file import add_network, read_latency_file, require_machine_of
@@ -108,12 +111,14 @@ def _latency(args: argparse.Namespace) -> Outcome:
     count = max(_LEAST_GRADINGS, len(photographs))
     figures = latency_figures(load, photographs, warmup=_WARMUP, count=count, threads=args.threads)
     figures["photographs_sha256"] = sha256_json(sorted(sha256_file(path) for path in photographs))
-    budget_ms = args.budget_ms
-    if args.bundle and budget_ms is None:
-        budget_ms = read_json(args.bundle / "metadata.json")["latency"].get("budget_ms")
+    if args.bundle:
+        metadata = read_bundle(args.bundle, threads=1).metadata
+        network, stated_ms = metadata["model"]["sha256"], metadata["latency"].get("budget_ms")
+    else:
+        network, stated_ms = sha256_file(args.candidate[0] / "model.onnx"), None
+    budget_ms = args.budget_ms or stated_ms
     if args.out:
-        model = (args.bundle or args.candidate[0]) / "model.onnx"
-        add_network(args.out, machine, sha256_file(model), figures | {"budget_ms": budget_ms})
+        add_network(args.out, machine, network, figures | {"budget_ms": budget_ms})
     return Outcome(
         wrote=(args.out,) if args.out else (),
         headline="\n".join(

@@ -401,9 +401,9 @@ def test_the_chosen_candidate_is_packed_and_reads_back(stage):
     assert bundle.metadata["model"]["candidate"] == "small"
     assert bundle.metadata["latency"]["p95_ms"] == 10.0
     assert bundle.metadata["data_hashes"]["splits_sha256"] == sha256_file(stage / "splits.csv")
-    first = {path.name: path.read_bytes() for path in (stage / "release").iterdir()}
+    first = {path: path.read_bytes() for path in (stage / "release").rglob("*") if path.is_file()}
     assert _package(stage) == 0
-    assert {path.name: path.read_bytes() for path in (stage / "release").iterdir()} == first
+    assert {path: path.read_bytes() for path in (stage / "release").rglob("*") if path.is_file()} == first
 
 
 @pytest.mark.parametrize(
