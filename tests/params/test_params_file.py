@@ -97,12 +97,14 @@ def test_a_file_of_version_0_1_gives_the_same_values(caplog: pytest.LogCaptureFi
     ]
 
 
-def test_the_recipe_has_the_values_that_it_had_in_version_0_1_but_for_weights_loss_and_cameras(tmp_path: Path) -> None:
+def test_the_recipe_has_the_values_that_it_had_in_version_0_1_but_for_named_ones(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     changes = {
         KNOWN_PACKAGES["tf_efficientnet_lite0"].reference: "timm",
         "loss: soft_ordinal": "loss: cross_entropy",
         "    camera: 1.0 ": "    camera: 0.0 ",
+        "num_photographs: 200 ": "num_photographs: 60 ",
+        "latency_budget_ms: 55.0 ": "latency_budget_ms: 150.0 ",
     }
     text = recipe_text("idrid")
     for now, then in changes.items():
