@@ -90,6 +90,19 @@ class Stacked(Combination):
         return {"coefficients": self.coefficients.tolist(), "intercepts": self.intercepts.tolist()}
 
 
+def combination_from_dict(combine: str, fitted: Mapping[str, Any], count: int) -> Combination:
+    """The combination that an export describes.
+
+    Args:
+        combine: `mean`, `weighted` or `stacked`.
+        fitted: From `Combination.to_dict`; empty for `mean`.
+        count: Number of pairs of network and view.
+    """
+    if combine == "stacked":
+        return Stacked(torch.tensor(fitted["coefficients"]), torch.tensor(fitted["intercepts"]))
+    return Weighted(fitted["weights"]) if combine == "weighted" else Weighted.uniform(count)
+
+
 class Ensemble(nn.Module):
     """Networks × views, combined.
 
@@ -163,3 +176,14 @@ def ensemble_state_dict(graders: Sequence[nn.Module]) -> dict[str, Tensor]:
         for index, grader in enumerate(graders)
         for name, tensor in grader.state_dict().items()
     }
+
+
+def split_state_dict(tensors: Mapping[str, Tensor], count: int) -> list[dict[str, Tensor]]:
+    """The state dicts of `count` graders, as `ensemble_state_dict` joined them."""
+    if count == 1:
+        return [dict(tensors)]
+    prefixes = [f"members.{index}." for index in range(count)]
+    return [
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        for prefix in prefixes
+    ]
