@@ -27,7 +27,8 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
         "| what | value |",
         "|---|---|",
-        f"| network | {model['model']} ({model['family']}), {model['parameters']:,} parameters |",
+        f"| network | {model['model']} ({model['family']}), {model['parameters']:,} parameters"
+        f"{'' if model['precision'] == FLOAT32 else ', ' + model['precision']} |",
         *_ensemble(model["ensemble"]),
         f"| initial weights | {model['weights']} |",
         f"| input | {model['input_px']} × {model['input_px']} px, RGB, 8 bit; normalisation inside the network |",

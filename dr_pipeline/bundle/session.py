@@ -12,6 +12,8 @@ from dr_pipeline.schema import NUM_GRADES
 INPUT_NAME = "image"
 LOGITS_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
+FLOAT32, INT8 = "float32", "int8"
+PRECISION = "precision"  # an entry of the ONNX file's own metadata; a file without it is float32
 _REMAKE = "export it again with `dvc repro export`, or use an undamaged copy"
 
 
@@ -23,6 +25,10 @@ class OnnxModel:
     Args:
         path: The ONNX file, or its bytes (a bundle hashes the bytes that it runs).
         threads: Threads inside one operator; operators run one after the other.
+
+    Attributes:
+        input_px: Side of the input.
+        precision: `float32` or `int8`, as the file states it.
 
     Raises:
         BundleError: The file is no ONNX model, or its inputs and outputs break the contract.
@@ -48,6 +54,7 @@ class OnnxModel:
             first_line = str(error).partition("\n")[0][:200]
             raise BundleError(f"not a runnable ONNX model: {first_line}", where=self._where, todo=_REMAKE) from None
         self.input_px = self._check_contract()
+        self.precision: str = self._session.get_modelmeta().custom_metadata_map.get(PRECISION, FLOAT32)
 
     def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Gives the network's logits.

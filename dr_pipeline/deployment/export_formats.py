@@ -131,11 +131,9 @@ def export_formats(deployed: Deployed, names: Sequence[str], out: Path, limits: 
 
 def format_table(rows: Sequence[FormatRow]) -> str:
     """The rows as text: one line per format, then the reason of each that is not kept."""
-    lines = [
-        _LINE.format("format", "status", "MB", "QWK", "grades", "referral", "p50 ms", "p95 ms", "files/s", "speed")
-    ]
-    for row in rows:
-        lines.append(_LINE.format(row.name, row.status, *_cells(row.figures)).rstrip())
+    header = ("format", "status", "MB", "QWK", "grades", "referral", "p50 ms", "p95 ms", "files/s", "speed")
+    cells = [header, *((row.name, row.status, *_cells(row.figures)) for row in rows)]
+    lines = [_LINE.format(*values).rstrip() for values in cells]
     return "\n".join([*lines, *(f"{row.name} {row.status}: {row.reason}" for row in rows if row.reason)])
 
 

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.02,
         metavar="SHARE",
-        help="int8, fp16: the same of referrals (0.02)",
+        help="and referrals (0.02)",
     )
 
 

@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from dr_pipeline.bundle.session import LOGITS_NAME, PROBABILITIES_NAME, OnnxModel
+from dr_pipeline.bundle.session import FLOAT32, LOGITS_NAME, PRECISION, PROBABILITIES_NAME, OnnxModel
 from dr_pipeline.deployment.formats import FormatSource, Logits
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import atomic_write
@@ -90,9 +90,17 @@ def calibrated(model: bytes, temperature: float) -> onnx.ModelProto:
     return graph
 
 
-def write_onnx(model: onnx.ModelProto, path: Path) -> None:
-    """Writes a graph without what its maker records of its own run; equal graphs give equal bytes."""
+def write_onnx(model: onnx.ModelProto, path: Path, *, precision: str = FLOAT32) -> None:
+    """Writes a graph without what its maker records of its own run; equal graphs give equal bytes.
+
+    Args:
+        model: The graph, which is changed.
+        path: The file.
+        precision: Stated in the file where it is not float32; a bundle's self-test needs it.
+    """
     remove_provenance(model)
+    if precision != FLOAT32:
+        onnx.helper.set_model_props(model, {PRECISION: precision})
     with atomic_write(path) as stream:
         stream.write(model.SerializeToString(deterministic=True))
 

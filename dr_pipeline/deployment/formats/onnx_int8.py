@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from dr_pipeline.bundle.session import INPUT_NAME, OnnxModel
+from dr_pipeline.bundle.session import INPUT_NAME, INT8, OnnxModel
 from dr_pipeline.deployment.formats import FormatSource, Inputs, Logits
 from dr_pipeline.deployment.formats.onnx_graph import calibrated, write_onnx
 from dr_pipeline.errors import GateError
@@ -33,7 +33,8 @@ class OnnxInt8:
 
     def write(self, source: FormatSource, path: Path) -> None:
         """See `quantise`."""
-        write_onnx(quantise(calibrated(source.onnx, source.temperature), source.calibration()), path)
+        quantised = quantise(calibrated(source.onnx, source.temperature), source.calibration())
+        write_onnx(quantised, path, precision=INT8)
 
     def load(self, path: Path, *, threads: int) -> Logits:
         """Loads the graph into ONNX Runtime."""
