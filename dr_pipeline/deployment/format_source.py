@@ -68,25 +68,20 @@ def read_deployed(
             todo="name data/release, or data/exports/CANDIDATE",
         )
     store, rows = CanvasStore(canvases), read_splits(splits)
-    if store.pixel_path.to_dict() != facts["pixel_path"] or sha256_file(splits) != facts["splits_sha256"]:
-        raise GateError(
-            "the network was trained on other canvases or another split",
-            where=f"{canvases}, {splits}",
-            todo="name those of its training with --canvases and --splits",
-        )
+    require_trained_on(facts, store, splits)
     if fitted.fitted_on.get("split") != Split.VALIDATION or fitted.fitted_on.get("fold") != str(facts["fold"]):
         raise GateError(
             "the decision was not fitted on the validation photographs of the network's fold",
             where=str(path),
             todo="name a bundle as `package` wrote it, or a candidate: a recalibrated decision is another site's",
         )
-    training = calibration_sample(select_split(rows, Split.TRAIN, facts["fold"]), calibration)
+    training = select_split(rows, Split.TRAIN, facts["fold"])
     source = FormatSource(
         onnx=network,
         facts=facts,
         weights=path / WEIGHTS,
         temperature=fitted.temperature,
-        calibration=partial(_calibration, store, training, facts["input_px"]),
+        calibration=partial(calibration_inputs, store, training, facts["input_px"], calibration),
     )
     return Deployed(source, fitted, store, select_split(rows, Split.VALIDATION, facts["fold"]))
 
@@ -98,13 +93,29 @@ def calibration_sample(rows: Sequence[SplitRow], count: int) -> list[SplitRow]:
     return [ordered[index * len(ordered) // taken] for index in range(taken)]
 
 
-def _calibration(store: CanvasStore, rows: Sequence[SplitRow], input_px: int) -> Inputs:
+def calibration_inputs(store: CanvasStore, training: Sequence[SplitRow], input_px: int, count: int) -> Inputs:
+    """Training photographs as model inputs, uint8 RGB (1, input_px, input_px, 3).
+
+    Raises:
+        DataError: There are fewer than `MIN_CALIBRATION`.
+    """
+    rows = calibration_sample(training, count)
     if len(rows) < MIN_CALIBRATION:
         raise DataError(
-            f"int8 is calibrated on at least {MIN_CALIBRATION} training photographs; the split has {len(rows)}",
+            f"int8 is calibrated on at least {MIN_CALIBRATION} training photographs; given {len(rows)}",
             todo="stay with float32, or train on more photographs",
         )
     return (model_input(store.read(row.image_id), input_px)[np.newaxis] for row in rows)
+
+
+def require_trained_on(facts: Mapping[str, Any], store: CanvasStore, splits: Path) -> None:
+    """Raises GateError where the network that `facts` describe was trained on other canvases or another split."""
+    if store.pixel_path.to_dict() != facts["pixel_path"] or sha256_file(splits) != facts["splits_sha256"]:
+        raise GateError(
+            "the network was trained on other canvases or another split",
+            where=f"{store.root}, {splits}",
+            todo="name those of its training with --canvases and --splits",
+        )
 
 
 def _read_bundle(path: Path) -> tuple[Mapping[str, Any], bytes, Decision]:

@@ -58,7 +58,6 @@ FORMATS: dict[str, str] = {
     "onnx-int8": "dr_pipeline.deployment.formats.onnx_int8:OnnxInt8",
     "onnx-fp16": "dr_pipeline.deployment.formats.onnx_half:OnnxHalf",
     "openvino": "dr_pipeline.deployment.formats.openvino_ir:OpenVino",
-    "openvino-int8": "dr_pipeline.deployment.formats.openvino_ir:OpenVinoInt8",
     "pt2": "dr_pipeline.deployment.formats.torch_program:TorchProgram",
     "safetensors": "dr_pipeline.deployment.formats.trained_weights:TrainedWeights",
     "hf": "dr_pipeline.deployment.formats.hugging_face:HuggingFace",

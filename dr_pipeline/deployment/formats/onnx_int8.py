@@ -20,9 +20,9 @@ from dr_pipeline.logs import logger, progress
 # about 0.02; from 0.05 on, the most sensitive layers are left in float32.
 MAX_ERROR = 0.05
 _PHOTOGRAPHS_OF_ERROR = 32
-_LAYERS = ("Conv", "MatMul", "Gemm")
-# Adding and clipping in 8 bits too saves conversions between layers. The softmax and the logits stay in float32.
-_OPERATIONS = ("Conv", "MatMul", "Add", "Clip")
+_LAYERS = ("Conv", "MatMul")
+# Adding and clipping in 8 bits too saves conversions between layers. The classifier (Gemm) and the softmax do not pay.
+_OPERATIONS = (*_LAYERS, "Add", "Clip")
 
 
 class OnnxInt8:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from dr_pipeline.bundle.session import INPUT_NAME, LOGITS_NAME
 from dr_pipeline.deployment.formats import FormatSource, Logits
 from dr_pipeline.deployment.formats.onnx_graph import OnnxGraph
-from dr_pipeline.deployment.formats.onnx_int8 import OnnxInt8
 from dr_pipeline.errors import EnvironmentProblem
 
 _TELEMETRY = "openvino_telemetry"
@@ -24,20 +23,19 @@ class OpenVino:
 
     name = "openvino"
     exact = True
-    onnx: type[OnnxGraph] | type[OnnxInt8] = OnnxGraph
 
     def write(self, source: FormatSource, path: Path) -> None:
-        """Converts the ONNX graph; the weights keep their precision."""
+        """Converts the ONNX graph; the weights stay float32."""
         openvino = import_openvino()
         with tempfile.TemporaryDirectory() as scratch:
             graph = Path(scratch) / "model.onnx"
-            self.onnx().write(source, graph)
+            OnnxGraph().write(source, graph)
             model = openvino.Core().read_model(graph)
             path.mkdir(parents=True, exist_ok=True)
             openvino.save_model(model, path / "model.xml", compress_to_fp16=False)
 
     def load(self, path: Path, *, threads: int) -> Logits:
-        """Compiles the model for the CPU, float32 where it is not quantised."""
+        """Compiles the model for the CPU, in float32 even where the CPU has bfloat16."""
         settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         compiled = import_openvino().Core().compile_model(path / "model.xml", "CPU", settings)
         requests = threading.local()  # one request runs one call at a time
@@ -48,14 +46,6 @@ class OpenVino:
             return np.array(requests.request.infer({INPUT_NAME: inputs})[LOGITS_NAME])
 
         return logits
-
-
-class OpenVinoInt8(OpenVino):
-    """The same from the quantised ONNX graph."""
-
-    name = "openvino-int8"
-    exact = False
-    onnx = OnnxInt8
 
 
 def import_openvino() -> Any:
