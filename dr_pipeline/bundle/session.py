@@ -1,5 +1,6 @@
 """Runs an exported network on ONNX Runtime's CPU provider: uint8 RGB images in, logits out."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ LOGITS_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
 FLOAT32, INT8 = "float32", "int8"
 PRECISION = "precision"  # an entry of the ONNX file's own metadata; a file without it is float32
+_NOWHERE = os.path.join(os.devnull, "none")  # noqa: PTH118 (ONNX Runtime takes text)
 _REMAKE = "export it again with `dvc repro export`, or use an undamaged copy"
 
 
@@ -44,6 +46,8 @@ class OnnxModel:
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         # An idle worker would spin for the next operator and take a core from the threads that decode photographs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # No weights outside the file: by default they would be read from the working directory, which no hash covers.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
         options.log_severity_level = 3
         try:
             source = path if isinstance(path, bytes) else path.read_bytes()

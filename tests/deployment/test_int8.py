@@ -8,11 +8,14 @@ import onnx
 import pytest
 
 from dr_pipeline.bundle.decision import softmax
+from dr_pipeline.bundle.golden import Golden, make_golden
+from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import INT8, OnnxModel
 from dr_pipeline.deployment.formats.onnx_graph import calibrated, write_onnx
 from dr_pipeline.deployment.formats.onnx_int8 import MAX_ERROR, quantise
 from dr_pipeline.errors import BundleError, GateError
-from tests.factories.bundles import onnx_model
+from dr_pipeline.scoring.scorer import Scorer
+from tests.factories.bundles import DECISION, make_bundle, onnx_model, photograph
 from tests.factories.small_networks import relu6_network, small_photographs
 
 
@@ -78,3 +81,39 @@ def test_a_graph_that_ends_otherwise_is_refused() -> None:
     model.graph.node[-1].op_type = "LogSoftmax"
     with pytest.raises(BundleError, match="does not end with the softmax"):
         calibrated(model.SerializeToString(), 1.0)
+
+
+@pytest.fixture(scope="module")
+def int8_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("int8") / "model.onnx"
+    write_onnx(quantise(relu6_network(), small_photographs(20)), path, precision=INT8)
+    return path
+
+
+def test_a_bundle_ships_an_int8_network(int8_file: Path, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", model=int8_file.read_bytes(), precision=INT8)
+    assert read_bundle(bundle, threads=1).model.precision == INT8
+    assert "tiny_net (efficientnet), 15 parameters, int8" in (bundle / "MODEL_CARD.md").read_text()
+    score = Scorer.from_bundle(bundle, threads=1).score(photograph(1, side_px=512))
+    assert score.grading is not None
+    assert sum(score.grading.probabilities) == pytest.approx(1)
+
+
+def test_a_bundle_that_states_another_precision_is_refused(int8_file: Path, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", model=int8_file.read_bytes())
+    with pytest.raises(BundleError, match="precision is 'float32', but the model states 'int8'"):
+        read_bundle(bundle, threads=1)
+
+
+@pytest.mark.parametrize(("shift", "passes_int8"), [(0.01, True), (0.5, False)])
+def test_the_self_test_allows_int8_what_other_kernels_change(int8_file: Path, shift: float, passes_int8: bool) -> None:
+    """A logit that is off by 0.01 moves a probability by at most 0.0025; in float32 that is another network."""
+    for model, passes in ((OnnxModel(int8_file, threads=1), passes_int8), (OnnxModel(onnx_model(), threads=1), False)):
+        golden = make_golden(model, DECISION)
+        moved = golden.logits + np.array([shift, 0, 0, 0, 0], np.float32)
+        kept = Golden(golden.inputs, moved, DECISION.apply(moved).grade)
+        if passes:
+            assert 1e-4 < kept.replay(model, DECISION, where="bundle") < 0.02
+        else:
+            with pytest.raises(BundleError, match="self-test failed"):
+                kept.replay(model, DECISION, where="bundle")

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-SIDE_PX = 16
+from tests.factories.bundles import INPUT_PX
 
 
 def relu6_network(*, seed: int = 0, outlier: float = 1.0) -> ModelProto:
-    """uint8 (N, 16, 16, 3) → logits, probabilities.
+    """uint8 (N, 32, 32, 3) → logits, probabilities.
 
     Args:
         seed: Of the weights.
@@ -59,7 +59,7 @@ def relu6_network(*, seed: int = 0, outlier: float = 1.0) -> ModelProto:
         helper.make_node("Gemm", ["features", "classifier"], ["logits"], name="classify"),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIDE_PX, SIDE_PX, 3])
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", INPUT_PX, INPUT_PX, 3])
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 5]) for name in ("logits", "probabilities")]
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in tensors.items()]
     graph = helper.make_graph(nodes, "small", [image], outputs, initializers)
@@ -67,7 +67,7 @@ def relu6_network(*, seed: int = 0, outlier: float = 1.0) -> ModelProto:
 
 
 def small_photographs(count: int) -> list[NDArray[np.uint8]]:
-    """Noise with a colour of its own, uint8 (1, 16, 16, 3) each."""
+    """Noise with a colour of its own, uint8 (1, 32, 32, 3) each."""
     rng = np.random.default_rng(1)
     colours = rng.integers(0, 200, (count, 1, 1, 1, 3))
-    return list((colours + rng.integers(0, 56, (count, 1, SIDE_PX, SIDE_PX, 3))).astype(np.uint8))
+    return list((colours + rng.integers(0, 56, (count, 1, INPUT_PX, INPUT_PX, 3))).astype(np.uint8))
