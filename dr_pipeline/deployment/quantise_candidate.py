@@ -16,6 +16,7 @@ from dr_pipeline.deployment.parity import Parity, compare_logits
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.evaluation.inference import canvas_logits
 from dr_pipeline.files import read_json, sha256_file, write_json
+from dr_pipeline.params.candidate import FITTED
 from dr_pipeline.schema import Split
 from dr_pipeline.tables.splits import read_splits, select_split
 
@@ -44,7 +45,7 @@ def quantise_candidate(
     """
     facts = read_json(export / "export.json")
     require_trained_on(facts, store, splits)
-    if facts["ensemble"]["combine"] != "mean":
+    if facts["ensemble"]["combine"] in FITTED:
         raise ParamsError(
             f"an ensemble that is combined by fitted weights ({facts['ensemble']['combine']}) has no int8 variant",
             where=str(export),

@@ -94,8 +94,8 @@ def combination_from_dict(combine: str, fitted: Mapping[str, Any], count: int) -
     """The combination that an export describes.
 
     Args:
-        combine: `mean`, `weighted` or `stacked`.
-        fitted: From `Combination.to_dict`; empty for `mean`.
+        combine: As in params.yaml.
+        fitted: From `Combination.to_dict`; empty where nothing is fitted.
         count: Number of pairs of network and view.
     """
     if combine == "stacked":
@@ -178,12 +178,11 @@ def ensemble_state_dict(graders: Sequence[nn.Module]) -> dict[str, Tensor]:
     }
 
 
-def split_state_dict(tensors: Mapping[str, Tensor], count: int) -> list[dict[str, Tensor]]:
-    """The state dicts of `count` graders, as `ensemble_state_dict` joined them."""
-    if count == 1:
-        return [dict(tensors)]
-    prefixes = [f"members.{index}." for index in range(count)]
-    return [
-        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        for prefix in prefixes
-    ]
+def split_state_dict(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The state dict of each grader, from what `ensemble_state_dict` joined."""
+    states: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("members."):
+            _, index, rest = name.split(".", 2)
+            states.setdefault(index, {})[rest] = tensor
+    return [states[index] for index in sorted(states, key=int)] or [dict(tensors)]

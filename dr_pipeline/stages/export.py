@@ -10,7 +10,7 @@ the QWK, is refused. Figures of a machine that does other work too mean little. 
 import argparse
 from pathlib import Path
 
-from dr_pipeline.commands.argument_types import positive_int
+from dr_pipeline.commands.argument_types import positive_int, share
 from dr_pipeline.stages.outcome import Outcome
 
 PARAMS: tuple[str, ...] = ("folds", "candidates.{candidate}.ensemble")
@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibration", type=positive_int, default=300, metavar="N", help="training photographs for int8 (300 or more)"
     )
     formats.add_argument(
-        "--qwk-margin", type=float, default=0.01, metavar="X", help="int8, fp16: lower end of ΔQWK is ≥ -X (0.01)"
+        "--qwk-margin", type=share, default=0.01, metavar="X", help="int8, fp16: lower end of ΔQWK is ≥ -X (0.01)"
     )
     formats.add_argument(
-        "--changed-grades", type=float, default=0.05, metavar="SHARE", help="int8, fp16: grades that may change (0.05)"
+        "--changed-grades", type=share, default=0.05, metavar="SHARE", help="int8, fp16: grades that may change (0.05)"
     )
     formats.add_argument(
         "--changed-referrals",

@@ -26,15 +26,13 @@ class HuggingFace:
         Raises:
             ParamsError: The candidate is an ensemble, or no network of timm's.
         """
-        ensemble = source.facts["ensemble"]
-        if len(ensemble["members"]) > 1 or list(ensemble["views"]) != ["identity"]:
+        graders, views = read_graders(source.facts, source.weights), source.facts["ensemble"]["views"]
+        if len(graders) > 1 or list(views) != ["identity"]:
             raise ParamsError(
-                f"the folder holds one network on one view; this candidate has {len(ensemble['members'])} on "
-                f"{len(ensemble['views'])}",
+                f"the folder holds one network on one view; this candidate has {len(graders)} on {len(views)}",
                 todo="use pt2 or onnx, which hold the ensemble",
             )
-        (grader,) = read_graders(source.facts, source.weights)
-        write_timm_folder(grader, source.facts, path, temperature=source.temperature)
+        write_timm_folder(graders[0], source.facts, path, temperature=source.temperature)
 
     def load(self, path: Path, *, threads: int) -> Logits:
         """Loads the folder by timm and normalises as its config.json states; `threads` holds for all of torch."""

@@ -62,7 +62,7 @@ def read_network(facts: Mapping[str, Any], weights: Path) -> nn.Module:
 
 def read_graders(facts: Mapping[str, Any], weights: Path) -> list[Grader]:
     """The trained networks one by one; see `read_network`."""
-    states = split_state_dict(read_tensors((weights,)), len(facts["ensemble"]["members"]))
+    states = split_state_dict(read_tensors((weights,)))
     graders = [grader_from_spec(facts) for _ in states]
     for grader, state in zip(graders, states, strict=True):
         try:
