@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,19 +176,23 @@ class _Check:
         decision, limits = self.deployed.decision, self.limits
         found = self.logits(network)
         grades, expected = decision.apply(found).grade, decision.apply(self.expected).grade
-        bootstrap = partial(dict, replicates=limits.replicates, seed=limits.seed, confidence=limits.confidence)
+        seed, confidence, replicates = limits.seed, limits.confidence, limits.replicates
+        qwk = qwk_estimate(self.true, grades, self.groups, replicates=replicates, seed=seed, confidence=confidence)
+        difference = paired_qwk_difference(
+            self.true, grades, expected, self.groups, replicates=replicates, seed=seed, confidence=confidence
+        )
         return FormatFigures(
             megabytes=_megabytes(path),
             parity=compare_decisions(decision, self.expected, found),
-            qwk=qwk_estimate(self.true, grades, self.groups, **bootstrap()).to_dict(),
-            qwk_difference=paired_qwk_difference(self.true, grades, expected, self.groups, **bootstrap()).to_dict(),
+            qwk=qwk.to_dict(),
+            qwk_difference=difference.to_dict(),
             speed=time_against(
                 self.reference,
                 network,
                 self.inputs,
                 calls=limits.calls,
-                seed=limits.seed,
-                confidence=limits.confidence,
+                seed=seed,
+                confidence=confidence,
             ),
         )
 

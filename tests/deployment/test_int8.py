@@ -13,6 +13,7 @@ from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import INT8, OnnxModel
 from dr_pipeline.deployment.formats.onnx_graph import calibrated, write_onnx
 from dr_pipeline.deployment.formats.onnx_int8 import MAX_ERROR, quantise
+from dr_pipeline.deployment.formats.rounding_shift import rounding_shift
 from dr_pipeline.errors import BundleError, GateError
 from dr_pipeline.scoring.scorer import Scorer
 from tests.factories.bundles import DECISION, make_bundle, onnx_model, photograph
@@ -117,3 +118,12 @@ def test_the_self_test_allows_int8_what_other_kernels_change(int8_file: Path, sh
         else:
             with pytest.raises(BundleError, match="self-test failed"):
                 kept.replay(model, DECISION, where="bundle")
+
+
+def test_the_shift_of_rounded_weights_is_taken_off_by_groups() -> None:
+    """Known answer: two groups; with the largest weight 127 the step is 1."""
+    weights = np.zeros((2, 1, 1, 2), np.float32)
+    weights[0, 0, 0], weights[1, 0, 0] = (127, 0.4), (127, 0.7)
+    shift = rounding_shift(weights, np.array([10, 100], np.float32))
+    assert np.allclose(shift, [-0.4 * 10, 0.3 * 100], atol=1e-4)
+    assert not rounding_shift(np.zeros((2, 1, 1, 1), np.float32), np.array([1, 1], np.float32)).any()
