@@ -10,7 +10,8 @@ import numpy as np
 
 from dr_pipeline.bundle.bundle_files import MODEL, SUMS, WEIGHTS
 from dr_pipeline.bundle.decision import Decision
-from dr_pipeline.bundle.read import read_bundle, verify_weights
+from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.deployment.formats import FormatSource, Inputs
 from dr_pipeline.errors import DataError, GateError
@@ -63,7 +64,7 @@ def read_deployed(
         facts, network, fitted = _read_candidate(path, decision)
     else:
         raise DataError(
-            f"neither a bundle ({SUMS}) nor a candidate ({_EXPORT})",
+            f"neither a bundle's folder ({SUMS}) nor a candidate's ({_EXPORT})",
             where=str(path),
             todo="name data/release, or data/exports/CANDIDATE",
         )

@@ -181,7 +181,7 @@ def test_the_verb_prints_the_rows(single: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_what_does_not_belong_together_is_refused(single: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither a bundle"):
+    with pytest.raises(DataError, match="neither a bundle's folder"):
         read_deployed(tmp_path, decision=None, canvases=single / "canvases", splits=single / "splits.csv")
     other = tmp_path / "splits.csv"
     other.write_text((single / "splits.csv").read_text() + "\n")
