@@ -7,6 +7,7 @@ from dr_pipeline import __version__
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.metadata import format_entries, identify
 from dr_pipeline.bundle.recalibrated import site_text
+from dr_pipeline.bundle.session import FLOAT32
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
 
@@ -34,6 +35,6 @@ def adapted_metadata(
             f"photographs without labels of {site_text(report['site'])}; decision and weights are the parent's. "
             "The validation figures are the parent's, of before the adaptation: this network was not validated."
         ),
-        "model": {**parent["model"], "sha256": model_sha256},
+        "model": {**parent["model"], "sha256": model_sha256, "precision": FLOAT32},
         "adaptation": {**report, "parent": parent["bundle_id"]},
     }

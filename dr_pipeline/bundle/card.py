@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dr_pipeline.bundle.recalibrated import site_text
+from dr_pipeline.bundle.session import FLOAT32
 from dr_pipeline.metrics.intervals import format_estimate, is_estimate
 
 
@@ -27,7 +28,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
         "| what | value |",
         "|---|---|",
-        f"| network | {model['model']} ({model['family']}), {model['parameters']:,} parameters |",
+        f"| network | {model['model']} ({model['family']}), {model['parameters']:,} parameters{_precision(model)} |",
         *_ensemble(model["ensemble"]),
         f"| initial weights | {model['weights']} |",
         f"| input | {model['input_px']} × {model['input_px']} px, RGB, 8 bit; normalisation inside the network |",
@@ -103,6 +104,11 @@ def _validated(metadata: Mapping[str, Any]) -> list[str]:
 
 def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {values[key]}" for key in sorted(values))
+
+
+def _precision(model: Mapping[str, Any]) -> str:
+    precision = model.get("precision", FLOAT32)
+    return "" if precision == FLOAT32 else f", {precision}"
 
 
 def _ensemble(ensemble: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.bundle.session import FLOAT32
 from dr_pipeline.files import sha256_json
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.fundus.quality.thresholds import Gradability
@@ -121,7 +122,8 @@ def build_metadata(
         "research_use": RESEARCH_USE,
         "references": list(REFERENCES),
         "network_data_format": _network_data_format(export["input_px"]),
-        "model": {key: export[key] for key in _MODEL_FACTS} | {"sha256": model_sha256},
+        "model": {key: export[key] for key in _MODEL_FACTS}
+        | {"sha256": model_sha256, "precision": export.get("precision", FLOAT32)},
         "preprocessing": {"pixel_path": pixel_path.to_dict(), "fingerprint": pixel_path.fingerprint},
         "decision": decision.to_dict(),
         "gradability": gradability.to_dict(),

@@ -10,7 +10,7 @@ from dr_pipeline.bundle.golden import Golden
 from dr_pipeline.bundle.identity import parse_metadata
 from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.onnx_content import require_self_contained
-from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.bundle.session import FLOAT32, OnnxModel
 from dr_pipeline.bundle.verify import verified_content
 from dr_pipeline.bundle_storage import COPY_AGAIN
 from dr_pipeline.errors import BundleError
@@ -66,6 +66,7 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
         decision = Decision.from_dict(metadata["decision"])
         gradability = Gradability.from_dict(metadata["gradability"])
         input_px, stated_id = metadata["model"]["input_px"], metadata["bundle_id"]
+        precision = metadata["model"].get("precision", FLOAT32)
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"an entry is missing or malformed: {error}", where=where, todo=COPY_AGAIN) from None
     if stated_id != identify(sha256_bytes(content[MODEL]), pixel_path, decision, gradability):
@@ -74,6 +75,8 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
     model = OnnxModel(content[MODEL], threads=threads)
     if model.input_px != input_px:
         raise BundleError(f"input_px is {input_px}, but the model takes {model.input_px}", where=where)
+    if model.precision != precision:
+        raise BundleError(f"precision is {precision!r}, but the model states {model.precision!r}", where=where)
     golden = Golden.from_bytes(content[GOLDEN], where=str(root / GOLDEN))
     difference = golden.replay(model, decision, where=str(root))
     return Bundle(root, stated_id, metadata, pixel_path, decision, gradability, model, difference)

@@ -1,5 +1,6 @@
 """Runs an exported network on ONNX Runtime's CPU provider: uint8 RGB images in, logits out."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from dr_pipeline.schema import NUM_GRADES
 INPUT_NAME = "image"
 LOGITS_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
+FLOAT32, INT8 = "float32", "int8"
+PRECISION = "precision"  # an entry of the ONNX file's own metadata; a file without it is float32
+_NOWHERE = os.path.join(os.devnull, "none")  # noqa: PTH118 (ONNX Runtime takes text)
 _REMAKE = "export it again with `dvc repro export`, or use an undamaged copy"
 
 
@@ -23,6 +27,10 @@ class OnnxModel:
     Args:
         path: The ONNX file, or its bytes (a bundle hashes the bytes that it runs).
         threads: Threads inside one operator; operators run one after the other.
+
+    Attributes:
+        input_px: Side of the input.
+        precision: `float32` or `int8`, as the file states it.
 
     Raises:
         BundleError: The file is no ONNX model, or its inputs and outputs break the contract.
@@ -38,6 +46,8 @@ class OnnxModel:
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         # An idle worker would spin for the next operator and take a core from the threads that decode photographs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # No weights outside the file: by default they would be read from the working directory, which no hash covers.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
         options.log_severity_level = 3
         try:
             source = path if isinstance(path, bytes) else path.read_bytes()
@@ -48,6 +58,7 @@ class OnnxModel:
             first_line = str(error).partition("\n")[0][:200]
             raise BundleError(f"not a runnable ONNX model: {first_line}", where=self._where, todo=_REMAKE) from None
         self.input_px = self._check_contract()
+        self.precision: str = self._session.get_modelmeta().custom_metadata_map.get(PRECISION, FLOAT32)
 
     def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Gives the network's logits.

@@ -64,3 +64,18 @@ def positive_ms(text: str) -> float:
     if not 0 < milliseconds < float("inf"):
         raise argparse.ArgumentTypeError(f"a number of milliseconds above 0 is needed, not {text!r}")
     return milliseconds
+
+
+def share(text: str) -> float:
+    """A fraction from 0 to 1.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1 is needed, not {text!r}")
+    return value

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.deployment.ensemble_members import Members, read_members
 from dr_pipeline.deployment.ensemble_weights import cross_fit_ensemble, fit_ensemble
-from dr_pipeline.deployment.formats import export_format
-from dr_pipeline.deployment.formats.onnx_graph import OPSET
+from dr_pipeline.deployment.formats.onnx_graph import OPSET, export_onnx
 from dr_pipeline.deployment.parity import Parity, compare_logits, require_parity
 from dr_pipeline.errors import GateError
 from dr_pipeline.files import sha256_file, write_json
@@ -45,13 +45,11 @@ class ExportOptions:
         ensemble: Which networks and views form the graph, and how they are combined.
         fold: The deployed fold; its validation part is used for fitting and for parity.
         folds: All folds that are trained.
-        formats: Names of FORMATS; `onnx` must be among them.
     """
 
     ensemble: EnsembleParams
     fold: int
     folds: tuple[int, ...]
-    formats: tuple[str, ...] = ("onnx",)
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Exported:
 
 
 def export_candidate(models: Path, store: CanvasStore, splits: Path, out: Path, options: ExportOptions) -> Exported:
-    """Writes the deployed graph in each format, weights.safetensors and export.json.
+    """Writes the deployed graph, weights.safetensors and export.json.
 
     Args:
         models: Folder of the candidate's trained folds.
@@ -74,7 +72,7 @@ def export_candidate(models: Path, store: CanvasStore, splits: Path, out: Path, 
 
     Raises:
         GateError: The networks were trained on other data, or a graph decides differently from the trained networks.
-        ParamsError: The ensemble needs folds that are not trained, or a format is unknown.
+        ParamsError: The ensemble needs folds that are not trained.
         DataError: A file is missing or damaged.
     """
     ensemble = options.ensemble
@@ -90,13 +88,13 @@ def export_candidate(models: Path, store: CanvasStore, splits: Path, out: Path, 
     if ensemble.combine == "soup":
         graders = [soup(graders)]
     network = deployed_network(graders, ensemble.views, combination).eval()
-    parities = {name: _write_verified(network, name, "model", photographs, out) for name in options.formats}
+    parity = _write_verified(network, photographs, out / "model.onnx")
     validated = "model.onnx"
     if len(members.of_fold) < len(members.all):
         validated = "validation.onnx"
         own = [member.grader for member in members.of_fold]
         of_fold = deployed_network(own, ensemble.views, Weighted.uniform(len(own) * len(ensemble.views))).eval()
-        _write_verified(of_fold, "onnx", "validation", photographs, out)
+        _write_verified(of_fold, photographs, out / validated)
     write_tensors(ensemble_state_dict(graders), out / "weights.safetensors")
     write_json(
         out / "export.json",
@@ -110,11 +108,11 @@ def export_candidate(models: Path, store: CanvasStore, splits: Path, out: Path, 
             "onnx_sha256": sha256_file(out / "model.onnx"),
             "weights_sha256": sha256_file(out / "weights.safetensors"),
             "opset": OPSET,
-            "parity": asdict(parities["onnx"]),
+            "parity": asdict(parity),
             "versions": {name: version(name) for name in _VERSIONS},
         },
     )
-    return Exported(facts["candidate"], parities["onnx"])
+    return Exported(facts["candidate"], parity)
 
 
 @dataclass(frozen=True)
@@ -157,16 +155,14 @@ def _fit_combination(members: Members, ensemble: EnsembleParams, photographs: _P
     return fit_ensemble(ensemble.combine, member_log_probs, grades)
 
 
-def _write_verified(network: nn.Module, format_name: str, stem: str, photographs: _Photographs, out: Path) -> Parity:
-    export = export_format(format_name)
-    path = out / f"{stem}{export.suffix}"
-    export.write(network, input_px=photographs.input_px, path=path)
-    exported = export.load(path, threads=torch.get_num_threads())
+def _write_verified(network: nn.Module, photographs: _Photographs, path: Path) -> Parity:
+    export_onnx(network, input_px=photographs.input_px, path=path)
+    exported = OnnxModel(path, threads=torch.get_num_threads())
     reference, shipped = [], []
     for inputs in photographs.batches("parity"):
         with torch.inference_mode():
             reference.append(network(torch.from_numpy(inputs)).numpy())
-        shipped.append(exported(inputs))
+        shipped.append(exported.logits(inputs))
     parity = compare_logits(np.concatenate(reference), np.concatenate(shipped))
     require_parity(parity, where=str(path))
     return parity

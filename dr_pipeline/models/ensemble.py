@@ -90,6 +90,19 @@ class Stacked(Combination):
         return {"coefficients": self.coefficients.tolist(), "intercepts": self.intercepts.tolist()}
 
 
+def combination_from_dict(combine: str, fitted: Mapping[str, Any], count: int) -> Combination:
+    """The combination that an export describes.
+
+    Args:
+        combine: As in params.yaml.
+        fitted: From `Combination.to_dict`; empty where nothing is fitted.
+        count: Number of pairs of network and view.
+    """
+    if combine == "stacked":
+        return Stacked(torch.tensor(fitted["coefficients"]), torch.tensor(fitted["intercepts"]))
+    return Weighted(fitted["weights"]) if combine == "weighted" else Weighted.uniform(count)
+
+
 class Ensemble(nn.Module):
     """Networks × views, combined.
 
@@ -163,3 +176,13 @@ def ensemble_state_dict(graders: Sequence[nn.Module]) -> dict[str, Tensor]:
         for index, grader in enumerate(graders)
         for name, tensor in grader.state_dict().items()
     }
+
+
+def split_state_dict(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The state dict of each grader, from what `ensemble_state_dict` joined."""
+    states: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("members."):
+            _, index, rest = name.split(".", 2)
+            states.setdefault(index, {})[rest] = tensor
+    return [states[index] for index in sorted(states, key=int)] or [dict(tensors)]

@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto
 
@@ -50,6 +51,33 @@ def test_refuses_what_is_no_network(tmp_path):
         OnnxModel(b"not a network", threads=1)
     with pytest.raises(BundleError, match="No such file"):
         OnnxModel(tmp_path / "absent.onnx", threads=1)
+
+
+def test_refuses_operators_of_others():
+    model = onnx.load_from_string(onnx_model())
+    model.graph.node[2].op_type, model.graph.node[2].domain = "Evil", "com.example"
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    with pytest.raises(BundleError, match=r"com\.example:Evil.* is not a registered"):
+        OnnxModel(model.SerializeToString(), threads=1)
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "../{folder}/weights.bin", "{path}/weights.bin"])
+def test_refuses_weights_outside_the_file(location, tmp_path, monkeypatch):
+    """No hash covers them; by default ONNX Runtime would take them from the working directory."""
+    model = onnx.load_from_string(onnx_model())
+    weights = next(item for item in model.graph.initializer if item.name == "weights")
+    raw = onnx.numpy_helper.to_array(weights).tobytes()
+    (tmp_path / "weights.bin").write_bytes(raw)
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    place = location.format(folder=tmp_path.name, path=tmp_path)
+    for key, value in {"location": place, "offset": "0", "length": str(len(raw))}.items():
+        weights.external_data.add(key=key, value=value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    for source in (model.SerializeToString(), tmp_path / "model.onnx"):
+        with pytest.raises(BundleError, match="External data path"):
+            OnnxModel(source, threads=1)
 
 
 @pytest.mark.parametrize(

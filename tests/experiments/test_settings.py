@@ -47,7 +47,7 @@ def test_an_arm_goes_before_the_command_line_before_the_experiment_before_params
     assert (one.candidate.epochs, other.candidate.epochs) == (2, 2)
     assert settings_of(experiment)[0].candidate.epochs == 5
     assert one.training.ema_decay == 0.5
-    assert (one.training.objective.loss, other.training.objective.loss) == ("cross_entropy", "corn")
+    assert (one.training.objective.loss, other.training.objective.loss) == ("soft_ordinal", "corn")
 
 
 def test_only_timed_arms_are_trained_when_everything_is_asked_for() -> None:
@@ -84,7 +84,7 @@ def test_what_cannot_be_compared_is_refused(
 def test_an_unknown_candidate_is_named_with_the_closest() -> None:
     document = read_document(REPOSITORY / "params.yaml")
     with pytest.raises(ParamsError, match="did you mean 'lite0'"):
-        resolve_settings(document, "lite", made_experiment({"a": {}}), {}, train_all=False)
+        resolve_settings(document, "lit0", made_experiment({"a": {}}), {}, train_all=False)
 
 
 def test_words_of_the_command_line_are_yaml() -> None:

@@ -95,13 +95,15 @@ def export_json(model: bytes, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def metadata_of(model: bytes, *, validation: dict[str, Any] | None = None) -> dict[str, Any]:
+def metadata_of(
+    model: bytes, *, validation: dict[str, Any] | None = None, precision: str = "float32"
+) -> dict[str, Any]:
     return build_metadata(
         model_sha256=sha256_bytes(model),
         pixel_path=PIXEL_PATH,
         decision=DECISION,
         gradability=GRADABILITY,
-        export=export_json(model),
+        export=export_json(model, precision=precision),
         validation=validation or {"qwk": FIGURE, "referable_sensitivity": FIGURE},
         latency=LATENCY,
         versions=dict.fromkeys(PACKAGES, "1.0"),
@@ -114,12 +116,13 @@ def make_bundle(
     model: bytes | None = None,
     validation: dict[str, Any] | None = None,
     reference: Reference | None = None,
+    precision: str = "float32",
     **changes: Any,
 ) -> Path:
     """A bundle; `changes` are entries of metadata.json that no hash covers but that of the file."""
     model = model or onnx_model()
     golden = make_golden(OnnxModel(model, threads=1), DECISION)
-    metadata = metadata_of(model, validation=validation) | changes
+    metadata = metadata_of(model, validation=validation, precision=precision) | changes
     write_bundle(out, model=model, weights=WEIGHTS, metadata=metadata, golden=golden, reference=reference)
     return out
 

@@ -114,6 +114,7 @@ def prepare(root: Path, trained: tuple[int, ...] = (0,), **combined: Any) -> Non
 
 def exported(root: Path) -> dict[str, Any]:
     arguments = {"candidate": "tiny", "models": root / "models", "fold": 0, "out": root / "export"}
+    arguments |= {"source": None, "formats": None}
     paths = {"params": root / "params.yaml", "canvases": root / "canvases", "splits": root / "splits.csv"}
     export.run(argparse.Namespace(**arguments, **paths))
     return dict(read_json(root / "export" / "export.json"))

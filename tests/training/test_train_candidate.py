@@ -51,7 +51,8 @@ def test_a_candidate_is_trained_from_python(workplace: Path) -> None:  # noqa: F
     assert [(report.network, report.row.epoch) for report in reports] == [(0, 0), (0, 1), (1, 2), (1, 3)]
     assert [report.row for report in reports] == read_history(Path("history.csv"))
     assert reports[0].metrics().keys() == {
-        "seconds", "train_loss", "validation_loss", "validation_qwk", "learning_rate", "images_per_s",
+        "seconds", "train_loss", "validation_loss", "validation_qwk", "validation_qwk_error", "learning_rate",
+        "images_per_s",
     }  # fmt: skip
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "member-0.safetensors", "member-1.safetensors", "model.json",

@@ -1,33 +1,67 @@
-"""Export formats. To add one, write a class with the methods of `ExportFormat` in a file and one line in FORMATS."""
+"""Export formats. To add one, write a class with the members of `ExportFormat` in a file and one line in FORMATS."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from dr_pipeline.errors import ParamsError
 
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Inputs = Iterable[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class FormatSource:
+    """What a format is written from.
+
+    Attributes:
+        onnx: The deployed graph, as `onnx_graph.export_onnx` wrote it.
+        facts: Entries of export.json or of a bundle's `model`: `model`, `network`, `loss`, `input_px`, `ensemble`.
+        weights: weights.safetensors of the same networks.
+        temperature: Of calibration; the formats' `probabilities` are calibrated with it.
+        calibration: Gives training photographs as model inputs, uint8 RGB (1, input_px, input_px, 3); for int8.
+    """
+
+    onnx: bytes
+    facts: Mapping[str, Any]
+    weights: Path
+    temperature: float
+    calibration: Callable[[], Inputs]
+
+    @property
+    def input_px(self) -> int:
+        """Side of the input."""
+        return int(self.facts["input_px"])
 
 
 class ExportFormat(Protocol):
-    """How a network is written to a file, and run from it for the parity check."""
+    """How a network is written to a file or folder, and run from it."""
 
-    suffix: str  # of the file's name, with its dot
+    name: str  # of the file or folder
+    exact: bool  # float32 arithmetic: every decision must stay the same
 
-    def write(self, network: nn.Module, *, input_px: int, path: Path) -> None:
-        """Writes a network, uint8 RGB (N, input_px, input_px, 3) → logits (N, 5), as one file with a free batch."""
+    def write(self, source: FormatSource, path: Path) -> None:
+        """Writes the network to the file or folder `path`; the batch stays free."""
 
     def load(self, path: Path, *, threads: int) -> Logits:
-        """Returns a function from uint8 RGB (N, input_px, input_px, 3) to logits, float32 (N, 5)."""
+        """A function from uint8 RGB (N, input_px, input_px, 3) to logits, float32 (N, 5); threads may share it."""
 
 
-# name → "module:class"; the bundle holds the format `onnx`
-FORMATS: dict[str, str] = {"onnx": "dr_pipeline.deployment.formats.onnx_graph:OnnxGraph"}
+# name → "module:class"; the bundle holds the format `onnx` or `onnx-int8`
+FORMATS: dict[str, str] = {
+    "onnx": "dr_pipeline.deployment.formats.onnx_graph:OnnxGraph",
+    "onnx-int8": "dr_pipeline.deployment.formats.onnx_int8:OnnxInt8",
+    "onnx-fp16": "dr_pipeline.deployment.formats.onnx_half:OnnxHalf",
+    "openvino": "dr_pipeline.deployment.formats.openvino_ir:OpenVino",
+    "pt2": "dr_pipeline.deployment.formats.torch_program:TorchProgram",
+    "safetensors": "dr_pipeline.deployment.formats.trained_weights:TrainedWeights",
+    "hf": "dr_pipeline.deployment.formats.hugging_face:HuggingFace",
+}
 
 
 def export_format(name: str) -> ExportFormat:

@@ -4,12 +4,14 @@ import logging
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
-from dr_pipeline.bundle.session import OnnxModel
-from dr_pipeline.deployment.formats import Logits
+from dr_pipeline.bundle.session import FLOAT32, LOGITS_NAME, PRECISION, PROBABILITIES_NAME, OnnxModel
+from dr_pipeline.deployment.formats import FormatSource, Logits
+from dr_pipeline.errors import BundleError
 from dr_pipeline.files import atomic_write
 
 OPSET = 20  # onnxruntime 1.17 and newer, OpenVINO 2024 and newer read it
@@ -26,13 +28,14 @@ class _WithProbabilities(nn.Module):
 
 
 class OnnxGraph:
-    """The format of the bundle."""
+    """The deployed graph, its probabilities calibrated."""
 
-    suffix = ".onnx"
+    name = "model.onnx"
+    exact = True
 
-    def write(self, network: nn.Module, *, input_px: int, path: Path) -> None:
-        """See `export_onnx`."""
-        export_onnx(network, input_px=input_px, path=path)
+    def write(self, source: FormatSource, path: Path) -> None:
+        """Writes the graph of the bundle or export, with the temperature before its softmax."""
+        write_onnx(calibrated(source.onnx, source.temperature), path)
 
     def load(self, path: Path, *, threads: int) -> Logits:
         """Loads the graph into ONNX Runtime."""
@@ -66,9 +69,40 @@ def export_onnx(grader: nn.Module, *, input_px: int, path: Path) -> None:
             verbose=False,
         )
         exported = onnx.load(written)
-    remove_provenance(exported)
+    write_onnx(exported, path)
+
+
+def calibrated(model: bytes, temperature: float) -> onnx.ModelProto:
+    """The graph with `probabilities` = softmax(logits / temperature); `logits` stay as they are.
+
+    Raises:
+        BundleError: The graph does not end as `export_onnx` ends it.
+    """
+    graph = onnx.load_from_string(model)
+    last = graph.graph.node[-1]
+    if last.op_type != "Softmax" or [*last.input] != [LOGITS_NAME] or [*last.output] != [PROBABILITIES_NAME]:
+        raise BundleError("the graph does not end with the softmax of its logits", todo="export it again")
+    divisor = onnx.numpy_helper.from_array(np.array(temperature, dtype=np.float32), "temperature")
+    graph.graph.initializer.append(divisor)
+    scaled = onnx.helper.make_node("Div", [LOGITS_NAME, divisor.name], ["calibrated_logits"])
+    graph.graph.node.insert(len(graph.graph.node) - 1, scaled)
+    last.input[0] = scaled.output[0]
+    return graph
+
+
+def write_onnx(model: onnx.ModelProto, path: Path, *, precision: str = FLOAT32) -> None:
+    """Writes a graph without what its maker records of its own run; equal graphs give equal bytes.
+
+    Args:
+        model: The graph, which is changed.
+        path: The file.
+        precision: Stated in the file where it is not float32; a bundle's self-test needs it.
+    """
+    remove_provenance(model)
+    if precision != FLOAT32:
+        onnx.helper.set_model_props(model, {PRECISION: precision})
     with atomic_write(path) as stream:
-        stream.write(exported.SerializeToString(deterministic=True))
+        stream.write(model.SerializeToString(deterministic=True))
 
 
 def remove_provenance(model: onnx.ModelProto) -> None:
