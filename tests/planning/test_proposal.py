@@ -100,7 +100,10 @@ def test_a_large_set_with_published_weights_gets_the_heavy_networks() -> None:
     assert transformer["input_px"] == 224
     assert transformer["learning_rate"] < proposal.candidates["b3"]["learning_rate"]
     assert proposal.candidates["lite0"]["weights"] == known_reference("tf_efficientnet_lite0")
-    assert {name for name, candidate in proposal.candidates.items() if candidate["weights"] != "timm"} == {"lite0", "lite1"}
+    assert {name for name, candidate in proposal.candidates.items() if candidate["weights"] != "timm"} == {
+        "lite0",
+        "lite1",
+    }
 
 
 def test_a_vision_transformer_never_starts_from_random_weights() -> None:
