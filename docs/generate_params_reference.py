@@ -18,7 +18,9 @@ from dr_pipeline.recipes.compose import recipe_text
 
 REFERENCE = Path(__file__).parent / "reference" / "params.md"
 # The items whose values are shown for sections of named items.
-ITEMS = {"phantom": "default", "candidates": "lite0"}
+ITEMS = {"phantom": "default", "pretraining": "lite0", "candidates": "lite0"}
+# Off in every recipe: the values are those of the example that a user copies.
+PRETRAINING = Path(__file__).parent / "how-to" / "pretrain.md"
 _RENAMED = ", ".join(
     f"`{section}.{old}` is now `{section}.{new}`" for section, keys in RENAMED.items() for old, new in keys.items()
 )
@@ -32,7 +34,8 @@ The only place with values. `dr-pipeline recipe NAME` writes a complete file, wh
 types are strict: write `0.5`, not `"0.5"`. YAML reads `1e-4` as text; write `1.0e-4` or `0.0001`.
 
 DVC tracks sections: a stage runs again only where a section that it reads has changed. `value` is that of the recipe
-`folder`, and of `synthetic` for the section `phantom`.
+`folder`, of `synthetic` for the section `phantom`, and of the example in
+[how-to/pretrain.md](../how-to/pretrain.md) for the section `pretraining`.
 
 Keys of version 0.1 are still read, with a notice: {_RENAMED}.
 """
@@ -46,7 +49,7 @@ def reference() -> str:
 
 
 def _section(key: str) -> Iterator[str]:
-    document = parse(recipe_text("synthetic" if key == "phantom" else "folder"))
+    document = _document(key)
     model = section_of(Params, key)
     named = key in ITEMS
     yield f"## {key}{'.NAME' if named else ''}\n"
@@ -63,6 +66,12 @@ def _section(key: str) -> Iterator[str]:
         yield f"| `{dotted}` | {field_row} |"
     yield ""
     yield from notes
+
+
+def _document(key: str) -> Any:
+    if key == "pretraining":
+        return parse(PRETRAINING.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+    return parse(recipe_text("synthetic" if key == "phantom" else "folder"))
 
 
 def _rows(model: type[Section], values: Any, prefix: str, notes: list[str]) -> Iterator[tuple[str, str]]:

@@ -66,6 +66,11 @@ class Grader(nn.Module):
         pixels = image.permute(0, 3, 1, 2).to(self.mean.dtype)
         return cast("Tensor", (self.select_channels(pixels) - self.mean).div_(self.std))
 
+    def features(self, image: Tensor) -> Tensor:
+        """uint8 RGB (N, H, W, 3) → pooled features, the input of the classifier, (N, D)."""
+        backbone = cast("Any", self.backbone)  # timm's own methods
+        return cast("Tensor", backbone.forward_head(backbone.forward_features(self.normalise(image)), pre_logits=True))
+
     def outputs(self, image: Tensor) -> Tensor:
         """uint8 RGB (N, H, W, 3) → outputs of the backbone, which the loss is computed on, (N, num_outputs)."""
         return cast("Tensor", self.backbone(self.normalise(image)))

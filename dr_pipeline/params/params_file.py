@@ -18,6 +18,7 @@ SECTIONS = (
     "audit",
     "split",
     "quality",
+    "pretraining",
     "training",
     "candidates",
     "folds",
@@ -26,6 +27,8 @@ SECTIONS = (
     "latency",
     "deployment",
 )
+# Sections that older files lack, and what they hold then. DVC needs them in the file.
+ADDED: dict[str, Any] = {"pretraining": {}}
 # Keys that version 0.1 had, by section. They are still read; a message on standard error gives the new name.
 RENAMED = {"preprocess": {"arm": "enhancement"}, "split": {"straddling": "on_group_conflict"}}
 _notified: set[str] = set()  # each key is reported once a process
@@ -52,6 +55,7 @@ def read_document(path: Path) -> dict[str, Any]:
     for key in document:
         if key not in SECTIONS:
             raise ParamsError(f"unknown section {key!r}{closest(str(key), SECTIONS)}", where=str(path))
+    document = ADDED | document
     for key in SECTIONS:
         if key not in document:
             raise ParamsError(f"section {key!r} is missing", where=str(path), todo="compare with `dr-pipeline recipe`")

@@ -15,6 +15,7 @@ from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.params.phantom_params import Phantom
+from dr_pipeline.params.pretraining import Pretraining
 from dr_pipeline.params.section import Section, contradiction, validate
 from dr_pipeline.params.training import Training
 
@@ -40,6 +41,7 @@ class Params(Section):
     audit: Audit
     split: SplitParams
     quality: QualityParams
+    pretraining: dict[Name, Pretraining]
     training: Training
     candidates: dict[Name, Candidate] = Field(min_length=1)
     folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)

@@ -10,6 +10,7 @@ STAGES = (
     "audit",
     "split",
     "gradability",
+    "pretrain",
     "train",
     "export",
     "validate",

@@ -10,6 +10,7 @@ from dr_pipeline.files import read_json, sha256_file, sha256_json
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.history import EpochRow, read_history
+from dr_pipeline.tables.pretraining import PretrainingRow, read_pretraining
 from dr_pipeline.tracking.dvc_lock import data_hashes
 from dr_pipeline.tracking.layout import PIPELINE_STAGES, Item, Layout
 
@@ -101,6 +102,10 @@ def pipeline_facts(layout: Layout, last: str) -> Facts:
     facts = Facts(params=pipeline_params(layout), stages=stages)
     for stage in stages:
         facts.add(_stage_facts(layout, stage, None))
+    if "pretrain" in stages:
+        for name, path in layout.pretrainings().items():
+            facts.metrics += _curves(read_pretraining(path), f"pretraining/{name}.")
+            facts.artifacts.append((path, "pretraining"))
     if "package" in stages and (layout.bundle / "metadata.json").is_file():
         facts.tags["bundle_id"] = read_json(layout.bundle / "metadata.json")["bundle_id"]
         facts.artifacts += [(layout.bundle / name, "bundle") for name in ("metadata.json", "MODEL_CARD.md")]
@@ -142,12 +147,12 @@ def _own_part(content: Any, group: str, item: Item | None) -> dict[str, Any]:
     return dict(own)
 
 
-def _curves(history: Iterable[EpochRow]) -> Iterator[Measure]:
-    """Each column of the training history over the epochs; `epoch` is the step."""
+def _curves(history: Iterable[EpochRow | PretrainingRow], prefix: str = "epoch/") -> Iterator[Measure]:
+    """Each column of a training's history over the epochs; `epoch` is the step."""
     for row in history:
         for name, value in asdict(row).items():
             if name != "epoch" and math.isfinite(value):
-                yield Measure(f"epoch/{name}", value, row.epoch)
+                yield Measure(f"{prefix}{name}", value, row.epoch)
 
 
 def _numbers(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from dr_pipeline.params.params_file import read_document
 
 # The stages that share one run per pipeline state, in the order in which each needs the ones before it.
-PIPELINE_STAGES = ("intake", "preprocess", "audit", "split", "gradability", "select", "package", "test", "report")
+PIPELINE_STAGES = (
+    "intake", "preprocess", "audit", "split", "gradability", "pretrain", "select", "package", "test", "report",
+)  # fmt: skip
 # The stages that share one run per trained candidate, each with those it needs.
 CANDIDATE_STAGES: dict[str, tuple[str, ...]] = {
     "train": ("train",),
@@ -81,6 +83,12 @@ class Layout:
         document = read_document(self.params)
         items = [Item(candidate, int(fold)) for candidate in document["candidates"] for fold in document["folds"]]
         return sorted((item for item in items if self.history(item).is_file()), key=lambda item: item.name)
+
+    def pretrainings(self) -> dict[str, Path]:
+        """The tables of epochs of the self-supervised trainings in params.yaml, by name, as far as they exist."""
+        names = read_document(self.params)["pretraining"]
+        paths = {name: self.reports / "pretraining" / f"{name}.csv" for name in names}
+        return {name: path for name, path in paths.items() if path.is_file()}
 
     def deployed_fold(self) -> int:
         """The first of `folds`: the one that is exported, validated and deployed."""

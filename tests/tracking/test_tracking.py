@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tables.pretraining import PretrainingRow, write_pretraining
 from dr_pipeline.tracking.layout import Item, Layout
 from dr_pipeline.tracking.rebuild import rebuild
 from dr_pipeline.tracking.run import tracked
@@ -121,6 +122,21 @@ def test_the_other_stages_share_one_run_per_state(repository: Repository) -> Non
     assert pipeline.data.metrics["test/qwk"] == 0.83
     assert pipeline.data.metrics["split/photographs"] == 430
     assert pipeline.data.params["latency.threads"] == "1"
+
+
+def test_a_self_supervised_training_shows_its_curves_and_a_former_one_does_not(repository: Repository) -> None:
+    document = yaml.safe_load((repository.root / "params.yaml").read_text())
+    document["pretraining"] = {"lite0": {}}
+    (repository.root / "params.yaml").write_text(yaml.safe_dump(document))
+    rows = [
+        PretrainingRow(epoch=n, seconds=9, loss=-n / 4, spread=1, learning_rate=0.1, images_per_s=5) for n in range(3)
+    ]
+    with tracked("pretrain"):
+        for name in ("lite0", "former"):
+            write_pretraining(repository.root / "reports" / "pretraining" / f"{name}.csv", rows)
+    metrics = runs(repository.root)["pipeline"].data.metrics
+    assert metrics["pretraining/lite0.loss"] == -0.5
+    assert not [name for name in metrics if "former" in name]
 
 
 def test_a_changed_parameter_begins_another_pipeline_run(repository: Repository) -> None:

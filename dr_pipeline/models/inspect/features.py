@@ -106,14 +106,13 @@ def embed(grader: Grader, image: Tensor, *, level: str) -> Tensor:
     Raises:
         ParamsError: timm provides no intermediate levels of this network.
     """
-    backbone: Any = grader.backbone  # timm's own methods
-    pixels = grader.normalise(image)
     if level == POOLED:
-        return cast("Tensor", backbone.forward_head(backbone.forward_features(pixels), pre_logits=True)).float()
+        return grader.features(image).float()
+    backbone: Any = grader.backbone  # timm's own methods
     if not hasattr(backbone, "forward_intermediates"):
         raise ParamsError(f"timm provides no levels of {type(backbone).__name__}", todo=f"use --level {POOLED}")
     index = feature_levels(grader).index(level)
-    (features,) = backbone.forward_intermediates(pixels, indices=[index], intermediates_only=True)
+    (features,) = backbone.forward_intermediates(grader.normalise(image), indices=[index], intermediates_only=True)
     return cast("Tensor", features).float().mean(dim=(2, 3) if features.ndim == 4 else 1)  # maps are NCHW in timm
 
 
