@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from dr_pipeline.bundle import onnx_content
+from dr_pipeline.bundle.bundle_files import SUMS, sums_text
 from dr_pipeline.bundle.onnx_content import require_self_contained
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.errors import BundleError
-from tests.factories.bundles import make_bundle, onnx_model
+from dr_pipeline.files import canonical_json
+from tests.factories.bundles import make_bundle, metadata_of, onnx_model
 
 
 def external(name: str = "w", location: str = "../outside.bin") -> TensorProto:
@@ -122,7 +124,11 @@ def test_a_bundle_with_such_a_network_does_not_load(tmp_path, monkeypatch) -> No
         model.graph.initializer[0].CopyFrom(external("weights", "outside.bin"))
         model.graph.initializer[0].dims[:] = [3, 5]
 
-    # ONNX Runtime alone reads the file, so that such a bundle can be made and tests itself.
-    bundle = make_bundle(tmp_path / "release", model=model_with(move_out))
+    bundle, model = make_bundle(tmp_path / "release"), model_with(move_out)
+    metadata = canonical_json(metadata_of(model)).encode()
+    for name, data in {"model.onnx": model, "metadata.json": metadata, "configs/metadata.json": metadata}.items():
+        (bundle / name).write_bytes(data)
+    files = [path for path in bundle.rglob("*") if path.is_file() and path.name != SUMS]
+    (bundle / SUMS).write_text(sums_text({path.relative_to(bundle).as_posix(): path.read_bytes() for path in files}))
     with pytest.raises(BundleError, match="'weights' are in another file, outside the bundle"):
         read_bundle(bundle, threads=1)

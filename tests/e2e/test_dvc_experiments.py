@@ -20,6 +20,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("workspace")
     made = tmp_path_factory.mktemp("made")
     write_photographs(made, num_patients=30)
+    (made / "pretrained").mkdir()  # what `train` may start from; empty where `pretrain` is off
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["candidates"] = {
         "lite0": params["candidates"]["lite0"]

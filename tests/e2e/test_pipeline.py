@@ -136,7 +136,8 @@ def test_a_changed_line_concerns_exactly_the_stages_whose_closure_holds_it(works
             workspace.run("dvc", "repro", "code")
             status = json.loads(workspace.run("dvc", "status", "--json"))
         concerned = {stage.split("@")[0] for stage, changes in status.items() if "data/code/" in str(changes)}
-        assert concerned == {stage for stage in STAGES if name in module_hashes(f"dr_pipeline.stages.{stage}")}, name
+        held = {stage for stage in STAGES if name in module_hashes(f"dr_pipeline.stages.{stage}")}
+        assert concerned == held - {"pretrain"}, name  # which is off
     workspace.run("dvc", "repro", "code")
     assert workspace.repro() == LOOKS
 

@@ -8,7 +8,16 @@ from tests.factories import REPOSITORY
 from tests.factories.csv_files import write_csv
 
 PARAMS = REPOSITORY / "params.yaml"
-HISTORY = ("epoch", "seconds", "train_loss", "validation_loss", "validation_qwk", "learning_rate", "images_per_s")
+HISTORY = (
+    "epoch",
+    "seconds",
+    "train_loss",
+    "validation_loss",
+    "validation_qwk",
+    "validation_qwk_error",
+    "learning_rate",
+    "images_per_s",
+)
 
 DVC_YAML = """
 stages:
@@ -45,6 +54,7 @@ def history(epochs: int) -> list[dict[str, float]]:
             "train_loss": 1.6 / (epoch + 1),
             "validation_loss": 1.5 / (epoch + 1) + 0.1,
             "validation_qwk": 0.8 - 0.6 / (epoch + 1),
+            "validation_qwk_error": 0.02,
             "learning_rate": 0.002 / (epoch + 1),
             "images_per_s": 61.0,
         }

@@ -85,7 +85,9 @@ def test_the_manifest_is_evidence(clinic: Path, bundle: Path, tmp_path: Path) ->
     manifest = json.loads(manifest_path(out).read_text())
     rows = PREDICTIONS.read(out)
     assert manifest["outputs"] == {"p.csv": sha256_file(out)}
-    assert manifest["bundle"]["sha256"] == {path.name: sha256_file(path) for path in bundle.iterdir()}
+    assert manifest["bundle"]["sha256"] == {
+        path.relative_to(bundle).as_posix(): sha256_file(path) for path in bundle.rglob("*") if path.is_file()
+    }
     lines = "".join(f"{row.sha256}  {row.path.removeprefix(chr(39))}\n" for row in rows)
     assert manifest["inputs"]["sha256"] == sha256_bytes(lines.encode())
     assert (manifest["inputs"]["files"], manifest["rows"]["number"], manifest["rows"]["failed"]) == (5, 5, 1)

@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,18 +191,15 @@ def test_a_bundle_that_is_swapped_during_the_run_stops_it_and_the_right_one_goes
     clinic: Path, whole: Path, bundle: Path, tmp_path: Path
 ) -> None:
     used, out = tmp_path / "used", tmp_path / "p.csv"
-    bundle_bytes = {path.name: path.read_bytes() for path in bundle.iterdir()}
     make_bundle(used)
     identity = identify_bundle(used)
     (used / "MODEL_CARD.md").write_text("swapped")
     other = make_bundle(tmp_path / "other", model=onnx_model(seed=1))
-    for path in other.iterdir():
-        (used / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(other, used, dirs_exist_ok=True)
     scoring = Run((str(clinic),), used, out)
     with pytest.raises(BundleError, match="changed during the run"):
         score(scoring, identity, DrawnScores())
-    for name, data in bundle_bytes.items():
-        (used / name).write_bytes(data)
+    shutil.copytree(bundle, used, dirs_exist_ok=True)
     score(scoring, identify_bundle(used), DrawnScores(), resume=True)
     assert out.read_bytes() == (whole / "p.csv").read_bytes()
 

@@ -27,7 +27,7 @@ def test_each_name_has_an_implementation_that_the_code_version_of_export_covers(
 
 def params_with(loss: str, folder: Path) -> Path:
     written = folder / "params.yaml"
-    written.write_text((REPOSITORY / "params.yaml").read_text().replace("loss: cross_entropy", f"loss: {loss}"))
+    written.write_text((REPOSITORY / "params.yaml").read_text().replace("loss: soft_ordinal", f"loss: {loss}"))
     return written
 
 
