@@ -71,7 +71,7 @@ def timed(label: str, count: int, work: Callable[[], object]) -> None:
 
 
 def score_all(pool: ThreadPoolExecutor, scorer: Scorer, entries: list[Entry]) -> None:
-    list(pool.map(lambda entry: score_entry(entry, scorer), entries))
+    list(pool.map(lambda entry: score_entry(entry, scorer.score), entries))
 
 
 def load(bundle: Path) -> None:
@@ -80,7 +80,7 @@ def load(bundle: Path) -> None:
 
 
 def score_one(entry: Entry) -> str:
-    return score_entry(entry, _scorer).status
+    return score_entry(entry, _scorer.score).status
 
 
 def children_cpu_s() -> float:

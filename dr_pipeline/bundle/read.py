@@ -10,7 +10,7 @@ from dr_pipeline.bundle.golden import Golden
 from dr_pipeline.bundle.identity import parse_metadata
 from dr_pipeline.bundle.metadata import identify
 from dr_pipeline.bundle.onnx_content import require_self_contained
-from dr_pipeline.bundle.session import FLOAT32, OnnxModel
+from dr_pipeline.bundle.session import FLOAT32, Device, OnnxModel
 from dr_pipeline.bundle.verify import verified_content
 from dr_pipeline.bundle_storage import COPY_AGAIN
 from dr_pipeline.errors import BundleError
@@ -44,7 +44,7 @@ class Bundle:
     golden_difference: float
 
 
-def read_bundle(root: Path, *, threads: int) -> Bundle:
+def read_bundle(root: Path, *, threads: int, device: Device = Device.CPU) -> Bundle:
     """Reads, verifies and self-tests a bundle.
 
     The checksums detect damage and mix-ups. They are no signature: who can write the folder can also rewrite them; see
@@ -53,8 +53,10 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
     Args:
         root: The bundle: its folder, or a `.drbundle` file.
         threads: Threads inside one operator of the network.
+        device: Where the network runs.
 
     Raises:
+        EnvironmentProblem: There is no such device.
         BundleError: A file is missing, unknown or altered; the schema version is another; the network would read files
             or run operators that are not its own; the self-test fails.
     """
@@ -72,7 +74,7 @@ def read_bundle(root: Path, *, threads: int) -> Bundle:
     if stated_id != identify(sha256_bytes(content[MODEL]), pixel_path, decision, gradability):
         raise BundleError("bundle_id does not follow from model, pixel path, decision and thresholds", where=where)
     require_self_contained(content[MODEL], where=str(root / MODEL))
-    model = OnnxModel(content[MODEL], threads=threads)
+    model = OnnxModel(content[MODEL], threads=threads, device=device)
     if model.input_px != input_px:
         raise BundleError(f"input_px is {input_px}, but the model takes {model.input_px}", where=where)
     if model.precision != precision:

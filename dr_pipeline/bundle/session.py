@@ -1,22 +1,34 @@
-"""Runs an exported network on ONNX Runtime's CPU provider: uint8 RGB images in, logits out."""
+"""Runs an exported network on ONNX Runtime, on the CPU or a GPU: uint8 RGB images in, logits out."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.errors import BundleError
+from dr_pipeline.errors import BundleError, EnvironmentProblem
 from dr_pipeline.schema import NUM_GRADES
 
 INPUT_NAME = "image"
+_CUDA = "CUDAExecutionProvider"
 LOGITS_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
 FLOAT32, INT8 = "float32", "int8"
 PRECISION = "precision"  # an entry of the ONNX file's own metadata; a file without it is float32
 _NOWHERE = os.path.join(os.devnull, "none")  # noqa: PTH118 (ONNX Runtime takes text)
+_GPU_RUNTIME = (
+    "onnxruntime-gpu in place of onnxruntime, with CUDA and cuDNN (docs/how-to/score-at-scale.md)"
+)
 _REMAKE = "export it again with `dvc repro export`, or use an undamaged copy"
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 class OnnxModel:
@@ -27,6 +39,7 @@ class OnnxModel:
     Args:
         path: The ONNX file, or its bytes (a bundle hashes the bytes that it runs).
         threads: Threads inside one operator; operators run one after the other.
+        device: A GPU computes in full float32 too: its logits differ by rounding.
 
     Attributes:
         input_px: Side of the input.
@@ -34,9 +47,10 @@ class OnnxModel:
 
     Raises:
         BundleError: The file is no ONNX model, or its inputs and outputs break the contract.
+        EnvironmentProblem: There is no GPU, or ONNX Runtime cannot use it.
     """
 
-    def __init__(self, path: Path | bytes, *, threads: int) -> None:
+    def __init__(self, path: Path | bytes, *, threads: int, device: Device = Device.CPU) -> None:
         import onnxruntime as ort
 
         self._where = "model.onnx (from memory)" if isinstance(path, bytes) else str(path)
@@ -51,12 +65,20 @@ class OnnxModel:
         options.log_severity_level = 3
         try:
             source = path if isinstance(path, bytes) else path.read_bytes()
-            self._session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session: Any = ort.InferenceSession(source, options, providers=_providers(ort, device))
         except OSError as error:
             raise BundleError(f"the model cannot be read: {error.strerror}", where=self._where, todo=_REMAKE) from None
+        except EnvironmentProblem:
+            raise
         except Exception as error:  # ONNX Runtime's exception classes derive from Exception directly
             first_line = str(error).partition("\n")[0][:200]
             raise BundleError(f"not a runnable ONNX model: {first_line}", where=self._where, todo=_REMAKE) from None
+        if device is Device.CUDA and self._session.get_providers()[0] != _CUDA:  # it falls back to the CPU by itself
+            raise EnvironmentProblem(
+                "ONNX Runtime cannot use the GPU",
+                where="--device cuda",
+                todo=f"try nvidia-smi; install {_GPU_RUNTIME}",
+            )
         self.input_px = self._check_contract()
         self.precision: str = self._session.get_modelmeta().custom_metadata_map.get(PRECISION, FLOAT32)
 
@@ -101,3 +123,18 @@ class OnnxModel:
     def _breach(self, expected: str, found: dict[str, tuple[str, list[Any]]]) -> BundleError:
         listed = ", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in found.items())
         return BundleError(f"the model must have {expected}; it has {listed}", where=self._where, todo=_REMAKE)
+
+
+def _providers(ort: Any, device: Device) -> list[Any]:
+    """ONNX Runtime's execution providers for a device; what CUDA lacks runs on the CPU.
+
+    Raises:
+        EnvironmentProblem: This ONNX Runtime is built without CUDA.
+    """
+    if device is Device.CPU:
+        return ["CPUExecutionProvider"]
+    if _CUDA not in ort.get_available_providers():
+        raise EnvironmentProblem("this ONNX Runtime has no CUDA", where="--device cuda", todo=f"install {_GPU_RUNTIME}")
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # CUDA and cuDNN that pip installed
+    return [(_CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"]

@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.errors import DataError
     from dr_pipeline.folder_rules import FolderRules
     from dr_pipeline.logs import logger
+    from dr_pipeline.scoring.batched import scoring_engine
     from dr_pipeline.scoring.destination import Destination
     from dr_pipeline.scoring.folder import score
     from dr_pipeline.scoring.outputs import partial_path
@@ -62,10 +63,18 @@ def run(args: argparse.Namespace) -> Outcome:
     rules, shard = FolderRules(tuple(args.ignore), args.follow_links), Shard(args.shard_index, args.num_shards)
     out = destination.table
     scoring = Run(
-        sources_from(args), args.bundle, out, site=args.site, rules=rules, shard=shard, people=people_from(args)
+        sources_from(args),
+        args.bundle,
+        out,
+        site=args.site,
+        rules=rules,
+        shard=shard,
+        people=people_from(args),
+        device=args.device,
     )
     bundle = trusted_identity(args.bundle, args.require_signature)
-    engine = engine_choice(args).engine(scoring.task(bundle.bundle_id), time_limit_s=args.time_limit)
+    task = scoring.task(bundle.bundle_id)
+    engine = scoring_engine(engine_choice(args), task, device=args.device, time_limit_s=args.time_limit)
     try:
         with stopped_by_sigterm(), engine:
             if args.watch:

@@ -114,6 +114,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares engine, limits, resuming, shards and watching."""
     add_engine_arguments(parser)
     parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where the network runs; cuda: batches on an NVIDIA GPU, with onnxruntime-gpu (default: cpu)",
+    )
+    parser.add_argument(
         "--time-limit",
         type=positive_seconds,
         default=60.0,

@@ -49,9 +49,9 @@ class PyfuncGrader:
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         path, data = row.get("path"), row.get("image")
         if isinstance(data, bytes):
-            score = score_bytes(lambda: data, self._scorer)
+            score = score_bytes(lambda: data, self._scorer.score)
         elif isinstance(path, str):
-            score = score_bytes(lambda: read_image_file(Path(path)), self._scorer)
+            score = score_bytes(lambda: read_image_file(Path(path)), self._scorer.score)
         else:
             score = failed("neither `image` nor `path` is given")
         return self._cells(score, path if isinstance(path, str) else "")

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.bundle.identity import identify_bundle
-from dr_pipeline.engines.local import LocalEngine
+from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import printable, read_json, sha256_bytes, sha256_file, spreadsheet_safe
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.machine import usable_processes
+from dr_pipeline.scoring.batched import scoring_engine
 from dr_pipeline.scoring.outputs import read_rows
 from dr_pipeline.scoring.prediction_rows import make_row
 from dr_pipeline.scoring.run_manifest import manifest_path
@@ -78,7 +79,9 @@ def replay(
     rules = FolderRules(tuple(settings["ignore"]), settings["follow_links"])
     found_entries = list(_find(sources or tuple(settings["sources"]), rules, chosen))
     task = ScoringTask(bundle, settings["bundle"], settings["site"])
-    with LocalEngine(task, workers=min(usable_processes(), len(chosen)), time_limit_s=time_limit_s) as engine:
+    choice = EngineChoice(workers=min(usable_processes(), len(chosen)))
+    device = settings.get("device", "cpu")  # of tables made before there was a choice
+    with scoring_engine(choice, task, device=device, time_limit_s=time_limit_s) as engine:
         again = {
             _path_cell(entry): make_row(entry, score, image_id="", duplicate_of="", bundle_id=settings["bundle"])
             for entry, score in engine.results(found_entries)

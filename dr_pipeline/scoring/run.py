@@ -31,6 +31,7 @@ class Run:
         rules: What is left out of folders, and whether links that lead out of them are followed.
         shard: Which part of the listing.
         people: Where patient, eye, visit and site come from.
+        device: Where the network runs, `cpu` or `cuda`: on another one, rounding differs.
     """
 
     sources: tuple[str, ...]
@@ -40,6 +41,7 @@ class Run:
     rules: FolderRules = FolderRules()  # noqa: RUF009 - frozen
     shard: Shard = Shard()  # noqa: RUF009 - frozen
     people: PeopleSources = PeopleSources()  # noqa: RUF009 - frozen
+    device: str = "cpu"
 
     def settings(self, bundle_id: str) -> dict[str, Any]:
         """What the rows depend on, beside the files: equal in every session of a run."""
@@ -48,6 +50,7 @@ class Run:
             "bundle": bundle_id,
             "sources": [printable(without_secrets(source)) for source in self.sources],
             "site": self.site,
+            "device": self.device,
             "ignore": list(self.rules.ignore),
             "follow_links": self.rules.follow_links,
             "num_shards": self.shard.count,

@@ -1,7 +1,7 @@
 """From the bytes of one file to its score: for a clinic's folder, the test split and the latency alike."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
-from dr_pipeline.bundle.session import OnnxModel
+from dr_pipeline.bundle.session import Device, OnnxModel
 from dr_pipeline.errors import BundleError, ImageError
 from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.pixel_path import Photograph, PixelPath, model_input
@@ -20,6 +20,19 @@ from dr_pipeline.scoring.score import Acquisition, Grading, Score, failed
 
 def _no_lap(_step: str) -> None:
     """Ignores the end of a step."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the network is still to be asked about one file.
+
+    Attributes:
+        score: The file's score but for its grading.
+        inputs: uint8 RGB, shape (input_px, input_px, 3); None where there is nothing to grade.
+    """
+
+    score: Score
+    inputs: NDArray[np.uint8] | None
 
 
 class Scorer:
@@ -81,14 +94,15 @@ class Scorer:
         )
 
     @classmethod
-    def from_bundle(cls, bundle: Path, *, threads: int, site: str = "") -> "Scorer":
+    def from_bundle(cls, bundle: Path, *, threads: int, site: str = "", device: Device = Device.CPU) -> "Scorer":
         """Loads a bundle that passes its checks.
 
         Raises:
+            EnvironmentProblem: There is no such device.
             BundleError: A file is missing, unknown or altered, or the self-test fails.
             DataError: No threshold was fitted for `site`.
         """
-        read = read_bundle(bundle, threads=threads)
+        read = read_bundle(bundle, threads=threads, device=device)
         scorer = cls(
             read.model,
             input_px=read.model.input_px,
@@ -109,31 +123,41 @@ class Scorer:
             lap: Called with a step's name when the step has ended: `hash`, those of `PixelPath.process`, `input`,
                 `network`, `decision`.
         """
+        prepared = self.prepare(data, lap=lap)
+        if prepared.inputs is None:
+            return prepared.score
+        logits = self.logits(prepared.inputs[np.newaxis])
+        lap("network")
+        score = self.graded(prepared.score, logits)
+        lap("decision")
+        return score
+
+    def prepare(self, data: bytes, *, lap: Callable[[str], None] = _no_lap) -> Prepared:
+        """All of `score` before the network, whose inputs can then be batched."""
         sha256 = sha256_bytes(data)
         lap("hash")
         try:
             photograph = self.pixel_path.process(data, find_text=False, lap=lap)
-            inputs = model_input(photograph.canvas, self.input_px)[np.newaxis]
+            inputs = model_input(photograph.canvas, self.input_px)
         except ImageError as error:
-            return failed(error.what, sha256)
+            return Prepared(failed(error.what, sha256), None)
         lap("input")
-        quality, grading = photograph.quality, None
+        quality = photograph.quality
         status, added = self.gradability.apply(quality.status, quality.score, site=self._site)
-        if quality.status is not Status.NOT_FUNDUS:
-            logits = self.logits(inputs)
-            lap("network")
-            grading = self._grading(logits)
         score = Score(
             status=status,
             reason="" if status is Status.SCORED else added or "; ".join(quality.reasons),
             sha256=sha256,
             pixel_hash=photograph.pixel_hash,
             quality=quality.score,
-            grading=grading,
+            grading=None,
             acquisition=_acquisition(photograph),
         )
-        lap("decision")
-        return score
+        return Prepared(score, None if quality.status is Status.NOT_FUNDUS else inputs)
+
+    def graded(self, score: Score, logits: NDArray[np.float32]) -> Score:
+        """A prepared score with the grading of its logits, shape (1, 5)."""
+        return replace(score, grading=self._grading(logits))
 
     def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits, float32 (N, 5), of inputs, uint8 RGB (N, input_px, input_px, 3)."""
