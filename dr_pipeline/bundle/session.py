@@ -18,9 +18,7 @@ PROBABILITIES_NAME = "probabilities"
 FLOAT32, INT8 = "float32", "int8"
 PRECISION = "precision"  # an entry of the ONNX file's own metadata; a file without it is float32
 _NOWHERE = os.path.join(os.devnull, "none")  # noqa: PTH118 (ONNX Runtime takes text)
-_GPU_RUNTIME = (
-    "onnxruntime-gpu in place of onnxruntime, with CUDA and cuDNN (docs/how-to/score-at-scale.md)"
-)
+_GPU_RUNTIME = "onnxruntime-gpu in place of onnxruntime, with CUDA and cuDNN (docs/how-to/score-at-scale.md)"
 _REMAKE = "export it again with `dvc repro export`, or use an undamaged copy"
 
 

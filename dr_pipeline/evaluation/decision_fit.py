@@ -61,16 +61,20 @@ def fit_decision(
 
 
 def referable_threshold(scores: NDArray[np.float64], positive: NDArray[np.bool_], target: float) -> float:
-    """The highest threshold whose sensitivity here reaches `target`, half-way down to the next lower score.
+    """A threshold whose sensitivity here reaches `target` at the best specificity, half-way down to the next negative.
 
-    Half-way, so that a rounding error on another machine changes no decision. 0.5 where there is no positive.
+    Positives above that negative cost no specificity, so that the sensitivity can be higher than `target`. Half-way, so
+    that a rounding error on another machine changes no decision. 0.5 where there is no positive.
     """
     descending = np.sort(scores[positive])[::-1]
     if len(descending) == 0:
         return 0.5
-    lowest_detected = float(descending[math.ceil(target * len(descending) - 1e-9) - 1])
-    below = scores[scores < lowest_detected]
-    return (lowest_detected + (float(below.max()) if len(below) else 0.0)) / 2
+    lowest_needed = float(descending[math.ceil(target * len(descending) - 1e-9) - 1])
+    below = scores[~positive & (scores < lowest_needed)]
+    if len(below) == 0:
+        return float(descending[-1]) / 2
+    next_negative = below.max()
+    return float((descending[descending > next_negative].min() + next_negative) / 2)
 
 
 def review_margin(distances: NDArray[np.float64], share: float) -> float:

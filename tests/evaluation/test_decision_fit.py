@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided, Decision
@@ -39,8 +41,8 @@ def test_fit_reaches_its_targets() -> None:
     decided = decision.apply(logits)
     referable = true >= 2
     assert np.mean(decided.referable[referable]) >= 0.9
-    next_positive = np.sort(decided.referable_probability[referable & decided.referable])[0]
-    assert np.mean(decided.referable_probability[referable] > next_positive) < 0.9  # no higher threshold would do
+    just_missed = decided.referable_probability[~referable & ~decided.referable].max()
+    assert np.mean(decided.referable_probability[referable] > just_missed) == np.mean(decided.referable[referable])
     assert abs(decided.needs_human.sum() - 30) <= 1
     assert decision.fitted_on == PROVENANCE
     assert Decision.from_dict(decision.to_dict()).apply(logits).grade.tolist() == decided.grade.tolist()
@@ -72,13 +74,39 @@ def test_fit_does_not_depend_on_the_order_of_rows() -> None:
     assert other.temperature == pytest.approx(one.temperature, abs=1e-6)
 
 
-@pytest.mark.parametrize(("target", "called"), [(0.6, 3), (0.75, 3), (0.76, 4), (0.99, 4), (0.5, 2)])
-def test_threshold_is_the_highest_that_reaches_the_target(target: float, called: int) -> None:
+@pytest.mark.parametrize(("target", "called"), [(0.6, 4), (0.75, 4), (0.99, 4), (0.5, 2), (0.25, 2)])
+def test_threshold_reaches_the_target_at_the_best_specificity(target: float, called: int) -> None:
     scores = np.array([0.9, 0.8, 0.7, 0.2, 0.75, 0.1])
     positive = np.array([True, True, True, True, False, False])
     threshold = referable_threshold(scores, positive, target)
     assert np.sum(scores[positive] >= threshold) == called
     assert threshold not in scores
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=30).filter(
+        lambda drawn: any(positive for _, positive in drawn)
+    ),
+    st.sampled_from([0.5, 0.8, 0.9, 1.0]),
+)
+def test_no_other_threshold_with_the_target_has_more_specificity_or_as_much_and_more_sensitivity(
+    drawn: list[tuple[int, bool]], target: float
+) -> None:
+    scores = np.array([score / 20 for score, _ in drawn])
+    positive = np.array([truth for _, truth in drawn])
+    threshold = referable_threshold(scores, positive, target)
+
+    def figures(at: float) -> tuple[int, int]:
+        return int(np.sum(scores[~positive] < at)), int(np.sum(scores[positive] >= at))
+
+    needed = target * positive.sum() - 1e-9
+    assert figures(threshold)[1] >= needed
+    assert figures(threshold) == max(figures(at) for at in [*scores, threshold] if figures(at)[1] >= needed)
+
+
+def test_threshold_of_separable_grades_lies_half_way_between_them() -> None:
+    scores, positive = np.array([0.1, 0.2, 0.6, 0.7, 0.8, 0.9]), np.array([False, False, True, True, True, True])
+    assert referable_threshold(scores, positive, 0.5) == pytest.approx(0.4)
 
 
 def test_threshold_without_positives_and_with_the_lowest_score() -> None:
