@@ -163,10 +163,10 @@ def ensemble_views(inputs: PlanInputs, plan: CandidatePlan) -> Reason:
     return Reason(key, _VIEWS if fits else _VIEWS[:1], why, f"measured on {inputs.latency.candidate}: reports/latency")
 
 
-def as_candidate(plan: CandidatePlan, views: Reason) -> tuple[dict[str, Any], list[Reason]]:
+def as_candidate(plan: CandidatePlan, views: Reason, training: int) -> tuple[dict[str, Any], list[Reason]]:
     """The candidate as params.yaml holds it, and the reasons of its values."""
     network, batch = plan.network, plan.batch
-    rate = rules.learning_rate(network.kind, batch.value, start=plan.start)
+    rate = rules.learning_rate(network.kind, batch.value, training, start=plan.start)
     decay = rules.layer_decay(network.kind, pretrained=plan.pretrained)
     fit = plan.fit
     memory = Reason(

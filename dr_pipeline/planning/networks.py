@@ -16,8 +16,8 @@ class Network:
         family: For `deployment.families`, as `models.grader.family` gives it.
         kind: Decides learning rate and layer decay.
         min_photographs: Training photographs from which it is proposed: our rule of thumb, about 1,000 for each five
-            million parameters above the small ones, not a measurement. Of Lite1 and Lite2: on 413 photographs Lite2 was
-            no better than Lite0 (QWK 0.669 against 0.674 on IDRiD's official test part, one seed each).
+            million parameters above the small ones, not a measurement. Of Lite1 and Lite2: on 409 photographs they were
+            no better than Lite0, QWK -0.006 (-0.039 to 0.027) and -0.008 (-0.038 to 0.023), nested five folds of IDRiD.
         own_px: The input side that it requires; 0 where any is possible.
         drop_rate: As in the recipe eyepacs.
         drop_path_rate: The same.

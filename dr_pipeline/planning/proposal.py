@@ -55,7 +55,7 @@ def propose(inputs: PlanInputs) -> Proposal:
     reasons = _shared_values(inputs, selected, parts)
     values = {reason.key: reason.value for reason in reasons}
     for plan in selected:
-        candidates[plan.network.name], own_reasons = as_candidate(plan, ensemble_views(inputs, plan))
+        candidates[plan.network.name], own_reasons = as_candidate(plan, ensemble_views(inputs, plan), parts.training)
         reasons += own_reasons
     return Proposal(
         values=values,
