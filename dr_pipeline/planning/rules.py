@@ -137,7 +137,7 @@ def learning_rate(kind: Kind, batch: int, training: int, *, start: Start) -> Rea
         source = "value: QWK 0.850 against 0.825 of a third of it for 2.5 times as long, IDRiD, n = 409 (ladder)"
     if start == "bundle":
         rate *= _BUNDLE_RATE
-        why = f"{kind}, {training} train, a bundle that grades: a tenth of published weights' rate keeps its training"
+        why = f"{kind}, a bundle that grades already: a tenth of published weights' rate keeps its training"
         source += f"; a tenth: {_THUMB}, as in README.md"
     return Reason(
         "learning_rate",
