@@ -4,15 +4,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from dr_pipeline.experiments.out_of_fold import OutOfFold
-from dr_pipeline.tables.experiment import ArmRow
+from dr_pipeline.tables.experiment import ArmRow, SiteRow
 from dr_pipeline.tables.out_of_fold import OutOfFoldRow
 
 _FIGURES = ("qwk", "referable_auc", "accuracy")
+_SITE_FIGURES = (*_FIGURES, "macro_auc", "macro_auc_one_vs_one", "macro_f1")
+_COUNTS = ("training_photographs", "validation_photographs", "n", "groups")
 
 
 def arm_rows(report: Mapping[str, Any]) -> list[ArmRow]:
     """One row per arm of a report; an arm that was only timed has no figures."""
     return [_arm_row(arm, report) for arm in report["arms"]]
+
+
+def site_rows(report: Mapping[str, Any]) -> list[SiteRow]:
+    """One row per trained arm and site; none where folds are not sites."""
+    return [
+        SiteRow(
+            arm=arm["arm"],
+            protocol=report["protocol"],
+            site=site["site"],
+            **{name: site[name] for name in _COUNTS},
+            **{key: value for name in _SITE_FIGURES for key, value in _estimate(name, site[name]).items()},
+        )
+        for arm in report["arms"]
+        for site in arm.get("by_site", ())
+    ]
 
 
 def _arm_row(arm: Mapping[str, Any], report: Mapping[str, Any]) -> ArmRow:

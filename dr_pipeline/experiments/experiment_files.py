@@ -7,7 +7,7 @@ from typing import Any
 
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import ParamsError
-from dr_pipeline.experiments.arm_table import arm_rows, out_of_fold_rows
+from dr_pipeline.experiments.arm_table import arm_rows, out_of_fold_rows, site_rows
 from dr_pipeline.experiments.enhanced_canvases import require_canvases
 from dr_pipeline.experiments.ledger import LEDGER
 from dr_pipeline.experiments.nested_folds import (
@@ -26,7 +26,7 @@ from dr_pipeline.machine import describe_machine
 from dr_pipeline.params.evaluation import OperatingPoint
 from dr_pipeline.reporting.plot_style import png
 from dr_pipeline.splitting.groups import bridges_of, group_photographs
-from dr_pipeline.tables.experiment import write_experiment
+from dr_pipeline.tables.experiment import write_experiment, write_sites
 from dr_pipeline.tables.manifest import read_manifest
 from dr_pipeline.tables.out_of_fold import write_out_of_fold
 from dr_pipeline.tables.readings import read_readings
@@ -111,13 +111,16 @@ def prepare_run(
 def write_results(
     name: str, files: ExperimentFiles, report: Mapping[str, Any], results: Sequence[ArmResult]
 ) -> list[Path]:
-    """Writes figures, table and plot, then the predictions of each arm; returns their paths in this order."""
+    """Writes figures, table, plot, table of sites, predictions of each arm; returns their paths in this order."""
     figures, table, plot = (files.out / f"{name}.{suffix}" for suffix in ("json", "csv", "png"))
     write_json(figures, report)
     write_experiment(table, arm_rows(report))
     with atomic_write(plot) as stream:
         stream.write(png(plot_experiment(report)))
     written = [figures, table, plot]
+    if by_site := site_rows(report):
+        written.append(files.out / f"{name}-sites.csv")
+        write_sites(written[-1], by_site)
     for arm in results:
         if arm.predictions is not None:
             written.append(files.predictions / f"{name}-{arm.settings.name}.csv")

@@ -1,5 +1,6 @@
 """The experiment in MLflow: one run per arm, from the written files. A failing tracker stops nothing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,4 +53,15 @@ def arm_facts(arm: Mapping[str, Any]) -> Facts:
             for one in arm["by_fold"]
             if one["qwk"] is not None
         ]
+        metrics += [
+            Measure(f"experiment/site/{_in_key(site['site'])}/{name}", float(site[name]["value"]))
+            for site in arm.get("by_site", ())
+            for name in _FIGURES
+            if site[name]["value"] is not None
+        ]
     return Facts(params=flat(arm["settings"]), metrics=metrics, tags={"mlflow.note.content": RESEARCH_USE})
+
+
+def _in_key(site: str) -> str:
+    """A site's name with the characters that MLflow takes in the name of a metric."""
+    return re.sub(r"[^A-Za-z0-9_.\- ]", "_", site)

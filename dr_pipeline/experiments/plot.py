@@ -40,6 +40,10 @@ def _agreement(panel: Any, arms: Sequence[Mapping[str, Any]], confidence: str) -
             continue
         folds = [one["qwk"] for one in arm["by_fold"] if one["qwk"] is not None]
         panel.plot(folds, [line + 0.22] * len(folds), "|", color=QUIET, markersize=7)
+        for site in arm.get("by_site", ()):
+            if site["qwk"]["value"] is not None:
+                at = (site["qwk"]["value"], line + 0.3)
+                panel.annotate(site["site"], at, ha="center", va="top", rotation=30, fontsize=7, color=QUIET)
         qwk = arm["figures"]["qwk"]
         if qwk["value"] is None:
             panel.text(0.02, line, "undefined", transform=panel.get_yaxis_transform(), va="center", color=QUIET)

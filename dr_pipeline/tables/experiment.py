@@ -1,4 +1,4 @@
-"""reports/experiments/<name>.csv: one row per arm of an experiment."""
+"""reports/experiments/<name>.csv: one row per arm; <name>-sites.csv, where folds are sites: one per arm and site."""
 
 from dataclasses import dataclass
 
@@ -46,6 +46,40 @@ class ArmRow:
     research_use: str = RESEARCH_USE
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteRow:
+    """The figures of one arm at one site; None where they are undefined."""
+
+    arm: str
+    protocol: str  # leave_one_site_out: the site was held out; one_site_to_rest: trained on
+    site: str
+    training_photographs: int
+    validation_photographs: int
+    n: int
+    groups: int
+    qwk: Fixed4 | None
+    qwk_low: Fixed4 | None
+    qwk_high: Fixed4 | None
+    referable_auc: Fixed4 | None
+    referable_auc_low: Fixed4 | None
+    referable_auc_high: Fixed4 | None
+    accuracy: Fixed4 | None
+    accuracy_low: Fixed4 | None
+    accuracy_high: Fixed4 | None
+    macro_auc: Fixed4 | None  # one grade against the rest
+    macro_auc_low: Fixed4 | None
+    macro_auc_high: Fixed4 | None
+    macro_auc_one_vs_one: Fixed4 | None  # as GDRBench's code computes it
+    macro_auc_one_vs_one_low: Fixed4 | None
+    macro_auc_one_vs_one_high: Fixed4 | None
+    macro_f1: Fixed4 | None
+    macro_f1_low: Fixed4 | None
+    macro_f1_high: Fixed4 | None
+    research_use: str = RESEARCH_USE
+
+
+SITES = Table(SiteRow, version=1)
+write_sites = SITES.write
 EXPERIMENT = Table(ArmRow, version=VERSION)
 read_experiment = EXPERIMENT.read
 write_experiment = EXPERIMENT.write

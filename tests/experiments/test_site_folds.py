@@ -6,7 +6,9 @@ import pytest
 
 from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.experiments.arm_table import site_rows
 from dr_pipeline.experiments.definition import read_experiment
+from dr_pipeline.experiments.mlflow_view import arm_facts
 from dr_pipeline.experiments.nested_folds import NestedFold, Protocol, site_folds, with_test_only
 from dr_pipeline.experiments.out_of_fold import pool_folds
 from dr_pipeline.experiments.site_lines import site_lines
@@ -132,3 +134,14 @@ def test_the_report_has_the_figures_of_each_site_and_their_mean(protocol: Protoc
     lines = list(site_lines(report))
     assert len(lines) == 4
     assert lines[0].startswith(f"\n  as_is, {'held out' if protocol == OUT else 'trained on'} a: QWK 0.")
+
+
+def test_table_and_tracked_run_have_the_figures_of_each_site() -> None:
+    report = report_of(OUT)
+    (arm,) = report["arms"]
+    rows = site_rows(report)
+    assert [(row.arm, row.protocol, row.site) for row in rows] == [("as_is", OUT, site) for site in ("a", "b", "c")]
+    assert [row.macro_f1_low for row in rows] == [site["macro_f1"]["low"] for site in arm["by_site"]]
+    arm["throughput"] = {"training_images_per_s": 1.0}
+    tracked = {measure.name: measure.value for measure in arm_facts(arm).metrics}
+    assert tracked["experiment/site/b/qwk"] == arm["by_site"][1]["qwk"]["value"]

@@ -8,7 +8,7 @@ import pytest
 from dr_pipeline.errors import DataError
 from dr_pipeline.schema import Split, Status
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
-from dr_pipeline.tables.experiment import EXPERIMENT
+from dr_pipeline.tables.experiment import EXPERIMENT, SITES
 from dr_pipeline.tables.gradability import GRADABILITY
 from dr_pipeline.tables.graded import GRADED
 from dr_pipeline.tables.history import HISTORY, LAYERS
@@ -88,6 +88,15 @@ FILES: dict[str, tuple[Table[Any], str]] = {
         "layer,kind,when,channels,dead_channels,mean,std,shift\n"
         "backbone.bn1,BatchNormAct2d,before,32,0,0.15401014754749148,0.21602544222060788,0.2417004304613625\n"
         "head,Linear,after,5,5,0.0,0.0,\n",
+    ),
+    "experiment_sites": (
+        SITES,
+        "schema_version,arm,protocol,site,training_photographs,validation_photographs,n,groups,qwk,qwk_low,qwk_high,"
+        "referable_auc,referable_auc_low,referable_auc_high,accuracy,accuracy_low,accuracy_high,macro_auc,macro_auc_low,"
+        "macro_auc_high,macro_auc_one_vs_one,macro_auc_one_vs_one_low,macro_auc_one_vs_one_high,macro_f1,macro_f1_low,"
+        "macro_f1_high,research_use\n"
+        "1,as_is,leave_one_site_out,hill,400,100,120,60,0.8000,0.7000,0.9000,,,,0.5000,0.4000,0.6000,0.7000,0.6000,0.8000,"
+        f"0.7100,0.6100,0.8100,,,,{_RESEARCH}\n",
     ),
     "experiment": (
         EXPERIMENT,
