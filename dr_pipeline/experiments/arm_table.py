@@ -74,7 +74,7 @@ def _fold_qwk(qwk: float | None) -> str:
     return "undefined" if qwk is None else f"{qwk:.3f}"
 
 
-def _estimate(name: str, figure: Mapping[str, Any]) -> dict[str, float | None]:
+def _estimate(name: str, figure: Mapping[str, Any]) -> dict[str, Any]:
     return {name: figure["value"], f"{name}_low": figure["low"], f"{name}_high": figure["high"]}
 
 
