@@ -65,30 +65,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Scores, fits, writes the child and the table."""
-    from dr_pipeline.deployment.class_shares import class_share_report
-    from dr_pipeline.deployment.recalibrate_bundle import Site, recalibrate_bundle
+    """Fits with labels, or estimates or adapts without."""
     from dr_pipeline.errors import DataError
-    from dr_pipeline.files import write_json
+
+    if args.adapt_batch_norm:
+        return _adapt_batch_norm(args)
+    if args.class_shares and not (args.labels or args.out):
+        return _estimate_class_shares(args)
+    if args.labels and args.out and not args.class_shares:
+        return _recalibrate(args)
+    raise DataError(
+        "give --labels and --out, or --class-shares alone, or --adapt-batch-norm and --out",
+        todo="dr-pipeline recalibrate --help",
+    )
+
+
+def _recalibrate(args: argparse.Namespace) -> Outcome:
+    from dr_pipeline.deployment.recalibrate_bundle import Site, recalibrate_bundle
     from dr_pipeline.logs import logger
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.tables.recalibrated import write_recalibrated
 
-    if args.adapt_batch_norm:
-        return _adapt(args)
-    if args.class_shares and not (args.labels or args.out):
-        shares = class_share_report(args.bundle, args.photographs, site=args.site, engine=engine_choice(args))
-        write_json(args.class_shares, shares)
-        here = ", ".join(f"grade {grade}: {share:.3f}" for grade, share in shares["shares_here"].items())
-        verdict = "an estimate without labels"
-        if not shares["plausible"]:
-            verdict = "not to be used: with these shares the bundle would give other grades than it gives"
-        return Outcome((args.class_shares,), f"{here}; {verdict}. {RESEARCH_USE}", next_command="")
-    if args.class_shares or not (args.labels and args.out):
-        raise DataError(
-            "give --labels and --out, or --class-shares alone, or --adapt-batch-norm and --out",
-            todo="dr-pipeline recalibrate --help",
-        )
     site = Site(args.photographs, args.labels, _columns(args), args.site)
     done = recalibrate_bundle(args.bundle, site, args.out, _options(args))
     for warning in done.warnings:
@@ -107,7 +104,20 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome((args.out, table), "\n".join(lines), f"dr-pipeline verify {args.out}")
 
 
-def _adapt(args: argparse.Namespace) -> Outcome:
+def _estimate_class_shares(args: argparse.Namespace) -> Outcome:
+    from dr_pipeline.deployment.class_shares import class_share_report
+    from dr_pipeline.files import write_json
+
+    shares = class_share_report(args.bundle, args.photographs, site=args.site, engine=engine_choice(args))
+    write_json(args.class_shares, shares)
+    here = ", ".join(f"grade {grade}: {share:.3f}" for grade, share in shares["shares_here"].items())
+    verdict = "an estimate without labels"
+    if not shares["plausible"]:
+        verdict = "not to be used: with these shares the bundle would give other grades than it gives"
+    return Outcome((args.class_shares,), f"{here}; {verdict}. {RESEARCH_USE}", next_command="")
+
+
+def _adapt_batch_norm(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.deployment.adapt_bundle import adapt_bundle
     from dr_pipeline.errors import DataError
 
