@@ -1,9 +1,13 @@
-"""The receiver operating characteristic: its curve, and the area under it for many weightings at once."""
+"""Receiver operating characteristic and precision-recall: curves, areas, fixed points, of many weightings at once."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_ROUNDING = 1e-12  # a rate of 0.9 may be computed as 0.8999999999999999
 
 
 def roc_auc(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
@@ -35,6 +39,70 @@ def weighted_roc_auc(
     with np.errstate(divide="ignore", invalid="ignore"):
         area = (positives * negatives_below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
     return np.asarray(np.where(np.isfinite(area), area, np.nan))
+
+
+@dataclass(frozen=True)
+class Cumulated:
+    """Positives and negatives called at each threshold, the highest first, for each of R rows of weights.
+
+    A photograph is called positive from the threshold up; equal scores are called together.
+
+    Attributes:
+        thresholds: The distinct scores, descending, shape (T,).
+        true_positives: Weight of the positives called, shape (R, T).
+        false_positives: Weight of the negatives called, shape (R, T).
+    """
+
+    thresholds: NDArray[np.float64]
+    true_positives: NDArray[np.float64]
+    false_positives: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scores: NDArray[Any], positive: NDArray[np.bool_], weights: NDArray[np.float64]) -> "Cumulated":
+        """Sorts N photographs: scores and positives of shape (N,), N ≥ 1, weights of shape (R, N)."""
+        order = np.argsort(-scores, kind="stable")
+        ends = np.flatnonzero(np.concatenate([np.diff(scores[order]) < 0, [True]]))
+        sorted_weights, sorted_positive = weights[:, order], positive[order]
+        true_positives = np.cumsum(sorted_weights * sorted_positive, axis=1)[:, ends]
+        false_positives = np.cumsum(sorted_weights * ~sorted_positive, axis=1)[:, ends]
+        return cls(np.asarray(scores[order][ends], dtype=np.float64), true_positives, false_positives)
+
+    def average_precision(self) -> NDArray[np.float64]:
+        """Σ (recall gained at a threshold) · (precision there), shape (R,), as scikit-learn's; nan: no positives."""
+        gained = np.diff(self.true_positives, axis=1, prepend=0.0)
+        called = self.true_positives + self.false_positives
+        precision = np.divide(self.true_positives, called, out=np.zeros_like(called), where=called > 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((gained * precision).sum(axis=1) / self.true_positives[:, -1])
+
+    def sensitivity_at(self, specificity: float) -> NDArray[np.float64]:
+        """The highest sensitivity of the thresholds with at least this specificity, (R,); nan if only one class."""
+        sensitivity, found = self._rates()
+        # The threshold above every score calls nobody: sensitivity 0, specificity 1.
+        return self._defined(np.where(found >= specificity - _ROUNDING, sensitivity, 0.0).max(axis=1))
+
+    def specificity_at(self, sensitivity: float) -> NDArray[np.float64]:
+        """The highest specificity of the thresholds with at least this sensitivity, (R,); nan if only one class."""
+        found, specificity = self._rates()
+        return self._defined(np.where(found >= sensitivity - _ROUNDING, specificity, 0.0).max(axis=1))
+
+    def _rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (
+                self.true_positives / self.true_positives[:, -1:],
+                1.0 - self.false_positives / self.false_positives[:, -1:],
+            )
+
+    def _defined(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        both = (self.true_positives[:, -1] > 0) & (self.false_positives[:, -1] > 0)
+        return np.asarray(np.where(both, rates, np.nan))
+
+
+def average_precision(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
+    """Area under the precision-recall curve by steps; nan without positives."""
+    if len(scores) == 0:
+        return math.nan
+    return float(Cumulated.of(scores, positive, np.ones((1, len(scores)))).average_precision()[0])
 
 
 def roc_curve(scores: NDArray[Any], positive: NDArray[np.bool_]) -> NDArray[np.float64]:

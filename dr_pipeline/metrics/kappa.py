@@ -1,12 +1,15 @@
-"""Quadratic weighted kappa, of grades or of many confusion matrices at once."""
+"""Kappa, of grades or of many confusion matrices at once: quadratic, linear or unweighted, and named as such."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dr_pipeline.schema import NUM_GRADES
+
+Weighting = Literal["quadratic", "linear", "unweighted"]
+_POWER: dict[Weighting, int] = {"quadratic": 2, "linear": 1, "unweighted": 0}
 
 
 def confusion_matrix(true: ArrayLike, predicted: ArrayLike, num_grades: int = NUM_GRADES) -> NDArray[np.int64]:
@@ -58,18 +61,20 @@ def kappa_standard_error(true: ArrayLike, predicted: ArrayLike, groups: Sequence
     return float(np.sqrt((len(names) - 1) / len(names) * ((without - without.mean()) ** 2).sum()))
 
 
-def kappa_of_confusions(confusions: NDArray[Any]) -> NDArray[np.float64]:
-    """Quadratic weighted kappa of each confusion matrix.
+def kappa_of_confusions(confusions: NDArray[Any], weighting: Weighting = "quadratic") -> NDArray[np.float64]:
+    """Cohen's kappa of each confusion matrix.
 
     Args:
         confusions: Counts or weights, shape (..., grades, grades), true grades in rows.
+        weighting: How a disagreement counts: by its square, by its size, or (Cohen 1960) every one alike.
 
     Returns:
         Shape (...); nan where undefined (see `quadratic_weighted_kappa`).
     """
     counts = np.asarray(confusions, dtype=np.float64)
     grades = np.arange(counts.shape[-1], dtype=np.float64)
-    weights = (grades[:, None] - grades[None, :]) ** 2
+    distance = np.abs(grades[:, None] - grades[None, :])
+    weights = distance ** _POWER[weighting] * (distance > 0)
     observed = (counts * weights).sum(axis=(-2, -1)) * counts.sum(axis=(-2, -1))
     expected = ((counts.sum(axis=-1) @ weights) * counts.sum(axis=-2)).sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
