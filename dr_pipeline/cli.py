@@ -24,6 +24,7 @@ COMMANDS = (
     "replay",
     "bench",
     "shifts",
+    "evaluate",
     "results",
     "listen",
     "serve",

@@ -1,20 +1,22 @@
 """Grades the test split with the bundle as shipped, and records the opening."""
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dr_pipeline.bundle.read import Bundle
 from dr_pipeline.canvases.store import CanvasStore
-from dr_pipeline.evaluation.baselines import baselines
+from dr_pipeline.evaluation.baselines import baselines, feature_baselines, majority_grade
 from dr_pipeline.evaluation.evaluation_checks import (
     record_opening,
     require_fitted_on_validation,
     require_same_data,
 )
+from dr_pipeline.evaluation.extended_figures import extended_figures, limits
 from dr_pipeline.evaluation.eye_level import eye_figures
 from dr_pipeline.evaluation.fellow_eye import held_out_fusion, pair_eyes
 from dr_pipeline.evaluation.gradability import read_statuses
@@ -22,6 +24,7 @@ from dr_pipeline.evaluation.graded_images import graded_rows
 from dr_pipeline.evaluation.image_metrics import all_and_gradable
 from dr_pipeline.evaluation.inference import canvas_logits
 from dr_pipeline.evaluation.site_figures import figures_by_site
+from dr_pipeline.evaluation.uncertainty_figures import uncertainty_measures
 from dr_pipeline.files import sha256_file
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import RESEARCH_USE, Split
@@ -69,17 +72,28 @@ def evaluate_bundle(bundle: Bundle, inputs: TestInputs, params: Evaluation) -> t
     rows = select_split(all_rows, Split.TEST, 0)
     image_ids, groups = [row.image_id for row in rows], [row.group for row in rows]
     statuses = read_statuses(inputs.gradability, image_ids)
-    development = Counter(row.grade for row in all_rows if row.split == DEVELOPMENT)
-    majority_grade = min(development, key=lambda grade: (-development[grade], grade))
+    development = [row for row in all_rows if row.split == DEVELOPMENT]
     openings = record_opening(inputs.openings, image_ids, splits_sha256, bundle.bundle_id)
     logits = canvas_logits(bundle.model.logits, inputs.canvases, image_ids, bundle.model.input_px)
     decided = bundle.decision.apply(logits)
     grades = np.array([row.grade for row in rows], dtype=np.int64)
-    examinations, eyes = [row.examination for row in rows], [row.eye for row in rows]
+    views = np.stack([decided.expected_grade, _mirrored(bundle, inputs.canvases, image_ids)], axis=1)
+    measures = uncertainty_measures(decided, bundle.decision.cut_points, views)
     report = all_and_gradable(decided, grades, groups, statuses, params) | {
+        **extended_figures(decided, grades, groups, statuses, params, measures=measures),
+        "limits": limits(grades, [row.patient_id for row in rows]),
         "by_eye": eye_figures(decided, grades, rows, statuses, params),
         "by_site": figures_by_site(decided, grades, groups, [row.site for row in rows], params),
-        "baselines": baselines(grades, groups, examinations, majority_grade, params, eyes=eyes),
+        "baselines": baselines(
+            grades,
+            groups,
+            [row.examination for row in rows],
+            majority_grade([row.grade for row in development]),
+            params,
+            grade=decided.grade,
+            eyes=[row.eye for row in rows],
+        )
+        | feature_baselines(development, rows, inputs.canvases.rows, decided.grade, params),
         "bundle_id": bundle.bundle_id,
         "openings": openings,
         "research_use": RESEARCH_USE,
@@ -90,6 +104,15 @@ def evaluate_bundle(bundle: Bundle, inputs: TestInputs, params: Evaluation) -> t
         fitted = bundle.metadata["validation"].get("two_eye_fusion", {})
         report["two_eye_fusion"] = held_out_fusion(pairs, fitted, params=params)
     return graded_rows(rows, statuses, logits, decided, decided), report
+
+
+def _mirrored(bundle: Bundle, canvases: CanvasStore, image_ids: Sequence[str]) -> NDArray[np.float64]:
+    """The expected grades of the photographs seen in a mirror, shape (N,): a second view, for the uncertainty."""
+
+    def logits(batch: NDArray[np.uint8]) -> NDArray[Any]:
+        return bundle.model.logits(np.ascontiguousarray(batch[:, :, ::-1]))
+
+    return bundle.decision.apply(canvas_logits(logits, canvases, image_ids, bundle.model.input_px)).expected_grade
 
 
 def _require_consistent(bundle: Bundle, inputs: TestInputs, splits_sha256: str) -> None:

@@ -62,7 +62,7 @@ def figures(decided: Decided, true: NDArray[np.int64], groups: Sequence[str], pa
             params.confidence,
         ),
         "brier": _brier(decided.probabilities, true, groups, drawn),
-        "ece": _ece(decided.probabilities, true, groups, drawn),
+        "ece": calibration_error_figure(decided.probabilities, true, groups, drawn),
         "recall": {
             str(grade): _share(decided.grade == grade, true == grade, groups, params.confidence) for grade in GRADES
         },
@@ -99,6 +99,15 @@ def resampling(params: Evaluation) -> Resampling:
         "seed": params.bootstrap_seed,
         "confidence": params.confidence,
     }
+
+
+def calibration_error_figure(
+    probabilities: NDArray[np.float64], true: NDArray[np.int64], groups: Sequence[str], drawn: Resampling
+) -> dict[str, Any]:
+    """The expected calibration error of probabilities, (N, 5); resampling biases it upwards, which is taken off."""
+    terms = calibration_terms(probabilities, true)
+    estimate = bootstrap_sums(calibration_error, terms, groups, recentre=True, **drawn)
+    return Estimate(estimate.value, max(0.0, estimate.low), estimate.high, estimate.n).to_dict()
 
 
 def headline_figures(prefix: str, report: dict[str, Any]) -> dict[str, float]:
@@ -144,11 +153,3 @@ def _brier(
             return np.asarray(sums[:, 0] / sums[:, 1])
 
     return bootstrap_sums(mean, values, groups, **drawn).to_dict()
-
-
-def _ece(
-    probabilities: NDArray[np.float64], true: NDArray[np.int64], groups: Sequence[str], drawn: Resampling
-) -> dict[str, Any]:
-    terms = calibration_terms(probabilities, true)
-    estimate = bootstrap_sums(calibration_error, terms, groups, recentre=True, **drawn)
-    return Estimate(estimate.value, max(0.0, estimate.low), estimate.high, estimate.n).to_dict()

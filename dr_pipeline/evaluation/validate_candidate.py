@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.canvases.store import CanvasStore
+from dr_pipeline.evaluation.calibration_comparison import compare_calibrations
 from dr_pipeline.evaluation.decision_fit import cross_fitted, fit_decision
 from dr_pipeline.evaluation.evaluation_checks import require_same_data
 from dr_pipeline.evaluation.eye_level import eye_figures
@@ -88,6 +89,7 @@ def validate_candidate(inputs: ValidationInputs, params: Evaluation, targets: Op
     target = targets.target_referable_sensitivity
     report = all_and_gradable(graded, grades, groups, statuses, params) | {
         "by_eye": eye_figures(graded, grades, rows, statuses, params),
+        "calibration": compare_calibrations(logits, grades, groups, params),
         "by_site": figures_by_site(graded, grades, groups, sites, params),
         "referable_thresholds": {
             "shipped": decision.referable_threshold,

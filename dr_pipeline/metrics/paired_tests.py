@@ -147,7 +147,7 @@ def _corrected(count: int) -> float:
 
 def _sums(values: NDArray[np.float64], groups: Sequence[str]) -> NDArray[np.float64]:
     _, index = np.unique(np.asarray(groups), return_inverse=True)
-    return np.bincount(index, weights=values)
+    return np.asarray(np.bincount(index, weights=values), dtype=np.float64)
 
 
 def _normal(value: float, variance: float, confidence: float, n: int) -> Estimate:

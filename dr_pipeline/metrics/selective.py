@@ -38,12 +38,13 @@ def risk_coverage(
     return kept / kept[:, -1:], np.divide(lost, kept, out=np.zeros_like(lost), where=kept > 0)
 
 
-def area_under_risk_coverage(
-    uncertainty: NDArray[np.float64], losses: NDArray[Any], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """AURC, shape (R,): the risk, averaged over coverage (Geifman and El-Yaniv, ICLR 2019); arguments as above.
+def area_under_risk_coverage(coverage: NDArray[np.float64], risk: NDArray[np.float64]) -> NDArray[np.float64]:
+    """AURC, shape (R,): the risk, averaged over coverage (Geifman and El-Yaniv, ICLR 2019).
 
     It is the mean loss where the uncertainty says nothing, and lower the better it finds the errors.
+
+    Args:
+        coverage: Of `risk_coverage`, shape (R, N).
+        risk: The same.
     """
-    coverage, risk = risk_coverage(uncertainty, losses, weights)
     return np.asarray((risk * np.diff(coverage, axis=1, prepend=0.0)).sum(axis=1))

@@ -1,17 +1,23 @@
 """The sections `evaluation`, `operating_point`, `latency`, `deployment`: figures, decision, what may be deployed."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from dr_pipeline.params.section import Section
 
 
 class Evaluation(Section):
-    """Bootstrap and confidence level; `two_eye_fusion` adds figures with the fellow eye, which are not shipped."""
+    """Bootstrap and confidence level; `two_eye_fusion` adds figures with the fellow eye, which are not shipped.
+
+    `prevalences` of referable disease are those for which predictive values are stated.
+    """
 
     bootstrap_replicates: int = Field(ge=100)
     bootstrap_seed: int = Field(ge=0)
     confidence: float = Field(gt=0.5, lt=1)
     two_eye_fusion: bool
+    prevalences: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(default=(0.05, 0.1, 0.2), min_length=1)
 
 
 class OperatingPoint(Section):

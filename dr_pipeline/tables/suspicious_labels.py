@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from dr_pipeline.tables.table import Fixed6, GradeCell, Table, per_grade
+from dr_pipeline.tables.table import Fixed6, GradeCell, Table, per_grade, require_probabilities
 
 VERSION = 1
 
@@ -32,9 +32,8 @@ class LabelledPredictionRow:
 
     def __post_init__(self) -> None:
         """Raises ValueError where the probabilities do not sum to 1 within their six decimals."""
-        values = self.probabilities or (1.0,)
-        if not all(0 <= p <= 1 for p in values) or abs(sum(values) - 1) > 1e-3:
-            raise ValueError(f"{', '.join(map(str, values))} are no probabilities of the five grades")
+        if self.probabilities is not None:
+            require_probabilities(self.probabilities)
 
 
 SUSPICIOUS_LABELS = Table(SuspiciousLabelRow, version=VERSION)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +22,7 @@ else:
     Row = TypeVar("Row")
 
 VERSION_COLUMN = "schema_version"
+_ROUNDED_SUM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,19 @@ GradeCell = Annotated[int, Cell(among=GRADES)]
 Fixed2 = Annotated[float, Cell(".2f")]
 Fixed4 = Annotated[float, Cell(".4f")]
 Fixed6 = Annotated[float, Cell(".6f")]
+
+
+def require_probabilities(values: Sequence[float]) -> None:
+    """Raises ValueError where the numbers are no probabilities that sum to 1 within their decimals."""
+    # Written the other way round, NaN would pass: each comparison with it is false.
+    if not (min(values) >= 0 and abs(sum(values) - 1) <= _ROUNDED_SUM):
+        raise ValueError(f"{', '.join(map(str, values))} are no probabilities of the five grades")
+
+
+def require_finite(*values: float | None) -> None:
+    """Raises ValueError where a number is NaN or infinite."""
+    if any(value is not None and not math.isfinite(value) for value in values):
+        raise ValueError(f"{', '.join(map(str, values))}: not a finite number")
 
 
 class Table(Generic[Row]):

@@ -115,13 +115,13 @@ def test_same_input_gives_the_same_figures() -> None:
 def test_baselines() -> None:
     true = np.array([0, 1, 2, 2, 3, 4, 0, 0])
     patients = ["a", "a", "b", "b", "", "", "c", "d"]
-    found = baselines(true, list("aabbwxcd"), patients, 0, PARAMS)
+    found = baselines(true, list("aabbwxcd"), patients, 0, PARAMS, grade=true)
     assert found["majority_grade"]["accuracy"]["value"] == 3 / 8
     assert found["majority_grade"]["qwk"]["value"] == 0
     fellow = found["other_photograph_of_patient"]["qwk"]
     assert fellow["n"] == 4
     assert fellow["value"] == pytest.approx(cohen_kappa_score([0, 1, 2, 2], [1, 0, 2, 2], weights="quadratic"))
-    unknown = baselines(true, list("abcdefgh"), [""] * 8, 0, PARAMS)
+    unknown = baselines(true, list("abcdefgh"), [""] * 8, 0, PARAMS, grade=true)
     assert unknown["other_photograph_of_patient"]["qwk"]["value"] is None
 
 
@@ -129,7 +129,7 @@ def test_fellow_eye_is_the_other_eye_and_not_another_field_of_the_same() -> None
     true = np.array([0, 1, 3, 2, 4, 1, 0, 2])
     patients = ["a", "a", "a", "b", "b", "c", "c", ""]
     eyes = ["left", "left", "right", "left", "left", "", "", "right"]
-    found = baselines(true, patients, patients, 0, PARAMS, eyes=eyes)["other_photograph_of_patient"]
+    found = baselines(true, patients, patients, 0, PARAMS, grade=true, eyes=eyes)["other_photograph_of_patient"]
     assert (found["paired_by_eye"], found["paired_by_two_photographs"]) == (3, 2)
     expected = cohen_kappa_score([0, 1, 3, 1, 0], [3, 3, 1, 0, 1], weights="quadratic", labels=range(5))
     assert found["qwk"]["n"] == 5

@@ -20,7 +20,7 @@ from dr_pipeline.experiments.summary import ArmResult, summarise
 from dr_pipeline.files import add_to_tar, write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
-from dr_pipeline.params.params_file import read_document
+from dr_pipeline.params.params_file import load_section, read_document
 from dr_pipeline.splitting.groups import Group, Photograph, group_photographs
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.manifest import MANIFEST
@@ -31,7 +31,7 @@ from tests.factories.bundles import encode
 from tests.factories.csv_files import write_csv
 
 WANTED = OperatingPoint(target_referable_sensitivity=0.9, human_review_share=0.1)
-EVALUATION = Evaluation.model_validate(read_document(REPOSITORY / "params.yaml")["evaluation"]).model_copy(
+EVALUATION = load_section(REPOSITORY / "params.yaml", "evaluation", Evaluation).model_copy(
     update={"bootstrap_replicates": 200}
 )
 MACHINE = {"fingerprint": "f" * 16, "cpu": "made"}

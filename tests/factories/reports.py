@@ -42,7 +42,7 @@ def graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Grade
     sites = ["hill <1>" if index % 4 < 2 else "sea" for index in range(n)]
     report = all_and_gradable(decided, true, groups, statuses, PARAMS)
     report |= {
-        "baselines": baselines(true, groups, groups, 0, PARAMS),
+        "baselines": baselines(true, groups, groups, 0, PARAMS, grade=decided.grade),
         "openings": 2,
         "by_eye": {"eyes": 0},
         "by_site": figures_by_site(decided, true, groups, sites, PARAMS),

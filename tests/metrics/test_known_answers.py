@@ -102,20 +102,18 @@ def test_risk_coverage_by_hand_with_ties_and_weights() -> None:
     coverage, risk = risk_coverage(uncertainty, wrong, np.ones((1, 4)))
     assert coverage[0] == pytest.approx([0.25, 0.5, 0.75, 1])
     assert risk[0] == pytest.approx([0, 0.25, 1 / 3, 0.5])
-    weights = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]])
-    assert area_under_risk_coverage(uncertainty, wrong, weights)[0] == pytest.approx(np.mean([0, 0.25, 1 / 3, 0.5]))
-    repeated = area_under_risk_coverage(np.array([0.3, 0.3, 0.2, 0.2]), np.array([1, 1, 1, 0]), np.ones((1, 4)))[0]
-    assert area_under_risk_coverage(uncertainty, wrong, weights)[1] == pytest.approx(repeated, abs=0.05)
+    weights = np.array([[1.0, 1, 1, 1], [1, 2, 1, 1]])
+    area = area_under_risk_coverage(*risk_coverage(uncertainty, wrong, weights))
+    assert area[0] == pytest.approx(np.mean([0, 0.25, 1 / 3, 0.5]))
+    assert area[1] == pytest.approx((2 * 0 + 0.5 / 3 + 1 / 4 + 2 / 5) / 5)
 
 
 def test_uncertainty_that_says_nothing_has_the_error_rate_as_its_area() -> None:
     rng = np.random.default_rng(1)
     wrong = rng.random(20_000) < 0.2
-    useless, perfect = rng.random(20_000), wrong.astype(float)
-    assert area_under_risk_coverage(useless, wrong, np.ones((1, 20_000)))[0] == pytest.approx(0.2, abs=0.01)
-    assert area_under_risk_coverage(perfect, wrong, np.ones((1, 20_000)))[0] == pytest.approx(
-        0.2 + 0.8 * math.log(0.8), abs=0.01
-    )
+    for uncertainty, expected in ((rng.random(20_000), 0.2), (wrong.astype(float), 0.2 + 0.8 * math.log(0.8))):
+        area = area_under_risk_coverage(*risk_coverage(uncertainty, wrong, np.ones((1, 20_000))))
+        assert area[0] == pytest.approx(expected, abs=0.01)
 
 
 def test_bca_and_percentiles_are_those_of_scipy() -> None:
