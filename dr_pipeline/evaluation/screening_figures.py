@@ -22,7 +22,7 @@ from dr_pipeline.schema import REFERABLE_FROM, VISION_THREATENING_FROM
 
 _THRESHOLDS = np.arange(1, 20) / 20
 _REFERRED = np.arange(1, 21) / 20  # fractions of the photographs that go to a human reader
-_EXAMPLE = 1000  # people screened, of whom a sentence speaks
+_EXAMPLE = 1000  # people screened, in the figures at a stated prevalence
 
 
 def screening_figures(

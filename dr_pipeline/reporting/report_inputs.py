@@ -90,6 +90,9 @@ def read_sources(files: ReportFiles) -> Sources:
     candidates = {line["candidate"] for line in selected["candidates"]}
     names = sorted(candidates)
     trained = [path for path in sorted(files.training.glob("*.csv")) if path.stem.rpartition("-")[0] in candidates]
+    test, graded = _entry(files.test, "test"), Graded.of(read_graded(files.test_predictions))
+    bundle = read_json(files.bundle / "metadata.json")
+    _require_of_one_test(test, graded, bundle, where=str(files.test))
     return Sources(
         intake=read_json(files.intake),
         audit=read_json(files.audit),
@@ -101,11 +104,22 @@ def read_sources(files: ReportFiles) -> Sources:
         validation=_merged([files.validation / f"{name}.json" for name in names], "validation", files.validation),
         latency=_merged([files.latency / f"{name}.json" for name in names], "latency", files.latency),
         selection=selected,
-        test=_entry(files.test, "test"),
-        graded=Graded.of(read_graded(files.test_predictions)),
-        bundle=read_json(files.bundle / "metadata.json"),
+        test=test,
+        graded=graded,
+        bundle=bundle,
         machine=read_json(files.machine),
     )
+
+
+def _require_of_one_test(test: Mapping[str, Any], graded: Graded, bundle: Mapping[str, Any], *, where: str) -> None:
+    """Raises DataError where figures, predictions and bundle are not of one run of `test`."""
+    if test["bundle_id"] != bundle["bundle_id"]:
+        what = f"figures of bundle {test['bundle_id']}, not of {bundle['bundle_id']}, which the report is about"
+    elif test["n"] != len(graded.image_ids):
+        what = f"figures of {test['n']} photographs, and the table of predictions holds {len(graded.image_ids)}"
+    else:
+        return
+    raise DataError(what, where=where, todo="run `dvc repro test`, which writes both again")
 
 
 def _merged(paths: Sequence[Path], key: str, folder: Path) -> dict[str, Mapping[str, Any]]:

@@ -19,8 +19,8 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
     Args:
         sources: The documents it shows.
         images: Images by name: `histogram`, `rejection`, `pareto`, `training`, `layers`, `confusion`,
-            `reliability`, `roc` (absent if the test split has one class only) as SVG, `misses` as JPEG (absent for
-            photographs of people).
+            `reliability`, `workload`, `net_benefit`, `risk_coverage`, `roc` (absent if the test split has one class
+            only) as SVG, `misses` as JPEG (absent for photographs of people).
     """
     pages = environment("dr_pipeline.reporting")
     pages.filters |= {"format_figure": format_figure, "short": lambda text: str(text)[:12]}

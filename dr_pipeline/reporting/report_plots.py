@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.evaluation.reliability_bins import NUM_BINS, reliability_bins
-from dr_pipeline.reporting import plots
+from dr_pipeline.reporting import evaluation_plots, plots
 from dr_pipeline.reporting.contact_sheet import contact_sheet
 from dr_pipeline.reporting.format_figure import format_figure
 from dr_pipeline.reporting.layer_plots import layer_strips
@@ -37,6 +37,13 @@ def report_figures(sources: Sources) -> dict[str, Figure]:
         ),
         "training": plots.training_curves(sources.histories),
         "layers": layer_strips(sources.layers),
+        "workload": evaluation_plots.workload(test["screening"]["workload"], f"Workload, test, n = {test['n']}"),
+        "net_benefit": evaluation_plots.net_benefit(
+            test["screening"]["net_benefit"], f"Decision curve, n = {test['n']}"
+        ),
+        "risk_coverage": evaluation_plots.risk_coverage(
+            test["uncertainty"]["wrong_grade"], f"Risk and coverage, test, n = {test['n']}"
+        ),
     }
     if graded.referable.any() and not graded.referable.all():
         title = f"Test ROC area {format_figure(test['referable_auc'], 2)}"

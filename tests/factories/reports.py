@@ -1,14 +1,19 @@
 """A small report's sources: invented grades, figures by the pipeline's own functions."""
 
+import copy
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.evaluation.baselines import baselines
+from dr_pipeline.evaluation.calibration_comparison import compare_calibrations
+from dr_pipeline.evaluation.extended_figures import extended_figures
 from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.image_metrics import all_and_gradable
 from dr_pipeline.evaluation.site_figures import figures_by_site, thresholds_by_site
+from dr_pipeline.evaluation.uncertainty_figures import uncertainty_measures
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.reporting.layer_tables import Layers
 from dr_pipeline.reporting.report_inputs import Sources
@@ -32,6 +37,11 @@ PARAMS = Evaluation(
 
 def graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Graded]:
     """Figures and photographs of a grader that errs with `noise`."""
+    return copy.deepcopy(_graded_split(seed, n, noise))
+
+
+@cache
+def _graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Graded]:
     rng = np.random.default_rng(seed)
     true = rng.integers(0, 5, n)
     centre = true + rng.normal(0, noise, n)
@@ -41,7 +51,10 @@ def graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Grade
     statuses = ["ungradable" if index % 17 == 0 else "scored" for index in range(n)]
     sites = ["hill <1>" if index % 4 < 2 else "sea" for index in range(n)]
     report = all_and_gradable(decided, true, groups, statuses, PARAMS)
+    measures = uncertainty_measures(decided, DECISION.cut_points)
+    report |= extended_figures(decided, true, groups, statuses, PARAMS, measures=measures)
     report |= {
+        "calibration": compare_calibrations(logits, true, groups, PARAMS),
         "baselines": baselines(true, groups, groups, 0, PARAMS, grade=decided.grade),
         "openings": 2,
         "by_eye": {"eyes": 0},

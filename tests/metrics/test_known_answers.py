@@ -214,7 +214,7 @@ def test_tests_by_patient_keep_their_level_and_tests_by_photograph_do_not() -> N
     assert (by_photograph / trials > 0.11).all()
 
 
-def test_sample_size_finds_the_difference_as_often_as_promised() -> None:
+def test_sample_size_by_hand_and_out_of_range() -> None:
     found = needed(0.05, 0.5, 2.0, confidence=0.95, power=0.8)
     assert found.patients == math.ceil(((1.959964 + 0.841621) * 10) ** 2)
     assert found.photographs == 2 * found.patients

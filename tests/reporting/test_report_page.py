@@ -52,6 +52,23 @@ def test_it_says_what_a_reader_must_know(page: str) -> None:
         assert text in page
 
 
+def test_screening_uncertainty_and_baselines_are_shown(page: str) -> None:
+    test, text = sources().test, " ".join(page.split())
+    screened = test["screening"]["intention_to_screen"]
+    for figure in (
+        screened["referable_sensitivity"],
+        screened["at_prevalence"][0]["ppv"],
+        test["detection"]["at_least"]["4"]["auc"],
+        test["agreement"]["linear_kappa"],
+        test["agreement"]["precision"]["3"],
+        test["uncertainty"]["wrong_grade"]["entropy"]["aurc"],
+        test["baselines"]["majority_grade"]["model_minus_baseline"],
+    ):
+        assert format_figure(figure) in text
+    assert "a photograph that the quality gate rejects (8) counts as referred" in text
+    assert "Preferred by it: temperature" in text
+
+
 def test_every_anchor_has_its_section(page: str) -> None:
     for name in re.findall(r'href="#(\w+)"', page):
         assert f'id="{name}"' in page

@@ -196,6 +196,15 @@ def test_test_grades_with_the_bundle_and_counts_openings(workplace: Path, monkey
     ungradable = sum(row["status"] == "ungradable" for row in read_csv(args.predictions))
     assert report["two_eye_fusion"]["n"] == 60 - 2 * ungradable < 60
     assert report["baselines"]["other_photograph_of_patient"]["qwk"]["value"] == 1
+    assert "undefined" in report["baselines"]["geometry"]["note"]  # all canvases were made alike
+    assert report["screening"]["ungradable"] == ungradable
+    screened = report["screening"]["intention_to_screen"]["referable_sensitivity"]
+    assert screened["value"] >= report["referable_sensitivity"]["value"]
+    # The network weighs mean colours, which a mirror does not change.
+    assert {"entropy", "closeness_to_cut", "spread_of_views"} < set(report["uncertainty"]["wrong_grade"])
+    assert report["agreement"]["linear_kappa"]["n"] == 60
+    validation = read_json(workplace / "validation.json")["validation"]["tiny"]
+    assert validation["calibration"]["ships"] == "temperature"
     assert "opening 1" in outcome.headline
     rows = read_csv(args.predictions, version=1)
     assert all(row["predicted"] == row["predicted_locked"] for row in rows)
