@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from dr_pipeline.deployment.score_answers import answers_of
 from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import ImageError
-from dr_pipeline.evaluation.shift_figures import LEVELS, Answers, shift_report
+from dr_pipeline.evaluation.shift_figures import LEVELS, shift_report
 from dr_pipeline.fundus.camera_models import CAMERA_MODELS, Camera, draw_camera
 from dr_pipeline.fundus.decode import decode, read_image_file
 from dr_pipeline.fundus.field import find_disc
 from dr_pipeline.intake.graded_files import GradedFile
 from dr_pipeline.logs import progress
-from dr_pipeline.schema import NUM_GRADES, RESEARCH_USE, Status
+from dr_pipeline.schema import RESEARCH_USE, Status
 from dr_pipeline.scoring.score import Score, failed
 from dr_pipeline.scoring.scorer import Scorer
 
@@ -135,13 +136,3 @@ def _cameras(shifts: Sequence[tuple[str, str]], data: bytes, seed: int) -> Itera
             yield draw_camera(np.random.default_rng(list(digest)), LEVELS[level])
         else:
             yield Camera(frozenset({family}), LEVELS[level])
-
-
-def answers_of(scores: Sequence[Score]) -> Answers:
-    """The answers for N photographs, from their scores under one shift."""
-    no_answer = (np.nan,) * NUM_GRADES
-    return Answers(
-        status=tuple(score.status for score in scores),
-        grade=np.array([score.grading.grade if score.grading else -1 for score in scores], dtype=np.int64),
-        probabilities=np.array([score.grading.probabilities if score.grading else no_answer for score in scores]),
-    )

@@ -1,7 +1,6 @@
 """The figures of a grader under shifts, paired with its figures without: same photographs, same resamplings."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.errors import DataError
+from dr_pipeline.evaluation.answers import Answers
+from dr_pipeline.evaluation.paired_figures import Auc, brier_figure, ece_figure, qwk_figure
 from dr_pipeline.evaluation.reader_shift import ReaderShift
-from dr_pipeline.metrics.bootstrap import bootstrap_sums, bootstrap_weights
-from dr_pipeline.metrics.calibration import brier_scores, calibration_error, calibration_terms
-from dr_pipeline.metrics.curves import weighted_roc_auc
-from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
-from dr_pipeline.metrics.kappa import kappa_of_confusions
-from dr_pipeline.schema import GRADES, NUM_GRADES, REFERABLE_FROM, Status
+from dr_pipeline.metrics.intervals import clustered_proportion
+from dr_pipeline.schema import GRADES, NUM_GRADES, REFERABLE_FROM
 
 if TYPE_CHECKING:  # it imports pydantic, which a clinic need not have
     from dr_pipeline.evaluation.image_metrics import Resampling
@@ -25,35 +22,6 @@ CAMERA, READER = "camera", "reader"
 # The photographs that figures are of: all that have an answer, and those that the gate lets through before and after.
 ALL, GRADABLE = "all", "gradable"
 _LEAST_PROBABILITY = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a grader answered for N photographs under one shift.
-
-    Attributes:
-        status: N statuses; ungradable photographs have an answer, too.
-        grade: At the deployed cut points, shape (N,); -1 where there is no answer.
-        probabilities: Shape (N, 5); nan where there is no answer.
-    """
-
-    status: tuple[Status, ...]
-    grade: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-
-    @property
-    def answered(self) -> NDArray[np.bool_]:
-        """Shape (N,)."""
-        return np.asarray(self.grade >= 0)
-
-    @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Whether a clinic would see the grade, shape (N,)."""
-        return np.array([status is Status.SCORED for status in self.status], dtype=np.bool_)
-
-    def select(self, rows: NDArray[np.int64]) -> "Answers":
-        """The answers for some photographs."""
-        return Answers(tuple(self.status[row] for row in rows.tolist()), self.grade[rows], self.probabilities[rows])
 
 
 def severity(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,52 +45,12 @@ AUC = "auc_"
 DEFAULT_SCORE = "expected_grade"  # that of the bundle's operating point
 
 
-@dataclass(frozen=True, eq=False)
-class _OfSums:
-    """A figure that depends on the photographs through sums of `terms`, shape (N, K), only."""
-
-    terms: NDArray[np.float64]
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    recentre: bool = False
-
-    def estimate(self, groups: Sequence[str], drawn: "Resampling") -> Estimate:
-        return bootstrap_sums(self.statistic, self.terms, groups, recentre=self.recentre, **drawn)
-
-    def minus(self, other: "_OfSums", groups: Sequence[str], drawn: "Resampling") -> Estimate:
-        half = self.terms.shape[1]
-
-        def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-            return self.statistic(sums[:, :half]) - other.statistic(sums[:, half:])
-
-        both = np.concatenate([self.terms, other.terms], axis=1)
-        return bootstrap_sums(difference, both, groups, recentre=self.recentre, **drawn)
-
-
-@dataclass(frozen=True, eq=False)
-class _Auc:
-    """Area under the ROC curve."""
-
-    scores: NDArray[np.float64]
-    positive: NDArray[np.bool_]
-
-    def estimate(self, groups: Sequence[str], drawn: "Resampling") -> Estimate:
-        return bootstrap_weights(self._of, groups, **drawn)
-
-    def minus(self, other: "_Auc", groups: Sequence[str], drawn: "Resampling") -> Estimate:
-        return bootstrap_weights(lambda weights: self._of(weights) - other._of(weights), groups, **drawn)
-
-    def _of(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return weighted_roc_auc(self.scores, self.positive, weights)
-
-
 def _figures(answers: Answers, grades: NDArray[np.int64]) -> dict[str, Any]:
-    cells = np.eye(NUM_GRADES**2)[grades * NUM_GRADES + answers.grade]
-    brier = np.stack([brier_scores(answers.probabilities, grades), np.ones(len(grades))], axis=1)
     return {
-        "qwk": _OfSums(cells, lambda sums: kappa_of_confusions(sums.reshape(-1, NUM_GRADES, NUM_GRADES))),
-        **{AUC + name: _Auc(score(answers.probabilities), grades >= REFERABLE_FROM) for name, score in SCORES.items()},
-        "ece": _OfSums(calibration_terms(answers.probabilities, grades), calibration_error, recentre=True),
-        "brier": _OfSums(brier, lambda sums: sums[:, 0] / sums[:, 1]),
+        "qwk": qwk_figure(grades, answers.grade),
+        **{AUC + name: Auc(score(answers.probabilities), grades >= REFERABLE_FROM) for name, score in SCORES.items()},
+        "ece": ece_figure(answers.probabilities, grades),
+        "brier": brier_figure(answers.probabilities, grades),
     }
 
 

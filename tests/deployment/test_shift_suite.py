@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dr_pipeline.cli import main
-from dr_pipeline.deployment.shift_suite import FAMILIES, ShiftTask, answers_of, score_shifted
+from dr_pipeline.deployment.score_answers import answers_of
+from dr_pipeline.deployment.shift_suite import FAMILIES, ShiftTask, score_shifted
 from dr_pipeline.errors import DataError
 from dr_pipeline.schema import RESEARCH_USE, Status
 from dr_pipeline.scoring.scorer import Scorer

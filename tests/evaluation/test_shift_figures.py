@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr_pipeline.errors import DataError
+from dr_pipeline.evaluation.answers import Answers
 from dr_pipeline.evaluation.reader_shift import ReaderShift
-from dr_pipeline.evaluation.shift_figures import SCORES, Answers, compare, severity, shift_report
+from dr_pipeline.evaluation.shift_figures import SCORES, compare, severity, shift_report
 from dr_pipeline.metrics.curves import roc_auc
 from dr_pipeline.metrics.kappa import quadratic_weighted_kappa
 from dr_pipeline.schema import Status
@@ -25,14 +26,16 @@ def answers(grades: np.ndarray, *, sure: float = 0.9, rejected: tuple[int, ...] 
     probabilities = np.full((len(grades), 5), (1 - sure) / 4)
     probabilities[np.arange(len(grades)), grades] = sure
     status = tuple(Status.UNGRADABLE if row in rejected else Status.SCORED for row in range(len(grades)))
-    return Answers(status, grades.copy(), probabilities)
+    return Answers(status, grades.copy(), probabilities, grades >= 2, probabilities[:, 2:].sum(axis=1))
 
 
 def without_answer(given_answers: Answers, rows: list[int]) -> Answers:
     grade, probabilities = given_answers.grade.copy(), given_answers.probabilities.copy()
     grade[rows], probabilities[rows] = -1, np.nan
     status = tuple(Status.NOT_FUNDUS if row in rows else one for row, one in enumerate(given_answers.status))
-    return Answers(status, grade, probabilities)
+    referable, probability = given_answers.referable.copy(), given_answers.referable_probability.copy()
+    referable[rows], probability[rows] = False, np.nan
+    return Answers(status, grade, probabilities, referable, probability)
 
 
 def test_a_border_moved_by_half_moves_half_of_that_grade_s_photographs() -> None:
