@@ -18,9 +18,9 @@ from dr_pipeline.recipes.compose import recipe_text
 
 REFERENCE = Path(__file__).parent / "reference" / "params.md"
 # The items whose values are shown for sections of named items.
-ITEMS = {"phantom": "default", "pretraining": "lite0", "candidates": "lite0"}
+ITEMS = {"phantom": "default", "pretraining": "lite0", "external": "idrid", "candidates": "lite0"}
 # Off in every recipe: the values are those of the example that a user copies.
-PRETRAINING = Path(__file__).parent / "how-to" / "pretrain.md"
+EXAMPLES = {"pretraining": "pretrain.md", "external": "compare-and-validate.md"}
 _RENAMED = ", ".join(
     f"`{section}.{old}` is now `{section}.{new}`" for section, keys in RENAMED.items() for old, new in keys.items()
 )
@@ -34,8 +34,8 @@ The only place with values. `dr-pipeline recipe NAME` writes a complete file, wh
 types are strict: write `0.5`, not `"0.5"`. YAML reads `1e-4` as text; write `1.0e-4` or `0.0001`.
 
 DVC tracks sections: a stage runs again only where a section that it reads has changed. `value` is that of the recipe
-`folder`, of `synthetic` for the section `phantom`, and of the example in
-[how-to/pretrain.md](../how-to/pretrain.md) for the section `pretraining`.
+`folder`, of `synthetic` for the section `phantom`, and of the examples in [how-to/pretrain.md](../how-to/pretrain.md)
+and [how-to/compare-and-validate.md](../how-to/compare-and-validate.md) for the sections `pretraining` and `external`.
 
 Keys of version 0.1 are still read, with a notice: {_RENAMED}.
 """
@@ -69,8 +69,9 @@ def _section(key: str) -> Iterator[str]:
 
 
 def _document(key: str) -> Any:
-    if key == "pretraining":
-        return parse(PRETRAINING.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+    if key in EXAMPLES:
+        page = Path(__file__).parent / "how-to" / EXAMPLES[key]
+        return parse(page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
     return parse(recipe_text("synthetic" if key == "phantom" else "folder"))
 
 

@@ -7,7 +7,7 @@ import pkgutil
 from pathlib import Path
 
 import dr_pipeline.tables
-from dr_pipeline.cli import COMMANDS
+from dr_pipeline.cli import COMMANDS, module_of
 from dr_pipeline.stages import STAGES
 from dr_pipeline.tables.table import Table
 
@@ -19,14 +19,15 @@ def command_line() -> str:
     """The reference of every verb: its description and its options."""
     parts = [
         HEADER + "# Command line\n",
-        "`dr-pipeline VERB --help` prints the same. Exit codes: 0 done, 2 an error with what to do, 130 interrupted.\n",
+        "`dr-pipeline VERB --help` prints the same. Exit codes: 0 done, 1 done and the result is a no "
+        "(`compare`), 2 an error with what to do, 130 interrupted.\n",
     ]
-    for title, package, verbs in (("Commands", "commands", COMMANDS), ("Stages", "stages", STAGES)):
+    for title, verbs in (("Commands", COMMANDS), ("Stages", STAGES)):
         parts.append(f"## {title}\n")
-        if package == "stages":
+        if verbs is STAGES:
             parts.append("`dvc repro` calls them with the paths of dvc.yaml.\n")
         for verb in verbs:
-            module = importlib.import_module(f"dr_pipeline.{package}.{verb}")
+            module = module_of(verb)
             parser = argparse.ArgumentParser(prog=f"dr-pipeline {verb}")
             module.add_arguments(parser)
             parts += [f"### {verb}\n", f"{(module.__doc__ or '').strip()}\n", *_options(parser)]

@@ -25,6 +25,8 @@ COMMANDS = (
     "bench",
     "shifts",
     "evaluate",
+    "compare",
+    "validate-external",
     "results",
     "listen",
     "serve",
@@ -91,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(f"{outcome.headline}\n")
     if outcome.next_command:
         sys.stdout.write(f"next: {outcome.next_command}\n")
-    return 0
+    return int(outcome.exit_code)
 
 
 def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError, verb: str | None) -> str | None:
@@ -121,7 +123,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     known = (*STAGES, *COMMANDS)
     for name in [verb] if verb in known else known:
-        module = _module(name)
+        module = module_of(name)
         summary, _, rest = (module.__doc__ or "").partition("\n")
         sub = verbs.add_parser(name, help=summary, description=f"{summary}\n{rest}", formatter_class=_formatter)
         module.add_arguments(sub)
@@ -136,9 +138,10 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=16, width=120)
 
 
-def _module(verb: str) -> ModuleType:
+def module_of(verb: str) -> ModuleType:
+    """The module of a verb; imported when it is asked for."""
     package = "stages" if verb in STAGES else "commands"
-    return importlib.import_module(f"dr_pipeline.{package}.{verb}")
+    return importlib.import_module(f"dr_pipeline.{package}.{verb.replace('-', '_')}")
 
 
 if __name__ == "__main__":

@@ -151,6 +151,12 @@ def short_hashes(pixel_hashes: Iterable[str]) -> str:
     return " ".join(sorted({pixel_hash[:PIXEL_DIGITS] for pixel_hash in pixel_hashes if pixel_hash}))
 
 
+def known_pixels(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """Short hashes of the photographs that a bundle was trained, validated or recalibrated on; none: not stated."""
+    hashes = f"{metadata.get('development_pixels', '')} {metadata.get('recalibration', {}).get('pixel_hashes', '')}"
+    return frozenset(hashes.split())
+
+
 def _classes() -> dict[str, str]:
     return {str(grade): name for grade, name in zip(GRADES, GRADE_NAMES, strict=True)}
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dr_pipeline.bundle.bundle_files import MODEL, WEIGHTS
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
-from dr_pipeline.bundle.metadata import PIXEL_DIGITS
 from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.recalibrated import recalibrated_metadata
 from dr_pipeline.bundle.reference import read_reference
@@ -19,6 +18,7 @@ from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.deployment.class_shares import require_no_child, score_photographs
+from dr_pipeline.deployment.known_photographs import first_of_equal_pixels, seen_by
 from dr_pipeline.deployment.sbom import runtime_sbom
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
@@ -112,7 +112,12 @@ def recalibrate_bundle(root: Path, site: Site, out: Path, options: Options) -> O
     records, warnings = _graded_records(site)
     scores = score_photographs(parent, site.photographs, [record.path for record in records], site.name, options.engine)
     _require_unseen(parent, records, scores)
-    first = _first_of_equal_pixels(records, scores, where=str(site.labels))
+    first = first_of_equal_pixels(
+        [score.pixel_hash for score in scores],
+        [record.path for record in records],
+        [record.grade for record in records],
+        where=str(site.labels),
+    )
     used = [index for index, score in enumerate(scores) if score.status is Status.SCORED and first[index] == index]
     grades = np.array([records[index].grade for index in used], dtype=np.int64)
     groups = [_group(records[index]) for index in used]
@@ -172,36 +177,13 @@ def _graded_records(site: Site) -> tuple[list[Record], tuple[str, ...]]:
 
 def _require_unseen(parent: Bundle, records: Sequence[Record], scores: Sequence[Score]) -> None:
     """Raises DataError where the parent was trained or fitted on a photograph, by its pixels."""
-    known = frozenset(parent.metadata.get("development_pixels", "").split())
-    pairs = zip(records, scores, strict=True)
-    seen = [record.path for record, score in pairs if score.pixel_hash[:PIXEL_DIGITS] in known]
+    seen = [records[index].path for index in seen_by(parent.metadata, [score.pixel_hash for score in scores])]
     if seen:
         raise DataError(
             f"the bundle was trained or fitted on these photographs: {shortlist(map(printable, seen))}",
             where=str(parent.root),
             todo="label photographs that it has not seen: on these its grades are too good",
         )
-
-
-def _first_of_equal_pixels(records: Sequence[Record], scores: Sequence[Score], *, where: str) -> list[int]:
-    """For each photograph the first with the same pixels; raises DataError where their grades differ."""
-    first_of: dict[str, int] = {}
-    first = [
-        first_of.setdefault(score.pixel_hash, index) if score.pixel_hash else index
-        for index, score in enumerate(scores)
-    ]
-    contradicting = [
-        f"{records[one].path} (grade {records[one].grade}) and {record.path} (grade {record.grade})"
-        for record, one in zip(records, first, strict=True)
-        if record.grade != records[one].grade
-    ]
-    if contradicting:
-        raise DataError(
-            f"the same photograph with different grades: {shortlist(map(printable, contradicting))}",
-            where=where,
-            todo="correct the table, or remove these rows",
-        )
-    return first
 
 
 def _group(record: Record) -> str:

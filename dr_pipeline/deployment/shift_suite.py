@@ -17,7 +17,7 @@ from dr_pipeline.deployment.score_answers import answers_of
 from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import ImageError
 from dr_pipeline.evaluation.shift_figures import LEVELS, shift_report
-from dr_pipeline.fundus.camera_models import CAMERA_MODELS, Camera, draw_camera
+from dr_pipeline.fundus.camera_models import CAMERA_MODELS, FLIP, Camera, draw_camera
 from dr_pipeline.fundus.decode import decode, read_image_file
 from dr_pipeline.fundus.field import find_disc
 from dr_pipeline.intake.graded_files import GradedFile
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MIXED = "mixed"  # three models at once, drawn for each photograph
 FAMILIES = (*CAMERA_MODELS, MIXED)
+_LEVELS_OF = {FLIP: ("severe",)}
 # A canvas as large as this keeps the decoder from reducing a JPEG.
 _FULL_SIZE_PX = 1 << 20
 
@@ -79,8 +80,8 @@ class ShiftTask:
         return [failed(reason)] * (1 + len(self.shifts()))
 
     def shifts(self) -> list[tuple[str, str]]:
-        """Each family with each level."""
-        return [(family, level) for family in self.families for level in LEVELS]
+        """Each family with each level; a mirrored picture has no degrees."""
+        return [(family, level) for family in self.families for level in _LEVELS_OF.get(family, tuple(LEVELS))]
 
 
 def evaluate_shifts(

@@ -1,17 +1,14 @@
 """What a grader answered for photographs, as a clinic receives it: a photograph without a grade is referred."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.errors import DataError
+from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.schema import Status
 from dr_pipeline.tables.graded import GradedRow
-
-_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +38,13 @@ class Answers:
             probabilities=np.array([row.probabilities for row in rows], dtype=np.float64).reshape(len(rows), -1),
             referable=np.array([row.referable for row in rows], dtype=np.bool_),
             referable_probability=np.array([row.referable_probability for row in rows], dtype=np.float64),
+        )
+
+    @classmethod
+    def of_decided(cls, decided: Decided, statuses: Sequence[Status]) -> "Answers":
+        """The answers of a decision for photographs that all have logits."""
+        return cls(
+            tuple(statuses), decided.grade, decided.probabilities, decided.referable, decided.referable_probability
         )
 
     @property
@@ -73,25 +77,3 @@ class Answers:
         names = ("grade", "probabilities", "referable", "referable_probability")
         equal = (np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True) for name in names)
         return self.status == other.status and all(equal)
-
-
-def require_sound(rows: Sequence[GradedRow], *, where: str) -> None:
-    """Checks a table of graded photographs.
-
-    Raises:
-        DataError: It is empty, holds a photograph twice, or probabilities that are none.
-    """
-    if not rows:
-        raise DataError("the table has no photograph", where=where, todo="give the predictions of a test")
-    twice = [name for name, count in Counter(row.image_id for row in rows).items() if count > 1]
-    if twice:
-        raise DataError(f"holds {len(twice)} photographs twice, such as {twice[0]!r}", where=where, todo="keep one row")
-    for row in rows:
-        values = np.asarray([*row.probabilities, row.referable_probability])
-        if not (np.isfinite(values).all() and (values >= 0).all() and (values <= 1).all()):
-            fault = "is not a number from 0 to 1"
-        elif abs(sum(row.probabilities) - 1) > _SUM_TOLERANCE:
-            fault = f"sum is {sum(row.probabilities):.4f}, not 1"
-        else:
-            continue
-        raise DataError(f"a probability of {row.image_id!r}: {fault}", where=where, todo="write the table again")

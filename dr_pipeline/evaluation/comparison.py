@@ -10,7 +10,7 @@ area under the ROC curve and calibration are of those that both graders answered
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.evaluation.answers import Answers
 from dr_pipeline.evaluation.paired_figures import Auc, brier_figure, ece_figure, qwk_figure
 from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
-from dr_pipeline.metrics.paired_proportions import mcnemar, paired_difference
+from dr_pipeline.metrics.paired_proportions import paired_difference
+from dr_pipeline.metrics.paired_tests import exact_mcnemar, mcnemar
 from dr_pipeline.schema import GRADES, REFERABLE_FROM, VISION_THREATENING_FROM, Status
 from dr_pipeline.tables.changed import ChangedRow, Effect
 
@@ -131,7 +132,7 @@ def compare_graders(
         "unanswered": {"old": int((~old.answered).sum()), "new": int((~new.answered).sum())},
         "resampling": dict(drawn),
         "endpoints": endpoints,
-        "mcnemar": _mcnemar(old, new, grades, groups),
+        "mcnemar": _mcnemar(old, new, grades, groups, drawn["confidence"]),
         "changed": changes(old, new, grades),
         "verdict": overall_verdict(endpoints),
     }
@@ -235,13 +236,24 @@ def _hits(
     }
 
 
-def _mcnemar(old: Answers, new: Answers, grades: NDArray[np.int64], groups: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _mcnemar(
+    old: Answers, new: Answers, grades: NDArray[np.int64], groups: Sequence[str], confidence: float
+) -> dict[str, dict[str, Any]]:
+    """McNemar's test of each kind of hit, by patient, and exactly with photographs as units."""
     everyone = np.ones(len(grades), dtype=np.bool_)
     hits = {"accuracy": (old.grade == grades, new.grade == grades, everyone)} | _hits(old, new, grades)
-    return {
-        name: asdict(mcnemar(one[among], other[among], [groups[row] for row in np.flatnonzero(among).tolist()]))
-        for name, (one, other, among) in hits.items()
-    }
+    tests = {}
+    for name, (one, other, among) in hits.items():
+        rows = np.flatnonzero(among)
+        test = mcnemar(one[rows], other[rows], [groups[row] for row in rows.tolist()], confidence)
+        lost, gained = int((one & ~other & among).sum()), int((~one & other & among).sum())
+        tests[name] = {
+            "lost": lost,
+            "gained": gained,
+            "p_patients": test.to_dict()["p_value"],
+            "p_photographs": exact_mcnemar(lost, gained),
+        }
+    return tests
 
 
 def _verdict(difference: Estimate, endpoint: Endpoint, margin: float | None, *, identical: bool) -> Verdict | None:

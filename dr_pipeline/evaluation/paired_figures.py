@@ -82,3 +82,9 @@ def brier_figure(probabilities: NDArray[np.float64], true: NDArray[np.int64]) ->
 def ece_figure(probabilities: NDArray[np.float64], true: NDArray[np.int64]) -> OfSums:
     """Expected calibration error."""
     return OfSums(calibration_terms(probabilities, true), calibration_error, recentre=True)
+
+
+def proportion_figure(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> OfSums:
+    """The proportion of hits among some of the photographs, both of shape (N,)."""
+    terms = np.stack([hits & among, among], axis=1).astype(np.float64)
+    return OfSums(terms, lambda sums: sums[:, 0] / sums[:, 1])

@@ -1,6 +1,7 @@
 """The figures of a grader under shifts, paired with its figures without: same photographs, same resamplings."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.answers import Answers
-from dr_pipeline.evaluation.paired_figures import Auc, brier_figure, ece_figure, qwk_figure
+from dr_pipeline.evaluation.paired_figures import Auc, OfSums, brier_figure, ece_figure, proportion_figure, qwk_figure
 from dr_pipeline.evaluation.reader_shift import ReaderShift
+from dr_pipeline.fundus.camera_models import CAMERA_MODELS, amount
 from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.schema import GRADES, NUM_GRADES, REFERABLE_FROM
 
@@ -71,13 +73,18 @@ def compare(
     Returns:
         Under "all" and "gradable" each figure as {"value", "low", "high", "n", "change": {…}}; only photographs that
         have an answer in both count. The area of each other score has its difference from that of `DEFAULT_SCORE`
-        under "minus_default_score". `rejected`: the fraction that gets no grade, with its interval; `unanswered`: how
-        many have no answer at all (no fundus photograph).
+        under "minus_default_score". "all" has sensitivity and specificity of referral, too, of all photographs: one
+        without a grade is referred. `rejected`: the fraction that gets no grade, `referral_changes`: that whose
+        referral is another, each with its interval; `unanswered`: how many have no answer at all (no fundus
+        photograph).
     """
     before, after = clean[0], shifted[0]
     masks = {ALL: before.answered & after.answered, GRADABLE: before.scored & after.scored}
     result: dict[str, Any] = {
         "rejected": clustered_proportion(~after.scored, groups, drawn["confidence"]).to_dict(),
+        "referral_changes": clustered_proportion(
+            after.referred != before.referred, groups, drawn["confidence"]
+        ).to_dict(),
         "unanswered": int((~after.answered).sum()),
     }
     for among, mask in masks.items():
@@ -93,7 +100,32 @@ def compare(
             for name in SCORES.keys() - {DEFAULT_SCORE}:
                 difference = one[AUC + name].minus(one[AUC + DEFAULT_SCORE], units, drawn)
                 result[among][AUC + name]["minus_default_score"] = difference.to_dict()
+    result[ALL] |= _referral(clean, shifted, groups, drawn)
     return result
+
+
+def _referral(
+    clean: tuple[Answers, NDArray[np.int64]],
+    shifted: tuple[Answers, NDArray[np.int64]],
+    groups: Sequence[str],
+    drawn: "Resampling",
+) -> dict[str, Any]:
+    """Sensitivity and specificity of referral by intention to screen, each with its change."""
+
+    def figures(answers: Answers, grades: NDArray[np.int64]) -> dict[str, tuple[OfSums, int]]:
+        referable = grades >= REFERABLE_FROM
+        return {
+            "referable_sensitivity": (proportion_figure(answers.referred, referable), int(referable.sum())),
+            "referable_specificity": (proportion_figure(~answers.referred, ~referable), int((~referable).sum())),
+        }
+
+    before = figures(*clean)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            name: replace(figure.estimate(groups, drawn), n=count).to_dict()
+            | {"change": replace(figure.minus(before[name][0], groups, drawn), n=count).to_dict()}
+            for name, (figure, count) in figures(*shifted).items()
+        }
 
 
 def shift_report(
@@ -121,7 +153,9 @@ def shift_report(
         for figure in unshifted[among].values():
             del figure["change"]
     shifts = [
-        _named(CAMERA, family, level) | compare((clean, grades), (answers, grades), groups, drawn)
+        _named(CAMERA, family, level)
+        | {"amount": amount(family, LEVELS[level]) if family in CAMERA_MODELS else ""}
+        | compare((clean, grades), (answers, grades), groups, drawn)
         for family, level, answers in cameras
     ]
     for border, up, level in product(GRADES[1:], (True, False), LEVELS):

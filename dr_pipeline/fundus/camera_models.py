@@ -15,6 +15,8 @@ the disc. Lengths are relative to the disc, so that a strength means the same at
 | narrow_field | the field is 2/3 as wide, as of 30° instead of 45°; black outside, framed closely |
 | cut_off | the frame cuts the field off above and below, so that 0.7 of its height remains |
 | squash | the width is 2/3, as of a picture of 3 : 2 that was saved as a square |
+| rotation | the picture is turned by 45°, as by a camera that is held askew |
+| flip | the picture is mirrored left to right, at any strength |
 | jpeg | the file has the JPEG quality 30 instead of 95 |
 
 Light is taken as the 2.2th power of a pixel's value, as in sRGB without its linear foot.
@@ -33,7 +35,7 @@ from dr_pipeline.fundus.opencv import cv2
 Pixels = NDArray[np.uint8]
 Model = Callable[[Pixels, Disc, float], Pixels]
 
-JPEG = "jpeg"
+JPEG, FLIP = "jpeg", "flip"
 JPEG_QUALITIES = (95, 30)  # at strength 0 and 1
 
 _LIGHT_EXPONENT = 2.2
@@ -50,6 +52,7 @@ _FIELD_LOSS = 1 / 3
 _FRAME_MARGIN = 0.03
 _HEIGHT_LOSS = 0.3
 _WIDTH_LOSS = 1 / 3
+_TURN_DEG = 45.0
 
 
 def _temperature(pixels: Pixels, mired: float) -> Pixels:
@@ -141,6 +144,17 @@ def _squash(pixels: Pixels, _disc: Disc, strength: float) -> Pixels:
     return _resize(pixels, pixels.shape[1] * (1 - _WIDTH_LOSS * strength), pixels.shape[0])
 
 
+def _rotate(pixels: Pixels, disc: Disc, strength: float) -> Pixels:
+    """Turned around the disc's centre, in a frame that holds all of it; black where nothing was."""
+    height, width = pixels.shape[:2]
+    turn = cv2.getRotationMatrix2D((disc.x, disc.y), _TURN_DEG * strength, 1.0)
+    corners = turn @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]], dtype=np.float64)
+    turn[:, 2] -= corners.min(axis=1)
+    sides = np.ceil(np.ptp(corners, axis=1)).astype(int)
+    turned: Pixels = cv2.warpAffine(pixels, turn, (int(sides[0]), int(sides[1])), flags=cv2.INTER_CUBIC)
+    return turned
+
+
 # In the order in which a camera applies them. Those that need the disc come before those that move it.
 CAMERA_MODELS: dict[str, Model] = {
     "warm": lambda pixels, _disc, strength: _temperature(pixels, _MIRED * strength),
@@ -156,8 +170,42 @@ CAMERA_MODELS: dict[str, Model] = {
     "low_resolution": _low_resolution,
     "high_resolution": _high_resolution,
     "squash": _squash,
+    "rotation": _rotate,
+    FLIP: lambda pixels, _disc, _strength: np.ascontiguousarray(pixels[:, ::-1]),
     JPEG: lambda pixels, _disc, _strength: pixels,  # of the file, see `Camera.encode`
 }
+# What each model does at a strength, in its own unit, for the axis of a curve.
+_AMOUNTS: dict[str, Callable[[float], str]] = {
+    "warm": lambda strength: f"+{_MIRED * strength:.0f} mired",
+    "cool": lambda strength: f"−{_MIRED * strength:.0f} mired",
+    "vignetting": lambda strength: f"rim at {100 * (1 - _RIM_LOSS * strength):.0f} % light",
+    "blur": lambda strength: f"σ {100 * _BLUR_DIAMETERS * strength:.2f} % of disc",
+    "green": lambda strength: f"+{_TINT_STOPS * strength:.2f} stops of green",
+    "magenta": lambda strength: f"−{_TINT_STOPS * strength:.2f} stops of green",
+    "bright": lambda strength: f"gamma {_TONE_EXPONENT**-strength:.2f}",
+    "dark": lambda strength: f"gamma {_TONE_EXPONENT**strength:.2f}",
+    "narrow_field": lambda strength: f"{100 * (1 - _FIELD_LOSS * strength):.0f} % of the field",
+    "cut_off": lambda strength: f"{100 * (1 - _HEIGHT_LOSS * strength):.0f} % of the height",
+    "low_resolution": lambda strength: f"{100 * strength:.0f} % to {_MEGAPIXELS[0]:g} MP",
+    "high_resolution": lambda strength: f"{100 * strength:.0f} % to {_MEGAPIXELS[1]:g} MP",
+    "squash": lambda strength: f"{100 * (1 - _WIDTH_LOSS * strength):.0f} % of the width",
+    "rotation": lambda strength: f"{_TURN_DEG * strength:.0f}°",
+    FLIP: lambda _strength: "mirrored",
+    JPEG: lambda strength: f"quality {jpeg_quality(strength)}",
+}
+
+
+def amount(model: str, strength: float) -> str:
+    """What a model of `CAMERA_MODELS` does at a strength, in its own unit, such as `quality 30`."""
+    return _AMOUNTS[model](strength)
+
+
+def jpeg_quality(strength: float) -> int:
+    """The JPEG quality at a strength."""
+    best, worst = JPEG_QUALITIES
+    return round(best + (worst - best) * strength)
+
+
 # A camera has at most one model of each. The first ones show on a canvas, too: resolution and squash are undone by the
 # pixel path, and blocks of JPEG have another size there.
 _ON_CANVASES = (
@@ -228,8 +276,7 @@ class Camera:
 
     def encode(self, pixels: Pixels) -> bytes:
         """The JPEG file that this camera would write."""
-        best, worst = JPEG_QUALITIES
-        quality = round(best + (worst - best) * self.strength) if JPEG in self.models else best
+        quality = jpeg_quality(self.strength if JPEG in self.models else 0.0)
         written, data = cv2.imencode(
             ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
         )

@@ -1,31 +1,13 @@
-"""Two graders' hits on the same photographs: the difference of their proportions, and McNemar's test, by patient."""
+"""The difference of two graders' proportions of hits on the same photographs, by patient."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.metrics.intervals import Estimate
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """McNemar's test.
-
-    Attributes:
-        lost: Photographs that the old grader had right and the new one has not.
-        gained: The reverse.
-        p_photographs: Two-sided exact p-value with photographs as independent units (McNemar 1947, binomial).
-        p_patients: With patients as units; photographs of one patient are alike, so that this is the one to report.
-    """
-
-    lost: int
-    gained: int
-    p_photographs: float
-    p_patients: float
 
 
 def paired_difference(
@@ -61,32 +43,3 @@ def paired_difference(
     centre = gained - lost
     half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt((gained + lost - centre**2) / (effective + 2))
     return Estimate(value, max(-1.0, min(value, centre - half)), min(1.0, max(value, centre + half)), total)
-
-
-def mcnemar(old: NDArray[np.bool_], new: NDArray[np.bool_], groups: Sequence[str]) -> McNemar:
-    """McNemar's exact test, by photograph and by patient.
-
-    By patient, each patient's sum of gains and losses keeps its size and gets a sign by the toss of a coin; the
-    p-value is the fraction of all tosses whose total is as far from 0. With one photograph a patient both are equal.
-
-    Args:
-        old: Shape (N,).
-        new: Shape (N,), the same photographs.
-        groups: The patient, or whatever stays together, of each; N names.
-    """
-    steps = new.astype(np.int64) - old
-    _, number = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.bincount(number, weights=steps).astype(np.int64) if len(steps) else steps
-    return McNemar(int((steps < 0).sum()), int((steps > 0).sum()), _sign_test(steps), _sign_test(sums))
-
-
-def _sign_test(steps: NDArray[np.int64]) -> float:
-    """The probability that random signs of the steps give a sum as far from 0, exactly."""
-    sizes = np.abs(steps[steps != 0])
-    reach = int(sizes.sum())
-    chances = np.zeros(2 * reach + 1)  # of the sums -reach … reach
-    chances[reach] = 1.0
-    for size in sizes.tolist():
-        chances = (np.roll(chances, size) + np.roll(chances, -size)) / 2
-    far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(steps.sum()))
-    return min(1.0, float(chances[far].sum()))

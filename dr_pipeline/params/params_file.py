@@ -23,12 +23,18 @@ SECTIONS = (
     "candidates",
     "folds",
     "evaluation",
+    "subgroups",
+    "external",
     "operating_point",
     "latency",
     "deployment",
 )
 # Sections that older files lack, and what they hold then. DVC needs them in the file.
-ADDED: dict[str, Any] = {"pretraining": {}}
+ADDED: dict[str, Any] = {
+    "pretraining": {},
+    "subgroups": {"by": ["camera", "site", "quality", "eye", "resolution"], "min_photographs": 20},
+    "external": {},
+}
 # Keys that version 0.1 had, by section. They are still read; a message on standard error gives the new name.
 RENAMED = {"preprocess": {"arm": "enhancement"}, "split": {"straddling": "on_group_conflict"}}
 _notified: set[str] = set()  # each key is reported once a process

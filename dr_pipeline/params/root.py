@@ -13,6 +13,7 @@ from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.curation import Audit, QualityParams, SplitParams
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint
+from dr_pipeline.params.external import External, Subgroups
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.params.pretraining import Pretraining
@@ -46,6 +47,8 @@ class Params(Section):
     candidates: dict[Name, Candidate] = Field(min_length=1)
     folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     evaluation: Evaluation
+    subgroups: Subgroups
+    external: dict[Name, External]
     operating_point: OperatingPoint
     latency: Latency
     deployment: Deployment

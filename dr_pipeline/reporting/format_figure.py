@@ -29,6 +29,13 @@ def format_figure(figure: Mapping[str, Any], digits: int = 3) -> str:
     return f"{value} [{figure['low']:.{digits}f}–{figure['high']:.{digits}f}], n = {figure['n']}"
 
 
+def format_difference(figure: Mapping[str, Any]) -> str:
+    """A difference with its sign, such as `-0.010 [-0.031 to +0.011], n = 120`."""
+    if figure["value"] is None or figure["low"] is None:
+        return format_figure(figure)
+    return f"{figure['value']:+.3f} [{figure['low']:+.3f} to {figure['high']:+.3f}], n = {figure['n']}"
+
+
 def is_figure(value: Any) -> bool:
     """Whether `value` is {"value", "low", "high", "n"}."""
     return isinstance(value, Mapping) and {"value", "low", "high", "n"} <= set(value)

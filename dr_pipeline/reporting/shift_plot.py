@@ -14,9 +14,9 @@ _COLUMNS = 6
 _PANEL_IN = 1.75
 _LINES = {
     "qwk": ("QWK", COLOURS[0], "-"),
-    "auc_cumulative_probability": ("referable AUC of P(grade ≥ 2)", COLOURS[1], "-"),
-    "auc_expected_grade": ("of the expected grade", COLOURS[2], "--"),
-    "auc_severity": ("of the severity", COLOURS[3], ":"),
+    "auc_expected_grade": ("referable AUC", COLOURS[1], "-"),
+    "referable_sensitivity": ("sensitivity, ungradable referred", COLOURS[2], "--"),
+    "referable_specificity": ("specificity", COLOURS[3], ":"),
 }
 
 
@@ -57,7 +57,8 @@ def _panel(panel: Any, shifts: Sequence[Mapping[str, Any]]) -> None:
         panel.fill_between(
             strengths, _column(figures, "low"), _column(figures, "high"), color=colour, alpha=0.12, linewidth=0
         )
-    panel.set_title(shifts[-1]["family"].replace("_", " "), fontsize=9)
+    most = shifts[-1].get("amount", "")
+    panel.set_title(shifts[-1]["family"].replace("_", " ") + (f"\n1: {most}" if most else ""), fontsize=7)
     panel.set(ylim=(0, 1.03), xlim=(-0.1, 1.1))
     panel.set_xticks([0, 0.5, 1], ["0", "½", "1"])
 

@@ -19,5 +19,6 @@ STAGES = (
     "select",
     "package",
     "test",
+    "external",
     "report",
 )

@@ -11,3 +11,4 @@ class Outcome:
     wrote: tuple[Path | str, ...]
     headline: str
     next_command: str
+    exit_code: int = 0  # as of `diff`: 1 where the work was done and its result is a no; 2 is an error

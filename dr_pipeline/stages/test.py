@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
 
-PARAMS: tuple[str, ...] = ("evaluation",)
+PARAMS: tuple[str, ...] = ("evaluation", "subgroups")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases")
     parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
     parser.add_argument("--gradability", type=Path, required=True, help="status of each photograph (CSV)")
+    parser.add_argument("--audited", type=Path, required=True, help="table that `audit` wrote, for the subgroups")
     parser.add_argument("--predictions", type=Path, required=True, help="the graded test photographs to write (CSV)")
     parser.add_argument("--report", type=Path, required=True, help="the figures to write (JSON)")
     parser.add_argument(
@@ -32,21 +33,35 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from dr_pipeline.bundle.read import read_bundle
     from dr_pipeline.canvases.store import CanvasStore
+    from dr_pipeline.evaluation.answers import Answers
+    from dr_pipeline.evaluation.breakdown import breakdown
     from dr_pipeline.evaluation.evaluate_bundle import TestInputs, evaluate_bundle
     from dr_pipeline.evaluation.image_metrics import headline_figures
     from dr_pipeline.files import write_json
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Evaluation
+    from dr_pipeline.params.external import Subgroups
     from dr_pipeline.params.params_file import load_section
-    from dr_pipeline.schema import RESEARCH_USE
+    from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.tables.graded import write_graded
+    from dr_pipeline.tables.manifest import read_manifest
+    from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "evaluation", Evaluation)
+    subgroups = load_section(args.params, "subgroups", Subgroups)
     bundle = read_bundle(args.bundle, threads=1)
     inputs = TestInputs(CanvasStore(args.canvases), args.splits, args.gradability, args.openings)
     with tracked("test") as tracker:
         rows, report = evaluate_bundle(bundle, inputs, params)
+        report |= breakdown(
+            Answers.of_rows(rows),
+            select_split(read_splits(args.splits), Split.TEST, 0),
+            {row.image_id: row for row in read_manifest(args.audited)},
+            inputs.canvases.rows,
+            params,
+            subgroups,
+        )
         write_graded(args.predictions, rows)
         write_json(args.report, {"test": report})
         tracker.metrics(headline_figures("test", report) | {"test.openings": float(report["openings"])})

@@ -20,7 +20,9 @@ class ShiftRow:
     strength: Fixed4  # 0 … 1
     rejected: Fixed4 | None  # fraction of all photographs that gets no grade
     among: str  # the figure is of "all" photographs with an answer, or of the "gradable" ones
-    figure: str  # "qwk", "auc_cumulative_probability", "auc_expected_grade", "auc_severity", "ece" or "brier"
+    # "qwk", "auc_cumulative_probability", "auc_expected_grade", "auc_severity", "ece", "brier", and among "all", by
+    # intention to screen, "referable_sensitivity" and "referable_specificity"
+    figure: str
     n: int
     value: Fixed4 | None
     low: Fixed4 | None

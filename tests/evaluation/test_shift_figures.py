@@ -103,6 +103,20 @@ def test_figures_equal_those_computed_directly() -> None:
     assert result["brier"]["value"] == pytest.approx(0.2 + 1.0 * (1 - accuracy))
 
 
+def test_referral_is_by_intention_to_screen() -> None:
+    """Ten of 36 referable photographs get grade 1; five of 24 others are rejected, and so referred."""
+    predicted = GRADES.copy()
+    predicted[np.flatnonzero(GRADES >= 2)[:10]] = 1
+    shifted = answers(predicted, rejected=tuple(np.flatnonzero(GRADES < 2)[:5].tolist()))
+    result = compare((answers(GRADES), GRADES), (shifted, GRADES), GROUPS, DRAWN)
+    sensitivity, specificity = result["all"]["referable_sensitivity"], result["all"]["referable_specificity"]
+    assert (sensitivity["value"], sensitivity["n"]) == (pytest.approx(26 / 36), 36)
+    assert sensitivity["change"]["value"] == pytest.approx(-10 / 36)
+    assert (specificity["value"], specificity["n"]) == (pytest.approx(19 / 24), 24)
+    assert specificity["change"]["high"] < 0
+    assert result["referral_changes"]["value"] == pytest.approx(15 / 60)
+
+
 def test_nothing_changes_without_a_shift() -> None:
     result = compare((answers(GRADES), GRADES), (answers(GRADES), GRADES), GROUPS, DRAWN)
     for among in ("all", "gradable"):
@@ -157,7 +171,7 @@ def test_the_report_names_the_worst_and_its_table_has_a_row_per_figure(tmp_path)
     assert report["scores"]["expected_grade"]["shortfall"] == 0
     assert report["scores"]["cumulative_probability"]["shortfall"] >= 1 / 6 - 1e-9
     write_shifts(tmp_path / "shifts.csv", shift_rows(report))
-    assert len(read_shifts(tmp_path / "shifts.csv")) == (1 + len(report["shifts"])) * 2 * 6
+    assert len(read_shifts(tmp_path / "shifts.csv")) == (1 + len(report["shifts"])) * (2 * 6 + 2)
 
 
 @pytest.mark.parametrize("grades", [np.zeros(20, np.int64), np.full(20, 3)])

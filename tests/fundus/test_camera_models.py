@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr_pipeline.fundus.camera_models import CAMERA_MODELS, CANVAS_MODELS, JPEG, Camera, draw_camera
+from dr_pipeline.fundus.camera_models import CAMERA_MODELS, CANVAS_MODELS, JPEG, Camera, amount, draw_camera
 from dr_pipeline.fundus.decode import decode, read_image_file
 from dr_pipeline.fundus.field import CIRCLE, find_disc
 from dr_pipeline.fundus.pixel_path import PixelPath
@@ -106,6 +106,36 @@ def test_a_cut_field_keeps_its_radius_and_width() -> None:
 
 def test_a_squashed_field_is_found_as_an_ellipse() -> None:
     assert find_disc(camera("squash").photograph(PIXELS, DISC)).aspect == pytest.approx(2 / 3, rel=0.03)
+
+
+@given(strength=st.floats(0.01, 1))
+def test_a_turned_picture_holds_the_whole_field_and_turns_back(strength: float) -> None:
+    disc = find_disc(turned := camera("rotation", strength).photograph(PIXELS, DISC))
+    assert disc.fit == CIRCLE
+    assert disc.radius == pytest.approx(DISC.radius, rel=0.02)
+    assert int(turned.max()) > 100
+
+
+def test_the_turn_is_as_documented() -> None:
+    pixels = PIXELS.copy()
+    pixels[round(DISC.y), round(DISC.x + DISC.radius * 0.6)] = 255  # a mark right of the centre
+    pixels[round(DISC.y) - 1 : round(DISC.y) + 2, round(DISC.x + DISC.radius * 0.6)] = 255
+    turned = camera("rotation").photograph(pixels, DISC)
+    disc = find_disc(turned)
+    y, x = np.unravel_index(turned.min(axis=2).argmax(), turned.shape[:2])
+    assert np.degrees(np.arctan2(disc.y - y, x - disc.x)) == pytest.approx(45, abs=3)
+
+
+def test_a_mirrored_picture_is_mirrored_at_any_strength() -> None:
+    for strength in (0.3, 1.0):
+        assert np.array_equal(camera("flip", strength).photograph(PIXELS, DISC), PIXELS[:, ::-1])
+
+
+@names
+def test_every_model_states_what_it_does_at_a_strength(name: str) -> None:
+    assert amount(name, 1.0)
+    assert amount("jpeg", 1.0) == "quality 30"
+    assert amount("rotation", 1 / 3) == "15°"
 
 
 def test_real_photographs_of_other_cameras_stay_photographs(cameras_dir: Path) -> None:
