@@ -52,12 +52,13 @@ def run(args: argparse.Namespace) -> Outcome:
     subgroups = load_section(args.params, "subgroups", Subgroups)
     bundle = read_bundle(args.bundle, threads=1)
     inputs = TestInputs(CanvasStore(args.canvases), args.splits, args.gradability, args.openings)
+    manifest = {row.image_id: row for row in read_manifest(args.audited)}  # a missing file must cost no opening
     with tracked("test") as tracker:
         rows, report = evaluate_bundle(bundle, inputs, params)
         report |= breakdown(
             Answers.of_rows(rows),
             select_split(read_splits(args.splits), Split.TEST, 0),
-            {row.image_id: row for row in read_manifest(args.audited)},
+            manifest,
             inputs.canvases.rows,
             params,
             subgroups,

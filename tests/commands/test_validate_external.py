@@ -100,6 +100,18 @@ def test_the_page_holds_every_set_of_the_bundle_and_the_published_figures(
     assert "<td>clinic</td>" not in (out / "index.html").read_text(encoding="utf-8")
 
 
+def test_the_stage_writes_the_same_figures(
+    report: dict[str, Any], out: Path, root: Path, bundle: Path, tmp_path: Path
+) -> None:
+    own = out / "clinic" / "params.yaml"
+    words = ["--name", "clinic", "--params", str(own), "--set", str(own), "--root", str(root), "--bundle", str(bundle)]
+    places = ["--out", str(tmp_path / "data"), "--report", str(tmp_path / "clinic.json")]
+    assert main(["external", *words, *places, "--workers", "1"]) == 0
+    document = json.loads((tmp_path / "clinic.json").read_text(encoding="utf-8"))
+    assert document == {"external": {"clinic": report}}
+    assert len(read_graded(tmp_path / "data" / "predictions.csv")) == COUNT - 2
+
+
 def test_names_and_sites_are_escaped(report: dict[str, Any]) -> None:
     page = render_external([report | {"name": "<script>alert(1)</script>"}])
     assert "<script>" not in page

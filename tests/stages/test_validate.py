@@ -18,6 +18,7 @@ from dr_pipeline.stages import test as test_stage
 from dr_pipeline.stages import validate
 from dr_pipeline.tables.canvas_index import CANVAS_INDEX
 from dr_pipeline.tables.gradability import GRADABILITY
+from dr_pipeline.tables.manifest import ManifestRow, write_manifest
 from dr_pipeline.tables.splits import SPLITS
 from tests.factories import REPOSITORY
 from tests.factories import bundles as bundle_factory
@@ -72,6 +73,14 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(canvases / "pixel_path.json", bundle_factory.PIXEL_PATH.to_dict() | described)
     write_csv(tmp_path / "splits.csv", SPLITS.columns, splits)
     write_csv(tmp_path / "gradability.csv", GRADABILITY.columns, statuses)
+    cameras = {"left": "near", "right": "far"}
+    write_manifest(
+        tmp_path / "audited.csv",
+        [
+            ManifestRow(image_id=row["image_id"], path="x.jpg", eye=row["eye"], camera=cameras[row["eye"]])
+            for row in splits
+        ],
+    )
     model = bundle_factory.onnx_model()
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "model.onnx").write_bytes(model)
@@ -110,6 +119,7 @@ def opening_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch, **fitted_on
         canvases=folder / "canvases",
         splits=folder / "splits.csv",
         gradability=folder / "gradability.csv",
+        audited=folder / "audited.csv",
         predictions=folder / "test_predictions.csv",
         report=folder / "test.json",
         openings=folder / "openings.jsonl",
@@ -203,6 +213,13 @@ def test_test_grades_with_the_bundle_and_counts_openings(workplace: Path, monkey
     # The network weighs mean colours, which a mirror does not change.
     assert {"entropy", "closeness_to_cut", "spread_of_views"} < set(report["uncertainty"]["wrong_grade"])
     assert report["agreement"]["linear_kappa"]["n"] == 60
+    rows_of = {tuple(row["value"]): row for row in report["subgroups"]["rows"]}
+    assert {value: row["n"] for value, row in rows_of.items()} == {
+        **dict.fromkeys([("near",), ("far",), ("left",), ("right",), ("near", "left"), ("far", "right")], 30)
+    }
+    assert rows_of["near",]["figures"]["ungradable"]["value"] == pytest.approx(ungradable / 30)
+    assert report["subgroups"]["whole"]["qwk"] == {key: report["qwk"][key] for key in ("value", "low", "high", "n")}
+    assert report["repeatability"]["pairs"] == 0
     validation = read_json(workplace / "validation.json")["validation"]["tiny"]
     assert validation["calibration"]["ships"] == "temperature"
     assert "opening 1" in outcome.headline
