@@ -44,6 +44,8 @@ COMMANDS = (
     "experiment",
     "labels",
     "track",
+    "promote",
+    "rollback",
 )
 
 # Verbs whose packages another extra than `train` brings, and packages that another one brings for any verb.

@@ -1,4 +1,4 @@
-"""The sections `evaluation`, `operating_point`, `latency`, `deployment`: figures, decision, what may be deployed."""
+"""The sections `evaluation` … `promotion`: figures, decision, what may be deployed, what may replace it."""
 
 from typing import Annotated
 
@@ -44,3 +44,10 @@ class Deployment(Section):
     max_megabytes: float | None = Field(default=None, gt=0)
     max_memory_mib: float | None = Field(default=None, gt=0)
     target: str = Field(default="machine", min_length=1)
+
+
+class Promotion(Section):
+    """What a new champion of the registry may lose against the present one, in the figure's own unit."""
+
+    qwk_margin: float = Field(ge=0, lt=1)
+    referable_sensitivity_margin: float = Field(ge=0, lt=1)

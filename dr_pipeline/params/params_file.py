@@ -28,12 +28,14 @@ SECTIONS = (
     "operating_point",
     "latency",
     "deployment",
+    "promotion",
 )
 # Sections that older files lack, and what they hold then. DVC needs them in the file.
 ADDED: dict[str, Any] = {
     "pretraining": {},
     "subgroups": {"by": ["camera", "site", "quality", "eye", "resolution"], "min_photographs": 20},
     "external": {},
+    "promotion": {"qwk_margin": 0.02, "referable_sensitivity_margin": 0.02},
 }
 # Keys that version 0.1 had, by section. They are still read; a message on standard error gives the new name.
 RENAMED = {"preprocess": {"arm": "enhancement"}, "split": {"straddling": "on_group_conflict"}}

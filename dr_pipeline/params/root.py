@@ -12,7 +12,7 @@ from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.curation import Audit, QualityParams, SplitParams
 from dr_pipeline.params.data_source import Dataset
-from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint
+from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint, Promotion
 from dr_pipeline.params.external import External, Subgroups
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.params.phantom_params import Phantom
@@ -52,6 +52,7 @@ class Params(Section):
     operating_point: OperatingPoint
     latency: Latency
     deployment: Deployment
+    promotion: Promotion
 
     @model_validator(mode="after")
     def _choices_are_complete(self) -> Self:

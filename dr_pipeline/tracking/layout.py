@@ -113,6 +113,11 @@ class Layout:
         """The graded validation photographs of a candidate."""
         return self.data / "validation" / item.candidate / "predictions.csv"
 
+    @property
+    def test_predictions(self) -> Path:
+        """The graded test photographs of the bundle."""
+        return self.data / "test_predictions.csv"
+
     def pages(self) -> list[Path]:
         """The report and its plots, as far as they exist."""
         return sorted(path for path in self.reports.glob("*") if path.suffix in {".html", ".png", ".svg"})

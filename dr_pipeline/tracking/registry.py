@@ -1,5 +1,6 @@
 """The bundle in MLflow's model registry: `dr-grader`, with a signature and the aliases `challenger` and `champion`."""
 
+import logging
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import dr_pipeline
 from dr_pipeline.files import read_json
 from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tables.graded import read_graded
 from dr_pipeline.tables.predictions import PHOTOGRAPH_COLUMNS
+from dr_pipeline.tracking.evidence import add_evidence
 from dr_pipeline.tracking.guard import guarded, switched_on
-from dr_pipeline.tracking.layout import Layout
+from dr_pipeline.tracking.layout import Item, Layout
 from dr_pipeline.tracking.session import pipeline_session
 from dr_pipeline.tracking.store import Store, files_root
 
 MODEL_NAME = "dr-grader"
+CHAMPION, CHALLENGER = "champion", "challenger"
 LOADER = "dr_pipeline.scoring.pyfunc"  # named, not imported: MLflow imports it where the model is loaded
 _SCORING_PACKAGES = (
     "numpy",
@@ -26,6 +30,8 @@ _SCORING_PACKAGES = (
     "tifffile",
     "tqdm",
 )
+
+_log = logging.getLogger(__name__)
 
 
 def register(bundle: Path) -> None:
@@ -45,28 +51,49 @@ def register_in(store: Store, layout: Layout, bundle: Path) -> None:
     The newest version gets the alias `challenger`; it becomes `champion` only where there is none, since replacing
     what a clinic uses is a person's decision. A bundle that is registered already is not registered again.
     """
-    bundle_id = read_json(bundle / "metadata.json")["bundle_id"]
-    found = _version_of(store.client, bundle_id)
+    metadata = read_json(bundle / "metadata.json")
+    found = version_of(store.client, metadata["bundle_id"])
     if found is None:
-        found = _log_model(store, layout, bundle, bundle_id)
-    store.client.set_registered_model_alias(MODEL_NAME, "challenger", found)
-    if "champion" not in store.client.get_registered_model(MODEL_NAME).aliases:
-        store.client.set_registered_model_alias(MODEL_NAME, "champion", found)
+        found = _log_model(store, layout, bundle, metadata["bundle_id"])
+    _add_validation(store, layout, metadata, found)
+    store.client.set_registered_model_alias(MODEL_NAME, CHALLENGER, found)
+    if CHAMPION not in store.client.get_registered_model(MODEL_NAME).aliases:
+        store.client.set_registered_model_alias(MODEL_NAME, CHAMPION, found)
+
+
+def _add_validation(store: Store, layout: Layout, metadata: dict[str, Any], version: str) -> None:
+    """Adds the graded validation photographs that lie in `layout`, where they are this bundle's."""
+    item = Item(str(metadata["model"]["candidate"]), int(metadata["model"]["fold"]))
+    predictions = layout.validation_predictions(item)
+    decision = predictions.with_name("decision.json")
+    if predictions.is_file() and decision.is_file() and read_json(decision) == metadata["decision"]:
+        split = metadata["decision"]["fitted_on"]["splits_sha256"]
+        add_evidence(store.client, MODEL_NAME, version, "validation", read_graded(predictions), split)
+    else:
+        _log.warning(
+            "the registered version has no graded validation photographs: %s is absent or of another bundle",
+            predictions,
+        )
 
 
 def show_test(store: Store, layout: Layout) -> None:
-    """Adds the test figures to the registered bundle, where the registry has it."""
+    """Adds the test figures and the graded test photographs to the registered bundle, where the registry has it."""
     bundle_id = read_json(layout.bundle / "metadata.json")["bundle_id"]
-    found = _version_of(store.client, bundle_id)
+    found, report = version_of(store.client, bundle_id), read_json(layout.figures("test"))["test"]
     if found is None:
         return
-    for name, figure in read_json(layout.figures("test"))["test"].items():
+    if report["bundle_id"] != bundle_id:
+        _log.warning("the test figures are of bundle %s, and not shown beside %s", report["bundle_id"], bundle_id)
+        return
+    rows = read_graded(layout.test_predictions)
+    add_evidence(store.client, MODEL_NAME, found, "test", rows, report["splits_sha256"])
+    for name, figure in report.items():
         if isinstance(figure, dict) and {"value", "low", "high", "n"} <= set(figure):
             text = f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}], n = {figure['n']}"
             store.client.set_model_version_tag(MODEL_NAME, found, f"test.{name}", text)
 
 
-def _version_of(client: Any, bundle_id: str) -> str | None:
+def version_of(client: Any, bundle_id: str) -> str | None:
     """The newest version of `dr-grader` that holds this bundle."""
     versions = client.search_model_versions(f"name = '{MODEL_NAME}'")
     numbers = [int(v.version) for v in versions if v.tags.get("bundle_id") == bundle_id]

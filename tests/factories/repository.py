@@ -1,9 +1,11 @@
 """A repository as a finished pipeline leaves it: small, invented figures in the real files' shapes."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from dr_pipeline.files import write_json
+from dr_pipeline.files import read_json, write_json
+from dr_pipeline.tables.graded import GradedRow, write_graded
 from tests.factories import REPOSITORY
 from tests.factories.csv_files import write_csv
 
@@ -102,5 +104,11 @@ class Repository:
     def split(self) -> None:
         write_json(self.root / "reports" / "split.json", {"photographs": 430, "groups": 215})
 
-    def test(self) -> None:
-        write_json(self.root / "reports" / "test.json", {"test": {"qwk": figure(0.83)}})
+    def test(self, bundle_id: str = "", rows: Sequence[GradedRow] = (), splits_sha256: str = "0" * 64) -> None:
+        """The test figures and graded photographs of a bundle; by default of the one that lies in data/release."""
+        metadata = self.root / "data" / "release" / "metadata.json"
+        if metadata.is_file():
+            bundle_id = bundle_id or read_json(metadata)["bundle_id"]
+        report = {"qwk": figure(0.83), "bundle_id": bundle_id, "splits_sha256": splits_sha256}
+        write_json(self.root / "reports" / "test.json", {"test": report})
+        write_graded(self.root / "data" / "test_predictions.csv", rows)

@@ -1,0 +1,94 @@
+"""The graded photographs of a registered version: what `promote` compares. They lie in the run of the version.
+
+A team reads the store, so that they have no ids: a photograph and its group are hashes. Who has the split can compute
+them; nobody else can turn them back into a name without guessing it.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.errors import DataError, GateError
+from dr_pipeline.files import sha256_bytes
+from dr_pipeline.tables.compared import ComparedRow, read_compared, write_compared
+from dr_pipeline.tables.graded import GradedRow
+
+PARTS = ("test", "validation")
+_DIGITS = 16
+
+
+def pseudonymous_rows(rows: Iterable[GradedRow], splits_sha256: str) -> list[ComparedRow]:
+    """The rows with hashes instead of ids; equal ids of one split have equal hashes."""
+
+    def hashed(text: str) -> str:
+        return sha256_bytes(f"{splits_sha256} {text}".encode())[:_DIGITS]
+
+    return [
+        ComparedRow(
+            photograph=hashed(row.image_id),
+            group=hashed(row.group),
+            grade=row.grade,
+            predicted=row.predicted,
+            referable=row.referable,
+        )
+        for row in rows
+    ]
+
+
+def add_evidence(
+    client: Any, model: str, version: str, part: str, rows: Iterable[GradedRow], splits_sha256: str
+) -> None:
+    """Adds the graded photographs of a part to a version; its tag `graded.<part>` has the split."""
+    found = client.get_model_version(model, version)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{part}.csv"
+        write_compared(path, pseudonymous_rows(rows, splits_sha256), private=True)
+        client.log_artifact(found.run_id, str(path), _folder(found))
+    client.set_model_version_tag(model, version, f"graded.{part}", splits_sha256)
+
+
+def read_evidence(client: Any, version: Any, part: str) -> list[ComparedRow]:
+    """The graded photographs of a part.
+
+    Args:
+        client: Of MLflow.
+        version: A model version, as MLflow gives it.
+        part: One of PARTS.
+
+    Raises:
+        DataError: The version has none.
+    """
+    if f"graded.{part}" not in version.tags:
+        raise DataError(
+            f"version {version.version} (bundle {version.tags.get('bundle_id')}) has no graded photographs of the "
+            f"{part} split",
+            where=f"{version.name}, version {version.version}",
+            todo=f"run `dvc repro {'test' if part == 'test' else 'package'}` or `dr-pipeline track rebuild` where this "
+            f"bundle is data/release, compare --on {next(other for other in PARTS if other != part)}, or promote "
+            "with --force REASON",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(version.run_id, f"{_folder(version)}/{part}.csv", folder)
+        return read_compared(Path(path))
+
+
+def require_same_split(challenger: Any, champion: Any, part: str) -> None:
+    """Checks that two versions graded a part of the same split.
+
+    Raises:
+        GateError: They did not.
+    """
+    ours, theirs = (version.tags[f"graded.{part}"] for version in (challenger, champion))
+    if ours != theirs:
+        raise GateError(
+            f"the versions were graded on different splits: version {challenger.version} on {ours[:16]}, "
+            f"the champion, version {champion.version}, on {theirs[:16]}",
+            where=f"the {part} split of {champion.name}",
+            todo="train and test both on one split (the champion's params.yaml with the present photographs), or "
+            "promote with --force REASON",
+        )
+
+
+def _folder(version: Any) -> str:
+    return f"predictions/{version.tags['bundle_id']}"
