@@ -10,6 +10,7 @@ The hash does not depend on the Python version: it is taken over the fields of t
 
 import ast
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,20 @@ def module_hashes(module: str) -> dict[str, str]:
     Raises:
         ModuleNotFoundError: This package has no such module.
     """
+    closure = _closure(module, lambda path: not _is_neutral(path))
+    return {_relative(path): _read(path).sha256 for path in closure if _read(path).has_code}
+
+
+def module_files(module: str) -> dict[str, Path]:
+    """Every file that a module imports, itself included, by its path inside the package: it runs with these alone.
+
+    Raises:
+        ModuleNotFoundError: This package has no such module.
+    """
+    return {_relative(path): path for path in _closure(module, lambda _path: True)}
+
+
+def _closure(module: str, belongs: Callable[[Path], bool]) -> list[Path]:
     place = PACKAGE.parent.joinpath(*module.split("."))
     if not (place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()):
         raise ModuleNotFoundError(f"dr_pipeline has no module {module}", name=module)
@@ -67,10 +82,10 @@ def module_hashes(module: str) -> dict[str, str]:
     seen: set[Path] = set()
     while paths:
         path = paths.pop()
-        if path not in seen and not _is_neutral(path):
+        if path not in seen and belongs(path):
             seen.add(path)
             paths += [file for name in _read(path).imports for file in _module_files(name)]
-    return {_relative(path): _read(path).sha256 for path in sorted(seen) if _read(path).has_code}
+    return sorted(seen)
 
 
 class _Source:

@@ -12,6 +12,8 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dr_pipeline.commands.bundle_arguments import add_bundle_argument
 from dr_pipeline.commands.engine_arguments import engine_choice
@@ -26,6 +28,12 @@ from dr_pipeline.commands.score_arguments import (
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
+if TYPE_CHECKING:
+    from dr_pipeline.bundle.identity import BundleIdentity
+    from dr_pipeline.scoring.run import Run
+    from dr_pipeline.scoring.shadow import Shadow
+    from dr_pipeline.scoring.summary import Summary
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
@@ -34,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_destination_arguments(parser, "--out", required=True)
     parser.add_argument(
         "--site", default="", metavar="NAME", help="use the quality threshold fitted for this site (default: of all)"
+    )
+    parser.add_argument(
+        "--shadow",
+        type=Path,
+        metavar="BUNDLE",
+        help="score with this challenger too, after the bundle, whose rows stay as they are: OUT.shadow has its rows, "
+        "OUT.agreement.csv both, OUT.agreement.json how far they agree",
     )
     add_people_arguments(parser)
     add_run_arguments(parser)
@@ -47,18 +62,16 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.errors import DataError
     from dr_pipeline.folder_rules import FolderRules
     from dr_pipeline.logs import logger
-    from dr_pipeline.scoring.batched import scoring_engine
     from dr_pipeline.scoring.destination import Destination
-    from dr_pipeline.scoring.folder import score
-    from dr_pipeline.scoring.outputs import partial_path
     from dr_pipeline.scoring.run import Run, results_of
     from dr_pipeline.scoring.shards import Shard
     from dr_pipeline.scoring.summary import headline
-    from dr_pipeline.scoring.watch import watch
 
     destination = Destination.of(args.out, args.work_dir)
     if args.watch and destination.address:
         raise DataError("an object store cannot add rows to a table", todo="watch with --out and a path")
+    if args.watch and args.shadow:
+        raise DataError("a challenger is scored beside a whole run", where="--shadow", todo="leave out --watch")
     destination.require_writable()
     rules, shard = FolderRules(tuple(args.ignore), args.follow_links), Shard(args.shard_index, args.num_shards)
     out = destination.table
@@ -73,29 +86,63 @@ def run(args: argparse.Namespace) -> Outcome:
         device=args.device,
     )
     bundle = trusted_identity(args.bundle, args.require_signature)
-    task = scoring.task(bundle.bundle_id)
-    engine = scoring_engine(engine_choice(args), task, device=args.device, time_limit_s=args.time_limit)
-    try:
-        with stopped_by_sigterm(), engine:
-            if args.watch:
-                summary = watch(scoring, bundle, engine)
-            else:
-                summary = score(scoring, bundle, engine, resume=args.resume)
-    except KeyboardInterrupt:
-        partial = partial_path(out)
-        logger.warning("\n%s holds the rows that were finished; --resume goes on and writes %s", partial, out)
-        raise
+    shadow = _shadow(args, scoring, bundle) if args.shadow else None
+    summary = _score(args, scoring, bundle)
+    per_s = (summary.files - summary.resumed) / (time.monotonic() - start_s)
     if REFERENCE in bundle.sha256 and not args.watch and shard.count == 1:
         from dr_pipeline.clinic.drift.glance import glance
 
         if notice := glance(out, args.bundle):
             logger.warning("warning: %s", notice)
-    per_s = (summary.files - summary.resumed) / (time.monotonic() - start_s)
-    return Outcome(
-        wrote=destination.upload(results_of(scoring)),
-        headline=f"{headline(summary, people=bool(scoring.people))}; {per_s:.1f} files/s. {RESEARCH_USE}",
-        next_command="",
-    )
+    wrote = destination.upload(results_of(scoring))
+    text = f"{headline(summary, people=bool(scoring.people))}; {per_s:.1f} files/s. "
+    if shadow:
+        text += f"\n{_score_shadow(args, shadow)}. "
+        wrote += destination.upload((*results_of(shadow.run), *shadow.outputs))
+    return Outcome(wrote, text + RESEARCH_USE, next_command="")
+
+
+def _score(args: argparse.Namespace, scoring: "Run", bundle: "BundleIdentity") -> "Summary":
+    """Scores one run with the engine that was asked for."""
+    from dr_pipeline.logs import logger
+    from dr_pipeline.scoring.batched import scoring_engine
+    from dr_pipeline.scoring.folder import score
+    from dr_pipeline.scoring.outputs import partial_path
+    from dr_pipeline.scoring.watch import watch
+
+    task = scoring.task(bundle.bundle_id)
+    engine = scoring_engine(engine_choice(args), task, device=args.device, time_limit_s=args.time_limit)
+    try:
+        with stopped_by_sigterm(), engine:
+            if args.watch:
+                return watch(scoring, bundle, engine)
+            return score(scoring, bundle, engine, resume=args.resume)
+    except KeyboardInterrupt:
+        partial = partial_path(scoring.out)
+        logger.warning("\n%s holds the rows that were finished; --resume goes on and writes %s", partial, scoring.out)
+        raise
+
+
+def _shadow(args: argparse.Namespace, scoring: "Run", bundle: "BundleIdentity") -> "Shadow":
+    """The challenger's run, checked before the champion's begins."""
+    from dr_pipeline.bundle.signature import trusted_identity
+    from dr_pipeline.scoring.shadow import Shadow
+
+    return Shadow.of(scoring, bundle, args.shadow, trusted_identity(args.shadow, args.require_signature))
+
+
+def _score_shadow(args: argparse.Namespace, shadow: "Shadow") -> str:
+    """Scores with the challenger, writes how far both agree, and returns it in a sentence."""
+    from dr_pipeline.errors import DrPipelineError
+    from dr_pipeline.logs import logger
+    from dr_pipeline.scoring.agreement import agreement_text
+
+    try:
+        _score(args, shadow.run, shadow.challenger)
+    except DrPipelineError:
+        logger.warning("%s is whole; only the challenger has failed", shadow.champion.out)
+        raise
+    return agreement_text(shadow.write_agreement())
 
 
 @contextmanager

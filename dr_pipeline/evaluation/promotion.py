@@ -59,9 +59,8 @@ def compare_versions(
 ) -> Comparison:
     """Compares two versions by quadratic weighted kappa and by their sensitivity for referable disease.
 
-    The lower bound of the paired difference of kappa must reach minus its margin. The difference of the sensitivity must
-    reach minus its margin itself, without its interval: referable photographs are a part of a part, and an interval of
-    them would refuse nearly every challenger; it is stated.
+    The lower bound of the paired difference of kappa must reach minus its margin. Of the sensitivity it is the
+    difference itself: few photographs are referable, and their interval, which is stated, would refuse nearly everyone.
 
     Args:
         challenger: Its graded photographs.

@@ -1,11 +1,13 @@
 """The bundle in MLflow's model registry: `dr-grader`, with a signature and the aliases `challenger` and `champion`."""
 
 import logging
+import shutil
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import dr_pipeline
+from dr_pipeline.code_version import module_files
 from dr_pipeline.files import read_json
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.graded import read_graded
@@ -71,7 +73,7 @@ def _add_validation(store: Store, layout: Layout, metadata: dict[str, Any], vers
         add_evidence(store.client, MODEL_NAME, version, "validation", read_graded(predictions), split)
     else:
         _log.warning(
-            "the registered version has no graded validation photographs: %s is absent or of another bundle",
+            "the registered version has no validation photographs: %s is absent or of another bundle",
             predictions,
         )
 
@@ -104,12 +106,13 @@ def _log_model(store: Store, layout: Layout, bundle: Path, bundle_id: str) -> st
     import mlflow
 
     mlflow.set_tracking_uri(store.uri)
-    with mlflow.start_run(run_id=pipeline_session(store, layout, "package").run.run_id):
+    run_id = pipeline_session(store, layout, "package").run.run_id
+    with mlflow.start_run(run_id=run_id), tempfile.TemporaryDirectory() as folder:
         logged = mlflow.pyfunc.log_model(
             name=MODEL_NAME,
             loader_module=LOADER,
             data_path=str(bundle),
-            code_paths=[str(Path(dr_pipeline.__file__).parent)],
+            code_paths=[str(_scoring_code(Path(folder)))],
             pip_requirements=[f"{name}=={version(name)}" for name in _SCORING_PACKAGES],
             signature=_signature(),
             input_example=_example(),
@@ -126,6 +129,15 @@ def _log_model(store: Store, layout: Layout, bundle: Path, bundle_id: str) -> st
         model_id=logged.model_id,
     )
     return str(created.version)
+
+
+def _scoring_code(folder: Path) -> Path:
+    """A copy of what the loader imports of this package: a part of its files, each of them a request to a server."""
+    package = folder / "dr_pipeline"
+    for name, path in module_files(LOADER).items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, package / name)
+    return package
 
 
 def _signature() -> Any:

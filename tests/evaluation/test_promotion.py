@@ -52,16 +52,13 @@ def test_the_sensitivity_counts_with_its_value() -> None:
     missed = [index for index, grade in enumerate(TRUE) if grade == REFERABLE_FROM][:3]
     for index in missed:
         said[index] = 1
-    compared = compare_versions(
-        rows(said), rows(TRUE), Promotion(qwk_margin=0.5, referable_sensitivity_margin=0.08), PARAMS
-    )
+    narrow, wide = (Promotion(qwk_margin=0.5, referable_sensitivity_margin=margin) for margin in (0.083, 0.084))
+    compared = compare_versions(rows(said), rows(TRUE), narrow, PARAMS)
     assert compared.difference["referable_sensitivity"]["value"] == pytest.approx(-3 / 36)
     assert compared.difference["referable_sensitivity"]["n"] == 36
     (failure,) = compared.failures
-    assert "sensitivity is -0.083; it must be at least -0.08" in failure
-    assert not compare_versions(
-        rows(said), rows(TRUE), Promotion(qwk_margin=0.5, referable_sensitivity_margin=0.084), PARAMS
-    ).failures
+    assert "sensitivity is -0.083; it must be at least -0.083" in failure
+    assert not compare_versions(rows(said), rows(TRUE), wide, PARAMS).failures
 
 
 def test_the_lower_bound_of_kappa_counts_not_its_value() -> None:
@@ -80,19 +77,14 @@ def test_the_lower_bound_of_kappa_counts_not_its_value() -> None:
 )
 def test_what_cannot_be_measured_is_no_pass(true: list[int], reason: str) -> None:
     generous = Promotion(qwk_margin=0.9, referable_sensitivity_margin=0.9)
-    assert any(
-        reason in failure for failure in compare_versions(rows(true, true), rows(true, true), generous, PARAMS).failures
-    )
+    same = rows(true, true)
+    assert any(reason in failure for failure in compare_versions(same, same, generous, PARAMS).failures)
 
 
 def test_other_photographs_or_grades_are_refused() -> None:
     champion = rows(TRUE)
-    for challenger in (
-        [],
-        champion[:-1],
-        [replace(champion[0], photograph="q"), *champion[1:]],
-        [*champion, champion[0]],
-    ):
+    another = [replace(champion[0], photograph="q"), *champion[1:]]
+    for challenger in ([], champion[:-1], another, [*champion, champion[0]]):
         with pytest.raises(GateError, match="different photographs"):
             compare_versions(challenger, champion, NONE_LOST, PARAMS)
     with pytest.raises(GateError, match="1 photographs have another true grade"):
