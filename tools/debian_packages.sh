@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that some tests use: Orthanc and dcmtk (a PACS and its tools), Chromium (pages are
-# opened, clicked and typed in), minisign (another reader of signatures). Where they cannot be installed those tests
-# are skipped with the reason.
+# opened, clicked and typed in), minisign (another reader of signatures), PostgreSQL (a team's MLflow server). Where
+# they cannot be installed those tests are skipped with the reason.
 set -uo pipefail
-packages=(orthanc dcmtk chromium minisign)
+packages=(orthanc dcmtk chromium minisign postgresql)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed' || missing+=("$package")

@@ -4,6 +4,8 @@ import base64
 import http.client
 import json
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.tracking.registry import MODEL_NAME, register
 from dr_pipeline.tracking.store import Store
+from tests.factories import REPOSITORY
 from tests.factories.bundles import make_bundle, photograph
 from tests.factories.mlflow_servers import free_port, loopback_server
 from tests.factories.repository import Repository
@@ -56,6 +59,7 @@ def _check_answers(bundle: Path, port: int) -> None:
         assert row["referable_probability"] == pytest.approx(score.grading.referable_probability, abs=1e-6)
     assert (failed["status"], failed["grade"], failed["needs_human"]) == ("failed", None, 1.0)
     assert failed["reason"].startswith("not a JPEG")
+    assert ask(_documented_body(bundle.parent, first, second))[1]["predictions"] == scored
     for body in (
         {"dataframe_split": {"columns": ["image"], "data": [[record["image"]] for record in records]}},
         {"inputs": records},
@@ -69,6 +73,16 @@ def _check_answers(bundle: Path, port: int) -> None:
     assert ask({"photographs": records})[0] == 400
     assert ask(b"no JSON")[0] == 400
     assert ask(first, "image/jpeg")[0] == 415
+
+
+def _documented_body(folder: Path, *photographs: bytes) -> bytes:
+    """What the page's command prints for files."""
+    paths = [folder / f"{number}.jpg" for number in range(len(photographs))]
+    for path, data in zip(paths, photographs, strict=True):
+        path.write_bytes(data)
+    page = (REPOSITORY / "docs" / "how-to" / "champion.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"python -c '(.*?)' \\\n", page)
+    return subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, check=True).stdout
 
 
 def _no_constant(name: str) -> None:
