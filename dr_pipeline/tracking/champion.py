@@ -178,7 +178,7 @@ def _require_whole(store: Store, version: Any) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         uri = f"models:/{MODEL_NAME}/{version.version}/data"
-        place = Path(download_artifacts(uri, dst_path=folder, tracking_uri=store.uri))
+        place = Path(download_artifacts(uri, dst_path=folder, tracking_uri=store.uri, registry_uri=store.registry_uri))
         (root,) = place.iterdir()
         bundle_id = read_bundle(root, threads=1).bundle_id
     if bundle_id != version.tags.get("bundle_id"):

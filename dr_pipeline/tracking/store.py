@@ -59,6 +59,7 @@ def silence_mlflow() -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)  # each try to reach a database
@@ -80,11 +81,12 @@ class Store:
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import sets its own level
         self.root = root
         self.uri = tracking_uri(root)
+        self.registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
         self.experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
         self.client: Any
 
         def open_store() -> str:
-            self.client = MlflowClient(self.uri, os.environ.get("MLFLOW_REGISTRY_URI") or self.uri)
+            self.client = MlflowClient(self.uri, self.registry_uri)
             return self._experiment_id()
 
         follow_moved_repository(root)

@@ -41,6 +41,7 @@ def test_the_view_reads_what_the_stages_write(stages: dict[str, dict[str, object
         assert str(layout.figures(stage)) in outputs(stages[stage])
     assert str(layout.manifest) in outputs(stages["intake"])
     assert str(layout.bundle) in outputs(stages["package"])
+    assert str(layout.test_predictions) in outputs(stages["test"])
 
 
 def test_the_command_rebuilds_and_names_the_runs(repository: Repository) -> None:
