@@ -14,7 +14,7 @@ from dr_pipeline.params.evaluation import Evaluation, Promotion
 from dr_pipeline.schema import REFERABLE_FROM
 from dr_pipeline.tables.compared import ComparedRow
 
-PARAMS = Evaluation(bootstrap_replicates=200, bootstrap_seed=20, confidence=0.95, two_eye_fusion=False)
+PARAMS = Evaluation(bootstrap_replicates=100, bootstrap_seed=20, confidence=0.95, two_eye_fusion=False)
 NONE_LOST = Promotion(qwk_margin=0.0, referable_sensitivity_margin=0.0)
 TRUE = [0, 1, 2, 3, 4] * 12
 

@@ -50,6 +50,7 @@ def test_the_commands_of_the_page(
         }
         server = ["sh", "-ec", block("mlflow server", places)]
         with loopback_server(server, folder, port):
+            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # this machine may be busy
             client = block("track rebuild", {"5000": str(port)})
             for name, value in re.findall(r"export (\w+)=(\S+)", client):
                 monkeypatch.setenv(name, value)
