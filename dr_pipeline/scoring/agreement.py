@@ -82,7 +82,6 @@ def agreement_report(pairs: Sequence[Pair], *, bundle_ids: tuple[str, str]) -> d
         for name in ("grade", "referable")
     )
     steps, referrals = grades[:, 1] - grades[:, 0], referable[:, 1] - referable[:, 0]
-    drawn = {"replicates": _REPLICATES, "seed": _SEED}
     return {
         "champion": bundle_ids[0],
         "challenger": bundle_ids[1],
@@ -91,7 +90,9 @@ def agreement_report(pairs: Sequence[Pair], *, bundle_ids: tuple[str, str]) -> d
         "statuses": _statuses(pairs),
         "graded_by_both": len(graded),
         "groups": len(set(groups)),
-        "qwk": qwk_estimate(grades[:, 0], grades[:, 1], groups, **drawn, confidence=_CONFIDENCE).to_dict(),
+        "qwk": qwk_estimate(
+            grades[:, 0], grades[:, 1], groups, replicates=_REPLICATES, seed=_SEED, confidence=_CONFIDENCE
+        ).to_dict(),
         "changed_grades": _changed(steps, groups) | {"by_more_than_one": int((np.abs(steps) > 1).sum())},
         "changed_referrals": _changed(referrals, groups),
         "confusion": confusion_matrix(grades[:, 0], grades[:, 1]).tolist(),
