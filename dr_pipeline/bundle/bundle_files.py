@@ -15,11 +15,12 @@ CARD = "MODEL_CARD.md"
 SUMS = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.minisig"  # of SHA256SUMS, and so of every file; a bundle may lack it
 REFERENCE = "reference.json"  # of development, for drift; a bundle may lack it
+EXPLAIN = "explain.onnx"  # appended to model.onnx, it adds the output `attribution`; a bundle may lack it
 SBOM = "sbom.cdx.json"  # the packages of the scoring runtime; a bundle may lack it
 MONAI_METADATA = f"{MONAI_FOLDER}/metadata.json"  # metadata.json again, where MONAI looks for it
 # The files that SHA256SUMS lists, in this order; a bundle has no other file but its signature.
 CONTENT = (CARD, GOLDEN, METADATA, MODEL, WEIGHTS)
-_OPTIONAL = (MONAI_METADATA, REFERENCE, SBOM)
+_OPTIONAL = (EXPLAIN, MONAI_METADATA, REFERENCE, SBOM)
 LISTED = tuple(sorted((*CONTENT, *_OPTIONAL)))
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)")

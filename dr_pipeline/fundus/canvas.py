@@ -1,5 +1,6 @@
 """The canonical canvas: a square with the retinal disc centred at one radius, whatever the camera."""
 
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from math import ceil, floor
 
@@ -23,6 +24,31 @@ def disc_radius_px(canvas_px: int) -> float:
     return canvas_px / 2 - _MARGIN_PX
 
 
+@dataclass(frozen=True)
+class Window:
+    """The rectangle of a picture that a canvas shows, in the picture's pixels; it may reach beyond the picture.
+
+    Coordinates are continuous: (0, 0) is the outer corner of the first pixel.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def scaled(self, factor: float) -> "Window":
+        """The same rectangle of the picture that is `factor` times as large."""
+        return Window(self.left * factor, self.top * factor, self.width * factor, self.height * factor)
+
+
+def canvas_window(disc: Disc, canvas_px: int, *, restore_aspect: bool = True) -> Window:
+    """The rectangle that `to_canvas` resizes to the canvas: whole pixels of the picture that `disc` is located in."""
+    restored = restore_aspect and disc.fit == CIRCLE
+    halves = (disc.half_width, disc.half_height) if restored else (disc.radius, disc.radius)
+    width, height = (max(1, round(half * canvas_px / disc_radius_px(canvas_px))) for half in halves)
+    return Window(round(disc.x - width / 2), round(disc.y - height / 2), width, height)
+
+
 def to_canvas(
     pixels: NDArray[np.uint8], disc: Disc, canvas_px: int, *, restore_aspect: bool = True
 ) -> NDArray[np.uint8]:
@@ -43,9 +69,8 @@ def to_canvas(
     """
     pixels, disc = _within_memory(pixels, disc)
     restored = restore_aspect and disc.fit == CIRCLE
-    half_width, half_height = (disc.half_width, disc.half_height) if restored else (disc.radius, disc.radius)
-    width, height = (max(1, round(half * canvas_px / disc_radius_px(canvas_px))) for half in (half_width, half_height))
-    left, top = round(disc.x - width / 2), round(disc.y - height / 2)
+    window = canvas_window(disc, canvas_px, restore_aspect=restore_aspect)
+    left, top, width, height = (int(side) for side in astuple(window))
     if min(width, height) >= _MIN_MULTIPLE * canvas_px:
         canvas = _shrink(pixels, left, top, width, height, canvas_px, canvas_px)
     else:

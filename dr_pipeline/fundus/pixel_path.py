@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dr_pipeline.errors import BundleError, ParamsError
 from dr_pipeline.files import sha256_json
 from dr_pipeline.fundus.burned_in_text import has_annotation
-from dr_pipeline.fundus.canvas import model_input, to_canvas
+from dr_pipeline.fundus.canvas import Window, canvas_window, model_input, to_canvas
 from dr_pipeline.fundus.decode import DecodedImage, decode
 from dr_pipeline.fundus.enhancement import ENHANCEMENTS, NO_ENHANCEMENT, enhance, require_enhancement
 from dr_pipeline.fundus.field import CIRCLE, SEVERAL_FIELDS, Disc, find_disc
@@ -44,6 +44,7 @@ class Photograph:
         pixel_hash: Of the decoded upright pixels and their shape.
         perceptual_hash: Of the canonical disc, 64 hexadecimal digits; similar for near duplicates.
         disc: In px of the upright original.
+        window: What the canvas shows, in px of the upright original.
         aspect_restored: Whether the field was an ellipse and is a circle on the canvas.
         annotation: Whether text seems to be burnt in beside the disc; None where it was not searched.
         quality: Score, reasons and status.
@@ -57,6 +58,7 @@ class Photograph:
     pixel_hash: str
     perceptual_hash: str
     disc: Disc
+    window: Window
     aspect_restored: bool
     annotation: bool | None
     quality: Quality
@@ -130,6 +132,7 @@ class PixelPath:
             pixel_hash=pixel_hash,
             perceptual_hash=similarity_hash,
             disc=disc,
+            window=canvas_window(decoded_disc, self.canvas_px, restore_aspect=restore).scaled(decoded.scale),
             aspect_restored=restore and disc.fit == CIRCLE and disc.aspect != 1,
             annotation=annotation,
             quality=_with_file_s_reasons(quality, decoded),

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params", type=Path, required=True, help="the parameter file")
     parser.add_argument("--name", required=True, help="entry of its section `phantom`")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for photographs/, labels.csv, ground_truth.json"
+        "--out", type=Path, required=True, help="folder for photographs/, labels.csv, lesion_masks/ and more"
     )
     parser.add_argument("--without-lesions", action="store_true", help="the same eyes without their lesions")
 

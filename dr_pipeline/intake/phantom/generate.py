@@ -19,7 +19,7 @@ from dr_pipeline.files import write_json
 from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.cohort import EyeCase, Stream, draw_cohort, generator
 from dr_pipeline.intake.phantom.faults import Copy, FaultPlan, NonFundus, plan_faults
-from dr_pipeline.intake.phantom.jpeg_files import copy_file, encode, encode_turned
+from dr_pipeline.intake.phantom.jpeg_files import copy_file, encode, encode_mask, encode_turned
 from dr_pipeline.intake.phantom.non_fundus import draw_non_fundus
 from dr_pipeline.intake.phantom.photograph import Rendered, render
 from dr_pipeline.logs import progress
@@ -28,6 +28,7 @@ from dr_pipeline.schema import Eye
 from dr_pipeline.tables.table import GradeCell, Table
 
 PHOTOGRAPHS = "photographs"
+LESION_MASKS = "lesion_masks"
 LABELS = "labels.csv"
 GROUND_TRUTH = "ground_truth.json"
 GROUND_TRUTH_VERSION = 1
@@ -67,7 +68,8 @@ def write_phantom(params: Phantom, out: Path, *, without_lesions: bool = False, 
 
     Args:
         params: Seed, number of patients, grade distribution, resolution and faults.
-        out: Folder for `photographs/`, `labels.csv` and `ground_truth.json`.
+        out: Folder for `photographs/`, `labels.csv`, `lesion_masks/` and `ground_truth.json`. A mask has the pixels of
+            the upright photograph; a photograph without one shows no lesion, or is a copy of another.
         without_lesions: Photographs the same eyes without their lesions; everything else, labels included, is the same.
         workers: Processes that render; 1 renders in this process.
 
@@ -88,9 +90,9 @@ def write_phantom(params: Phantom, out: Path, *, without_lesions: bool = False, 
         for case in cases
     ]
     with _replaced(out) as folder:
-        photographs = folder / PHOTOGRAPHS
-        photographs.mkdir()
-        work = partial(_photograph, params.seed, params.megapixels, without_lesions, photographs)
+        (folder / PHOTOGRAPHS).mkdir()
+        (folder / LESION_MASKS).mkdir()
+        work = partial(_photograph, params.seed, params.megapixels, without_lesions, folder)
         entries: dict[str, Any] = {}
         for job, entry in zip(jobs, _mapped(work, jobs, workers), strict=True):
             entries[job.case.image_id] = entry
@@ -136,13 +138,16 @@ def _mapped(work: "partial[dict[str, Any]]", jobs: list[_Job], workers: int) -> 
         yield from progress(pool.map(work, jobs, chunksize=_CHUNK), label="phantom", total=len(jobs))
 
 
-def _photograph(seed: int, megapixels: float, without_lesions: bool, photographs: Path, job: _Job) -> dict[str, Any]:
+def _photograph(seed: int, megapixels: float, without_lesions: bool, folder: Path, job: _Job) -> dict[str, Any]:
     """Renders one eye and writes its files; returns its entry in the ground truth."""
+    photographs = folder / PHOTOGRAPHS
     rendered = render(seed, job.case, megapixels, without_lesions=without_lesions)
     quality = CAMERAS[job.case.camera].jpeg_quality
     original = encode(rendered.rgb[..., ::-1] if job.swapped else rendered.rgb, quality)
     data = original if job.orientation is None else encode_turned(rendered.rgb, quality, job.orientation)
     (photographs / f"{job.case.image_id}.jpg").write_bytes(data)
+    if rendered.lesion_mask.any():
+        (folder / LESION_MASKS / f"{job.case.image_id}.png").write_bytes(encode_mask(rendered.lesion_mask))
     if job.copy:
         copied = copy_file(job.copy.kind, original, rendered.rgb, quality)
         (photographs / f"{job.copy.image_id}.jpg").write_bytes(copied)

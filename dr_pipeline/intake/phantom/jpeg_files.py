@@ -34,6 +34,14 @@ def encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
     return data.tobytes()
 
 
+def encode_mask(mask: NDArray[np.uint8]) -> bytes:
+    """Compresses a mask of 0 and 255 (height, width) as PNG of one bit per pixel."""
+    written, data = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    if not written:
+        raise RuntimeError(f"cv2 could not encode a mask of shape {mask.shape}")
+    return data.tobytes()
+
+
 def encode_turned(rgb: NDArray[np.uint8], quality: int, orientation: int) -> bytes:
     """Stores an upright image rotated, with the EXIF orientation that makes a viewer turn it back."""
     return with_orientation(encode(cv2.rotate(rgb, STORED_ROTATIONS[orientation]), quality), orientation)

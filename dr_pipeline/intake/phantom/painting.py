@@ -102,6 +102,20 @@ def lesion_density(lesions: Lesions, frame: Frame) -> ByteImage:
     return _soften(density, _SEEP_DD * frame.px_per_dd)
 
 
+def lesion_mask(lesions: Lesions, frame: Frame) -> ByteImage:
+    """255 within the outlines of the lesions and along their lines (height, width), before any blur; else 0."""
+    mask = np.zeros((frame.height_px, frame.width_px), np.uint8)
+    for line, width_dd, _ in lesions.lines:
+        draw_lines(mask, [fixed_point(frame.to_px(line))], 255, max(1, round(width_dd * frame.px_per_dd)))
+    blood = (outline for outline, _ in lesions.hemorrhages)
+    for outline in (*blood, *lesions.exudates, *lesions.cotton_wool, *lesions.fibrous):
+        fill(mask, fixed_point(frame.to_px(outline)), 255)
+    field = np.zeros_like(mask)
+    fill_circle(field, np.array(frame.centre_px), frame.radius_px, 255)
+    seen = (mask >= 128) & (field >= 128)  # half of an antialiased pixel
+    return seen.astype(np.uint8) * np.uint8(255)
+
+
 def absorb(retina: Plane, density: ByteImage) -> None:
     """Attenuates the light by the blood, in place (Beer–Lambert law)."""
     levels = np.arange(256, dtype=np.float32)[None, :, None] / np.float32(BYTES_PER_DENSITY)

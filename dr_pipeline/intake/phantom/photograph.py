@@ -19,6 +19,7 @@ from dr_pipeline.intake.phantom.painting import (
     fill_circle,
     fixed_point,
     lesion_density,
+    lesion_mask,
     paint_bright_lesions,
     paint_optic_disc,
     vessel_density,
@@ -42,12 +43,14 @@ class Rendered:
         frame: Where the retina is in it.
         anatomy: The eye.
         lesion_counts: By kind.
+        lesion_mask: (height, width) uint8: 255 where there is a lesion, else 0.
     """
 
     rgb: ByteImage
     frame: Frame
     anatomy: Anatomy
     lesion_counts: dict[str, int]
+    lesion_mask: ByteImage
 
 
 def render(seed: int, case: EyeCase, megapixels: float, *, without_lesions: bool) -> Rendered:
@@ -79,7 +82,7 @@ def render(seed: int, case: EyeCase, megapixels: float, *, without_lesions: bool
     paint_bright_lesions(retina, light, lesions, frame)
     absorb(retina, cv2.add(vessel_density(vessels, frame), lesion_density(lesions, frame)))
     rgb = expose(capture, retina, camera, frame, ungradable=case.ungradable)
-    return Rendered(rgb, frame, anatomy, lesions.counts)
+    return Rendered(rgb, frame, anatomy, lesions.counts, lesion_mask(lesions, frame))
 
 
 @dataclass(frozen=True)

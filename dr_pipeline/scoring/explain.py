@@ -1,0 +1,146 @@
+"""What raised a photograph's grade: a map over the canvas and over the photograph itself; needs no torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.bundle.attribution import ATTRIBUTION_NAME, AttributionModel, read_attribution
+from dr_pipeline.errors import BundleError
+from dr_pipeline.fundus.canvas import disc_mask
+from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.fundus.pixel_path import Photograph, model_input
+from dr_pipeline.fundus.registration import map_in_original, points_in_original
+from dr_pipeline.schema import GRADES, Status
+from dr_pipeline.scoring.score import Score
+from dr_pipeline.scoring.scorer import Scorer
+
+OCCLUSION_NAME = "occlusion"
+METHODS = (ATTRIBUTION_NAME, OCCLUSION_NAME)
+_BATCH = 16
+# A window of a tenth of the input, moved by half of itself, is replaced by its mean colour.
+_WINDOW_FRACTION = 0.1
+_SEVERITY = np.array(GRADES, np.float64) - np.mean(GRADES)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A photograph's score, and what raised it.
+
+    Attributes:
+        score: As `score` gives it.
+        photograph: Its canvas and geometry; None where it is not graded.
+        canvas_map: float32 (canvas_px, canvas_px): above 0 what raised the severity, below 0 what lowered it, 0 outside
+            the disc; None where it is not graded.
+    """
+
+    score: Score
+    photograph: Photograph | None = None
+    canvas_map: NDArray[np.float32] | None = None
+
+    def original_map(self) -> NDArray[np.float32]:
+        """The map in pixels of the upright photograph, (height, width)."""
+        photograph, canvas_map = self._graded()
+        return map_in_original(canvas_map, photograph.window, photograph.width, photograph.height)
+
+    def peak(self) -> tuple[float, float]:
+        """x and y of what raised the severity most, in px of the upright photograph."""
+        photograph, canvas_map = self._graded()
+        row, column = np.unravel_index(int(np.argmax(canvas_map)), canvas_map.shape)
+        point = np.array([column + 0.5, row + 0.5])
+        x, y = points_in_original(point, photograph.window, len(canvas_map)).tolist()
+        return x, y
+
+    def _graded(self) -> tuple[Photograph, NDArray[np.float32]]:
+        if self.photograph is None or self.canvas_map is None:
+            raise ValueError("the photograph is not graded")
+        return self.photograph, self.canvas_map
+
+
+class Explainer:
+    """Explains the grades of one bundle.
+
+    Args:
+        scorer: The loaded bundle.
+        attribution: Its network with the second output; None: by occlusion, which any network allows, in some hundred
+            times the time.
+    """
+
+    def __init__(self, scorer: Scorer, attribution: AttributionModel | None) -> None:
+        self._scorer, self._attribution = scorer, attribution
+        self.bundle_id = scorer.bundle_id
+        self.method = ATTRIBUTION_NAME if attribution else OCCLUSION_NAME
+
+    @classmethod
+    def from_bundle(cls, root: Path, *, threads: int, site: str = "", method: str = "") -> "Explainer":
+        """Loads a bundle that passes its checks.
+
+        Args:
+            root: The bundle.
+            threads: Threads inside one operator.
+            site: As in `Scorer`.
+            method: One of METHODS; empty: the second output where the bundle has one, else occlusion.
+
+        Raises:
+            BundleError: A file is missing, unknown or altered, or the bundle lacks the second output asked for.
+            DataError: No threshold was fitted for `site`.
+        """
+        scorer = Scorer.from_bundle(root, threads=threads, site=site)
+        attribution = None if method == OCCLUSION_NAME else read_attribution(root, threads=threads)
+        if method == ATTRIBUTION_NAME and attribution is None:
+            raise BundleError(
+                "has no explain.onnx: it is older, or its network is an ensemble or of a kind without one",
+                where=str(root),
+                todo=f"take --method {OCCLUSION_NAME}",
+            )
+        return cls(scorer, attribution)
+
+    def explain(self, data: bytes) -> Explanation:
+        """Scores the bytes of one file and, where it is graded, explains the grade."""
+        score = self._scorer.score(data)
+        if score.status is not Status.SCORED:
+            return Explanation(score)
+        photograph = self._scorer.pixel_path.process(data, find_text=False)
+        return Explanation(score, photograph, self.canvas_map(photograph.canvas))
+
+    def canvas_map(self, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What raised the severity, float32 (s, s), of a canvas (s, s, 3); 0 outside the disc."""
+        inputs, side = model_input(canvas, self._scorer.input_px), len(canvas)
+        if self._attribution:
+            cells = self._attribution.attribution(inputs[np.newaxis])[0]
+            found = self._attribution.grid.on_canvas(cells, self._scorer.input_px, side)
+        else:
+            found = cv2.resize(occlusion(self._scorer.logits, inputs), (side, side), interpolation=cv2.INTER_LINEAR)
+        return np.where(disc_mask(side) > 0, found, np.float32(0))
+
+
+def occlusion(
+    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]], inputs: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """How much the severity falls where a window is replaced by its mean colour, float32 (s, s).
+
+    The severity is the sum of the logits, each times its distance from grade 2. A pixel has the mean of the windows that
+    cover it (Zeiler & Fergus, ECCV 2014).
+
+    Args:
+        logits: The network: uint8 (N, s, s, 3) → (N, 5).
+        inputs: One input, uint8 RGB (s, s, 3).
+    """
+    side = len(inputs)
+    window = max(2, round(_WINDOW_FRACTION * side))
+    starts = np.unique([*range(0, side - window, window // 2), side - window])
+    places = [(y, x) for y in starts for x in starts if inputs[y : y + window, x : x + window].any()]
+    before = float(logits(inputs[np.newaxis])[0] @ _SEVERITY)
+    falls, times = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
+    for start in range(0, len(places), _BATCH):
+        batch = places[start : start + _BATCH]
+        occluded = np.stack([inputs] * len(batch))
+        for picture, (y, x) in zip(occluded, batch, strict=True):
+            patch = picture[y : y + window, x : x + window]
+            patch[:] = patch.mean(axis=(0, 1))
+        for after, (y, x) in zip(logits(occluded) @ _SEVERITY, batch, strict=True):
+            falls[y : y + window, x : x + window] += np.float32(before - after)
+            times[y : y + window, x : x + window] += 1
+    return falls / np.maximum(times, 1)
