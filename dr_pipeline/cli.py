@@ -20,6 +20,7 @@ from dr_pipeline.streams import never_fail
 
 COMMANDS = (
     "score",
+    "explain",
     "merge",
     "replay",
     "bench",

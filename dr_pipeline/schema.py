@@ -72,6 +72,7 @@ class Role(StrEnum):
     UNLABELLED = "unlabelled"
 
 
-# 2: with weights.safetensors; 3: may have reference.json; 4: with configs/metadata.json, may have sbom.cdx.json
+# 2: with weights.safetensors; 3: may have reference.json; 4: with configs/metadata.json, may have sbom.cdx.json and
+# explain.onnx
 BUNDLE_VERSION = 4
 READABLE_BUNDLE_VERSIONS = (2, 3, 4)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dr_pipeline.bundle.bundle_files import (
     CARD,
+    EXPLAIN,
     GOLDEN,
     METADATA,
     MODEL,
@@ -36,6 +37,7 @@ def write_bundle(
     golden: Golden,
     reference: Reference | None = None,
     sbom: str = "",
+    explain: bytes = b"",
 ) -> None:
     """Writes a bundle's folder; equal input gives equal bytes.
 
@@ -47,6 +49,8 @@ def write_bundle(
         golden: From `make_golden`, with the same model and decision.
         reference: How the photographs of development looked; None: the bundle has no reference.json.
         sbom: The packages of the scoring runtime, as CycloneDX JSON; empty: the bundle has no list of them.
+
+        explain: The part of the network for its second output; empty: the bundle has none.
 
     Raises:
         BundleError: `out` holds something that is no bundle.
@@ -64,6 +68,8 @@ def write_bundle(
         content[REFERENCE] = canonical_json(reference.to_dict()).encode()
     if sbom:
         content[SBOM] = sbom.encode()
+    if explain:
+        content[EXPLAIN] = explain
     write_files(out, {**content, SUMS: sums_text(content).encode()})
 
 

@@ -21,6 +21,7 @@ from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.bundle_storage import as_folder
 from dr_pipeline.deployment.class_shares import require_no_child
+from dr_pipeline.deployment.formats.attribution_part import attribution_part
 from dr_pipeline.deployment.formats.onnx_graph import export_onnx
 from dr_pipeline.deployment.parity import compare_logits, require_parity
 from dr_pipeline.deployment.sbom import runtime_sbom
@@ -95,6 +96,7 @@ def adapt_bundle(root: Path, photographs: Path, out: Path, *, site: str) -> Adap
             golden=make_golden(exported, parent.decision),
             reference=reference.without_scores() if reference else None,
             sbom=runtime_sbom(),
+            explain=attribution_part(model.read_bytes()),
         )
     verify_weights(out)
     return Adapted(read_bundle(out, threads=1), report)

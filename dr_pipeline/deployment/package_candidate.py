@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.bundle.attribution import read_attribution
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
 from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
@@ -13,6 +14,7 @@ from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.deployment.formats.attribution_part import attribution_part
 from dr_pipeline.deployment.sbom import runtime_sbom
 from dr_pipeline.deployment.training_reference import DevelopmentData, development_pixels, training_reference
 from dr_pipeline.errors import GateError
@@ -93,9 +95,11 @@ def package_candidate(name: str, parts: CandidateParts, out: Path, *, budget_ms:
         golden=golden,
         reference=reference,
         sbom=runtime_sbom(parts.lock),
+        explain=attribution_part(model),
     )
     bundle = read_bundle(out, threads=1)
     read_reference(out)
+    read_attribution(out, threads=1)
     verify_weights(out)
     return bundle
 

@@ -19,6 +19,7 @@ from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.deployment.class_shares import require_no_child, score_photographs
 from dr_pipeline.deployment.known_photographs import first_of_equal_pixels, seen_by
+from dr_pipeline.deployment.formats.attribution_part import attribution_part
 from dr_pipeline.deployment.sbom import runtime_sbom
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
@@ -223,15 +224,16 @@ def _report(
 def _write_child(
     parent: Bundle, decision: Decision, report: Mapping[str, Any], pixel_hashes: Sequence[str], out: Path
 ) -> None:
-    reference = read_reference(parent.root)
+    reference, model = read_reference(parent.root), read_stored(parent.root, MODEL)
     write_bundle(
         out,
-        model=read_stored(parent.root, MODEL),
+        model=model,
         weights=read_stored(parent.root, WEIGHTS),
         metadata=recalibrated_metadata(parent.metadata, decision, report, pixel_hashes),
         golden=make_golden(parent.model, decision),
         reference=reference.without_scores() if reference else None,
         sbom=runtime_sbom(),
+        explain=attribution_part(model),
     )
     verify_weights(out)
 

@@ -20,8 +20,10 @@ from dr_pipeline.scoring.scorer import Scorer
 OCCLUSION_NAME = "occlusion"
 METHODS = (ATTRIBUTION_NAME, OCCLUSION_NAME)
 _BATCH = 16
-# A window of a tenth of the input, moved by half of itself, is replaced by its mean colour.
+# A window of a tenth of the input, moved by half of itself, is replaced by the medians around its pixels: tissue, no
+# lesion. On the phantom that points at a lesion in 0.57 of 21 photographs, the window's mean colour in 0.43.
 _WINDOW_FRACTION = 0.1
+_MAX_MEDIAN_PX = 255
 _SEVERITY = np.array(GRADES, np.float64) - np.mean(GRADES)
 
 
@@ -46,7 +48,7 @@ class Explanation:
         return map_in_original(canvas_map, photograph.window, photograph.width, photograph.height)
 
     def peak(self) -> tuple[float, float]:
-        """x and y of what raised the severity most, in px of the upright photograph."""
+        """X and y of what raised the severity most, in px of the upright photograph."""
         photograph, canvas_map = self._graded()
         row, column = np.unravel_index(int(np.argmax(canvas_map)), canvas_map.shape)
         point = np.array([column + 0.5, row + 0.5])
@@ -116,13 +118,19 @@ class Explainer:
         return np.where(disc_mask(side) > 0, found, np.float32(0))
 
 
+def attribution_map(root: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None:
+    """`Explainer.canvas_map` of a bundle; None where it has no second output, and occlusion would take seconds each."""
+    explainer = Explainer.from_bundle(root, threads=1)
+    return explainer.canvas_map if explainer.method == ATTRIBUTION_NAME else None
+
+
 def occlusion(
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]], inputs: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """How much the severity falls where a window is replaced by its mean colour, float32 (s, s).
+    """How much the severity falls where a window is replaced by the medians around its pixels, float32 (s, s).
 
-    The severity is the sum of the logits, each times its distance from grade 2. A pixel has the mean of the windows that
-    cover it (Zeiler & Fergus, ECCV 2014).
+    The severity is the sum of the logits, each times its distance from grade 2. A pixel has the mean of the windows
+    that cover it (after Zeiler & Fergus, ECCV 2014).
 
     Args:
         logits: The network: uint8 (N, s, s, 3) → (N, 5).
@@ -132,14 +140,14 @@ def occlusion(
     window = max(2, round(_WINDOW_FRACTION * side))
     starts = np.unique([*range(0, side - window, window // 2), side - window])
     places = [(y, x) for y in starts for x in starts if inputs[y : y + window, x : x + window].any()]
+    smooth = cv2.medianBlur(inputs, min(2 * window + 1, _MAX_MEDIAN_PX))
     before = float(logits(inputs[np.newaxis])[0] @ _SEVERITY)
     falls, times = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
     for start in range(0, len(places), _BATCH):
         batch = places[start : start + _BATCH]
         occluded = np.stack([inputs] * len(batch))
         for picture, (y, x) in zip(occluded, batch, strict=True):
-            patch = picture[y : y + window, x : x + window]
-            patch[:] = patch.mean(axis=(0, 1))
+            picture[y : y + window, x : x + window] = smooth[y : y + window, x : x + window]
         for after, (y, x) in zip(logits(occluded) @ _SEVERITY, batch, strict=True):
             falls[y : y + window, x : x + window] += np.float32(before - after)
             times[y : y + window, x : x + window] += 1

@@ -8,15 +8,15 @@ from dr_pipeline.fundus.opencv import cv2
 _OPACITY = 0.75
 # Below this fraction of the strongest place the photograph is as it was.
 _SHOWN_FROM = 0.1
-_OUTLINED_FROM = 0.5
+_OPAQUE_FROM, _OUTLINED_FROM = 0.35, 0.5
 _CAPTION_HEIGHT = 0.022  # of the picture's height
 
 
 def overlay(rgb: NDArray[np.uint8], found: NDArray[np.float32], caption: str = "") -> NDArray[np.uint8]:
-    """The photograph with what raised its grade in cividis (Nunez et al., PLoS ONE 2018): dark blue weak, yellow strong.
+    """The photograph with what raised its grade in cividis (Nunez et al., PLoS ONE 2018).
 
-    The scale is the photograph's own: a weak map looks as strong as another's. Half of the strongest and more has an
-    outline. What lowered the grade is not shown.
+    Dark blue is weak, yellow strong. The scale is the photograph's own: a weak map looks as strong as another's.
+    Half of the strongest and more has an outline. What lowered the grade is not shown.
 
     Args:
         rgb: (height, width, 3).
@@ -26,23 +26,29 @@ def overlay(rgb: NDArray[np.uint8], found: NDArray[np.float32], caption: str = "
     Returns:
         (height, width, 3) RGB.
     """
-    height, width = rgb.shape[:2]
     strength = np.clip(found, 0, None) / max(float(found.max()), np.finfo(np.float32).tiny)
     levels = np.rint(255 * strength).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
-    shown = np.clip((strength - _SHOWN_FROM) / (_OUTLINED_FROM - _SHOWN_FROM), 0, 1)
+    shown = np.clip((strength - _SHOWN_FROM) / (_OPAQUE_FROM - _SHOWN_FROM), 0, 1)
     opacity = (_OPACITY * shown)[..., None]
     drawn = np.rint(rgb * (1 - opacity) + colours * opacity).astype(np.uint8)
-    thickness = max(1, round(height / 700))
+    thickness = max(1, round(len(rgb) / 700))
     outlines, _ = cv2.findContours(
         (strength >= _OUTLINED_FROM).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     cv2.drawContours(drawn, outlines, -1, (255, 255, 255), thickness, cv2.LINE_AA)
-    if caption:
-        scale = _CAPTION_HEIGHT * height / 22  # Hershey's letters are 22 px high at scale 1
-        (wide, _), _ = cv2.getTextSize(caption, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-        scale *= min(1, 0.96 * width / wide)
-        at = (round(0.01 * width), round(0.985 * height))
-        for colour, weight in (((0, 0, 0), 3 * thickness), ((255, 255, 255), thickness)):
-            cv2.putText(drawn, caption, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, weight, cv2.LINE_AA)
+    return _captioned(drawn, caption) if caption else drawn
+
+
+def _captioned(drawn: NDArray[np.uint8], caption: str) -> NDArray[np.uint8]:
+    """White on black in the lower left corner, where photographs are black as a rule; in place."""
+    height, width = drawn.shape[:2]
+    font, weight = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(height / 1000))
+    (wide, high), _ = cv2.getTextSize(caption, font, 1.0, weight)
+    scale = min(_CAPTION_HEIGHT * height / high, 0.96 * width / wide)
+    (wide, high), below = cv2.getTextSize(caption, font, scale, weight)
+    edge = high // 3
+    bottom = height - edge - below
+    cv2.rectangle(drawn, (0, bottom - high - edge), (wide + 2 * edge, height), (0, 0, 0), -1)
+    cv2.putText(drawn, caption, (edge, bottom), font, scale, (255, 255, 255), weight, cv2.LINE_AA)
     return drawn

@@ -1,4 +1,4 @@
-"""Writes the report: one page, and its plots as files."""
+"""Writes the report: one page, its plots as files, and the page of cases to look at again."""
 
 import argparse
 from dataclasses import fields
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("bundle", "the bundle"),
         ("machine", "description that `machine` wrote"),
         ("out", "the page to write"),
+        ("cases", "page of photographs to write, which stays in the clinic"),
         ("confusion", "plot to write"),
         ("pareto", "plot to write"),
         ("training-curves", "plot to write"),
@@ -36,18 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Writes the page and four plots; adds each candidate's plots to its MLflow run.
+    """Writes both pages and four plots; adds each candidate's plots to its MLflow run.
 
     Raises:
         DataError: A file is missing or not as its stage writes it.
     """
+    from dr_pipeline.canvases.store import CanvasStore
+    from dr_pipeline.evaluation.label_errors import read_out_of_fold
     from dr_pipeline.files import atomic_write, write_text
+    from dr_pipeline.reporting import cases_page
     from dr_pipeline.reporting.format_figure import format_figure
     from dr_pipeline.reporting.plot_style import png
     from dr_pipeline.reporting.report_inputs import ReportFiles, read_sources
     from dr_pipeline.reporting.report_page import missed_vision_threatening, render
     from dr_pipeline.reporting.report_plots import report_figures, report_images
     from dr_pipeline.reporting.training_plots import candidate_plots, split_name
+    from dr_pipeline.scoring.explain import attribution_map
     from dr_pipeline.tracking.run import tracked
 
     sources = read_sources(ReportFiles(**{field.name: getattr(args, field.name) for field in fields(ReportFiles)}))
@@ -60,6 +65,15 @@ def run(args: argparse.Namespace) -> Outcome:
     with tracked("report"):
         figures = report_figures(sources)
         write_text(args.out, render(sources, report_images(sources, figures, args.canvases)))
+        graded, store, canvas_map = sources.graded, CanvasStore(args.canvases), attribution_map(args.bundle)
+        out_of_fold = read_out_of_fold([args.validation_predictions / sources.chosen / "predictions.csv"])
+        cases = cases_page.render(
+            cases_page.missed_cases(graded, store, canvas_map),
+            cases_page.label_cases(out_of_fold, store, canvas_map),
+            bundle_id=sources.bundle["bundle_id"],
+            vision_threatening=int(graded.vision_threatening.sum()),
+        )
+        write_text(args.cases, cases, private=True)
         for path, name in plots.items():
             with atomic_write(path) as stream:
                 stream.write(png(figures[name]))
@@ -72,7 +86,7 @@ def run(args: argparse.Namespace) -> Outcome:
             for file_name, data in images.items():
                 tracker.picture(file_name, data)
     return Outcome(
-        wrote=(args.out, *plots),
+        wrote=(args.out, args.cases, *plots),
         headline=f"test QWK {format_figure(sources.test['qwk'])}; severe or proliferative called none or mild: "
         f"{len(missed_vision_threatening(sources))} of {sources.graded.vision_threatening.sum()} test photographs",
         next_command=f"open {args.out}",

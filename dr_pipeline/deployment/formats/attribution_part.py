@@ -8,7 +8,7 @@ feature map, where it equals the class activation map, a cell of a network for 1
 more than a lesion; reports/benchmarks/explanations.json compares the two.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np

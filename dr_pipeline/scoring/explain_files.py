@@ -1,0 +1,153 @@
+"""Explains files: a picture and an entry of a list for each, and figures where there are masks of lesions."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.errors import DataError, ImageError
+from dr_pipeline.files import atomic_write, printable
+from dr_pipeline.fundus.decode import decode
+from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.logs import progress
+from dr_pipeline.metrics.localisation import TOLERANCE, Localisation, centre_prior, localisation_figures, localise
+from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.scoring.explain import Explainer, Explanation
+from dr_pipeline.scoring.lesion_masks import LesionMasks
+from dr_pipeline.scoring.overlay import overlay
+from dr_pipeline.scoring.score import failed
+from dr_pipeline.scoring.sources.entry import Entry
+from dr_pipeline.scoring.sources.read import read_entry
+
+VERSION = 1
+CENTRE_PRIOR = "centre_prior"
+_FULL_SIDE = 1 << 16  # no photograph is as large: nothing is decoded at a fraction of its size
+_INTERVALS: dict[str, Any] = {"replicates": 2000, "seed": 20, "confidence": 0.95}
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def explain_files(
+    entries: Sequence[Entry], explainer: Explainer, out: Path, *, masks: LesionMasks | None, pictures: bool
+) -> dict[str, Any]:
+    """Explains files one by one; a file that is not graded has a reason instead of a picture.
+
+    Args:
+        entries: The files.
+        explainer: The loaded bundle.
+        out: Folder of the pictures, which only their owner may read.
+        masks: Of lesions; None: none.
+        pictures: Whether pictures are written.
+
+    Returns:
+        The list and the figures, for JSON.
+
+    Raises:
+        DataError: A mask cannot be used, or none belongs to a graded photograph.
+    """
+    rows, names = [], _PictureNames()
+    localised: dict[str, list[Localisation]] = {explainer.method: [], CENTRE_PRIOR: []}
+    for entry in progress(entries, label="explain", total=len(entries)):
+        explanation, data = _explained(entry, explainer)
+        row = {"file": printable(entry.relative), **_row(explanation)}
+        if explanation.photograph is not None and pictures:
+            row["picture"] = names.new(entry.relative)
+            _draw(out / row["picture"], explanation, data)
+        if explanation.photograph is not None and masks is not None:
+            found = _localised(explanation, masks, entry.relative)
+            row["lesions"] = "yes" if found else "no mask"
+            for name, localisation in zip(localised, found, strict=False):
+                localised[name].append(localisation)
+        rows.append(row)
+    report = {
+        "schema_version": VERSION,
+        "research_use": RESEARCH_USE,
+        "bundle_id": explainer.bundle_id,
+        "method": explainer.method,
+        "map": "what each place adds to the severity: the sum of the logits, each times its distance from grade 2",
+        "photographs": rows,
+    }
+    return report if masks is None else report | {"localisation": _figures(localised)}
+
+
+def _explained(entry: Entry, explainer: Explainer) -> tuple[Explanation, bytes]:
+    try:
+        data = read_entry(entry)
+    except ImageError as error:
+        return Explanation(failed(error.what)), b""
+    return explainer.explain(data), data
+
+
+def _row(explanation: Explanation) -> dict[str, Any]:
+    score = explanation.score
+    row: dict[str, Any] = {"status": str(score.status), "reason": score.reason}
+    if explanation.photograph is None or explanation.canvas_map is None or score.grading is None:
+        return row
+    x, y = explanation.peak()
+    grading = score.grading
+    return row | {
+        "grade": grading.grade,
+        "expected_grade": round(grading.expected_grade, 4),
+        "strongest": {"x": round(x, 1), "y": round(y, 1), "adds": float(f"{explanation.canvas_map.max():.3g}")},
+    }
+
+
+def _draw(path: Path, explanation: Explanation, data: bytes) -> None:
+    grading = explanation.score.grading
+    caption = (
+        f"grade {grading.grade}, expected {grading.expected_grade:.2f}. {RESEARCH_USE}" if grading else RESEARCH_USE
+    )
+    drawn = overlay(decode(data, _FULL_SIDE).pixels, explanation.original_map(), caption)
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise DataError("the picture cannot be encoded as PNG", where=printable(path.name))
+    with atomic_write(path, private=True) as stream:
+        stream.write(encoded.tobytes())
+
+
+def _localised(explanation: Explanation, masks: LesionMasks, name: str) -> tuple[Localisation, ...]:
+    """Of the map and of the centre prior; none where there is no mask."""
+    photograph = explanation.photograph
+    lesions = masks.read(name, photograph.height, photograph.width) if photograph else None
+    if photograph is None or lesions is None:
+        return ()
+    disc = photograph.disc
+    prior = centre_prior(photograph.height, photograph.width, x=disc.x, y=disc.y, radius_px=disc.radius)
+    maps = (explanation.original_map(), prior)
+    return tuple(localise(found, lesions, radius_px=disc.radius) for found in maps)
+
+
+def _figures(localised: dict[str, list[Localisation]]) -> dict[str, Any]:
+    numbers = {len(results) for results in localised.values()}
+    if numbers == {0}:
+        raise DataError(
+            "no graded photograph has a mask of lesions", where="--masks", todo="see --help for their names"
+        )
+    (count,) = numbers
+    groups = [str(number) for number in range(count)]
+    return {
+        "tolerance": f"{TOLERANCE:g} of the disc's radius; pointing_game_exact has none",
+        "intervals": "each photograph counts as a patient of its own: too narrow where a patient has several",
+        **{name: localisation_figures(results, groups, **_INTERVALS) for name, results in localised.items()},
+    }
+
+
+class _PictureNames:
+    """File names of pictures, each once: the photograph's, with unusual characters replaced."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+
+    def new(self, relative: str) -> str:
+        """A name for the photograph's picture."""
+        plain = _UNSAFE.sub("_", Path(relative).stem)[:100].lstrip(".") or "photograph"
+        name = next(name for name in self._numbered(plain) if name.casefold() not in self._given)
+        self._given.add(name.casefold())
+        return name
+
+    @staticmethod
+    def _numbered(plain: str) -> Iterator[str]:
+        yield f"{plain}.png"
+        number = 2
+        while True:
+            yield f"{plain}-{number}.png"
+            number += 1

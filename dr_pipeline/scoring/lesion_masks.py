@@ -1,0 +1,71 @@
+"""Masks of lesions from folders: the phantom's, IDRiD's, or any with one picture per photograph or lesion type."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.files import printable
+from dr_pipeline.fundus.decode import decode, read_image_file
+
+_FULL_SIDE = 1 << 16  # no photograph is as large: nothing is decoded at a fraction of its size
+_SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
+_LESION = re.compile(r"_[A-Za-z]+$")  # such as _MA of IDRiD_01_MA.tif
+
+
+class LesionMasks:
+    """The masks below some folders.
+
+    A mask belongs to the photograph of the same name, without its type, or with the lesion's name behind it:
+    `IDRiD_01.png` and `IDRiD_01_MA.tif` to `IDRiD_01.jpg`. What is not black is a lesion. A photograph without a mask
+    has no known lesion.
+
+    Args:
+        folders: The folders.
+
+    Raises:
+        DataError: There is no mask.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._paths: dict[str, list[Path]] = {}
+        for path in sorted(path for folder in folders for path in folder.rglob("*")):
+            if path.suffix.lower() in _SUFFIXES:
+                for stem in {path.stem, _LESION.sub("", path.stem)}:
+                    self._paths.setdefault(stem, []).append(path)
+        if not self._paths:
+            raise DataError(
+                f"no mask ({', '.join(_SUFFIXES)}) is there",
+                where=", ".join(map(printable, folders)),
+                todo="name the folder of the masks with --masks",
+            )
+
+    def has(self, name: str) -> bool:
+        """Whether a photograph of this file name has a mask."""
+        return Path(name).stem in self._paths
+
+    def read(self, name: str, height: int, width: int) -> NDArray[np.bool_] | None:
+        """The union of a photograph's masks, (height, width); None where it has none, or they are black.
+
+        Args:
+            name: The photograph's file name.
+            height: Of the upright photograph.
+            width: Of the upright photograph.
+
+        Raises:
+            DataError: A mask cannot be read, or has other sides than the photograph.
+        """
+        lesions = np.zeros((height, width), dtype=np.bool_)
+        for path in self._paths.get(Path(name).stem, []):
+            pixels = decode(read_image_file(path), _FULL_SIDE).pixels
+            if pixels.shape[:2] != (height, width):
+                raise DataError(
+                    f"a mask of {pixels.shape[1]} × {pixels.shape[0]} px for a photograph of {width} × {height} px",
+                    where=printable(path.name),
+                    todo="give masks in the pixels of the upright photographs",
+                )
+            lesions |= pixels.any(axis=2)
+        return lesions if lesions.any() else None
