@@ -3,6 +3,7 @@
 For comparison: a bundle's own map (`scoring/explain.py`) needs no torch.
 """
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
@@ -34,7 +35,9 @@ class Severity(nn.Module):
 
 
 def grad_cam_plus_plus(grader: Grader, inputs: NDArray[np.uint8], layer: str) -> NDArray[np.float32]:
-    """Grad-CAM++ (Chattopadhay et al., WACV 2018) of the severity, float32 (s, s), brought to 0 … 1.
+    """Grad-CAM++ (Chattopadhay et al., WACV 2018) of the severity, float32 (s, s), not below 0.
+
+    MONAI's own last step would turn it over, for its colour map: the highest becomes 0.
 
     Args:
         grader: In eval mode, on the CPU.
@@ -42,7 +45,7 @@ def grad_cam_plus_plus(grader: Grader, inputs: NDArray[np.uint8], layer: str) ->
         layer: Name of a module of the backbone, such as one of `feature_layers`.
     """
     network = Severity(grader).eval()
-    explain = GradCAMpp(nn_module=network, target_layers=f"backbone.{layer}")
+    explain = GradCAMpp(nn_module=network, target_layers=f"backbone.{layer}", postprocessing=lambda found: found)
     found = explain(_pixels(grader, inputs), class_idx=0)
     return np.asarray(found.detach()[0, 0], np.float32)
 
@@ -63,7 +66,9 @@ def occlusion(grader: Grader, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         activate=False,
         verbose=False,
     )
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        # MONAI 1.6 indexes tensors by lists of slices, which torch takes as a tuple
+        warnings.filterwarnings("ignore", "Using a non-tuple sequence", UserWarning)
         before, (after, _) = network(pixels)[0, 0], occlude(pixels)
     return np.asarray((before - after[0, 0]).squeeze(), np.float32)
 

@@ -50,7 +50,8 @@ class Explanation:
     def peak(self) -> tuple[float, float]:
         """X and y of what raised the severity most, in px of the upright photograph."""
         photograph, canvas_map = self._graded()
-        row, column = np.unravel_index(int(np.argmax(canvas_map)), canvas_map.shape)
+        inside = np.where(disc_mask(len(canvas_map)) > 0, canvas_map, -np.inf)
+        row, column = np.unravel_index(int(np.argmax(inside)), inside.shape)
         point = np.array([column + 0.5, row + 0.5])
         x, y = points_in_original(point, photograph.window, len(canvas_map)).tolist()
         return x, y
@@ -151,4 +152,4 @@ def occlusion(
         for after, (y, x) in zip(logits(occluded) @ _SEVERITY, batch, strict=True):
             falls[y : y + window, x : x + window] += np.float32(before - after)
             times[y : y + window, x : x + window] += 1
-    return falls / np.maximum(times, 1)
+    return np.asarray(falls / np.maximum(times, 1), np.float32)

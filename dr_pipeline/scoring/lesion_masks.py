@@ -13,13 +13,14 @@ from dr_pipeline.fundus.decode import decode, read_image_file
 
 _FULL_SIDE = 1 << 16  # no photograph is as large: nothing is decoded at a fraction of its size
 _SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
-_LESION = re.compile(r"_[A-Za-z]+$")  # such as _MA of IDRiD_01_MA.tif
+# Microaneurysms, haemorrhages, hard and soft exudates, IRMA, new vessels: such as _MA of IDRiD_01_MA.tif.
+_LESION = re.compile(r"_(MA|HE|EX|SE|IRMA|NV)$", re.IGNORECASE)
 
 
 class LesionMasks:
     """The masks below some folders.
 
-    A mask belongs to the photograph of the same name, without its type, or with the lesion's name behind it:
+    A mask belongs to the photograph of the same name, without its suffix, or with a lesion's letters behind it:
     `IDRiD_01.png` and `IDRiD_01_MA.tif` to `IDRiD_01.jpg`. What is not black is a lesion. A photograph without a mask
     has no known lesion.
 

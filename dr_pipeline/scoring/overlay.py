@@ -26,7 +26,7 @@ def overlay(rgb: NDArray[np.uint8], found: NDArray[np.float32], caption: str = "
     Returns:
         (height, width, 3) RGB.
     """
-    strength = np.clip(found, 0, None) / max(float(found.max()), np.finfo(np.float32).tiny)
+    strength = np.clip(found, 0, None) / max(float(found.max()), float(np.finfo(np.float32).tiny))
     levels = np.rint(255 * strength).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
     shown = np.clip((strength - _SHOWN_FROM) / (_OPAQUE_FROM - _SHOWN_FROM), 0, 1)

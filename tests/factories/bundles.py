@@ -117,13 +117,15 @@ def make_bundle(
     validation: dict[str, Any] | None = None,
     reference: Reference | None = None,
     precision: str = "float32",
+    explain: bytes = b"",
     **changes: Any,
 ) -> Path:
     """A bundle; `changes` are entries of metadata.json that no hash covers but that of the file."""
     model = model or onnx_model()
     golden = make_golden(OnnxModel(model, threads=1), DECISION)
     metadata = metadata_of(model, validation=validation, precision=precision) | changes
-    write_bundle(out, model=model, weights=WEIGHTS, metadata=metadata, golden=golden, reference=reference)
+    parts = {"model": model, "weights": WEIGHTS, "metadata": metadata, "golden": golden, "explain": explain}
+    write_bundle(out, **parts, reference=reference)
     return out
 
 

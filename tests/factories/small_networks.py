@@ -71,3 +71,35 @@ def small_photographs(count: int) -> list[NDArray[np.uint8]]:
     rng = np.random.default_rng(1)
     colours = rng.integers(0, 200, (count, 1, 1, 1, 3))
     return list((colours + rng.integers(0, 56, (count, 1, INPUT_PX, INPUT_PX, 3))).astype(np.uint8))
+
+
+def blue_network(*, px: int = 64, pads: tuple[int, int, int, int] = (0, 0, 1, 1), stride: int = 2) -> ModelProto:
+    """uint8 (N, px, px, 3) → logits whose severity is how much more blue than red and green there is.
+
+    One convolution of 3 × 3, without `kernel_shape`, as a graph may be written.
+
+    Args:
+        px: Side of the input.
+        pads: Rows and columns before, rows and columns after; TensorFlow's padding by default.
+        stride: Of the convolution.
+    """
+    more_blue = np.array([-1, -1, 1], np.float32)[None, :, None, None] * np.ones((1, 1, 3, 3), np.float32) / 9
+    tensors = {
+        "kernel": more_blue,
+        "axes": np.array([2, 3], np.int64),
+        "classifier": np.arange(-2, 3, dtype=np.float32)[None] / 100,
+    }
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["planes"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["real", "kernel"], ["difference"], pads=pads, strides=[stride, stride]),
+        helper.make_node("Relu", ["difference"], ["more_blue"]),
+        helper.make_node("ReduceMean", ["more_blue", "axes"], ["features"], keepdims=0),
+        helper.make_node("Gemm", ["features", "classifier"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", px, px, 3])
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 5]) for name in ("logits", "probabilities")]
+    initializers = [numpy_helper.from_array(value, name) for name, value in tensors.items()]
+    graph = helper.make_graph(nodes, "blue", [image], outputs, initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

@@ -10,6 +10,7 @@ more than a lesion; reports/benchmarks/explanations.json compares the two.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -63,7 +64,7 @@ def attribution_part(model: bytes, *, min_cells: int = MIN_CELLS) -> bytes:
     try:
         for node in reversed(path[layer + 1 :]):
             backward.through(node)
-        grid = _grid(path[: layer + 1])
+        grid = network.grid(path[: layer + 1])
     except _NoDerivativeError:
         return b""
     return backward.part(path[layer].output[0], grid)
@@ -113,6 +114,61 @@ class _Network:
                 path.insert(0, node)
         return path
 
+    def weight(self, name: str) -> TensorProto:
+        """The stored tensor behind a weight, which in 8 bits is dequantised first."""
+        while name not in self.weights:
+            if name not in self.producers or self.producers[name].op_type not in _STRAIGHT_THROUGH:
+                raise _NoDerivativeError
+            name = self.producers[name].input[0]
+        return self.weights[name]
+
+    def grid(self, path: Sequence[NodeProto]) -> tuple[float, float, float]:
+        """Distance of the cells at the end of the path, and x and y of the first one's centre, in px of the input.
+
+        TensorFlow's padding adds more behind than before, PyTorch's the same: at stride 8 their cells are 7 px apart.
+        """
+        way, wanted = list[NodeProto](), path[-1].output[0]
+        for node in reversed(path):  # along one of the ways: all of them lead to the same places
+            if wanted in node.output:
+                way.insert(0, node)
+                wanted = node.input[0]
+        step, centre = 1, np.array([0.5, 0.5])  # rows and columns
+        for node in way:
+            if node.op_type == "Pad":
+                raise _NoDerivativeError
+            if node.op_type in _WINDOWS:
+                window = _Window.of(node, self)
+                centre = centre + ((window.span - 1) / 2 - window.before) * step
+                step *= int(window.strides[0])
+        return step, float(centre[1]), float(centre[0])
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What a convolution or a pool sees: rows and columns."""
+
+    kernel: NDArray[np.int64]
+    strides: NDArray[np.int64]
+    dilations: NDArray[np.int64]
+    before: NDArray[np.int64]  # padding
+    after: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, node: NodeProto, network: _Network) -> "_Window":
+        if _attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
+            raise _NoDerivativeError
+        kernel = _attribute(node, "kernel_shape", ())
+        if not kernel:
+            kernel = network.weight(node.input[1]).dims[2:]
+        pads = _attribute(node, "pads", (0, 0, 0, 0))
+        sides = (kernel, _attribute(node, "strides", (1, 1)), _attribute(node, "dilations", (1, 1)), pads[:2], pads[2:])
+        return cls(*(np.array(side, np.int64) for side in sides))
+
+    @property
+    def span(self) -> NDArray[np.int64]:
+        """Rows and columns from the first to the last that it sees."""
+        return self.dilations * (self.kernel - 1) + 1
+
 
 def _last_cut(path: Sequence[NodeProto], shapes: dict[str, tuple[int, ...]], min_cells: int) -> int | None:
     """The last node of the path whose output is the only way on, and a feature map of at least `min_cells`."""
@@ -122,33 +178,10 @@ def _last_cut(path: Sequence[NodeProto], shapes: dict[str, tuple[int, ...]], min
         convolved |= node.op_type == "Conv"
         alive = {name for name in alive | set(node.output) if last_use.get(name, -1) > index}
         shape = shapes.get(node.output[0], ())
-        if convolved and alive == {node.output[0]} and len(shape) == 4 and min(shape[2:]) >= min_cells:
+        is_feature_map = convolved and len(shape) == 4 and min(shape[2:]) >= min_cells
+        if is_feature_map and alive <= {node.output[0]} and node.op_type != "QuantizeLinear":  # of whole numbers
             found = index
     return found
-
-
-def _grid(path: Sequence[NodeProto]) -> tuple[float, float, float]:
-    """Distance of the cells, and x and y of the first one's centre, in px of the input.
-
-    TensorFlow's padding adds more after than before, PyTorch's as much: at stride 8 their cells are 7 px apart.
-    """
-    step, centre = 1.0, np.array([0.5, 0.5])  # x and y
-    seen = {path[-1].output[0]}
-    windows = []
-    for node in reversed(path):  # along one of the ways: all of them lead to the same places
-        if node.output[0] in seen:
-            seen = {node.input[0]}
-            windows.append(node)
-    for node in reversed(windows):
-        if node.op_type == "Pad" or _attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
-            raise _NoDerivativeError
-        if node.op_type in _WINDOWS:
-            strides, kernel = _attribute(node, "strides", [1, 1]), _attribute(node, "kernel_shape", [1, 1])
-            dilations, pads = _attribute(node, "dilations", [1, 1]), _attribute(node, "pads", [0] * 4)
-            reach = (np.array(kernel) - 1) * dilations / 2 - np.array(pads[:2])  # rows, columns
-            centre = centre + reach[::-1] * step
-            step *= strides[0]
-    return step, float(centre[0]), float(centre[1])
 
 
 class _Backward:
@@ -200,28 +233,19 @@ class _Backward:
         return bytes(part.SerializeToString(deterministic=True))
 
     def _of_convolution(self, node: NodeProto, gradient: str) -> str:
-        source, result = (self._network.shapes[name][2:] for name in (node.input[0], node.output[0]))
-        kernel, strides = _attribute(node, "kernel_shape", [1, 1]), _attribute(node, "strides", [1, 1])
-        dilations, pads = _attribute(node, "dilations", [1, 1]), _attribute(node, "pads", [0] * 4)
-        if _attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
-            raise _NoDerivativeError
+        window = _Window.of(node, self._network)
+        source, result = (np.array(self._network.shapes[name][2:]) for name in (node.input[0], node.output[0]))
         # rows and columns at the end that the convolution never reached
-        unseen = [
-            source[axis]
-            - ((result[axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1)
-            + pads[axis]
-            + pads[axis + 2]
-            for axis in (0, 1)
-        ]
+        unseen = source + window.before + window.after - ((result - 1) * window.strides + window.span)
         return self._node(
             "ConvTranspose",
             gradient,
             node.input[1],
-            strides=strides,
-            pads=pads,
-            dilations=dilations,
+            strides=window.strides.tolist(),
+            pads=[*window.before.tolist(), *window.after.tolist()],
+            dilations=window.dilations.tolist(),
             group=_attribute(node, "group", 1),
-            output_padding=unseen,
+            output_padding=unseen.tolist(),
         )
 
     def _where_free(self, node: NodeProto, gradient: str) -> str:
@@ -259,5 +283,5 @@ class _Backward:
         return name
 
 
-def _attribute(node: NodeProto, name: str, default: object) -> object:
+def _attribute(node: NodeProto, name: str, default: Any) -> Any:
     return next((helper.get_attribute_value(found) for found in node.attribute if found.name == name), default)

@@ -70,7 +70,8 @@ def hashes(folder: Path) -> dict[str, str]:
 def test_the_folder_holds_photographs_labels_truth_and_nothing_else(
     phantom: Path, labels: dict[str, dict[str, str]], truth: dict[str, Any]
 ) -> None:
-    assert sorted(p.name for p in phantom.iterdir()) == ["ground_truth.json", "labels.csv", "photographs"]
+    names = ["ground_truth.json", "labels.csv", "lesion_masks", "photographs"]
+    assert sorted(p.name for p in phantom.iterdir()) == names
     files = {p.name for p in (phantom / "photographs").iterdir()}
     assert files == set(labels) == {f"{image_id}.jpg" for image_id in truth["photographs"]}
     assert len(files) == 2 * PARAMS.patients + NUM_ADDED
@@ -212,3 +213,17 @@ def test_more_faults_than_photographs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="do not fit"):
         write_phantom(PARAMS.model_copy(update={"patients": 2}), tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_every_eye_with_lesions_has_a_mask_of_its_upright_photograph(phantom: Path, truth: dict[str, Any]) -> None:
+    copies = {fault["copy"] for kind in truth["faults"].values() for fault in kind if "copy" in fault}
+    with_lesions = {
+        image_id: entry
+        for image_id, entry in truth["photographs"].items()
+        if sum(entry["lesions"].values()) and image_id not in copies
+    }
+    assert {mask.stem for mask in (phantom / "lesion_masks").iterdir()} == set(with_lesions)
+    for image_id, entry in with_lesions.items():
+        mask = pixels(phantom / "lesion_masks" / f"{image_id}.png", cv2.IMREAD_GRAYSCALE)
+        assert mask.shape == (entry["height"], entry["width"])
+        assert set(np.unique(mask)) == {0, 255}

@@ -98,3 +98,15 @@ def test_ten_photographs_a_second_at_one_megapixel_on_one_core() -> None:
     finally:
         cv2.setNumThreads(threads)
     assert min(seconds) < 0.1  # the least disturbed by whatever else this machine does
+
+
+@pytest.mark.parametrize("severity", [1.5, 2.5, 3.5, 4.5])
+def test_the_mask_is_where_the_lesions_are(severity: float) -> None:
+    case = replace(CASE, severity=severity)
+    with_lesions, without = painted(case), painted(case, without_lesions=True)
+    changed = np.abs(with_lesions.rgb.astype(np.int16) - without.rgb).max(axis=2)
+    mask = with_lesions.lesion_mask > 0
+    assert without.lesion_mask.max() == 0
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0  # the camera blurs
+    assert changed[~near].max() <= 12
+    assert np.median(changed[mask]) > 20
