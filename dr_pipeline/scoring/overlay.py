@@ -27,17 +27,23 @@ def overlay(rgb: NDArray[np.uint8], found: NDArray[np.float32], caption: str = "
         (height, width, 3) RGB.
     """
     strength = np.clip(found, 0, None) / max(float(found.max()), float(np.finfo(np.float32).tiny))
-    levels = np.rint(255 * strength).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
-    shown = np.clip((strength - _SHOWN_FROM) / (_OPAQUE_FROM - _SHOWN_FROM), 0, 1)
-    opacity = (_OPACITY * shown)[..., None]
-    drawn = np.rint(rgb * (1 - opacity) + colours * opacity).astype(np.uint8)
+    shown = strength > _SHOWN_FROM
+    levels = np.rint(255 * strength[shown]).astype(np.uint8)
+    opacity = _OPACITY * np.clip((strength[shown] - _SHOWN_FROM) / (_OPAQUE_FROM - _SHOWN_FROM), 0, 1)[:, None]
+    drawn = rgb.copy()
+    drawn[shown] = np.rint(rgb[shown] * (1 - opacity) + _palette()[levels] * opacity).astype(np.uint8)
     thickness = max(1, round(len(rgb) / 700))
     outlines, _ = cv2.findContours(
         (strength >= _OUTLINED_FROM).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     cv2.drawContours(drawn, outlines, -1, (255, 255, 255), thickness, cv2.LINE_AA)
     return _captioned(drawn, caption) if caption else drawn
+
+
+def _palette() -> NDArray[np.uint8]:
+    """(256, 3) RGB."""
+    steps = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_CIVIDIS)
+    return np.asarray(cv2.cvtColor(steps, cv2.COLOR_BGR2RGB)[:, 0], np.uint8)
 
 
 def _captioned(drawn: NDArray[np.uint8], caption: str) -> NDArray[np.uint8]:

@@ -51,13 +51,13 @@ def attribution_part(model: bytes, *, min_cells: int = MIN_CELLS) -> bytes:
     if classifier is None or classifier.op_type not in ("Gemm", "MatMul"):
         return b""
     weights, last = network.weights.get(classifier.input[1]), network.pooled(classifier.input[0])
-    if weights is None or not last:
+    if weights is None or last not in network.shapes:
         return b""
     matrix = numpy_helper.to_array(weights)
     matrix = matrix.T if _attribute(classifier, "transB", 0) else matrix  # (channels, grades)
     path = network.path(last)
     layer = _last_cut(path, network.shapes, min_cells)
-    if matrix.shape[1] != NUM_GRADES or layer is None:
+    if matrix.shape != (network.shapes[last][1], NUM_GRADES) or layer is None:
         return b""
     severity = matrix @ (np.array(GRADES, np.float32) - np.float32(np.mean(GRADES)))
     backward = _Backward(network, last, severity.astype(np.float32) * _attribute(classifier, "alpha", 1.0))
@@ -113,6 +113,12 @@ class _Network:
                 needed.update(node.input)
                 path.insert(0, node)
         return path
+
+    def sides(self, name: str) -> NDArray[np.int64]:
+        """Rows and columns of a feature map."""
+        if name not in self.shapes:
+            raise _NoDerivativeError
+        return np.array(self.shapes[name][2:], np.int64)
 
     def weight(self, name: str) -> TensorProto:
         """The stored tensor behind a weight, which in 8 bits is dequantised first."""
@@ -191,7 +197,7 @@ class _Backward:
         self._network = network
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
-        cells = np.prod(network.shapes[last][2:])
+        cells = network.sides(last).prod()
         kernel = self._constant((severity / np.float32(cells))[None, :, None, None])
         self.gradients = {last: self._spread(kernel, last)}
 
@@ -214,8 +220,8 @@ class _Backward:
         elif kind == "Mul":
             for name, other in zip(node.input, reversed(node.input), strict=True):
                 self._add(name, self._summed(self._node("Mul", gradient, other), output, name))
-        elif kind in _POOLS and self._network.shapes.get(output, ())[2:] == (1, 1):
-            cells = self._constant(np.array(np.prod(self._network.shapes[first][2:]), np.float32))
+        elif kind in _POOLS and self._network.sides(output).tolist() == [1, 1]:
+            cells = self._constant(np.array(self._network.sides(first).prod(), np.float32))
             self._add(first, self._spread(self._node("Div", gradient, cells), first))
         else:
             raise _NoDerivativeError
@@ -234,7 +240,7 @@ class _Backward:
 
     def _of_convolution(self, node: NodeProto, gradient: str) -> str:
         window = _Window.of(node, self._network)
-        source, result = (np.array(self._network.shapes[name][2:]) for name in (node.input[0], node.output[0]))
+        source, result = self._network.sides(node.input[0]), self._network.sides(node.output[0])
         # rows and columns at the end that the convolution never reached
         unseen = source + window.before + window.after - ((result - 1) * window.strides + window.span)
         return self._node(
@@ -259,9 +265,13 @@ class _Backward:
 
     def _summed(self, gradient: str, output: str, name: str) -> str:
         """The gradient of an input that was spread over the cells of the output."""
-        shapes = self._network.shapes
-        if shapes.get(name, ())[2:] != (1, 1) or shapes[output][2:] == (1, 1):
+        if name not in self._network.producers:  # a constant: its gradient is not asked for
             return gradient
+        before, after = self._network.sides(name).tolist(), self._network.sides(output).tolist()
+        if before == after:
+            return gradient
+        if before != [1, 1]:
+            raise _NoDerivativeError
         return self._node("ReduceSum", gradient, self._constant(np.array([2, 3], np.int64)), keepdims=1)
 
     def _add(self, name: str, gradient: str) -> None:
