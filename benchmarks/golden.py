@@ -50,8 +50,8 @@ REPLAYED = (
     "reports/gradability.json --training reports/training --validation reports/validation --validation-predictions "
     "data/validation --latency {latency} --selection {out}/selection.json --test {out}/test.json --test-predictions "
     "{out}/test.csv --canvases data/canvases --bundle {out}/release --machine reports/machine.json --out "
-    "{out}/index.html --confusion {out}/confusion.png --pareto {out}/pareto.png --training-curves {out}/training.png "
-    "--reliability {out}/reliability.png",
+    "{out}/index.html --cases {out}/cases.html --confusion {out}/confusion.png --pareto {out}/pareto.png "
+    "--training-curves {out}/training.png --reliability {out}/reliability.png",
 )
 # What the default run makes of measured latencies.
 RELEASED = (
