@@ -16,6 +16,7 @@ from dr_pipeline.fundus.registration import map_in_original, points_in_original
 from dr_pipeline.schema import GRADES, Status
 from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.scorer import Scorer
+from dr_pipeline.scoring.task import score_bytes
 
 OCCLUSION_NAME = "occlusion"
 METHODS = (ATTRIBUTION_NAME, OCCLUSION_NAME)
@@ -102,7 +103,7 @@ class Explainer:
 
     def explain(self, data: bytes) -> Explanation:
         """Scores the bytes of one file and, where it is graded, explains the grade."""
-        score = self._scorer.score(data)
+        score = score_bytes(lambda: data, self._scorer)
         if score.status is not Status.SCORED:
             return Explanation(score)
         photograph = self._scorer.pixel_path.process(data, find_text=False)

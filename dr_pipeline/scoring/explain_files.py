@@ -21,6 +21,7 @@ from dr_pipeline.scoring.sources.read import read_entry
 
 VERSION = 1
 CENTRE_PRIOR = "centre_prior"
+_MAX_DRAWN_PX = (1 << 15) - 1  # OpenCV warps to no longer sides
 _FULL_SIDE = 1 << 16  # no photograph is as large: nothing is decoded at a fraction of its size
 _INTERVALS: dict[str, Any] = {"replicates": 2000, "seed": 20, "confidence": 0.95}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -49,10 +50,14 @@ def explain_files(
     for entry in progress(entries, label="explain", total=len(entries)):
         explanation, data = _explained(entry, explainer)
         row = {"file": printable(entry.relative), **_row(explanation)}
-        if explanation.photograph is not None and pictures:
+        photograph = explanation.photograph
+        drawable = photograph is not None and max(photograph.width, photograph.height) <= _MAX_DRAWN_PX
+        if photograph is not None and not drawable:
+            row["reason"] = f"a side of more than {_MAX_DRAWN_PX} px is not drawn"
+        if drawable and pictures:
             row["picture"] = names.new(entry.relative)
             _draw(out / row["picture"], explanation, data)
-        if explanation.photograph is not None and masks is not None:
+        if drawable and masks is not None:
             found = _localised(explanation, masks, entry.relative)
             row["lesions"] = "yes" if found else "no mask"
             for name, localisation in zip(localised, found, strict=False):

@@ -112,6 +112,17 @@ def test_pictures_list_and_figures_of_a_folder(
     assert report["localisation"]["centre_prior"]["pointing_game"]["value"] == 0
 
 
+def test_a_photograph_too_long_to_draw_has_its_line_and_a_reason(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dr_pipeline.scoring.explain_files._MAX_DRAWN_PX", 300)
+    (tmp_path / "one.png").write_bytes(with_dot())
+    assert explained(tmp_path / "one.png", "--bundle", bundle, "--out", tmp_path / "out") == 0
+    (row,) = json.loads((tmp_path / "out" / "explanations.json").read_text())["photographs"]
+    assert (row["status"], row["reason"]) == ("scored", "a side of more than 300 px is not drawn")
+    assert "picture" not in row
+
+
 def test_masks_of_other_sides_or_none_are_errors(bundle: Path, tmp_path: Path) -> None:
     site, masks = tmp_path / "site", tmp_path / "masks"
     site.mkdir()
