@@ -209,7 +209,7 @@ def evaluation_speed() -> dict[str, Any]:
     sample = draw(rng, EVALUATED // 2, 0.9, 0.5)
     logits = -((sample.true[:, None] + NOISE * rng.normal(size=(EVALUATED, 1)) - np.arange(5)) ** 2)
     decided, statuses = decision.apply(logits), ["scored"] * EVALUATED
-    measures = uncertainty_measures(decided, decision.cut_points)
+    measures = uncertainty_measures(decided, decision)
 
     def figures() -> None:
         all_and_gradable(decided, sample.true, sample.groups, statuses, params)

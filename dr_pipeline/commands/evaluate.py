@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bundle",
         type=Path,
         metavar="BUNDLE",
-        help="the bundle that graded: checks its id, adds distances to its cuts",
+        help="the bundle that graded: checks its id, adds distances to its borders",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="the figures to write")
     parser.add_argument(

@@ -78,7 +78,7 @@ def evaluate_bundle(bundle: Bundle, inputs: TestInputs, params: Evaluation) -> t
     decided = bundle.decision.apply(logits)
     grades = np.array([row.grade for row in rows], dtype=np.int64)
     views = np.stack([decided.expected_grade, _mirrored(bundle, inputs.canvases, image_ids)], axis=1)
-    measures = uncertainty_measures(decided, bundle.decision.cut_points, views)
+    measures = uncertainty_measures(decided, bundle.decision, views)
     report = all_and_gradable(decided, grades, groups, statuses, params) | {
         **extended_figures(decided, grades, groups, statuses, params, measures=measures),
         "limits": limits(grades, [row.patient_id for row in rows]),

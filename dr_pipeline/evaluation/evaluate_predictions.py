@@ -158,7 +158,7 @@ def evaluate_predictions(evaluated: Evaluated, params: Evaluation, decision: Dec
     Args:
         evaluated: The photographs.
         params: Confidence, bootstrap replicates and their seed, prevalences.
-        decision: Of the bundle; None: the distance to its cut points is no measure of uncertainty.
+        decision: Of the bundle; None: the distances to its borders are no measures of uncertainty.
 
     Returns:
         As docs/reference/metrics.md describes. Where a photograph has no answer, the figures are of those with one,
@@ -168,7 +168,7 @@ def evaluate_predictions(evaluated: Evaluated, params: Evaluation, decision: Dec
     decided, true = select(evaluated.decided, rows), evaluated.true[rows]
     groups = [evaluated.groups[row] for row in rows.tolist()]
     statuses = [evaluated.statuses[row] for row in rows.tolist()]
-    measures = uncertainty_measures(decided, decision.cut_points if decision else ())
+    measures = uncertainty_measures(decided, decision)
     report = all_and_gradable(decided, true, groups, statuses, params)
     report |= extended_figures(decided, true, groups, statuses, params, measures=measures)
     if len(rows) < len(evaluated.true):

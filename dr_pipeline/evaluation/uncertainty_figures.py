@@ -1,8 +1,9 @@
 """Whether uncertainty finds the errors: what remains wrong where the least certain photographs go to a human reader.
 
-Measures: closeness to a cut point, which the bundle's review margin uses; entropy of the probabilities; and, where a
-photograph was graded more than once, the spread of its expected grades over views. Entropy failed as a measure on
-clinical data of five grades (Jaskari et al. 2022), so that none is taken on trust: each has its curve.
+Measures: closeness to a cut point, which the bundle's review margin uses; closeness to the threshold of referral;
+entropy of the probabilities; and, where a photograph was graded more than once, the spread of its expected grades over
+views. Entropy failed as a measure on clinical data of five grades (Jaskari et al. 2022), so that none is taken on
+trust: each has its curve.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.bundle.decision import Decided, distance_to_cut
+from dr_pipeline.bundle.decision import Decided, Decision, distance_to_cut
 from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.metrics.bootstrap import bootstrap_many_weights, qwk_estimate
 from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
@@ -20,24 +21,33 @@ from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import REFERABLE_FROM
 
 _COVERAGES = np.arange(10, 21) / 20
+_LEAST_PROBABILITY = 1e-12
 
 
 def uncertainty_measures(
-    decided: Decided, cut_points: Sequence[float], views: NDArray[np.float64] | None = None
+    decided: Decided, decision: Decision | None, views: NDArray[np.float64] | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """Uncertainties of N photographs by name, higher: less certain.
 
     Args:
         decided: Their decisions.
-        cut_points: Of the decision; none: unknown, and no measure.
+        decision: Which made them; None: unknown, and with it the distances to its borders.
         views: Their expected grades under K views or by K members of an ensemble, shape (N, K); None: graded once.
     """
     measures = {"entropy": entropy(decided.probabilities)}
-    if len(cut_points):
-        measures["closeness_to_cut"] = -distance_to_cut(decided.expected_grade, np.asarray(cut_points))
+    if decision is not None:
+        measures["closeness_to_cut"] = -distance_to_cut(decided.expected_grade, np.asarray(decision.cut_points))
+        threshold = _log_odds(np.asarray(decision.referable_threshold))
+        measures["closeness_to_referral"] = -np.abs(_log_odds(decided.referable_probability) - threshold)
     if views is not None:
         measures["spread_of_views"] = views.std(axis=1)
     return measures
+
+
+def _log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """In these, equal steps of the expected grade are equal distances."""
+    inner = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return np.asarray(np.log(inner) - np.log1p(-inner))
 
 
 def uncertainty_figures(

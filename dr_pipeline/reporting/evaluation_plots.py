@@ -10,6 +10,7 @@ from dr_pipeline.reporting.plot_style import COLOURS, QUIET, blank, style
 
 MEASURES = {
     "closeness_to_cut": "distance to a cut point",
+    "closeness_to_referral": "distance to the threshold of referral",
     "entropy": "entropy",
     "spread_of_views": "spread of two views",
 }

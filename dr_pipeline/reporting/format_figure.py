@@ -26,6 +26,8 @@ def format_figure(figure: Mapping[str, Any], digits: int = 3) -> str:
     value = f"{figure['value']:.{digits}f}"
     if figure["low"] is None or figure["high"] is None:
         return f"{value}, {figure['note']} (n = {figure['n']})"
+    if figure["low"] == figure["high"]:  # such as perfect agreement: that is no certainty
+        return f"{value}, the same in all resamplings, n = {figure['n']}"
     return f"{value} [{figure['low']:.{digits}f}–{figure['high']:.{digits}f}], n = {figure['n']}"
 
 

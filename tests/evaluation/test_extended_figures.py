@@ -45,7 +45,7 @@ def estimates(value: Any) -> list[dict[str, Any]]:
 
 
 def extended(decided: Decided, true: NDArray[np.int64], groups: list[str], **views: Any) -> dict[str, Any]:
-    measures = uncertainty_measures(decided, DECISION.cut_points, **views)
+    measures = uncertainty_measures(decided, DECISION, **views)
     return extended_figures(decided, true, groups, ["scored"] * len(true), PARAMS, measures=measures)
 
 
@@ -147,12 +147,14 @@ def test_net_benefit_of_a_useful_model_exceeds_that_of_referring_all_or_nobody()
 def test_the_band_holds_more_errors_and_a_useful_uncertainty_has_a_lower_area() -> None:
     decided, true, groups = sample(600)
     decided = replace(decided, needs_human=np.abs(decided.expected_grade[:, None] - DECISION.cut_points).min(1) < 0.1)
-    measures = uncertainty_measures(decided, DECISION.cut_points)
+    measures = uncertainty_measures(decided, DECISION)
     measures["useless"] = np.random.default_rng(0).random(600)
     found = uncertainty_figures(decided, measures, true, groups, PARAMS)
     wrong = found["wrong_grade"]
     assert wrong["risk"]["value"] == pytest.approx((decided.grade != true).mean())
     assert wrong["closeness_to_cut"]["aurc"]["value"] < wrong["useless"]["aurc"]["value"]
+    referral = found["wrong_referral"]
+    assert referral["closeness_to_referral"]["aurc"]["value"] < referral["closeness_to_cut"]["aurc"]["value"]
     assert wrong["useless"]["aurc"]["value"] == pytest.approx(wrong["risk"]["value"], abs=0.06)
     last = wrong["entropy"]["curve"][-1]
     assert (last["coverage"], last["risk"]["value"]) == (1.0, pytest.approx(wrong["risk"]["value"]))
@@ -199,7 +201,5 @@ def test_evaluation_of_thousands_of_predictions_takes_seconds() -> None:
     params = PARAMS.model_copy(update={"bootstrap_replicates": 100})
     start = time.perf_counter()
     all_and_gradable(decided, true, groups, ["scored"] * 3662, params)
-    extended_figures(
-        decided, true, groups, ["scored"] * 3662, params, measures=uncertainty_measures(decided, DECISION.cut_points)
-    )
+    extended_figures(decided, true, groups, ["scored"] * 3662, params, measures=uncertainty_measures(decided, DECISION))
     assert time.perf_counter() - start < 6  # 60 s at 1,000 replicates; 1.5 s on an idle core

@@ -51,7 +51,7 @@ def _graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Grad
     statuses = ["ungradable" if index % 17 == 0 else "scored" for index in range(n)]
     sites = ["hill <1>" if index % 4 < 2 else "sea" for index in range(n)]
     report = all_and_gradable(decided, true, groups, statuses, PARAMS)
-    measures = uncertainty_measures(decided, DECISION.cut_points)
+    measures = uncertainty_measures(decided, DECISION)
     report |= extended_figures(decided, true, groups, statuses, PARAMS, measures=measures)
     report |= {
         "calibration": compare_calibrations(logits, true, groups, PARAMS),
