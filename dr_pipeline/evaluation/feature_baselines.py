@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_pipeline.errors import DataError
 from dr_pipeline.metrics.cross_fitting import held_out_parts
 from dr_pipeline.metrics.cut_points import best_cut_points
 from dr_pipeline.schema import NUM_GRADES
@@ -49,8 +50,16 @@ def feature_sets(rows: Sequence[SplitRow], index: Mapping[str, CanvasRow]) -> di
 
     Args:
         rows: N photographs.
-        index: The canvases' index by image id; it has them all.
+        index: The canvases' index by image id.
+
+    Raises:
+        DataError: It lacks a photograph.
     """
+    if missing := [row.image_id for row in rows if row.image_id not in index]:
+        raise DataError(
+            f"{len(missing)} photographs of the split are not in the canvases' index, such as {missing[0]!r}",
+            todo="run `dvc repro`",
+        )
     canvases = [index[row.image_id] for row in rows]
     nothing = np.empty((len(rows), 0), dtype=np.str_)
     shots = [(row.site, canvas.camera, canvas.format) for row, canvas in zip(rows, canvases, strict=True)]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.baselines import feature_baselines, majority_grade
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import Status
@@ -61,6 +62,13 @@ def test_equal_features_or_one_grade_give_a_note() -> None:
     zeros = [row for row in rows if row.grade == 0]
     found = feature_baselines(zeros, rows[:50], index, np.zeros(50, dtype=np.int64), PARAMS)
     assert "undefined" in found["geometry"]["note"]
+
+
+def test_a_photograph_without_canvas_is_an_error() -> None:
+    rows, index = data_set("width")
+    del index[rows[7].image_id]
+    with pytest.raises(DataError, match=f"1 photographs of the split .* such as '{rows[7].image_id}'"):
+        feature_baselines(rows[:100], rows[100:], index, np.zeros(200, dtype=np.int64), PARAMS)
 
 
 def test_the_majority_is_the_commonest_grade_and_the_lowest_of_equals() -> None:
