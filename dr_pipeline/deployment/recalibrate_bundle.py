@@ -18,8 +18,8 @@ from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.deployment.class_shares import require_no_child, score_photographs
-from dr_pipeline.deployment.known_photographs import first_of_equal_pixels, seen_by
 from dr_pipeline.deployment.formats.attribution_part import attribution_part
+from dr_pipeline.deployment.known_photographs import first_of_equal_pixels, seen_by
 from dr_pipeline.deployment.sbom import runtime_sbom
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError

@@ -96,9 +96,7 @@ def external_report(
         "answered": len(some),
         "groups": len(set(groups)),
         "figures": all_and_gradable(decided, graded, units, statuses, params)
-        | extended_figures(
-            decided, graded, units, statuses, params, measures=uncertainty_measures(decided, decision.cut_points)
-        ),
+        | extended_figures(decided, graded, units, statuses, params, measures=uncertainty_measures(decided, decision)),
         "limits": limits(true, [row.patient_id for row in photographs.rows]),
         "intention_to_screen": intention_to_screen(answers, true, groups, params.confidence),
         "internal": {name: validation[name] for name in _INTERNAL if is_estimate(validation.get(name))},

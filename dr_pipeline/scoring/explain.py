@@ -103,7 +103,7 @@ class Explainer:
 
     def explain(self, data: bytes) -> Explanation:
         """Scores the bytes of one file and, where it is graded, explains the grade."""
-        score = score_bytes(lambda: data, self._scorer)
+        score = score_bytes(lambda: data, self._scorer.score)
         if score.status is not Status.SCORED:
             return Explanation(score)
         photograph = self._scorer.pixel_path.process(data, find_text=False)
