@@ -132,7 +132,7 @@ def _screened(inputs: AuditInputs, audited: AuditResult, params: Audit) -> list[
 
 
 def _unseen(bundle: Bundle, manifest: list[ManifestRow]) -> tuple[list[SplitRow], dict[str, int]]:
-    """The graded photographs of patients of whom the bundle has seen none; how many were left out."""
+    """The graded photographs of patients that are new to the bundle, and how many others there are."""
     photographs = photographs_of(manifest)
     groups = group_photographs(photographs, bridges_of(manifest))
     hashes = {row.image_id: row.pixel_hash for row in manifest}
