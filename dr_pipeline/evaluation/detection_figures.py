@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.metrics.bootstrap import bootstrap_many_weights
-from dr_pipeline.metrics.curves import Cumulated, weighted_roc_auc
+from dr_pipeline.metrics.curves import Cumulated
 from dr_pipeline.metrics.intervals import Estimate
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import GRADES, REFERABLE_FROM
@@ -47,7 +47,7 @@ def _border(
 ) -> dict[str, Any]:
     def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         curve = Cumulated.of(scores, positive, weights)
-        columns = [weighted_roc_auc(scores, positive, weights), curve.average_precision()]
+        columns = [curve.area(), curve.average_precision()]
         columns += [curve.sensitivity_at(rate) for rate in _RATES]
         columns += [curve.specificity_at(rate) for rate in _RATES]
         return np.stack(columns, axis=1)

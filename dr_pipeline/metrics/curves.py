@@ -30,15 +30,7 @@ def weighted_roc_auc(
     """
     if len(scores) == 0:
         return np.full(len(weights), np.nan)
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(scores[order]) > 0]))  # of each run of equal scores
-    sorted_weights, sorted_positive = weights[:, order], positive[order]
-    positives = np.add.reduceat(sorted_weights * sorted_positive, starts, axis=1)
-    negatives = np.add.reduceat(sorted_weights * ~sorted_positive, starts, axis=1)
-    negatives_below = np.cumsum(negatives, axis=1) - negatives / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        area = (positives * negatives_below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
-    return np.asarray(np.where(np.isfinite(area), area, np.nan))
+    return Cumulated.of(scores, positive, weights).area()
 
 
 @dataclass(frozen=True)
@@ -48,12 +40,10 @@ class Cumulated:
     A photograph is called positive from the threshold up; equal scores are called together.
 
     Attributes:
-        thresholds: The distinct scores, descending, shape (T,).
         true_positives: Weight of the positives called, shape (R, T).
         false_positives: Weight of the negatives called, shape (R, T).
     """
 
-    thresholds: NDArray[np.float64]
     true_positives: NDArray[np.float64]
     false_positives: NDArray[np.float64]
 
@@ -65,7 +55,15 @@ class Cumulated:
         sorted_weights, sorted_positive = weights[:, order], positive[order]
         true_positives = np.cumsum(sorted_weights * sorted_positive, axis=1)[:, ends]
         false_positives = np.cumsum(sorted_weights * ~sorted_positive, axis=1)[:, ends]
-        return cls(np.asarray(scores[order][ends], dtype=np.float64), true_positives, false_positives)
+        return cls(true_positives, false_positives)
+
+    def area(self) -> NDArray[np.float64]:
+        """Area under the ROC curve, ties counted half, shape (R,); nan if only one class."""
+        more = np.diff(self.false_positives, axis=1, prepend=0.0)
+        below = self.true_positives - np.diff(self.true_positives, axis=1, prepend=0.0) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            area = (more * below).sum(axis=1) / (self.true_positives[:, -1] * self.false_positives[:, -1])
+        return self._defined(area)
 
     def average_precision(self) -> NDArray[np.float64]:
         """Σ (recall gained at a threshold) · (precision there), shape (R,), as scikit-learn's; nan: no positives."""
