@@ -62,14 +62,14 @@ PUBLISHED = (
         "APTOS, private part",
         11_000,
         "0.917",
-        differs="patients unknown; the same network had 0.801 on the public part; n is about",
+        differs="patients unknown; the same network had 0.801 on the public part; n approximate",
     ),
     Published(
         "Kaggle 2019, 11th",
         "APTOS, private part",
         11_000,
         "0.930",
-        differs="8 networks, pseudo-labels on the test photographs; 0.826 on the public part; n is about",
+        differs="8 networks, pseudo-labels on the test photographs; 0.826 on the public part; n approximate",
     ),
     Published("DeepDRiD challenge, best", "DeepDRiD, challenge test", 0, "0.93", differs="two views of an eye"),
     Published(
