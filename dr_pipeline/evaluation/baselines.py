@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.evaluation.feature_baselines import feature_sets, fit_and_grade
 from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.metrics.bootstrap import bootstrap_weights, paired_qwk_difference, qwk_estimate
 from dr_pipeline.metrics.curves import weighted_roc_auc
 from dr_pipeline.metrics.intervals import clustered_proportion
+from dr_pipeline.metrics.paired_tests import delong
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import REFERABLE_FROM, Eye
 from dr_pipeline.tables.canvas_index import CanvasRow
@@ -77,7 +79,7 @@ def feature_baselines(
     development: Sequence[SplitRow],
     test: Sequence[SplitRow],
     index: Mapping[str, CanvasRow],
-    grade: NDArray[np.int64],
+    decided: Decided,
     params: Evaluation,
 ) -> dict[str, Any]:
     """Logistic regressions that never see the retina, fitted on the development part, beside the model.
@@ -86,17 +88,17 @@ def feature_baselines(
         development: The photographs of the development part.
         test: N photographs of the test part.
         index: The canvases' index by image id.
-        grade: By the model, shape (N,).
+        decided: By the model, of N photographs.
         params: Confidence, bootstrap replicates and their seed.
 
     Returns:
         For `geometry`, `camera` and `small_features` (of the photograph's appearance) `qwk`, `referable_auc`,
-        `model_minus_baseline` of QWK, paired, and `fitted_on`, the number of photographs; only a note where all
-        photographs have the same features.
+        `model_minus_baseline` of QWK, paired, `auc_model_minus_baseline` by DeLong's test, and `fitted_on`, the number
+        of photographs; only a note where all photographs have the same features.
     """
     true = np.array([row.grade for row in test], dtype=np.int64)
     fitted_on = np.array([row.grade for row in development], dtype=np.int64)
-    groups, drawn = [row.group for row in test], resampling(params)
+    groups, drawn, referable = [row.group for row in test], resampling(params), true >= REFERABLE_FROM
     sets, sets_test = feature_sets(development, index), feature_sets(test, index)
     table: dict[str, Any] = {}
     for name, features in sets.items():
@@ -108,11 +110,14 @@ def feature_baselines(
         table[name] = {
             "qwk": qwk_estimate(true, found, groups, **drawn).to_dict(),
             "referable_auc": bootstrap_weights(
-                lambda weights, score=expected: weighted_roc_auc(score, true >= REFERABLE_FROM, weights),  # type: ignore[misc]
+                lambda weights, score=expected: weighted_roc_auc(score, referable, weights),  # type: ignore[misc]
                 groups,
                 **drawn,
             ).to_dict(),
-            "model_minus_baseline": paired_qwk_difference(true, grade, found, groups, **drawn).to_dict(),
+            "model_minus_baseline": paired_qwk_difference(true, decided.grade, found, groups, **drawn).to_dict(),
+            "auc_model_minus_baseline": delong(
+                decided.referable_probability, expected, referable, groups, params.confidence
+            ).to_dict(),
             "fitted_on": len(development),
         }
     return table

@@ -93,7 +93,7 @@ def evaluate_bundle(bundle: Bundle, inputs: TestInputs, params: Evaluation) -> t
             grade=decided.grade,
             eyes=[row.eye for row in rows],
         )
-        | feature_baselines(development, rows, inputs.canvases.rows, decided.grade, params),
+        | feature_baselines(development, rows, inputs.canvases.rows, decided, params),
         "bundle_id": bundle.bundle_id,
         "openings": openings,
         "research_use": RESEARCH_USE,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dr_pipeline.bundle.decision import Decided, Decision
 from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.baselines import feature_baselines, majority_grade
 from dr_pipeline.params.evaluation import Evaluation
@@ -36,6 +37,13 @@ def data_set(shortcut: str) -> tuple[list[SplitRow], dict[str, CanvasRow]]:
     return rows, index
 
 
+def perfect(rows: list[SplitRow]) -> Decided:
+    """The decisions of a model that is always right."""
+    true = np.array([row.grade for row in rows])
+    decision = Decision(1.0, (0.5, 1.5, 2.5, 3.5), 0.4, 0.1, {}, referable_curve=(3.0, -4.5))
+    return decision.apply(-9.0 * (true[:, None] - np.arange(5)) ** 2)
+
+
 @pytest.mark.parametrize(
     ("shortcut", "name"), [("width", "geometry"), ("camera", "camera"), ("brightness", "small_features")]
 )
@@ -43,7 +51,7 @@ def test_a_shortcut_is_found_by_its_baseline_alone(shortcut: str, name: str) -> 
     rows, index = data_set(shortcut)
     development = [row for row in rows if row.split == "development"]
     test = [row for row in rows if row.split == "test"]
-    model = np.array([row.grade for row in test])
+    model = perfect(test)
     found = feature_baselines(development, test, index, model, PARAMS)
     assert set(found) == {"geometry", "camera", "small_features"}
     assert found[name]["qwk"]["value"] > 0.8
@@ -51,16 +59,18 @@ def test_a_shortcut_is_found_by_its_baseline_alone(shortcut: str, name: str) -> 
     assert found[name]["model_minus_baseline"]["value"] == pytest.approx(1 - found[name]["qwk"]["value"])
     for other in set(found) - {name}:
         assert found[other]["qwk"]["value"] < 0.4
+        assert found[other]["auc_model_minus_baseline"]["p_value"] < 0.001
+        assert found[other]["auc_model_minus_baseline"]["low"] > 0.1
     assert found[name]["fitted_on"] == 200
 
 
 def test_equal_features_or_one_grade_give_a_note() -> None:
     rows, index = data_set("width")
     same = {name: CanvasRow(image_id=name, status=Status.SCORED, width=9) for name in index}
-    found = feature_baselines(rows[:100], rows[100:], same, np.zeros(200, dtype=np.int64), PARAMS)
+    found = feature_baselines(rows[:100], rows[100:], same, perfect(rows[100:]), PARAMS)
     assert all("undefined" in baseline["note"] for baseline in found.values())
     zeros = [row for row in rows if row.grade == 0]
-    found = feature_baselines(zeros, rows[:50], index, np.zeros(50, dtype=np.int64), PARAMS)
+    found = feature_baselines(zeros, rows[:50], index, perfect(rows[:50]), PARAMS)
     assert "undefined" in found["geometry"]["note"]
 
 
@@ -68,7 +78,7 @@ def test_a_photograph_without_canvas_is_an_error() -> None:
     rows, index = data_set("width")
     del index[rows[7].image_id]
     with pytest.raises(DataError, match=f"1 photographs of the split .* such as '{rows[7].image_id}'"):
-        feature_baselines(rows[:100], rows[100:], index, np.zeros(200, dtype=np.int64), PARAMS)
+        feature_baselines(rows[:100], rows[100:], index, perfect(rows[100:]), PARAMS)
 
 
 def test_the_majority_is_the_commonest_grade_and_the_lowest_of_equals() -> None:
