@@ -1,8 +1,9 @@
 """reports/index.html: one self-contained file, from the pipeline's documents and plots."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dr_pipeline.reporting.cases_page import Case
 from dr_pipeline.reporting.format_figure import LABELS, format_figure, is_figure
 from dr_pipeline.reporting.layer_tables import summaries
 from dr_pipeline.reporting.pages import environment
@@ -13,7 +14,7 @@ from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 _MIN_PHOTOGRAPHS = 10  # fewer photographs of a grade cause a warning
 
 
-def render(sources: Sources, images: Mapping[str, bytes]) -> str:
+def render(sources: Sources, images: Mapping[str, bytes], missed: Sequence[Case] = ()) -> str:
     """The page as HTML.
 
     Args:
@@ -21,6 +22,7 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
         images: Images by name: `histogram`, `rejection`, `pareto`, `training`, `layers`, `confusion`,
             `reliability`, `workload`, `net_benefit`, `risk_coverage`, `roc` (absent if the test split has one class
             only) as SVG, `misses` as JPEG (absent for photographs of people).
+        missed: Vision-threatening disease called none or mild; its pictures are shown where `misses` is.
     """
     pages = environment("dr_pipeline.reporting")
     pages.filters |= {"format_figure": format_figure, "short": lambda text: str(text)[:12]}
@@ -33,6 +35,7 @@ def render(sources: Sources, images: Mapping[str, bytes]) -> str:
         grades=[(grade, GRADE_NAMES[grade]) for grade in GRADES],
         comparison=comparison(sources),
         missed_vision_threatening=missed_vision_threatening(sources),
+        missed={case.image_id: case for case in missed},
         warnings=warnings(sources),
         layers={name: summaries(layers) for name, layers in sources.layers.items()},
     )

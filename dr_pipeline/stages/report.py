@@ -64,11 +64,12 @@ def run(args: argparse.Namespace) -> Outcome:
     }
     with tracked("report"):
         figures = report_figures(sources)
-        write_text(args.out, render(sources, report_images(sources, figures, args.canvases)))
         graded, store, canvas_map = sources.graded, CanvasStore(args.canvases), attribution_map(args.bundle)
+        missed = cases_page.missed_cases(graded, store, canvas_map)
+        write_text(args.out, render(sources, report_images(sources, figures, args.canvases), missed))
         out_of_fold = read_out_of_fold([args.validation_predictions / sources.chosen / "predictions.csv"])
         cases = cases_page.render(
-            cases_page.missed_cases(graded, store, canvas_map),
+            missed,
             cases_page.label_cases(out_of_fold, store, canvas_map),
             bundle_id=sources.bundle["bundle_id"],
             vision_threatening=int(graded.vision_threatening.sum()),

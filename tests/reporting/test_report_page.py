@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dr_pipeline.reporting.cases_page import Case
 from dr_pipeline.reporting.format_figure import format_figure
 from dr_pipeline.reporting.plot_style import svg
 from dr_pipeline.reporting.report_inputs import Sources
-from dr_pipeline.reporting.report_page import render
+from dr_pipeline.reporting.report_page import missed_vision_threatening, render
 from dr_pipeline.reporting.report_plots import report_figures
 from dr_pipeline.schema import RESEARCH_USE
 from tests.factories.html_tags import Tags
@@ -151,3 +152,16 @@ def test_networks_without_batch_norm_have_no_shift() -> None:
     shown = sources()
     plain = {when: [layer for layer in found if layer.shift is None] for when, found in shown.layers["b0-0"].items()}
     assert "no BatchNorm" in page_of(replace(shown, layers={"b0-0": plain}))
+
+
+@pytest.mark.parametrize("adapter", ["synthetic", "folder"])
+def test_a_miss_has_its_quality_and_only_a_synthetic_one_its_pictures(adapter: str) -> None:
+    shown = sources(adapter=adapter)
+    plots = "histogram rejection pareto training layers confusion reliability workload net_benefit risk_coverage"
+    images = dict.fromkeys([*plots.split(), *(["misses"] if adapter == "synthetic" else [])], b"<svg></svg>")
+    (miss, *_) = missed_vision_threatening(shown)
+    case = Case(miss["image_id"], miss["true"], miss["predicted"], (), "0.41 (dark)", b"\xff\xd8a", b"\xff\xd8b")
+    page = render(shown, images, [case])
+    assert "0.41 (dark)" in page
+    assert page.count('what raised its grade">') == (adapter == "synthetic")
+    assert ("data/cases.html" in page) == (adapter == "folder")
