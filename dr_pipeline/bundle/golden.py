@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decision, distance_to_cut
-from dr_pipeline.bundle.session import FLOAT32, INT8, OnnxModel
+from dr_pipeline.bundle.session import FLOAT16, FLOAT32, INT8, OnnxModel
 from dr_pipeline.errors import BundleError
 
 NUM_INPUTS = 4
 # Of a probability. ONNX Runtime's kernels differ between processors by about 1e-6, a wrong network by far more. In
-# 8 bits such a difference moves activations to the next step: other kernels differed by 0.004 on one machine.
-MAX_PROBABILITY_DIFFERENCE = {FLOAT32: 1e-4, INT8: 0.02}
+# 8 bits such a difference moves activations to the next step: other kernels differed by 0.004 on one machine. In 16
+# bits a processor may round after each operation or, where it converts to 32 bits, seldom.
+MAX_PROBABILITY_DIFFERENCE = {FLOAT32: 1e-4, FLOAT16: 0.01, INT8: 0.02}
 # Closer to a cut point, rounding on another processor may change a grade: only the probabilities are compared there.
 _CLEAR_OF_CUT_POINTS = 1e-2
 _MAX_SEEDS = 64

@@ -15,7 +15,7 @@ INPUT_NAME = "image"
 _CUDA = "CUDAExecutionProvider"
 LOGITS_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
-FLOAT32, INT8 = "float32", "int8"
+FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 PRECISION = "precision"  # an entry of the ONNX file's own metadata; a file without it is float32
 _NOWHERE = os.path.join(os.devnull, "none")  # noqa: PTH118 (ONNX Runtime takes text)
 _GPU_RUNTIME = "onnxruntime-gpu in place of onnxruntime, with CUDA and cuDNN (docs/how-to/score-at-scale.md)"
@@ -41,7 +41,7 @@ class OnnxModel:
 
     Attributes:
         input_px: Side of the input.
-        precision: `float32` or `int8`, as the file states it.
+        precision: `float32`, `float16` or `int8`, as the file states it.
 
     Raises:
         BundleError: The file is no ONNX model, or its inputs and outputs break the contract.

@@ -19,7 +19,14 @@ from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.deployment.format_source import Deployed
 from dr_pipeline.deployment.format_speed import Speed, time_against
 from dr_pipeline.deployment.formats import ExportFormat, Logits, export_format
-from dr_pipeline.deployment.parity import EXACT, Parity, Tolerance, compare_decisions, require_parity
+from dr_pipeline.deployment.parity import (
+    EXACT,
+    Parity,
+    Tolerance,
+    compare_decisions,
+    decision_refusal,
+    require_parity,
+)
 from dr_pipeline.errors import DrPipelineError, GateError
 from dr_pipeline.evaluation.inference import canvas_logits
 from dr_pipeline.files import write_json
@@ -223,21 +230,19 @@ def refusal(figures: FormatFigures, *, exact: bool, limits: FormatLimits) -> str
         exact: Whether it is float32: then the decisions alone count, and they must be equal.
         limits: Of other formats.
     """
-    try:
-        require_parity(figures.parity, where="", tolerance=EXACT if exact else limits.tolerance)
-    except GateError as error:
-        return error.what
     if exact:
+        try:
+            require_parity(figures.parity, where="", tolerance=EXACT)
+        except GateError as error:
+            return error.what
         return ""
-    value, low, n = (figures.qwk_difference[key] for key in ("value", "low", "n"))
-    if low is None:
-        return f"the interval of the difference of QWK is undefined (n = {n})"
-    if low < -limits.qwk_margin:
-        return f"QWK may fall by more than {limits.qwk_margin:g}: {value:+.4f}, lower end {low:+.4f} (n = {n})"
+    reason = decision_refusal(
+        figures.parity, figures.qwk_difference, tolerance=limits.tolerance, qwk_margin=limits.qwk_margin
+    )
     speedup = figures.speed.speedup
-    if speedup["low"] <= 1:
+    if not reason and speedup["low"] <= 1:
         return f"not faster here: {speedup['value']:.2f} times ({speedup['low']:.2f} to {speedup['high']:.2f})"
-    return ""
+    return reason
 
 
 def _document(rows: Sequence[FormatRow], check: _Check) -> dict[str, Any]:

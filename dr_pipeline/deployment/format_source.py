@@ -11,6 +11,7 @@ import numpy as np
 from dr_pipeline.bundle.bundle_files import MODEL, SUMS, WEIGHTS
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.bundle.session import FLOAT32
 from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.deployment.formats import FormatSource, Inputs
@@ -55,7 +56,7 @@ def read_deployed(
 
     Raises:
         BundleError: The bundle fails its checks.
-        DataError: A file is missing, or `path` is neither.
+        DataError: A file is missing, or `path` is neither, or is of fewer bits than float32.
         GateError: Network, decision, canvases and split do not belong together.
     """
     if (path / SUMS).is_file():
@@ -94,16 +95,18 @@ def calibration_sample(rows: Sequence[SplitRow], count: int) -> list[SplitRow]:
     return [ordered[index * len(ordered) // taken] for index in range(taken)]
 
 
-def calibration_inputs(store: CanvasStore, training: Sequence[SplitRow], input_px: int, count: int) -> Inputs:
+def calibration_inputs(
+    store: CanvasStore, training: Sequence[SplitRow], input_px: int, count: int, *, at_least: int = MIN_CALIBRATION
+) -> Inputs:
     """Training photographs as model inputs, uint8 RGB (1, input_px, input_px, 3).
 
     Raises:
-        DataError: There are fewer than `MIN_CALIBRATION`.
+        DataError: There are fewer than `at_least`.
     """
     rows = calibration_sample(training, count)
-    if len(rows) < MIN_CALIBRATION:
+    if len(rows) < at_least:
         raise DataError(
-            f"int8 is calibrated on at least {MIN_CALIBRATION} training photographs; given {len(rows)}",
+            f"int8 is calibrated on at least {at_least} training photographs; given {len(rows)}",
             todo="stay with float32, or train on more photographs",
         )
     return (model_input(store.read(row.image_id), input_px)[np.newaxis] for row in rows)
@@ -121,6 +124,12 @@ def require_trained_on(facts: Mapping[str, Any], store: CanvasStore, splits: Pat
 
 def _read_bundle(path: Path) -> tuple[Mapping[str, Any], bytes, Decision]:
     bundle = read_bundle(path, threads=1)
+    if bundle.model.precision != FLOAT32:
+        raise DataError(
+            f"the bundle's network is {bundle.model.precision}; formats are written from the float32 network",
+            where=str(path),
+            todo="name the candidate it was made from, such as data/exports/lite0, and its --decision",
+        )
     verify_weights(path)
     facts = bundle.metadata["model"] | {
         "pixel_path": bundle.pixel_path.to_dict(),

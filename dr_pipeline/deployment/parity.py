@@ -1,11 +1,13 @@
 """Parity: whether the exported model decides as the trained one does, photograph by photograph."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.bundle.decision import Decision, softmax
+from dr_pipeline.bundle.decision import Decided, Decision, softmax
 from dr_pipeline.errors import GateError
 from dr_pipeline.schema import GRADES, REFERABLE_FROM
 
@@ -57,7 +59,11 @@ def compare_logits(reference: NDArray[np.float32], exported: NDArray[np.float32]
 
 def compare_decisions(decision: Decision, reference: NDArray[np.float32], exported: NDArray[np.float32]) -> Parity:
     """Compares what a fitted decision makes of logits (N, 5): calibrated probabilities, grades and referrals."""
-    before, after = decision.apply(reference), decision.apply(exported)
+    return compare_decided(decision.apply(reference), decision.apply(exported))
+
+
+def compare_decided(before: Decided, after: Decided) -> Parity:
+    """Compares the decisions on the same photographs: calibrated probabilities, grades and referrals."""
     return _parity(
         before.probabilities, after.probabilities, before.grade != after.grade, before.referable != after.referable
     )
@@ -78,6 +84,29 @@ def require_parity(parity: Parity, *, where: str, tolerance: Tolerance = EXACT) 
             where=where,
             todo="do not ship it; report the versions of torch, onnxscript and onnxruntime in the export's JSON",
         )
+
+
+def decision_refusal(
+    parity: Parity, qwk_difference: Mapping[str, Any], *, tolerance: Tolerance, qwk_margin: float
+) -> str:
+    """Why a network of fewer bits may not take the place of float32, by what it decides; empty: it may.
+
+    Args:
+        parity: Against float32.
+        qwk_difference: Its QWK less that of float32, paired: value, low, high, n.
+        tolerance: What it may change.
+        qwk_margin: The lower end of the interval must be at least its negative.
+    """
+    try:
+        require_parity(parity, where="", tolerance=tolerance)
+    except GateError as error:
+        return error.what
+    value, low, n = (qwk_difference[key] for key in ("value", "low", "n"))
+    if low is None:
+        return f"the interval of the difference of QWK is undefined (n = {n})"
+    if low < -qwk_margin:
+        return f"QWK may fall by more than {qwk_margin:g}: {value:+.4f}, lower end {low:+.4f} (n = {n})"
+    return ""
 
 
 def _parity(

@@ -8,13 +8,14 @@ from typing import Any
 
 from dr_pipeline.errors import GateError, ParamsError
 
-SCHEMA_VERSION = 2  # 2: limits of size and memory, the target, cascades
+SCHEMA_VERSION = 3  # 2: limits of size and memory, the target, cascades; 3: formats
 # How far a latency moves from run to run (nnU-Net publishes its benchmarks with 5–10 %); a smaller difference is none.
 _REPEATABILITY = 0.10
 RULE = (
     "Among candidates of the deployable families (`deployment.families`, default EfficientNet: Lite0, B0 or larger) "
     "whose end-to-end p95 on the target is within the budget, whose network and memory are within their limits where "
-    "these are set, and whose referable sensitivity reaches the floor, take the highest "
+    "these are set, whose referable sensitivity reaches the floor, and which in fewer bits than float32 decides as its "
+    "float32 does within `deployment.format_limits` and is faster, take the highest "
     "lower 95 % bound of validation QWK; those whose paired interval against it includes zero are ties, and the "
     "fastest tie wins; a p95 within 10 % of the fastest tie's, which another run may turn round, counts as equal, and "
     "of equals the highest lower bound wins. Other families are compared and shown, not deployed. Nothing fits → "
@@ -38,7 +39,7 @@ class SelectionCandidate:
     """What the rule reads of a candidate: figures of the validation split, and its latency.
 
     Attributes:
-        name: The candidate.
+        name: The candidate, with its format where that is not float32.
         family: The network's family.
         qwk: Quadratic weighted kappa, with its interval.
         referable_sensitivity: At the operating point, with its interval; the rule uses the value.
@@ -48,6 +49,7 @@ class SelectionCandidate:
         memory_mib: The most memory that a process held which graded with it; None: not measured.
         conditions: What else latencies must share to compare: number of threads, photographs.
         how_to_measure: What to do where `p95_ms` is None.
+        refusals: Why its format may not take the place of float32; empty: it may, or is float32.
     """
 
     name: str
@@ -60,6 +62,7 @@ class SelectionCandidate:
     memory_mib: float | None
     conditions: str = ""
     how_to_measure: str = ""
+    refusals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def _require_comparable(candidates: Sequence[SelectionCandidate]) -> None:
 
 def _misses(candidate: SelectionCandidate, limits: Limits) -> list[tuple[str, float]]:
     """Why a candidate is not deployable, each with the relative distance to the limit."""
-    misses = []
+    misses = [(reason, 1.0) for reason in candidate.refusals]
     if candidate.family not in limits.families:
         misses.append((f"family {candidate.family} is not among {', '.join(limits.families)}", 1.0))
     if candidate.p95_ms is None:

@@ -1,10 +1,10 @@
 """The sections `evaluation` … `promotion`: figures, decision, what may be deployed, what may replace it."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from dr_pipeline.params.section import Section
+from dr_pipeline.params.section import Section, contradiction
 
 
 class Evaluation(Section):
@@ -35,6 +35,32 @@ class Latency(Section):
     threads: int = Field(ge=1)
 
 
+class Formats(Section):
+    """The formats of each candidate that `select` compares, and the photographs to calibrate int8 on."""
+
+    names: tuple[Literal["onnx", "onnx-fp16", "onnx-int8"], ...] = ("onnx",)
+    calibration_photographs: int = Field(default=300, ge=300)
+
+    @model_validator(mode="after")
+    def _has_the_reference(self) -> Self:
+        if "onnx" not in self.names or len(set(self.names)) < len(self.names):
+            raise contradiction("names", "needs `onnx`, which the others are compared with, and each name once")
+        return self
+
+    @property
+    def reduced(self) -> tuple[str, ...]:
+        """Those of fewer bits than float32."""
+        return tuple(name for name in self.names if name != "onnx")
+
+
+class FormatLimits(Section):
+    """What a format of fewer bits may change against float32, on the validation photographs."""
+
+    qwk_margin: float = Field(default=0.01, ge=0, le=1)
+    changed_grades: float = Field(default=0.05, ge=0, le=1)
+    changed_referrals: float = Field(default=0.02, ge=0, le=1)
+
+
 class Deployment(Section):
     """Limits of a deployable candidate, and the machine whose latency counts."""
 
@@ -44,6 +70,8 @@ class Deployment(Section):
     max_megabytes: float | None = Field(default=None, gt=0)
     max_memory_mib: float | None = Field(default=None, gt=0)
     target: str = Field(default="machine", min_length=1)
+    formats: Formats = Formats()
+    format_limits: FormatLimits = FormatLimits()
 
 
 class Promotion(Section):

@@ -87,7 +87,7 @@ def read_sources(files: ReportFiles) -> Sources:
         DataError: A file is missing, or its entries are not as its stage writes them.
     """
     selected = read_json(files.selection)
-    candidates = {line["candidate"] for line in selected["candidates"]}
+    candidates = {line["candidate"].partition("/")[0] for line in selected["candidates"]}  # without their formats
     names = sorted(candidates)
     trained = [path for path in sorted(files.training.glob("*.csv")) if path.stem.rpartition("-")[0] in candidates]
     test, graded = _entry(files.test, "test"), Graded.of(read_graded(files.test_predictions))

@@ -161,6 +161,24 @@ def latency_figures(
     }
 
 
+def export_latency(
+    export: Path,
+    validation: Path,
+    gradability: Path,
+    photographs: Sequence[Path],
+    *,
+    warmup: int,
+    count: int,
+    threads: int,
+) -> dict[str, Any]:
+    """`latency_figures` of an exported candidate; a process of its own can run it, whose memory is this network's."""
+
+    def load(number: int) -> Scorer:
+        return Scorer.from_export(export, validation, gradability, threads=number)
+
+    return latency_figures(load, photographs, warmup=warmup, count=count, threads=threads)
+
+
 def grading_latency(scorer: Scorer, photographs: Sequence[Path], *, warmup: int, count: int) -> Latency:
     """Measures `Scorer.score` on files, batch 1: the calls that `dr-pipeline score` makes.
 

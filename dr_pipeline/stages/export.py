@@ -13,7 +13,7 @@ from pathlib import Path
 from dr_pipeline.commands.argument_types import positive_int, share
 from dr_pipeline.stages.outcome import Outcome
 
-PARAMS: tuple[str, ...] = ("folds", "candidates.{candidate}.ensemble")
+PARAMS: tuple[str, ...] = ("folds", "candidates.{candidate}.ensemble", "deployment.formats")
 
 _OF_STAGE = ("candidate", "models", "fold", "params")
 
@@ -75,21 +75,29 @@ def _export(args: argparse.Namespace) -> Outcome:
 
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.deployment.export_candidate import ExportOptions, export_candidate
+    from dr_pipeline.deployment.export_variants import export_variants
     from dr_pipeline.params.candidate import EnsembleParams
+    from dr_pipeline.params.evaluation import Formats
     from dr_pipeline.params.params_file import load_folds, load_section
     from dr_pipeline.tracking.run import tracked
 
     ensemble = load_section(args.params, f"candidates.{args.candidate}.ensemble", EnsembleParams)
+    formats = load_section(args.params, "deployment.formats", Formats)
     options = ExportOptions(ensemble, fold=args.fold, folds=load_folds(args.params))
+    store = CanvasStore(args.canvases)
     with tracked("export", candidate=args.candidate, fold=args.fold) as tracker:
-        exported = export_candidate(args.models, CanvasStore(args.canvases), args.splits, args.out, options)
+        exported = export_candidate(args.models, store, args.splits, args.out, options)
         parity = exported.parity
+        variants = export_variants(
+            args.out, store, args.splits, formats.reduced, calibration=formats.calibration_photographs
+        )
         tracker.metrics({f"parity.{key}": float(value) for key, value in asdict(parity).items()})
     return Outcome(
         wrote=(args.out,),
         headline=(
             f"{exported.candidate}: {parity.changed_grades} of {parity.n} grades changed by the export, "
             f"probabilities within {parity.max_probability_difference:.1g}"
+            + "".join(f"; {variant.name}: {variant.refusal or 'written'}" for variant in variants)
         ),
         next_command=f"dvc repro validate@{exported.candidate}",
     )

@@ -1,6 +1,7 @@
 """Measures the time from file to grade of one candidate on validation photographs, on this machine.
 
-Batch 1; reading, decoding, pixel path, network and decision included: the calls that `score` makes.
+Batch 1; reading, decoding, pixel path, network and decision included: the calls that `score` makes. Each format of the
+candidate is measured in a process of its own.
 """
 
 import argparse
@@ -32,15 +33,18 @@ def run(args: argparse.Namespace) -> Outcome:
         GateError: This is not the machine that `machine` described.
         DataError: A file is missing, or a validation photograph cannot be graded.
     """
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
     from statistics import median
 
+    from dr_pipeline.deployment.candidate_formats import format_name, written_formats
     from dr_pipeline.files import read_json, write_json
     from dr_pipeline.machine import require_same_machine
     from dr_pipeline.params.evaluation import Latency
     from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.processes import exit_with_parent
     from dr_pipeline.schema import Split
-    from dr_pipeline.scoring.latency import latency_figures
-    from dr_pipeline.scoring.scorer import Scorer
+    from dr_pipeline.scoring.latency import export_latency
     from dr_pipeline.tables.manifest import read_manifest
     from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.run import tracked
@@ -50,24 +54,37 @@ def run(args: argparse.Namespace) -> Outcome:
     fold = read_json(args.export / "export.json")["fold"]
     manifest = {row.image_id: row for row in read_manifest(args.audited)}
     rows = [manifest[row.image_id] for row in select_split(read_splits(args.splits), Split.VALIDATION, fold)]
-    # Before MLflow is imported, whose memory is none of the network's.
-    figures = latency_figures(
-        lambda threads: Scorer.from_export(args.export, args.validation, args.gradability, threads=threads),
-        [args.root / row.path for row in rows],
-        warmup=params.warmup_photographs,
-        count=params.num_photographs,
-        threads=params.threads,
-    )
-    figures["machine"] = machine["fingerprint"]
-    figures["median_megapixels"] = round(median((row.width or 0) * (row.height or 0) / 1e6 for row in rows), 3)
+    megapixels = round(median((row.width or 0) * (row.height or 0) / 1e6 for row in rows), 3)
+    measured = {}
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=exit_with_parent, max_tasks_per_child=1) as pool:
+        for folder in written_formats(args.export):
+            latency = pool.submit(
+                export_latency,
+                args.export / folder,
+                args.validation / folder,
+                args.gradability,
+                [args.root / row.path for row in rows],
+                warmup=params.warmup_photographs,
+                count=params.num_photographs,
+                threads=params.threads,
+            ).result()
+            described = {"machine": machine["fingerprint"], "median_megapixels": megapixels}
+            measured[format_name(args.candidate, folder)] = latency | described
+    figures = measured[args.candidate]
     with tracked("latency", candidate=args.candidate, fold=fold) as tracker:
-        write_json(args.report, {"latency": {args.candidate: figures}})
+        write_json(args.report, {"latency": measured})
         tracker.metrics({f"latency.{key}": figures[key] for key in ("p50_ms", "p95_ms", "p99_ms")})
     steps = ", ".join(f"{step} {value:.1f}" for step, value in figures["steps_ms"].items())
+    others = "".join(
+        f"; {name}: p95 {other['p95_ms']:.1f} ms, network {other['steps_ms']['network']:.1f} ms"
+        for name, other in measured.items()
+        if other is not figures
+    )
     return Outcome(
         wrote=(args.report,),
         headline=f"{args.candidate}: p50 {figures['p50_ms']:.1f}, p95 {figures['p95_ms']:.1f}, "
         f"p99 {figures['p99_ms']:.1f} ms from file to grade (batch 1, {params.threads} thread(s), n = {figures['n']}; "
-        f"medians: {steps} ms)",
+        f"medians: {steps} ms){others}",
         next_command="dvc repro select",
     )

@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A file is missing.
     """
     from dr_pipeline.canvases.store import INDEX
+    from dr_pipeline.deployment.candidate_formats import candidate_of
     from dr_pipeline.deployment.package_candidate import CandidateParts, package_candidate
     from dr_pipeline.deployment.training_reference import DevelopmentData
     from dr_pipeline.files import read_json
@@ -40,11 +41,12 @@ def run(args: argparse.Namespace) -> Outcome:
 
     selection = read_json(args.selection)
     chosen = selection["chosen"]
+    figures = f"{candidate_of(chosen)}.json"
     parts = CandidateParts(
         export=args.exports / chosen,
         decision=args.validation / chosen / "decision.json",
-        validation=args.validation_reports / f"{chosen}.json",
-        latency=args.latency / f"{chosen}.json",
+        validation=args.validation_reports / figures,
+        latency=args.latency / figures,
         gradability=args.gradability,
         development=DevelopmentData(
             canvas_index=args.canvases / INDEX,

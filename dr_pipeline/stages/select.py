@@ -25,8 +25,12 @@ def run(args: argparse.Namespace) -> Outcome:
         GateError: No candidate is deployable, or their figures cannot be compared.
         DataError: A file or an entry of it is missing.
     """
+    from dr_pipeline.deployment.candidate_formats import format_name, unwritten_formats, written_formats
+    from dr_pipeline.deployment.format_gate import FormatGate
+    from dr_pipeline.deployment.parity import Tolerance
     from dr_pipeline.deployment.selection import Limits
-    from dr_pipeline.deployment.selection_inputs import CandidatePaths, read_candidate, select_candidate
+    from dr_pipeline.deployment.selection_document import select_candidate
+    from dr_pipeline.deployment.selection_inputs import CandidatePaths, read_candidate
     from dr_pipeline.files import write_json
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Deployment, Evaluation
@@ -35,19 +39,26 @@ def run(args: argparse.Namespace) -> Outcome:
 
     deployment = load_section(args.params, "deployment", Deployment)
     evaluation = load_section(args.params, "evaluation", Evaluation)
-    candidates = {
-        name: read_candidate(
-            name,
-            CandidatePaths(
-                export=args.exports / name,
-                validation=args.validation / name,
-                figures=args.validation_reports / f"{name}.json",
-                latency=args.latency / f"{name}.json",
-            ),
-            target=deployment.target,
-        )
-        for name in load_names(args.params, "candidates")
+    folders = {
+        "exports": args.exports,
+        "validation": args.validation,
+        "figures": args.validation_reports,
+        "latency": args.latency,
     }
+    names = load_names(args.params, "candidates")
+    exported = {name: args.exports / name for name in names}
+    in_formats = [format_name(name, file) for name, path in exported.items() for file in written_formats(path)]
+    candidates = {
+        name: read_candidate(name, CandidatePaths.below(name, **folders), target=deployment.target)
+        for name in in_formats
+    }
+    unwritten = {
+        format_name(name, file): facts
+        for name, path in exported.items()
+        for file, facts in unwritten_formats(path).items()
+    }
+    changes = deployment.format_limits
+    tolerance = Tolerance(probability=1.0, grades=changes.changed_grades, referrals=changes.changed_referrals)
     limits = Limits(
         families=deployment.families,
         latency_budget_ms=deployment.latency_budget_ms,
@@ -59,6 +70,8 @@ def run(args: argparse.Namespace) -> Outcome:
         selection, document = select_candidate(
             candidates,
             limits,
+            FormatGate(tolerance, changes.qwk_margin),
+            unwritten=unwritten,
             replicates=evaluation.bootstrap_replicates,
             seed=evaluation.bootstrap_seed,
             confidence=evaluation.confidence,

@@ -1,4 +1,7 @@
-"""Grades the validation split with the exported model; fits calibration, cut points and operating point on it."""
+"""Grades the validation split with the exported model; fits calibration, cut points and operating point on it.
+
+Each format of the model is a candidate of its own, with a decision fitted on its own logits.
+"""
 
 import argparse
 from pathlib import Path
@@ -29,6 +32,7 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A file is missing or damaged.
     """
     from dr_pipeline.canvases.store import CanvasStore
+    from dr_pipeline.deployment.candidate_formats import format_name, written_formats
     from dr_pipeline.evaluation.image_metrics import headline_figures
     from dr_pipeline.evaluation.validate_candidate import ValidationInputs, validate_candidate
     from dr_pipeline.files import write_json
@@ -40,22 +44,27 @@ def run(args: argparse.Namespace) -> Outcome:
 
     params = load_section(args.params, "evaluation", Evaluation)
     targets = load_section(args.params, "operating_point", OperatingPoint)
-    inputs = ValidationInputs(
-        candidate=args.candidate,
-        fold=args.fold,
-        export=args.export,
-        canvases=CanvasStore(args.canvases),
-        splits=args.splits,
-        gradability=args.gradability,
-    )
+    store, reports = CanvasStore(args.canvases), {}
     with tracked("validate", candidate=args.candidate, fold=args.fold) as tracker:
-        validation = validate_candidate(inputs, params, targets)
-        write_graded(args.out / "predictions.csv", validation.rows)
-        write_json(args.out / "decision.json", validation.decision.to_dict())
-        write_json(args.report, {"validation": {args.candidate: validation.report}})
-        tracker.metrics(headline_figures("validation", validation.report))
+        for folder in written_formats(args.export):
+            inputs = ValidationInputs(
+                candidate=args.candidate,
+                fold=args.fold,
+                export=args.export / folder,
+                canvases=store,
+                splits=args.splits,
+                gradability=args.gradability,
+            )
+            validation = validate_candidate(inputs, params, targets)
+            write_graded(args.out / folder / "predictions.csv", validation.rows)
+            write_json(args.out / folder / "decision.json", validation.decision.to_dict())
+            reports[format_name(args.candidate, folder)] = validation.report
+        write_json(args.report, {"validation": reports})
+        tracker.metrics(headline_figures("validation", reports[args.candidate]))
     return Outcome(
         wrote=(args.out, args.report),
-        headline=f"{args.candidate}: validation QWK {format_estimate(validation.report['qwk'])}",
+        headline="; ".join(
+            f"{name}: validation QWK {format_estimate(report['qwk'])}" for name, report in reports.items()
+        ),
         next_command=f"dvc repro latency@{args.candidate}",
     )

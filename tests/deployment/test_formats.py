@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,7 +23,7 @@ from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.cli import main
-from dr_pipeline.deployment import format_source
+from dr_pipeline.deployment.candidate_formats import unwritten_formats, written_formats
 from dr_pipeline.deployment.export_formats import (
     REPORT,
     FormatFigures,
@@ -33,15 +34,15 @@ from dr_pipeline.deployment.export_formats import (
     format_table,
     refusal,
 )
+from dr_pipeline.deployment.export_variants import export_variants
 from dr_pipeline.deployment.format_source import Deployed, calibration_sample, read_deployed
 from dr_pipeline.deployment.format_speed import Speed
 from dr_pipeline.deployment.formats import FORMATS, FormatSource, Logits, onnx_int8
 from dr_pipeline.deployment.formats.onnx_graph import OnnxGraph
 from dr_pipeline.deployment.parity import Parity, Tolerance
-from dr_pipeline.deployment.quantise_candidate import quantise_candidate
 from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.evaluation.inference import canvas_logits
-from dr_pipeline.files import read_json, write_json
+from dr_pipeline.files import read_json, sha256_file, write_json
 from dr_pipeline.tables.splits import SplitRow
 
 pytestmark = pytest.mark.slow
@@ -249,26 +250,54 @@ def test_calibration_photographs_are_in_proportion_and_the_same_in_any_order(
         assert abs(sum((row.grade, row.site) == kind for row in taken) - share) < 1 + 1e-9
 
 
-def test_an_int8_variant_is_a_candidate_like_any_other(
+def variants(root: Path, out: Path, *names: str) -> list[Any]:
+    """The variants of a copy of the exported candidate."""
+    shutil.copytree(root / "export", out)
+    return export_variants(out, CanvasStore(root / "canvases"), root / "splits.csv", names, calibration=16)
+
+
+def test_a_variant_is_a_candidate_like_any_other(single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_int8, "MAX_ERROR", 1.0)
+    int8, half = variants(single, tmp_path / "export", "onnx-int8", "onnx-fp16")
+    assert written_formats(tmp_path / "export") == ["", "onnx-fp16", "onnx-int8"]
+    for variant, precision in ((int8, "int8"), (half, "float16")):
+        folder = tmp_path / "export" / variant.name
+        described = read_json(folder / "export.json")
+        assert (described["format"], described["precision"]) == (variant.name, precision)
+        assert described["parity"]["n"] == variant.parity.n == 20
+        assert described["onnx_sha256"] == sha256_file(folder / "model.onnx")
+        model = OnnxModel(folder / "model.onnx", threads=1)
+        assert model.precision == precision
+        ids = [row.image_id for row in candidate(single).validation]
+        before = OnnxModel(single / "export" / "model.onnx", threads=1)
+        logits = [
+            canvas_logits(network.logits, CanvasStore(single / "canvases"), ids, 32) for network in (before, model)
+        ]
+        assert 0 < np.abs(logits[0] - logits[1]).max() < 0.5
+    assert read_json(tmp_path / "export" / "onnx-int8" / "export.json")["calibration"] == 16
+    again = export_variants(
+        tmp_path / "export", CanvasStore(single / "canvases"), single / "splits.csv", ["onnx-fp16"], calibration=16
+    )
+    assert [variant.name for variant in again] == ["onnx-fp16"]
+    assert written_formats(tmp_path / "export") == ["", "onnx-fp16"]
+
+
+def test_a_variant_that_cannot_be_written_is_a_row(
     single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(format_source, "MIN_CALIBRATION", 10)
-    monkeypatch.setattr(onnx_int8, "MAX_ERROR", 1.0)
-    store = CanvasStore(single / "canvases")
-    parity = quantise_candidate(single / "export", store, single / "splits.csv", tmp_path, calibration=16)
-    described = read_json(tmp_path / "export.json")
-    assert described["precision"] == "int8"
-    assert described["parity"]["n"] == parity.n == 20
-    model = OnnxModel(tmp_path / "model.onnx", threads=1)
-    assert model.precision == "int8"
-    ids = [row.image_id for row in candidate(single).validation]
-    before = OnnxModel(single / "export" / "model.onnx", threads=1)
-    logits = [canvas_logits(network.logits, store, ids, 32) for network in (before, model)]
-    assert np.abs(logits[0] - logits[1]).max() > 0
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no kernel\nand much more")
+
+    monkeypatch.setattr("dr_pipeline.deployment.export_variants.quantise", fail)
+    int8, half = variants(single, tmp_path / "export", "onnx-int8", "onnx-fp16")
+    assert int8.refusal == "onnx-int8 was not written: no kernel"
+    assert half.refusal == ""
+    assert written_formats(tmp_path / "export") == ["", "onnx-fp16"]
+    (facts,) = unwritten_formats(tmp_path / "export").values()
+    assert facts["refusal"] == int8.refusal
+    assert not (tmp_path / "export" / "onnx-int8" / "model.onnx").exists()
 
 
 def test_an_ensemble_of_fitted_weights_has_no_int8_variant(weighted: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="has no int8 variant"):
-        quantise_candidate(
-            weighted / "export", CanvasStore(weighted / "canvases"), weighted / "splits.csv", tmp_path / "out"
-        )
+    (variant,) = variants(weighted, tmp_path / "export", "onnx-int8")
+    assert "an ensemble with fitted weights (weighted)" in variant.refusal

@@ -11,6 +11,7 @@ from dr_pipeline.bundle.decision import softmax
 from dr_pipeline.bundle.golden import Golden, make_golden
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import INT8, OnnxModel
+from dr_pipeline.deployment.formats import onnx_int8
 from dr_pipeline.deployment.formats.onnx_graph import calibrated, write_onnx
 from dr_pipeline.deployment.formats.onnx_int8 import MAX_ERROR, quantise
 from dr_pipeline.deployment.formats.rounding_shift import rounding_shift
@@ -39,8 +40,17 @@ def test_a_relu6_network_keeps_its_logits() -> None:
     assert float32_layers(quantised) == {"first"}
 
 
-def test_sensitive_layers_stay_in_float32() -> None:
-    """Plain int8 loses the channels beside an outlier: its two neighbours are found by measuring, and left alone."""
+def test_channels_beside_an_outlier_survive_since_they_are_equalised() -> None:
+    photographs, model = small_photographs(20), relu6_network(outlier=300.0)
+    quantised = quantise(model, photographs)
+    assert float32_layers(quantised) == {"first"}
+    expected = logits(model, photographs)
+    assert np.sqrt(np.mean((logits(quantised, photographs) - expected) ** 2)) <= MAX_ERROR * expected.std()
+
+
+def test_sensitive_layers_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without equalised channels int8 loses those beside an outlier: its neighbours are found by measuring."""
+    monkeypatch.setattr(onnx_int8, "equalise", lambda model, _photographs: model)
     photographs, model = small_photographs(20), relu6_network(outlier=300.0)
     quantised = quantise(model, photographs)
     assert float32_layers(quantised) == {"first", "second", "third"}

@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import numpy as np
+import onnx
 import pytest
 import yaml
 from hypothesis import given
@@ -11,17 +12,30 @@ from dr_pipeline import cli
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.reference import read_reference
+from dr_pipeline.bundle.session import INT8
+from dr_pipeline.deployment.formats.onnx_graph import write_onnx
 from dr_pipeline.deployment.selection import RULE, Limits, SelectionCandidate, Verdict, select
 from dr_pipeline.errors import GateError, ParamsError
 from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.latency_file import add_network
+from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.tables.canvas_index import CanvasRow, write_canvas_index
 from dr_pipeline.tables.gradability import GradabilityRow, write_gradability
-from dr_pipeline.tables.graded import GradedRow, write_graded
+from dr_pipeline.tables.graded import GradedRow, read_graded, write_graded
 from dr_pipeline.tables.splits import SplitRow, write_splits
 from tests.factories import REPOSITORY
-from tests.factories.bundles import DECISION, FIGURE, FITTED_ON, GRADABILITY, LATENCY, WEIGHTS, export_json, onnx_model
+from tests.factories.bundles import (
+    DECISION,
+    FIGURE,
+    FITTED_ON,
+    GRADABILITY,
+    LATENCY,
+    WEIGHTS,
+    export_json,
+    onnx_model,
+    photograph,
+)
 
 SYNTHETIC = REPOSITORY / "params.yaml"
 LIMITS = Limits(("efficientnet",), latency_budget_ms=50.0, referable_sensitivity_floor=0.8)
@@ -392,6 +406,110 @@ def test_the_stage_refuses_candidates_validated_on_different_photographs(stage, 
     path.write_text(path.read_text().replace("i7,", "other,"))
     assert _select(stage) == 2
     assert "different photographs" in capsys.readouterr().err
+
+
+def _add_int8(folder, name, *, wrong=0, deployed_too=True, network_ms=2.0, **export):
+    """An int8 format of a candidate, as its stages leave it; `wrong` cross-fitted grades differ, and deployed ones."""
+    path, format_name = folder / "exports" / name / "onnx-int8", f"{name}/onnx-int8"
+    model = onnx.load_from_string(onnx_model(seed=7))
+    write_onnx(model, path / "model.onnx", precision=INT8)
+    (path / "weights.safetensors").write_bytes(WEIGHTS)
+    facts = json.loads((folder / "exports" / name / "export.json").read_text())
+    facts |= {"format": "onnx-int8", "precision": INT8, "calibration": 300}
+    write_json(path / "export.json", facts | {"onnx_sha256": sha256_file(path / "model.onnx")} | export)
+    rows = read_graded(folder / "validation" / name / "predictions.csv")
+    logits = (20.0, 0.0, 0.0, 0.0, 0.0) if deployed_too else (0.0,) * 5
+    rows = [
+        dataclasses.replace(row, logits=logits, predicted=4 - row.grade) if index < wrong else row
+        for index, row in enumerate(rows)
+    ]
+    write_graded(folder / "validation" / format_name / "predictions.csv", rows)
+    belongs = {"splits_sha256": facts["splits_sha256"]}
+    write_json(folder / "validation" / format_name / "decision.json", decision(**belongs).to_dict())
+    for stage_name in ("validation", "latency"):
+        report = folder / "reports" / stage_name / f"{name}.json"
+        entries = json.loads(report.read_text())[stage_name]
+        entries[format_name] = dict(entries[name])
+        if stage_name == "latency":
+            entries[format_name] |= {"p95_ms": 5.0, "mean_ms": 4.0, "steps_ms": {"network": network_ms}}
+        write_json(report, {stage_name: entries})
+
+
+def _rows(folder):
+    return {row["candidate"]: row for row in json.loads((folder / "selection.json").read_text())["candidates"]}
+
+
+def test_a_format_is_a_candidate_and_the_bundle_holds_its_network(stage, capsys):
+    _add_int8(stage, "small")
+    assert _select(stage) == 0
+    rows = _rows(stage)
+    assert list(rows) == ["big", "small", "small/onnx-int8"]
+    assert (rows["small"]["format"], rows["small/onnx-int8"]["format"]) == ("onnx", "onnx-int8")
+    assert rows["small"]["against_float32"] is None
+    found = rows["small/onnx-int8"]["against_float32"]
+    assert (found["parity"]["changed_grades"], found["parity"]["n"], found["speedup"]) == (0, 80, 2.5)
+    assert found["qwk_difference"]["value"] == 0
+    assert rows["small/onnx-int8"]["verdict"] == "chosen"
+    assert "small/onnx-int8" in capsys.readouterr().out
+    assert _package(stage) == 0
+    bundle = read_bundle(stage / "release", threads=1)
+    assert (bundle.metadata["model"]["precision"], bundle.model.precision) == (INT8, INT8)
+    assert bundle.metadata["latency"]["p95_ms"] == 5.0
+    assert Scorer.from_bundle(stage / "release", threads=1).score(photograph(1, side_px=512)).grading is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"wrong": 40}, "the export changes 40 of 80 grades"),
+        ({"wrong": 3, "deployed_too": False}, "QWK may fall by more than 0.01"),
+        ({"network_ms": 4.9}, "its network is not faster on the target: 1.02 times, at least 1.1 needed"),
+        ({"calibration": 299}, "calibrated on 299 training photographs, at least 300 needed"),
+    ],
+    ids=str,
+)
+def test_a_format_that_fails_its_gate_is_a_row_with_its_figures_and_is_not_deployed(stage, change, reason):
+    _add_int8(stage, "small", **change)
+    assert _select(stage) == 0
+    row = _rows(stage)["small/onnx-int8"]
+    assert row["verdict"] == "not deployable"
+    assert any(reason in sentence for sentence in row["reasons"])
+    assert row["against_float32"]["parity"]["n"] == 80
+    assert row["p95_ms"] == 5.0
+    assert json.loads((stage / "selection.json").read_text())["chosen"] == "small"
+
+
+def test_the_limits_of_formats_stand_in_params(stage):
+    _add_int8(stage, "small", wrong=2)
+    params = yaml.safe_load((stage / "params.yaml").read_text())
+    params["deployment"]["format_limits"] = {"qwk_margin": 1.0, "changed_grades": 0.03, "changed_referrals": 0.03}
+    (stage / "params.yaml").write_text(yaml.safe_dump(params))
+    assert _select(stage) == 0
+    assert _rows(stage)["small/onnx-int8"]["verdict"] == "chosen"
+
+
+def test_a_format_that_was_not_written_is_a_row(stage):
+    facts = json.loads((stage / "exports" / "big" / "export.json").read_text())
+    facts |= {"format": "onnx-int8", "precision": INT8, "refusal": "onnx-int8 was not written: no kernel"}
+    write_json(stage / "exports" / "big" / "onnx-int8" / "export.json", facts)
+    assert _select(stage) == 0
+    row = _rows(stage)["big/onnx-int8"]
+    assert (row["verdict"], row["reasons"]) == ("not deployable", ["onnx-int8 was not written: no kernel"])
+    assert (row["p95_ms"], row["qwk"]["value"]) == (None, None)
+
+
+def test_a_refused_format_neither_leads_nor_wins():
+    best = entrant("a/onnx-int8", low=0.99, p95_ms=1.0, refusals=("it decides differently",))
+    selection = select([best, entrant("a")], LIMITS, paired({}))
+    assert selection.chosen == selection.leader == "a"
+    assert selection.rows[0].reasons == ("it decides differently",)
+
+
+def test_candidates_of_different_splits_do_not_compare(stage, capsys):
+    path = stage / "exports" / "small" / "export.json"
+    write_json(path, json.loads(path.read_text()) | {"splits_sha256": "ff" * 32})
+    assert _select(stage) == 2
+    assert "validated on different splits" in capsys.readouterr().err
 
 
 def test_the_chosen_candidate_is_packed_and_reads_back(stage):

@@ -1,4 +1,5 @@
 import json
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,6 @@ from dr_pipeline import cli, machine
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.machine import describe_machine, energy_j, peak_memory_mib, read_energy, require_same_machine
-from dr_pipeline.scoring import latency
 from dr_pipeline.scoring.latency import Latency, _thread_counts, budget_sentence, measure
 from dr_pipeline.scoring.latency_file import add_network, read_latency_file
 from dr_pipeline.tables.manifest import MANIFEST
@@ -188,6 +188,9 @@ def stage(tmp_path):
     (tmp_path / "export" / "model.onnx").write_bytes(model)
     write_json(tmp_path / "export" / "export.json", export_json(model))
     write_json(tmp_path / "validation" / "decision.json", DECISION.to_dict())
+    write_json(tmp_path / "export" / "onnx-fp16" / "export.json", {"refusal": "not written"})
+    shutil.copytree(tmp_path / "export", tmp_path / "export" / "onnx-int8", ignore=lambda *_: ["onnx-fp16"])
+    write_json(tmp_path / "validation" / "onnx-int8" / "decision.json", DECISION.to_dict())
     write_json(tmp_path / "machine.json", describe_machine())
     write_json(tmp_path / "gradability.json", GRADABILITY.to_dict())
     arguments = ["latency", "--candidate", "tiny", "--params", SYNTHETIC, "--root", root]
@@ -196,14 +199,16 @@ def stage(tmp_path):
     return tmp_path, [str(word) for word in [*arguments, "--report", tmp_path / "report.json"]]
 
 
-def test_the_stage_measures_what_score_does_on_validation_photographs_only(stage, monkeypatch, capsys):
+def test_the_stage_measures_what_score_does_on_validation_photographs_only(stage, capsys):
+    """Each format that was written; a photograph of another fold cannot be graded, and is not."""
     folder, arguments = stage
-    read = []
-    real = latency.read_image_file
-    monkeypatch.setattr(latency, "read_image_file", lambda path: read.append(path.name) or real(path))
+    for number in (1, 3, 4, 5):  # fold 0 has 0 and 2
+        (folder / "photographs" / f"{number}.jpg").write_bytes(b"broken")
     assert cli.main(arguments) == 0
-    figures = json.loads((folder / "report.json").read_text())["latency"]["tiny"]
-    assert set(read) == {"0.jpg", "2.jpg"}  # fold 0
+    measured = json.loads((folder / "report.json").read_text())["latency"]
+    assert list(measured) == ["tiny", "tiny/onnx-int8"]
+    figures = measured["tiny"]
+    assert figures.keys() == measured["tiny/onnx-int8"].keys()
     assert set(figures["steps_ms"]) == {"read", "decode", "preprocess", "network", "decision"}
     assert set(figures["network_per_s"]) == {"1", "2", "4", "8", "16", "32"}
     assert str(figures["best_batch"]) == max(figures["network_per_s"], key=figures["network_per_s"].get)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from dr_pipeline.bundle.session import INPUT_NAME, OnnxModel
+import onnx
+
+from dr_pipeline.bundle.session import FLOAT16, INPUT_NAME, OnnxModel
 from dr_pipeline.deployment.formats import FormatSource, Logits
 from dr_pipeline.deployment.formats.onnx_graph import calibrated, write_onnx
 
@@ -14,13 +16,18 @@ class OnnxHalf:
     exact = False
 
     def write(self, source: FormatSource, path: Path) -> None:
-        """Converts weights and operations; normalisation, pooling over the photograph and the softmax too."""
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-
-        model = calibrated(source.onnx, source.temperature)
-        outputs = [INPUT_NAME, *(output.name for output in model.graph.output)]
-        write_onnx(convert_float_to_float16(model, keep_io_types=outputs), path)
+        """See `half`."""
+        write_onnx(half(calibrated(source.onnx, source.temperature)), path, precision=FLOAT16)
 
     def load(self, path: Path, *, threads: int) -> Logits:
         """Loads the graph into ONNX Runtime."""
         return OnnxModel(path, threads=threads).logits
+
+
+def half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Converts weights and operations; normalisation, pooling over the photograph and the softmax too."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    outputs = [INPUT_NAME, *(output.name for output in model.graph.output)]
+    converted: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=outputs)
+    return converted

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from dr_pipeline.bundle.session import INPUT_NAME, INT8, OnnxModel
 from dr_pipeline.deployment.formats import FormatSource, Inputs, Logits
+from dr_pipeline.deployment.formats.channel_statistics import channel_means
+from dr_pipeline.deployment.formats.equalise import equalise
 from dr_pipeline.deployment.formats.onnx_graph import calibrated, write_onnx
-from dr_pipeline.deployment.formats.rounding_shift import correct_biases
+from dr_pipeline.deployment.formats.rounding_shift import correct_biases, correctable
 from dr_pipeline.errors import GateError
 from dr_pipeline.logs import logger, progress
 
@@ -45,10 +47,10 @@ class OnnxInt8:
 def quantise(model: onnx.ModelProto, photographs: Inputs, *, max_error: float = MAX_ERROR) -> onnx.ModelProto:
     """Quantises weights (signed, per channel) and activations (unsigned, by their range on `photographs`).
 
-    Biases are corrected for the rounding of weights (`rounding_shift`). The first convolution stays in float32: it sees
-    three channels, where 8 bits cost accuracy and save no time. If the
-    logits are off by more than `max_error`, each layer is quantised alone, and the most sensitive ones stay in float32
-    too: 1, 2, 4, 8 … of them.
+    Channels are equalised (`equalise`), biases corrected for the rounding of weights (`rounding_shift`). The first
+    convolution stays in float32: it sees three channels, where 8 bits cost accuracy and save no time. If the logits are
+    off by more than `max_error`, each layer is quantised alone, and the most sensitive ones stay in float32 too: 1, 2,
+    4, 8 … of them.
 
     Args:
         model: uint8 (N, s, s, 3) → logits and probabilities.
@@ -95,21 +97,25 @@ class _Quantiser:
         self._pixels, self._scratch = pixels, scratch
         step = max(1, len(pixels) // _PHOTOGRAPHS_OF_ERROR)
         self._checked = pixels[::step][:_PHOTOGRAPHS_OF_ERROR]
-        self._float32 = scratch / "float32.onnx"  # the library changes a graph that it is given in memory
-        onnx.save_model(correct_biases(model, self._checked), self._float32)
+        self._model = equalise(model, pixels)
+        inputs = [node.input[0] for node in correctable(self._model)]
+        self._means = channel_means(self._model, inputs, self._checked)
         self._expected = self._logits(model)
 
     def run(self, in_float32: Sequence[str]) -> tuple[onnx.ModelProto, float]:
         """The quantised graph and the error of its logits."""
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-        out = self._scratch / "quantised.onnx"
+        float32, out = self._scratch / "float32.onnx", self._scratch / "quantised.onnx"
+        layers = {node.name for node in self._model.graph.node} - {*in_float32}
+        # written, since the library changes a graph that it is given in memory
+        onnx.save_model(correct_biases(self._model, layers, self._means), float32)
         root = logging.getLogger()
         level = root.level
         root.setLevel(logging.ERROR)  # the library advises on preprocessing that the exporter has done
         try:
             quantize_static(
-                self._float32,
+                float32,
                 out,
                 _Reader(self._pixels),
                 quant_format=QuantFormat.QDQ,
