@@ -143,6 +143,8 @@ def read_latency(selection: Path, folder: Path, cost: Callable[[str, int], Compl
     measured = []
     for candidate in read_json(selection)["candidates"]:
         name = candidate["candidate"]
+        if candidate.get("format", "onnx") != "onnx":
+            continue  # the time of a multiplication is that of float32
         times = read_json(folder / f"{name}.json")["latency"][name]  # of this machine; the target may be another
         network_ms = times["steps_ms"]["network"]
         ensemble = candidate.get("ensemble", _ONE_NETWORK)  # reports older than ensembles have none

@@ -42,6 +42,31 @@ def test_weights_that_two_layers_share_stay_as_they_are() -> None:
     assert np.allclose(logits(equalise(model, small_photographs(8))), logits(model), rtol=1e-4, atol=1e-4)
 
 
+def test_what_is_added_to_a_constant_stays_as_it_is() -> None:
+    """A constant's channels are not scaled with the convolution's."""
+    model = relu6_network(outlier=300.0)
+    third = next(node for node in model.graph.node if node.name == "third")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((1, 8, 1, 1), np.float32), "constant"))
+    model.graph.node.insert([*model.graph.node].index(third), onnx.helper.make_node("Add", ["c", "constant"], ["sum"]))
+    third.input[0] = "sum"
+    assert np.allclose(logits(equalise(model, small_photographs(8))), logits(model), rtol=1e-4, atol=1e-4)
+
+
+def test_a_sum_of_two_convolutions_is_scaled_with_both() -> None:
+    model = relu6_network(outlier=300.0)
+    third = next(node for node in model.graph.node if node.name == "third")
+    weight = np.random.default_rng(3).normal(0, 0.2, (8, 8, 1, 1)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "beside_weight"))
+    at = [*model.graph.node].index(third)
+    model.graph.node.insert(at, onnx.helper.make_node("Add", ["c", "beside"], ["sum"]))
+    model.graph.node.insert(at, onnx.helper.make_node("Conv", ["b", "beside_weight"], ["beside"], name="beside"))
+    third.input[0] = "sum"
+    equalised = equalise(model, small_photographs(8))
+    assert np.allclose(logits(equalised), logits(model), rtol=1e-4, atol=1e-4)
+    (scaled,) = (tensor for tensor in equalised.graph.initializer if tensor.name == "beside_weight")
+    assert not np.array_equal(onnx.numpy_helper.to_array(scaled), weight)
+
+
 @given(st.lists(st.floats(0, 6, width=32), min_size=1, max_size=8))
 def test_no_channel_is_raised_beyond_the_cut_or_the_largest(maxima: list[float]) -> None:
     seen = np.array(maxima, np.float32)

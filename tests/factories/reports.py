@@ -125,6 +125,13 @@ def rejected(n: int) -> dict[str, Any]:
     return {"all": every, "by_grade": shares, "by_site": [{"site": "clinic <A>"} | every], "reasons": {"blurred": 2}}
 
 
+REDUCED = {
+    "parity": {"n": 130, "changed_grades": 3, "changed_referrals": 1, "max_probability_difference": 0.02},
+    "qwk_difference": {"value": -0.002, "low": -0.007, "high": 0.001, "n": 130},
+    "speedup": 1.84,
+}
+
+
 def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> Sources:
     validation = {
         name: graded_split(seed, 130, noise)[0] for seed, (name, noise) in enumerate((("lite0", 0.5), ("b0", 0.7)))
@@ -142,10 +149,12 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
             **{key: latency(p50)[key] for key in ("p50_ms", "p95_ms", "p99_ms")},
             "verdict": verdict,
             "reasons": [],
+            "megabytes": 13.5,
+            "against_float32": against_float32,
         }
-        for name, model, p50, verdict in (
-            ("lite0", "tf_efficientnet_lite0", 14.0, "chosen"),
-            ("b0", "efficientnet_b0", 21.0, "tie, not taken"),
+        for name, model, p50, verdict, against_float32 in (
+            ("lite0", "tf_efficientnet_lite0", 14.0, "chosen", None),
+            ("b0", "efficientnet_b0", 21.0, "tie, not taken", REDUCED),
         )
     ]
     training = {"epochs": 8, "seconds": 90.0, "device": "cpu", "model": "m", "best_epoch": 7}

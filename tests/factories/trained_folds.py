@@ -74,6 +74,7 @@ def write_data(root: Path, *, folds: tuple[int, ...], combined: dict[str, Any]) 
     params["folds"] = list(folds)
     params["candidates"]["tiny"] = params["candidates"].pop("lite0") | {"weights": "none", "ensemble": combined}
     params["evaluation"]["bootstrap_replicates"] = 100
+    params["deployment"]["formats"]["names"] = ["onnx"]
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 
 

@@ -85,16 +85,17 @@ def _equalisable(graph: onnx.GraphProto, weights: Mapping[str, onnx.TensorProto]
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for names in _joined(graph):
         made = [makers[name] for name in names if makers[name].op_type != "Add"]
+        around = [node for name in names for node in (makers[name], *readers.get(name, []))]
+        sums = [node for node in around if node.op_type == "Add"]
         read = [node for name in names for node in readers.get(name, []) if node.op_type != "Add"]
         ceiling = np.inf
-        if len(names) == 1 and made[0].op_type == "Clip":
+        if len(names) == len(made) == 1 and made[0].op_type == "Clip":
+            before = made[0].input[0]
             ceiling = _ceiling(made[0], constants)
-            made = [makers[made[0].input[0]]] if len(readers[made[0].input[0]]) == 1 else []
-        sums_inside = all(
-            node.output[0] in names for name in names for node in readers.get(name, []) if node.op_type == "Add"
-        )
+            made = [makers[before]] if before in makers and len(readers[before]) == 1 else []
         made_here = bool(made) and all(_is_convolution(node, node.input[1:], weights) for node in made)
         read_here = bool(read) and all(_is_convolution(node, node.input[1:2], weights) for node in read)
+        sums_inside = all({*node.input, *node.output} <= {*names} for node in sums)
         if made_here and read_here and sums_inside and ceiling > 0 and not outputs & {*names}:
             yield _Tensors(tuple(names), tuple(made), tuple(read), ceiling)
 
@@ -130,6 +131,6 @@ def _ceiling(clip: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) ->
     return float(bounds[1]) if len(bounds) == 2 and float(bounds[0]) == 0 else 0.0
 
 
-def _scale(tensor: onnx.TensorProto, factors: NDArray[np.float32]) -> None:
+def _scale(tensor: onnx.TensorProto, factors: NDArray[np.floating]) -> None:
     scaled = onnx.numpy_helper.to_array(tensor) * factors
     tensor.CopyFrom(onnx.numpy_helper.from_array(scaled.astype(np.float32), tensor.name))
