@@ -3,9 +3,11 @@
 It lies in a folder of its name below the candidate's, in `data/exports` and `data/validation` alike.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_json
 
 REFUSAL = "refusal"  # in the export.json of a format that could not be written: why
@@ -31,6 +33,13 @@ def written_formats(export: Path) -> list[str]:
 def unwritten_formats(export: Path) -> dict[str, dict[str, Any]]:
     """The export.json of each format that could not be written, by folder."""
     return {name: facts for name, facts in _formats(export) if REFUSAL in facts}
+
+
+def require_exported(export: Path, names: Sequence[str]) -> None:
+    """Raises DataError where a format of params.yaml is missing in an exported candidate's folder."""
+    there = {FLOAT32_FORMAT, *(name for name, _ in _formats(export))}
+    if missing := [name for name in names if name not in there]:
+        raise DataError(f"not exported as {', '.join(missing)}", where=str(export), todo="dvc repro export")
 
 
 def _formats(export: Path) -> list[tuple[str, dict[str, Any]]]:

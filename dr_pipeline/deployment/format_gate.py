@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dr_pipeline.deployment.format_source import MIN_CALIBRATION
 from dr_pipeline.deployment.parity import Parity, Tolerance, compare_decided, decision_refusal
 from dr_pipeline.deployment.selection_inputs import CandidateFiles, compare_paired
 
@@ -18,10 +17,12 @@ class FormatGate:
     Attributes:
         tolerance: Of its decisions.
         qwk_margin: The lower end of the paired interval of QWK, format less float32, is at least its negative.
+        calibration: The training photographs that int8 must be calibrated on.
     """
 
     tolerance: Tolerance
     qwk_margin: float
+    calibration: int
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def compare_with_float32(
         f"its network is not faster on the target: {speedup:.2f} times, at least {_LEAST_SPEEDUP:g} needed"
         if speedup is not None and speedup < _LEAST_SPEEDUP
         else "",
-        f"calibrated on {calibrated_on} training photographs, at least {MIN_CALIBRATION} needed"
-        if calibrated_on is not None and calibrated_on < MIN_CALIBRATION
+        f"calibrated on {calibrated_on} training photographs, at least {gate.calibration} needed"
+        if calibrated_on is not None and calibrated_on < gate.calibration
         else "",
     )
     return FormatComparison(parity, difference, speedup, tuple(filter(None, reasons)))

@@ -1,6 +1,6 @@
 """Reads the candidates' files: what the selection rule needs, and what reports/selection.json shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided, Decision
-from dr_pipeline.deployment.candidate_formats import EXPORT, candidate_of
+from dr_pipeline.deployment.candidate_formats import (
+    EXPORT,
+    candidate_of,
+    format_name,
+    require_exported,
+    unwritten_formats,
+    written_formats,
+)
 from dr_pipeline.deployment.selection import SelectionCandidate
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_json
@@ -22,13 +29,13 @@ MACHINE = "machine"  # the target: the machine of the stage `latency`
 
 @dataclass(frozen=True)
 class CandidatePaths:
-    """Where one candidate's stages wrote.
+    """Where the stages wrote: of all candidates, or of one.
 
     Attributes:
-        export: Folder that `export` wrote.
-        validation: Folder that `validate` wrote.
-        figures: The candidate's validation figures (JSON), those of its formats too.
-        latency: Likewise the latency figures of this machine (JSON).
+        export: Folder that `export` wrote; of all candidates, its parent.
+        validation: Likewise of `validate`.
+        figures: The validation figures (JSON), those of a candidate's formats too; of all candidates, their folder.
+        latency: Likewise the latency figures of this machine.
     """
 
     export: Path
@@ -36,11 +43,10 @@ class CandidatePaths:
     figures: Path
     latency: Path
 
-    @classmethod
-    def below(cls, name: str, *, exports: Path, validation: Path, figures: Path, latency: Path) -> "CandidatePaths":
-        """Those of `name`, such as `lite0` or `lite0/onnx-int8`, in the folders of all candidates."""
+    def of(self, name: str) -> "CandidatePaths":
+        """Those of one candidate among all, such as `lite0` or `lite0/onnx-int8`."""
         file = f"{candidate_of(name)}.json"
-        return cls(exports / name, validation / name, figures / file, latency / file)
+        return CandidatePaths(self.export / name, self.validation / name, self.figures / file, self.latency / file)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,35 @@ class CandidateFiles:
     def decided(self) -> Decided:
         """What the deployed decision makes of the logits."""
         return self.decision.apply(self.logits)
+
+
+def read_candidates(
+    names: Sequence[str], formats: Sequence[str], paths: CandidatePaths, *, target: str = MACHINE
+) -> tuple[dict[str, CandidateFiles], dict[str, dict[str, Any]]]:
+    """Reads all candidates, each in its formats.
+
+    Args:
+        names: Those of params.yaml.
+        formats: Likewise.
+        paths: Of all candidates.
+        target: As in `read_candidate`.
+
+    Returns:
+        The files by name, such as `lite0` and `lite0/onnx-int8`, and the export.json of each format that could not be
+        written.
+
+    Raises:
+        DataError: A file or an entry of it is missing, or a candidate is not exported in a format.
+    """
+    files, unwritten = {}, {}
+    for candidate in names:
+        export = paths.export / candidate
+        require_exported(export, formats)
+        for folder in written_formats(export):
+            name = format_name(candidate, folder)
+            files[name] = read_candidate(name, paths.of(name), target=target)
+        unwritten |= {format_name(candidate, folder): facts for folder, facts in unwritten_formats(export).items()}
+    return files, unwritten
 
 
 def read_candidate(name: str, paths: CandidatePaths, *, target: str = MACHINE) -> CandidateFiles:

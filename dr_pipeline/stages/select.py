@@ -25,12 +25,11 @@ def run(args: argparse.Namespace) -> Outcome:
         GateError: No candidate is deployable, or their figures cannot be compared.
         DataError: A file or an entry of it is missing.
     """
-    from dr_pipeline.deployment.candidate_formats import format_name, unwritten_formats, written_formats
     from dr_pipeline.deployment.format_gate import FormatGate
     from dr_pipeline.deployment.parity import Tolerance
     from dr_pipeline.deployment.selection import Limits
     from dr_pipeline.deployment.selection_document import select_candidate
-    from dr_pipeline.deployment.selection_inputs import CandidatePaths, read_candidate
+    from dr_pipeline.deployment.selection_inputs import CandidatePaths, read_candidates
     from dr_pipeline.files import write_json
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Deployment, Evaluation
@@ -39,24 +38,12 @@ def run(args: argparse.Namespace) -> Outcome:
 
     deployment = load_section(args.params, "deployment", Deployment)
     evaluation = load_section(args.params, "evaluation", Evaluation)
-    folders = {
-        "exports": args.exports,
-        "validation": args.validation,
-        "figures": args.validation_reports,
-        "latency": args.latency,
-    }
-    names = load_names(args.params, "candidates")
-    exported = {name: args.exports / name for name in names}
-    in_formats = [format_name(name, file) for name, path in exported.items() for file in written_formats(path)]
-    candidates = {
-        name: read_candidate(name, CandidatePaths.below(name, **folders), target=deployment.target)
-        for name in in_formats
-    }
-    unwritten = {
-        format_name(name, file): facts
-        for name, path in exported.items()
-        for file, facts in unwritten_formats(path).items()
-    }
+    candidates, unwritten = read_candidates(
+        load_names(args.params, "candidates"),
+        deployment.formats.names,
+        CandidatePaths(args.exports, args.validation, args.validation_reports, args.latency),
+        target=deployment.target,
+    )
     changes = deployment.format_limits
     tolerance = Tolerance(probability=1.0, grades=changes.changed_grades, referrals=changes.changed_referrals)
     limits = Limits(
@@ -70,7 +57,7 @@ def run(args: argparse.Namespace) -> Outcome:
         selection, document = select_candidate(
             candidates,
             limits,
-            FormatGate(tolerance, changes.qwk_margin),
+            FormatGate(tolerance, changes.qwk_margin, deployment.formats.calibration_photographs),
             unwritten=unwritten,
             replicates=evaluation.bootstrap_replicates,
             seed=evaluation.bootstrap_seed,

@@ -505,6 +505,19 @@ def test_a_refused_format_neither_leads_nor_wins():
     assert selection.rows[0].reasons == ("it decides differently",)
 
 
+def test_a_format_that_params_names_must_be_exported(stage, capsys):
+    params = yaml.safe_load((stage / "params.yaml").read_text())
+    params["deployment"]["formats"] = {"names": ["onnx", "onnx-int8"]}
+    (stage / "params.yaml").write_text(yaml.safe_dump(params))
+    _add_int8(stage, "big")
+    assert _select(stage) == 2
+    error = capsys.readouterr().err
+    assert "not exported as onnx-int8" in error
+    assert str(stage / "exports" / "small") in error
+    _add_int8(stage, "small")
+    assert _select(stage) == 0
+
+
 def test_candidates_of_different_splits_do_not_compare(stage, capsys):
     path = stage / "exports" / "small" / "export.json"
     write_json(path, json.loads(path.read_text()) | {"splits_sha256": "ff" * 32})
