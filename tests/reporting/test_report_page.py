@@ -56,6 +56,8 @@ def test_it_says_what_a_reader_must_know(page: str) -> None:
 def test_a_format_of_fewer_bits_is_compared_with_float32(page: str) -> None:
     assert "-0.002 [-0.007–0.001], n = 130" in page
     assert '3 of 130</td><td class="number">1 of 130</td><td class="number">1.84' in page
+
+
 def test_screening_uncertainty_and_baselines_are_shown(page: str) -> None:
     test, text = sources().test, " ".join(page.split())
     screened = test["screening"]["intention_to_screen"]
