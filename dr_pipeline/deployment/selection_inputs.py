@@ -103,7 +103,8 @@ def read_candidates(
     Raises:
         DataError: A file or an entry of it is missing, or a candidate is not exported in a format.
     """
-    files, unwritten = {}, {}
+    files: dict[str, CandidateFiles] = {}
+    unwritten: dict[str, dict[str, Any]] = {}
     for candidate in names:
         export = paths.export / candidate
         require_exported(export, formats)

@@ -70,7 +70,7 @@ def channel_factors(maxima: NDArray[np.float32], ceiling: float) -> NDArray[np.f
     largest = float(maxima.max(initial=0.0))
     if largest == 0:
         return np.ones_like(maxima)
-    seen = np.maximum(maxima, _SMALLEST * largest)
+    seen = np.maximum(maxima.astype(np.float64), _SMALLEST * largest)
     return np.asarray(np.clip((largest / seen) ** _HALF_WAY, 1, np.maximum(ceiling / seen, 1)), np.float32)
 
 
