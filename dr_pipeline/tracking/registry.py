@@ -9,6 +9,7 @@ from typing import Any
 
 from dr_pipeline.code_version import module_files
 from dr_pipeline.files import read_json
+from dr_pipeline.metrics.intervals import format_estimate
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.graded import read_graded
 from dr_pipeline.tables.predictions import PHOTOGRAPH_COLUMNS
@@ -26,11 +27,13 @@ _SCORING_PACKAGES = (
     "onnxruntime",
     "opencv-python-headless",
     "pandas",
+    "pebble",
     "pydicom",
     "python-gdcm",
     "simplejpeg",
     "tifffile",
     "tqdm",
+    "xxhash",
 )
 
 _log = logging.getLogger(__name__)
@@ -91,7 +94,7 @@ def show_test(store: Store, layout: Layout) -> None:
     add_evidence(store.client, MODEL_NAME, found, "test", rows, report["splits_sha256"])
     for name, figure in report.items():
         if isinstance(figure, dict) and {"value", "low", "high", "n"} <= set(figure):
-            text = f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}], n = {figure['n']}"
+            text = format_estimate(figure)
             store.client.set_model_version_tag(MODEL_NAME, found, f"test.{name}", text)
 
 

@@ -1,7 +1,6 @@
 """Figures and thresholds of each site by itself."""
 
 import numpy as np
-import pytest
 
 from dr_pipeline.evaluation.decision_fit import fit_decision
 from dr_pipeline.evaluation.image_metrics import figures, select
@@ -41,4 +40,4 @@ def test_a_sites_threshold_reaches_the_target_there() -> None:
     assert found["none"] == {"site": "none", "threshold": None, "referable": 0}
     rows = (np.asarray(sites) == "sea") & (TRUE >= 2)
     assert found["sea"]["referable"] == rows.sum()
-    assert (scores[rows] >= found["sea"]["threshold"]).mean() == pytest.approx(0.9, abs=0.03)
+    assert (scores[rows] >= found["sea"]["threshold"]).mean() >= 0.9
