@@ -171,5 +171,5 @@ def test_the_test_figures_stand_beside_the_version(registered: Repository) -> No
     with tracked("test"):
         registered.test()
     version = Store(registered.root).client.get_model_version(MODEL_NAME, "1")
-    assert version.tags["test.qwk"] == "0.830 [0.780, 0.880], n = 120"
+    assert version.tags["test.qwk"] == "0.830 (0.780 to 0.880, n = 120)"
     assert Layout.at(registered.root).figures("test").is_file()
