@@ -1,11 +1,18 @@
-"""MODEL_CARD.md, written from metadata.json alone (Mitchell et al., "Model cards for model reporting", FAT* 2019)."""
+"""MODEL_CARD.md, written from metadata.json alone (Mitchell et al., "Model cards for model reporting", FAT* 2019).
 
+What only a person knows is left open, in lines that begin with `OPEN`.
+"""
+
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from dr_pipeline.bundle.recalibrated import site_text
 from dr_pipeline.bundle.session import FLOAT32
 from dr_pipeline.metrics.intervals import format_estimate, is_estimate
+from dr_pipeline.schema import GRADES, VISION_THREATENING_FROM, Grade
+
+OPEN = "> **To be completed by the person responsible:**"
 
 
 def model_card(metadata: Mapping[str, Any]) -> str:
@@ -23,6 +30,15 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "## Intended use",
         "",
         metadata["intended_use"],
+        "",
+        f"{OPEN} users and their training, place in the care pathway, who is responsible for the bundle.",
+        "",
+        "## Population and cameras",
+        "",
+        *_population(metadata.get("development")),
+        "",
+        f"{OPEN} age, sex, ethnicity, type and duration of diabetes, treatment, dates and setting; the readers' "
+        "qualification.",
         "",
         "## The model",
         "",
@@ -74,8 +90,20 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
         "- Trust no figure here for photographs of another camera, clinic or population before validating on them.",
         "- The grade is of one photograph, not of a patient; an ungradable photograph has none and needs a human.",
+        "- Validation figures are internal: they say nothing about another clinic. Figures of other data sets come "
+        "from `dr-pipeline validate-external`.",
         "- `golden.npz` holds drawings, not photographs; the self-test proves that the network runs as packaged, not "
         "that it is right.",
+        "",
+        "## Failure modes",
+        "",
+        "On the photographs of the figures above:",
+        "",
+        *_failures(metadata["validation"]),
+        "",
+        "## Change protocol",
+        "",
+        *_CHANGE_PROTOCOL,
         "",
         "## References",
         "",
@@ -83,6 +111,84 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+_CHANGE_PROTOCOL = (
+    "- In use this bundle does not change: it learns nothing from the photographs that it grades. Its id covers "
+    "network, pixel path, decision and quality thresholds; equal ids give equal grades.",
+    "- Another network, decision or threshold is another bundle with another id. Before it replaces this one, "
+    "`dr-pipeline compare` grades the same photographs with both and refuses where a declared margin is not kept.",
+    "- Before a new site, camera or population: `dr-pipeline validate-external` with the operating point locked. "
+    "`dr-pipeline recalibrate` fits the decision to a site and writes a child, which names its parent.",
+    "- In use: `dr-pipeline drift` compares photographs and scores with those of the development, reference.json.",
+    "",
+    f"{OPEN} margins, who decides about a change, how often drift and local figures are looked at, and how a fault is "
+    "reported.",
+)
+
+
+def _population(development: Mapping[str, Any] | None) -> list[str]:
+    """Of the photographs that the network was trained and the decision fitted on."""
+    if development is None:
+        return ["Not stated by this bundle; it was packaged before bundles stated it."]
+    data_set, unknown = development["data_set"], development["photographs_of_unknown_patients"]
+    named = "; ".join(f"{key}: {_escaped(data_set[key])}" for key in ("name", "licence", "citation") if key in data_set)
+    patients = f"{development['patients']} patients" if development["patients"] else "unknown patients"
+    if unknown and development["patients"]:
+        patients += f"; the patients of {unknown} photographs are unknown"
+    lines = [
+        "| training and validation | value |",
+        "|---|---|",
+        f"| data set | {named or 'not named'} |",
+        f"| photographs | {development['photographs']} of {patients} |",
+        f"| by grade 0 / 1 / 2 / 3 / 4 | {' / '.join(str(count) for count in development['by_grade'].values())} |",
+        f"| sites | {_counted(development['sites'])} |",
+        f"| cameras (EXIF, DICOM) | {_counted(development['cameras'])} |",
+        f"| file formats | {_counted(development['formats'])} |",
+    ]
+    if unknown:
+        lines += [
+            "",
+            "**Patients are not known for all photographs: those of one patient may be in training and in validation, "
+            "and the figures below may be too good.**",
+        ]
+    return lines
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Such as `hill 120, sea 40`, the most frequent first; what has no name is unknown."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{_escaped(name) or 'unknown'} {count}" for name, count in ordered)
+
+
+def _failures(validation: Mapping[str, Any]) -> list[str]:
+    """What went wrong on the validation photographs; figures of other protocols may state less."""
+    lines = []
+    if confusion := validation.get("confusion"):
+        severe = [row for grade, row in zip(GRADES, confusion, strict=True) if grade >= VISION_THREATENING_FROM]
+        missed, total = sum(sum(row[: Grade.MILD + 1]) for row in severe), sum(map(sum, severe))
+        lines.append(f"- Severe or proliferative disease called none or mild: {missed} of {total} photographs.")
+        wrong = [
+            (row[called], -grade, -called)
+            for grade, row in zip(GRADES, confusion, strict=True)
+            for called in GRADES
+            if called != grade
+        ]
+        count, grade, called = max(wrong)
+        if count:
+            lines.append(
+                f"- Most frequent error: grade {-grade} called {-called}, {count} of {sum(confusion[-grade])} "
+                "photographs."
+            )
+    if recalls := {grade: one for grade, one in validation.get("recall", {}).items() if is_estimate(one)}:
+        grade = min(recalls, key=lambda each: recalls[each]["value"])
+        lines.append(f"- Grade found least often: {grade}, recall {format_estimate(recalls[grade])}.")
+    if rates := {grade: one for grade, one in validation.get("rejection_by_grade", {}).items() if is_estimate(one)}:
+        grade = max(rates, key=lambda each: rates[each]["value"])
+        lines.append(f"- Rejected most often as ungradable: grade {grade}, {format_estimate(rates[grade])}.")
+    if is_estimate(validation.get("ece")):
+        lines.append(f"- Expected calibration error: {format_estimate(validation['ece'])}.")
+    return lines or ["- Not stated: these figures hold no counts by grade."]
 
 
 def _validated(metadata: Mapping[str, Any]) -> list[str]:
@@ -100,6 +206,11 @@ def _validated(metadata: Mapping[str, Any]) -> list[str]:
         f"The parent, bundle {fit['parent']}, had qwk {format_estimate(before)} on them: the difference is "
         f"{format_estimate(difference)}. For other sites than this one take the parent."
     ]
+
+
+def _escaped(text: str) -> str:
+    r"""Text of the data for a cell of a Markdown table: neither a cell, a tag nor a link."""
+    return re.sub(r"([\\`*_{}\[\]<>|#!])", r"\\\1", " ".join(text.split()))
 
 
 def _listed(values: Mapping[str, Any]) -> str:
@@ -123,5 +234,5 @@ def _ensemble(ensemble: Mapping[str, Any]) -> list[str]:
 
 
 def _site_thresholds(gradability: Mapping[str, Any]) -> str:
-    sites = "; ".join(f"{site} {threshold:.3f}" for site, threshold in gradability["sites"].items())
+    sites = "; ".join(f"{_escaped(site)} {threshold:.3f}" for site, threshold in gradability["sites"].items())
     return f" (by site: {sites})" if sites else ""

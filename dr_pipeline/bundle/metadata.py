@@ -80,6 +80,7 @@ def build_metadata(
     latency: Mapping[str, Any],
     versions: Mapping[str, str],
     development_pixels: Iterable[str] = (),
+    development: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Builds metadata.json; it holds no time of day, so that equal input gives equal bytes.
 
@@ -94,6 +95,7 @@ def build_metadata(
         versions: Installed versions of `PACKAGES`.
         development_pixels: Pixel hashes of the training and validation photographs, so that `recalibrate` can refuse
             them; whoever has a photograph can find out whether it is one of them.
+        development: Numbers of training and validation photographs, their patients, grades, sites and cameras.
     """
     return {
         **format_entries(),
@@ -131,6 +133,7 @@ def build_metadata(
         "latency": dict(latency),
         "data_hashes": {key: export[key] for key in ("splits_sha256", "canvas_index_sha256")},
         "development_pixels": short_hashes(development_pixels),
+        **({} if development is None else {"development": dict(development)}),
         "export_versions": dict(export["versions"]),
     }
 

@@ -15,6 +15,7 @@ from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.deployment.formats.attribution_part import attribution_part
+from dr_pipeline.deployment.population import development_population
 from dr_pipeline.deployment.sbom import runtime_sbom
 from dr_pipeline.deployment.training_reference import DevelopmentData, development_pixels, training_reference
 from dr_pipeline.errors import GateError
@@ -35,8 +36,9 @@ class CandidateParts:
         validation: Validation figures (JSON).
         latency: Latency figures (JSON).
         gradability: Quality thresholds (JSON).
-        development: The photographs whose look the bundle states, for drift.
+        development: The photographs whose look and population the bundle states.
         lock: requirements.lock, for the hashes in the list of packages; None: without.
+        intake: The report of `intake`, for the name of the data set; None: not named.
     """
 
     export: Path
@@ -46,6 +48,7 @@ class CandidateParts:
     gradability: Path
     development: DevelopmentData
     lock: Path | None = None
+    intake: Path | None = None
 
 
 def package_candidate(name: str, parts: CandidateParts, out: Path, *, budget_ms: float) -> Bundle:
@@ -82,6 +85,7 @@ def package_candidate(name: str, parts: CandidateParts, out: Path, *, budget_ms:
         latency=read_json(parts.latency)["latency"][name] | {"budget_ms": budget_ms},
         versions={package: installed_version(package) for package in PACKAGES},
         development_pixels=development_pixels(parts.development),
+        development=development_population(parts.development, read_json(parts.intake) if parts.intake else {}),
     )
     golden = make_golden(OnnxModel(model, threads=1), decision)
     reference = training_reference(

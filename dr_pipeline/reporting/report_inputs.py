@@ -12,6 +12,8 @@ from dr_pipeline.reporting.layer_tables import Layers, layers_path, read_layers_
 from dr_pipeline.tables.graded import read_graded
 from dr_pipeline.tables.history import EpochRow, read_history
 
+_SYNTHETIC = "synthetic"  # the adapter of the phantom
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -32,6 +34,7 @@ class Sources:
         graded: The test photographs with the readers' and the bundle's grades.
         bundle: metadata.json of the bundle.
         machine: reports/machine.json.
+        external: The report of each other data set that the bundle was validated on, by its name.
     """
 
     intake: Mapping[str, Any]
@@ -48,6 +51,23 @@ class Sources:
     graded: Graded
     bundle: Mapping[str, Any]
     machine: Mapping[str, Any]
+    external: dict[str, Mapping[str, Any]]
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the photographs are drawn and show no person."""
+        return bool(self.intake["adapter"] == _SYNTHETIC)
+
+    def grades_by_role(self) -> dict[str, dict[str, int]]:
+        """Photographs by grade in the training, validation and test parts of the deployed network."""
+        validation = f"fold {self.bundle['model']['fold']}"
+        parts: dict[str, dict[str, int]] = {}
+        for name, part in self.split["parts"].items():
+            role = "test" if name == "test" else "validation" if name == validation else "training"
+            sums = parts.setdefault(role, dict.fromkeys(part["by_grade"], 0))
+            for grade, count in part["by_grade"].items():
+                sums[grade] += count
+        return {role: parts[role] for role in ("training", "validation", "test")}
 
     @property
     def chosen(self) -> str:
@@ -62,7 +82,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where the stages wrote; `training`, `validation` and `latency` are folders with one file per item."""
+    """Where the stages wrote; `training`, `validation`, `latency` and `external` are folders with a file per item."""
 
     intake: Path
     audit: Path
@@ -76,6 +96,7 @@ class ReportFiles:
     test_predictions: Path
     bundle: Path
     machine: Path
+    external: Path
 
 
 def read_sources(files: ReportFiles) -> Sources:
@@ -108,7 +129,27 @@ def read_sources(files: ReportFiles) -> Sources:
         graded=graded,
         bundle=bundle,
         machine=read_json(files.machine),
+        external=read_external(files.external, bundle_id=bundle["bundle_id"]),
     )
+
+
+def read_external(folder: Path, *, bundle_id: str) -> dict[str, Mapping[str, Any]]:
+    """The external validations of a bundle, by data set; none where the stage `external` is off.
+
+    Raises:
+        DataError: One is of another bundle, or no file of the stage.
+    """
+    reports: dict[str, Mapping[str, Any]] = {}
+    for path in sorted(folder.glob("*.json")):
+        for name, report in _entry(path, "external").items():
+            if report["bundle_id"] != bundle_id:
+                raise DataError(
+                    f"figures of bundle {report['bundle_id']}, not of {bundle_id}, which the report is about",
+                    where=str(path),
+                    todo="run `dvc repro`, which validates again, or remove the file of a former params.yaml",
+                )
+            reports[name] = report
+    return reports
 
 
 def _require_of_one_test(test: Mapping[str, Any], graded: Graded, bundle: Mapping[str, Any], *, where: str) -> None:

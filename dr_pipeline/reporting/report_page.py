@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dr_pipeline.reporting.cases_page import Case
+from dr_pipeline.reporting.external_page import subgroup_name
 from dr_pipeline.reporting.format_figure import LABELS, format_figure, is_figure
+from dr_pipeline.reporting.headline import PRECEDENT, evidence_limits, headlines, warnings
 from dr_pipeline.reporting.layer_tables import summaries
 from dr_pipeline.reporting.pages import environment
 from dr_pipeline.reporting.report_inputs import Sources
 from dr_pipeline.reporting.report_sections import SECTIONS
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 
-_MIN_PHOTOGRAPHS = 10  # fewer photographs of a grade cause a warning
+_MAX_LISTED = 100  # missed photographs by name; the table of predictions holds them all
 
 
 def render(sources: Sources, images: Mapping[str, bytes], missed: Sequence[Case] = ()) -> str:
@@ -25,7 +27,7 @@ def render(sources: Sources, images: Mapping[str, bytes], missed: Sequence[Case]
         missed: Vision-threatening disease called none or mild; its pictures are shown where `misses` is.
     """
     pages = environment("dr_pipeline.reporting")
-    pages.filters |= {"format_figure": format_figure, "short": lambda text: str(text)[:12]}
+    pages.filters |= {"format_figure": format_figure, "subgroup_name": subgroup_name}
     page = pages.get_template("index.html.j2")
     return page.render(
         sections=SECTIONS,
@@ -36,6 +38,10 @@ def render(sources: Sources, images: Mapping[str, bytes], missed: Sequence[Case]
         comparison=comparison(sources),
         missed_vision_threatening=missed_vision_threatening(sources),
         missed={case.image_id: case for case in missed},
+        max_listed=_MAX_LISTED,
+        headlines=headlines(sources),
+        evidence_limits=evidence_limits(sources),
+        precedent=PRECEDENT,
         warnings=warnings(sources),
         layers={name: summaries(layers) for name, layers in sources.layers.items()},
     )
@@ -63,16 +69,3 @@ def missed_vision_threatening(sources: Sources) -> list[dict[str, Any]]:
         }
         for row in graded.missed_vision_threatening()
     ]
-
-
-def warnings(sources: Sources) -> list[str]:
-    """Warnings that stand before the figures, each once."""
-    texts = list(sources.audit["warnings"])
-    if sources.split["photographs_of_unknown_patients"]:
-        texts.append(sources.split["patients_said"])
-    texts += [
-        f"grade {grade} ({GRADE_NAMES[grade]}): only {sum(row)} photographs in the test split"
-        for grade, row in enumerate(sources.test["confusion"])
-        if sum(row) < _MIN_PHOTOGRAPHS
-    ]
-    return list(dict.fromkeys(texts))

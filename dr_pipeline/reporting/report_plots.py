@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
@@ -14,9 +15,8 @@ from dr_pipeline.reporting.layer_plots import layer_strips
 from dr_pipeline.reporting.plot_style import svg
 from dr_pipeline.reporting.report_inputs import Sources
 
-# The report is passed on, and a patient's photograph must not be: only synthetic photographs are shown.
-_SYNTHETIC = "synthetic"
 _NUM_MISSES = 12
+_TITLE_LETTERS = 46  # in one line of a square plot's title
 _MISSES_PER_ROW = 6
 _MISS_PX = 160
 
@@ -26,9 +26,11 @@ def report_figures(sources: Sources) -> dict[str, Figure]:
     graded, test = sources.graded, sources.test
     bins = reliability_bins(graded.referable, graded.referable_probability, NUM_BINS)
     figures = {
-        "histogram": plots.grade_histogram(_parts(sources)),
+        "histogram": plots.grade_histogram(sources.grades_by_role()),
         "rejection": plots.rejection(sources.gradability),
-        "confusion": plots.confusion_matrix(test["confusion"], f"Test QWK {format_figure(test['qwk'], 2)}"),
+        "confusion": plots.confusion_matrix(
+            test["confusion"], fill(f"Test QWK {format_figure(test['qwk'], 2)}", _TITLE_LETTERS)
+        ),
         "reliability": plots.reliability(bins, f"Calibration, test, n = {len(graded.true)}"),
         "pareto": plots.pareto(
             sources.selection["candidates"],
@@ -46,7 +48,7 @@ def report_figures(sources: Sources) -> dict[str, Figure]:
         ),
     }
     if graded.referable.any() and not graded.referable.all():
-        title = f"Test ROC area {format_figure(test['referable_auc'], 2)}"
+        title = fill(f"Test ROC area {format_figure(test['referable_auc'], 2)}", _TITLE_LETTERS)
         figures["roc"] = plots.roc(graded.referable, graded.referable_probability, sources.referable_threshold, title)
     return figures
 
@@ -60,21 +62,9 @@ def report_images(sources: Sources, figures: Mapping[str, Figure], canvases: Pat
         canvases: Folder of the canvases, read only for synthetic photographs.
     """
     images = {name: svg(figure) for name, figure in figures.items()}
-    if sources.intake["adapter"] == _SYNTHETIC:
+    if sources.is_synthetic:  # the report is passed on, and a patient's photograph must not be
         images["misses"] = largest_misses(sources, CanvasStore(canvases))
     return images
-
-
-def _parts(sources: Sources) -> dict[str, dict[str, int]]:
-    """Photographs by grade in the training, validation and test parts of the deployed network."""
-    validation = f"fold {sources.bundle['model']['fold']}"
-    parts: dict[str, dict[str, int]] = {}
-    for name, part in sources.split["parts"].items():
-        role = "test" if name == "test" else "validation" if name == validation else "training"
-        sums = parts.setdefault(role, dict.fromkeys(part["by_grade"], 0))
-        for grade, count in part["by_grade"].items():
-            sums[grade] += count
-    return {role: parts[role] for role in ("training", "validation", "test")}
 
 
 def largest_misses(sources: Sources, store: CanvasStore) -> bytes:

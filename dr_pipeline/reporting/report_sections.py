@@ -29,6 +29,8 @@ SECTIONS: list[Section] = [
     Section("figures", "Figures", "report/figures.html.j2"),
     Section("screening", "Screening", "report/screening.html.j2"),
     Section("uncertainty", "Uncertainty", "report/uncertainty.html.j2"),
+    Section("subgroups", "Subgroups", "report/test_subgroups.html.j2"),
+    Section("external", "External validation", "report/external.html.j2"),
     Section("data", "Data", "report/data.html.j2"),
     Section("candidates", "Candidates", "report/candidates.html.j2"),
     Section("layers", "Layers", "report/layers.html.j2"),

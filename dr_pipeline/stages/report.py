@@ -1,4 +1,4 @@
-"""Writes the report: one page, its plots as files, and the page of cases to look at again."""
+"""Writes the report: one page with its plots, figures and curves for programs, checklists, the page of cases."""
 
 import argparse
 from dataclasses import fields
@@ -26,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("canvases", "folder that `preprocess` wrote"),
         ("bundle", "the bundle"),
         ("machine", "description that `machine` wrote"),
+        ("external", "folder of the external validations; may be empty"),
         ("out", "the page to write"),
         ("cases", "page of photographs to write, which stays in the clinic"),
+        ("metrics", "headline figures to write (JSON)"),
+        ("checklists", "page of the reporting checklists to write"),
+        ("curves", "folder of the curves to write (JSON)"),
         ("confusion", "plot to write"),
         ("pareto", "plot to write"),
         ("training-curves", "plot to write"),
@@ -37,16 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Writes both pages and four plots; adds each candidate's plots to its MLflow run.
+    """Writes the three pages, figures, curves and four plots; adds each candidate's plots to its MLflow run.
 
     Raises:
         DataError: A file is missing or not as its stage writes it.
     """
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.evaluation.label_errors import read_out_of_fold
-    from dr_pipeline.files import atomic_write, write_text
-    from dr_pipeline.reporting import cases_page
+    from dr_pipeline.files import atomic_write, write_json, write_text
+    from dr_pipeline.reporting import cases_page, checklists
+    from dr_pipeline.reporting.curves import curves
     from dr_pipeline.reporting.format_figure import format_figure
+    from dr_pipeline.reporting.metrics_document import metrics_document
     from dr_pipeline.reporting.plot_style import png
     from dr_pipeline.reporting.report_inputs import ReportFiles, read_sources
     from dr_pipeline.reporting.report_page import missed_vision_threatening, render
@@ -64,6 +70,10 @@ def run(args: argparse.Namespace) -> Outcome:
     }
     with tracked("report"):
         figures = report_figures(sources)
+        write_text(args.checklists, checklists.render(sources))
+        write_json(args.metrics, metrics_document(sources))
+        for name, rows in curves(sources).items():
+            write_json(args.curves / f"{name}.json", rows)
         graded, store, canvas_map = sources.graded, CanvasStore(args.canvases), attribution_map(args.bundle)
         missed = cases_page.missed_cases(graded, store, canvas_map)
         write_text(args.out, render(sources, report_images(sources, figures, args.canvases), missed))
@@ -87,8 +97,9 @@ def run(args: argparse.Namespace) -> Outcome:
             for file_name, data in images.items():
                 tracker.picture(file_name, data)
     return Outcome(
-        wrote=(args.out, args.cases, *plots),
-        headline=f"test QWK {format_figure(sources.test['qwk'])}; severe or proliferative called none or mild: "
+        wrote=(args.out, args.cases, args.checklists, args.metrics, args.curves, *plots),
+        headline=f"test QWK {format_figure(sources.test['qwk'])}"
+        f"{'' if sources.external else ', internal test only'}; severe or proliferative called none or mild: "
         f"{len(missed_vision_threatening(sources))} of {sources.graded.vision_threatening.sum()} test photographs",
         next_command=f"open {args.out}",
     )

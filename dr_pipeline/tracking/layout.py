@@ -9,6 +9,7 @@ from dr_pipeline.params.params_file import read_document
 PIPELINE_STAGES = (
     "intake", "preprocess", "audit", "split", "gradability", "pretrain", "select", "package", "test", "report",
 )  # fmt: skip
+_FIGURES = {"select": "selection", "report": "metrics"}  # files that are not named after their stage
 # The stages that share one run per trained candidate, each with those it needs.
 CANDIDATE_STAGES: dict[str, tuple[str, ...]] = {
     "train": ("train",),
@@ -101,7 +102,7 @@ class Layout:
     def figures(self, stage: str, item: Item | None = None) -> Path:
         """The JSON file of a stage's figures; not every stage has one."""
         if item is None:
-            return self.reports / f"{'selection' if stage == 'select' else stage}.json"
+            return self.reports / f"{_FIGURES.get(stage, stage)}.json"
         return {
             "train": self.reports / "training" / f"{item.name}.json",
             "export": self.data / "exports" / item.candidate / "export.json",

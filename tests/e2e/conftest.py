@@ -117,7 +117,8 @@ def copy_repository(target: Path) -> None:
         check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
-        if (REPOSITORY / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
+        made = name.startswith(("reports/", "dvc.lock")) and name != "reports/external/README.md"
+        if (REPOSITORY / name).is_file() and not made:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, target / name)
 

@@ -52,8 +52,10 @@ def test_the_audit_finds_what_the_phantom_planted(workspace: Workspace) -> None:
 
 def test_metrics_have_the_agreed_names(workspace: Workspace) -> None:
     shown = json.loads(workspace.run("dvc", "metrics", "show", "--json"))
-    figures = {key: value for file in shown[""]["data"].values() for key, value in file["data"].items()}
-    assert set(figures["test"]["qwk"]) >= {"value", "low", "high", "n"}
+    files = {name: file["data"] for name, file in shown[""]["data"].items()}
+    qwk = files["reports/test.json"]["test"]["qwk"]
+    assert set(qwk) >= {"value", "low", "high", "n"}
+    assert files["reports/metrics.json"]["test"]["all"]["qwk"] == qwk
     for candidate in ("lite0", "small"):
         qwk = figures_of(shown, "validation")[candidate]["qwk"]
         assert qwk["low"] <= qwk["value"] <= qwk["high"]
@@ -96,6 +98,7 @@ def test_figures_of_a_former_candidate_do_not_reach_the_report(workspace: Worksp
             test_predictions=workspace.root / "data/test_predictions.csv",
             bundle=workspace.root / "data/release",
             machine=reports / "machine.json",
+            external=reports / "external",
         )
     )
     assert set(sources.histories) == set(sources.training) == {"lite0-0", "small-0"}

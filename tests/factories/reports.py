@@ -1,23 +1,29 @@
 """A small report's sources: invented grades, figures by the pipeline's own functions."""
 
 import copy
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from dr_pipeline.bundle.decision import Decision
+from dr_pipeline.evaluation.answers import Answers
 from dr_pipeline.evaluation.baselines import baselines
 from dr_pipeline.evaluation.calibration_comparison import compare_calibrations
 from dr_pipeline.evaluation.extended_figures import extended_figures
 from dr_pipeline.evaluation.graded_images import Graded
-from dr_pipeline.evaluation.image_metrics import all_and_gradable
+from dr_pipeline.evaluation.image_metrics import all_and_gradable, resampling
+from dr_pipeline.evaluation.repeatability import EyePhotograph, repeatability_report
 from dr_pipeline.evaluation.site_figures import figures_by_site, thresholds_by_site
+from dr_pipeline.evaluation.subgroups import subgroup_report
 from dr_pipeline.evaluation.uncertainty_figures import uncertainty_measures
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.reporting.layer_tables import Layers
+from dr_pipeline.reporting.plot_style import svg
 from dr_pipeline.reporting.report_inputs import Sources
-from dr_pipeline.schema import GRADES
+from dr_pipeline.reporting.report_plots import report_figures
+from dr_pipeline.schema import GRADES, Status
 from dr_pipeline.tables.history import EpochRow, LayerRow
 
 DECISION = Decision(
@@ -65,8 +71,22 @@ def _graded_split(seed: int, n: int, noise: float) -> tuple[dict[str, Any], Grad
         },
         "bundle_id": "b" * 16,
     }
+    answers = Answers.of_decided(decided, [Status(status) for status in statuses])
+    drawn = resampling(PARAMS)
+    attributes = {"site": sites, "eye": [("left", "right")[index % 2] for index in range(n)]}
+    eyes = [EyePhotograph(f"{group} {index % 20}", "", group) for index, group in enumerate(groups)]
+    report |= {
+        "subgroups": subgroup_report(answers, true, groups, attributes, drawn, min_photographs=20),
+        "repeatability": repeatability_report(answers, true, eyes, drawn),
+    }
     names = tuple(f"photo-{index:03d}" for index in range(n))
     return report, Graded(names, true, decided.grade, decided.expected_grade, decided.referable_probability)
+
+
+@cache
+def images() -> dict[str, bytes]:
+    """The plots of `sources()`, drawn once: most tests of a page look at its text."""
+    return {name: svg(figure) for name, figure in report_figures(sources()).items()}
 
 
 def history(epochs: int, best: float) -> list[EpochRow]:
@@ -159,7 +179,13 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
     ]
     training = {"epochs": 8, "seconds": 90.0, "device": "cpu", "model": "m", "best_epoch": 7}
     return Sources(
-        intake={"adapter": adapter, "provenance": {"name": "phantom <b>", "licence": "CC0"}},
+        intake={
+            "adapter": adapter,
+            "provenance": {"name": "phantom <b>", "licence": "CC0"},
+            "ungraded": 3,
+            "unreadable": ["x.jpg"],
+            "readings": {"photographs": 20, "readings": 40, "unanimous": 15},
+        },
         audit={
             "photographs": 660,
             "used": 650,
@@ -173,6 +199,8 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
             "groups": 320,
             "photographs_of_unknown_patients": 0,
             "patients_said": "patients known",
+            "asked": {"test": "share", "validation": "folds"},
+            "shared_between_parts": {"patient": 0, "group": 0},
             "parts": {
                 "test": {"by_grade": by_grade},
                 "fold 0": {"by_grade": by_grade},
@@ -229,11 +257,16 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
             "model": {
                 "model": "tf_efficientnet_lite0",
                 "fold": 0,
+                "parameters": 3_376_133,
+                "input_px": 224,
+                "loss": "cross_entropy",
+                "ensemble": {"members": [{"fold": 0, "seed": 20}], "views": ["identity"], "combine": "mean"},
                 "weights": "none",
                 "sha256": "c" * 64,
                 "parity": {"n": 130, "changed_grades": 0},
             },
             "data_hashes": {"splits_sha256": "a" * 64, "canvas_index_sha256": "d" * 64},
+            "development": {"cameras": {"camera <1>": 500}, "sites": {"hill <1>": 250, "sea": 250}},
             "preprocessing": {"pixel_path": {"version": 2, "canvas_px": 256, "arm": "none"}},
             "decision": DECISION.to_dict(),
             "required_packages_version": {"numpy": "2.3"},
@@ -248,4 +281,29 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
             "architecture": "x86_64",
             "fingerprint": "f" * 16,
         },
+        external={},
     )
+
+
+def external_report(n: int = 150) -> dict[str, Any]:
+    """What `validate-external` reports of another data set, as far as the page shows it."""
+    figures, _ = graded_split(9, 124, 0.9)
+    screened = figures["screening"]["intention_to_screen"]
+    return {
+        "bundle_id": "b" * 16,
+        "n": n,
+        "groups": n // 2,
+        "figures": figures,
+        "screening": {name: screened[name] for name in ("referable_sensitivity", "referable_specificity", "referred")}
+        | {"without_grade": figures["rejection_by_grade"]["0"]},
+        "recalibration": {"n": n, "after": {"qwk": figures["qwk"]}},
+        "protocol": {"patients_known": True},
+        "warnings": ["copies <b> are left out"],
+    }
+
+
+def many_misses(shown: Sources, n: int) -> Sources:
+    """A report of `n` photographs, every one of them proliferative disease called none, with hostile names."""
+    names = tuple(f"photo-{number:03d}<script>alert(1)</script>" for number in range(n))
+    zeros = np.zeros(n)
+    return replace(shown, graded=Graded(names, np.full(n, 4), zeros.astype(np.int64), zeros + 0.3, zeros + 0.1))

@@ -37,7 +37,7 @@ def test_the_view_reads_what_the_stages_write(stages: dict[str, dict[str, object
         assert str(layout.figures(stage, ITEM)) in written
     assert str(layout.figures("export", ITEM).parent) in outputs(stages["export"])
     assert str(layout.history(ITEM)) in {path.replace("${item.fold}", "0") for path in outputs(stages["train"])}
-    for stage in ("intake", "audit", "split", "select", "test"):
+    for stage in ("intake", "audit", "split", "select", "test", "report"):
         assert str(layout.figures(stage)) in outputs(stages[stage])
     assert str(layout.manifest) in outputs(stages["intake"])
     assert str(layout.bundle) in outputs(stages["package"])
