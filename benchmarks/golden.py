@@ -46,14 +46,15 @@ REPLAYED = (
     "--validation-reports reports/validation --gradability data/gradability.json --canvases data/canvases --splits "
     "data/splits.csv --statuses data/gradability.csv --out {out}/release",
     "test --params params.yaml --bundle {out}/release --canvases data/canvases --splits data/splits.csv --gradability "
-    "data/gradability.csv --audited data/audited.csv --predictions {out}/test.csv --report {out}/test.json --openings {out}/openings.jsonl",
+    "data/gradability.csv --audited data/audited.csv --predictions {out}/test.csv --report {out}/test.json --openings "
+    "{out}/openings.jsonl",
     "report --intake reports/intake.json --audit reports/audit.json --split reports/split.json --gradability "
     "reports/gradability.json --training reports/training --validation reports/validation --validation-predictions "
     "data/validation --latency {latency} --selection {out}/selection.json --test {out}/test.json --test-predictions "
     "{out}/test.csv --canvases data/canvases --bundle {out}/release --machine reports/machine.json "
     "--external reports/external --out {out}/index.html --metrics {out}/metrics.json --checklists "
-    "{out}/checklists.html --curves {out}/curves --cases {out}/cases.html --confusion {out}/confusion.png --pareto {out}/pareto.png "
-    "--training-curves {out}/training.png --reliability {out}/reliability.png",
+    "{out}/checklists.html --curves {out}/curves --cases {out}/cases.html --confusion {out}/confusion.png --pareto "
+    "{out}/pareto.png --training-curves {out}/training.png --reliability {out}/reliability.png",
 )
 # What the default run makes of measured latencies.
 RELEASED = (

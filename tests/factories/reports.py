@@ -1,7 +1,6 @@
 """A small report's sources: invented grades, figures by the pipeline's own functions."""
 
 import copy
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -300,10 +299,3 @@ def external_report(n: int = 150) -> dict[str, Any]:
         "protocol": {"patients_known": True},
         "warnings": ["copies <b> are left out"],
     }
-
-
-def many_misses(shown: Sources, n: int) -> Sources:
-    """A report of `n` photographs, every one of them proliferative disease called none, with hostile names."""
-    names = tuple(f"photo-{number:03d}<script>alert(1)</script>" for number in range(n))
-    zeros = np.zeros(n)
-    return replace(shown, graded=Graded(names, np.full(n, 4), zeros.astype(np.int64), zeros + 0.3, zeros + 0.1))

@@ -8,32 +8,20 @@ from typing import Any
 
 import pytest
 
-from dr_pipeline.reporting import checklists
-from dr_pipeline.reporting.contact_sheet import contact_sheet
-from dr_pipeline.reporting.report_page import render
 from tests.factories import REPOSITORY
-from tests.factories.drawings import draw_fundus
-from tests.factories.reports import images, many_misses, sources
+from tests.factories.report_pages import write_pages
 from tests.factories.review_pages import BROWSERS, browser
 
 pytestmark = pytest.mark.slow
 
 MAX_BYTES = 5_000_000
-PHOTOGRAPHS = 400
 NARROW, WIDE = 390, 1440
 SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The report and the checklists of 400 photographs with hostile names, all of them missed."""
-    folder = tmp_path_factory.mktemp("report")
-    shown = many_misses(sources(warnings=("a warning",), adapter='<img src="https://example.org/x">'), PHOTOGRAPHS)
-    canvases = [draw_fundus(256, 256, 128, 128, 110, seed=number) for number in range(12)]
-    misses = contact_sheet(canvases, ["readers 4, bundle 0.3"] * 12, columns=6, side_px=160)
-    (folder / "index.html").write_text(render(shown, images() | {"misses": misses}), encoding="utf-8")
-    (folder / "checklists.html").write_text(checklists.render(shown), encoding="utf-8")
-    return [folder / "index.html", folder / "checklists.html"]
+    return write_pages(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
