@@ -10,7 +10,7 @@ from typing import Any
 from dr_pipeline.bundle.recalibrated import site_text
 from dr_pipeline.bundle.session import FLOAT32
 from dr_pipeline.metrics.intervals import format_estimate, is_estimate
-from dr_pipeline.schema import GRADES, VISION_THREATENING_FROM, Grade
+from dr_pipeline.schema import VISION_THREATENING_FROM, Grade
 
 OPEN = "> **To be completed by the person responsible:**"
 
@@ -165,20 +165,20 @@ def _failures(validation: Mapping[str, Any]) -> list[str]:
     """What went wrong on the validation photographs; figures of other protocols may state less."""
     lines = []
     if confusion := validation.get("confusion"):
-        severe = [row for grade, row in zip(GRADES, confusion, strict=True) if grade >= VISION_THREATENING_FROM]
+        severe = confusion[VISION_THREATENING_FROM:]
         missed, total = sum(sum(row[: Grade.MILD + 1]) for row in severe), sum(map(sum, severe))
         lines.append(f"- Severe or proliferative disease called none or mild: {missed} of {total} photographs.")
-        wrong = [
-            (row[called], -grade, -called)
-            for grade, row in zip(GRADES, confusion, strict=True)
-            for called in GRADES
-            if called != grade
-        ]
-        count, grade, called = max(wrong)
-        if count:
+        errors = {
+            (grade, called): count
+            for grade, row in enumerate(confusion)
+            for called, count in enumerate(row)
+            if grade != called and count
+        }
+        if errors:
+            grade, called = max(errors, key=lambda pair: errors[pair])
             lines.append(
-                f"- Most frequent error: grade {-grade} called {-called}, {count} of {sum(confusion[-grade])} "
-                "photographs."
+                f"- Most frequent error: grade {grade} called {called}, {errors[grade, called]} of "
+                f"{sum(confusion[grade])} photographs."
             )
     if recalls := {grade: one for grade, one in validation.get("recall", {}).items() if is_estimate(one)}:
         grade = min(recalls, key=lambda each: recalls[each]["value"])
