@@ -103,7 +103,7 @@ def test_the_recipe_has_the_values_that_it_had_in_version_0_1_but_for_named_ones
         KNOWN_PACKAGES["tf_efficientnet_lite0"].reference: "timm",
         "loss: soft_ordinal": "loss: cross_entropy",
         "    camera: 1.0 ": "    camera: 0.0 ",
-        "    epochs: 12\n": "    epochs: 11\n",
+        "learning_rate: 0.0009 ": "learning_rate: 0.0003 ",
         "num_photographs: 200 ": "num_photographs: 60 ",
         "latency_budget_ms: 55.0 ": "latency_budget_ms: 150.0 ",
         "names: [onnx, onnx-int8] ": "names: [onnx] ",
