@@ -350,7 +350,7 @@ def test_originals_of_idrid_are_scored_within_a_bundle(idrid_dir, bundle, tmp_pa
 
 def test_a_loaded_model_scores_what_it_can_and_says_why_not(zoo, scorer, monkeypatch):
     class Table(list):
-        def __init__(self, rows, columns=()):
+        def __init__(self, rows, columns=(), dtype=None):
             super().__init__(rows)
 
         def __contains__(self, column):

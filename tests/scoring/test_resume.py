@@ -94,7 +94,7 @@ def whole(clinic: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(st.integers(1, 2200), min_size=1, max_size=4), suffix=st.sampled_from(FORMATS))
 def test_a_run_that_is_stopped_at_any_line_ends_with_the_same_bytes(
     clinic: Path,

@@ -74,8 +74,9 @@ def test_each_shipped_adapter_is_one_file_and_one_line() -> None:
     paths = {f"intake/adapters/{name}.py" for name in files}
     closures = {stage: set(module_hashes(f"dr_pipeline.stages.{stage}")) for stage in STAGES}
     assert paths <= closures["intake"]
-    # `pretrain` reads a folder of photographs as `intake` does
-    assert not any(paths & closure for stage, closure in closures.items() if stage not in ("intake", "pretrain"))
+    # `pretrain` reads a folder of photographs as `intake` does, `external` another data set
+    readers = ("intake", "pretrain", "external")
+    assert not any(paths & closure for stage, closure in closures.items() if stage not in readers)
 
 
 def test_the_help_lists_every_adapter_and_whether_it_was_tried() -> None:
