@@ -110,9 +110,10 @@ class Layout:
             "latency": self.reports / "latency" / f"{item.candidate}.json",
         }[stage]
 
-    def validation_predictions(self, item: Item) -> Path:
-        """The graded validation photographs of a candidate."""
-        return self.data / "validation" / item.candidate / "predictions.csv"
+    def validation_predictions(self, item: Item) -> list[Path]:
+        """The graded validation photographs of a candidate, in each of its formats."""
+        folder = self.data / "validation" / item.candidate
+        return [folder / "predictions.csv", *sorted(folder.glob("*/predictions.csv"))]
 
     @property
     def test_predictions(self) -> Path:

@@ -69,16 +69,16 @@ def register_in(store: Store, layout: Layout, bundle: Path) -> None:
 def _add_validation(store: Store, layout: Layout, metadata: dict[str, Any], version: str) -> None:
     """Adds the graded validation photographs that lie in `layout`, where they are this bundle's."""
     item = Item(str(metadata["model"]["candidate"]), int(metadata["model"]["fold"]))
-    predictions = layout.validation_predictions(item)
-    decision = predictions.with_name("decision.json")
-    if predictions.is_file() and decision.is_file() and read_json(decision) == metadata["decision"]:
-        split = metadata["decision"]["fitted_on"]["splits_sha256"]
-        add_evidence(store.client, MODEL_NAME, version, "validation", read_graded(predictions), split)
-    else:
-        _log.warning(
-            "the registered version has no validation photographs: %s is absent or of another bundle",
-            predictions,
-        )
+    for predictions in layout.validation_predictions(item):
+        decision = predictions.with_name("decision.json")
+        if predictions.is_file() and decision.is_file() and read_json(decision) == metadata["decision"]:
+            split = metadata["decision"]["fitted_on"]["splits_sha256"]
+            add_evidence(store.client, MODEL_NAME, version, "validation", read_graded(predictions), split)
+            return
+    _log.warning(
+        "the registered version has no validation photographs: those of %s are absent or of another bundle",
+        item.candidate,
+    )
 
 
 def show_test(store: Store, layout: Layout) -> None:

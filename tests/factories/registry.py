@@ -42,9 +42,12 @@ def graded(predicted: Sequence[int]) -> list[GradedRow]:
 
 
 def register_version(
-    repository: Repository, seed: int, predicted: Sequence[int], *, split: str = "a" * 64, validation: bool = False
+    repository: Repository, seed: int, predicted: Sequence[int], *, split: str = "a" * 64, validation: str = ""
 ) -> str:
-    """Packs and registers a bundle as `dvc repro` does, tests it, and returns its id."""
+    """Packs and registers a bundle as `dvc repro` does, tests it, and returns its id.
+
+    `validation` is the format that was validated, "." for float32; empty: none.
+    """
     bundle = repository.root / "data" / "release"
     shutil.rmtree(bundle, ignore_errors=True)
     make_bundle(bundle, model=onnx_model(seed=seed))
@@ -52,8 +55,9 @@ def register_version(
     folder = repository.root / "data" / "validation" / metadata["model"]["candidate"]
     shutil.rmtree(folder, ignore_errors=True)
     if validation:
-        write_graded(folder / "predictions.csv", graded(predicted))
-        write_json(folder / "decision.json", metadata["decision"])
+        (folder / validation).mkdir(parents=True)
+        write_graded(folder / validation / "predictions.csv", graded(predicted))
+        write_json(folder / validation / "decision.json", metadata["decision"])
     register(bundle)
     with tracked("test"):
         repository.test(rows=graded(predicted), splits_sha256=split)

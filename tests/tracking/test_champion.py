@@ -30,8 +30,8 @@ def versions(empty_store: bytes, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setenv("DR_PIPELINE_TRACKING", "on")
         patch.chdir(root)
         repository = Repository(root)
-        register_version(repository, 1, wrong(8), validation=True)
-        register_version(repository, 2, TRUE, validation=True)
+        register_version(repository, 1, wrong(8), validation=".")
+        register_version(repository, 2, TRUE, validation="onnx-int8")
         register_version(repository, 3, wrong(2))
         register_version(repository, 4, TRUE, split="b" * 64)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # registering has set it, in this process
