@@ -90,8 +90,9 @@ def run(args: argparse.Namespace) -> Outcome:
 def _external_set(args: argparse.Namespace) -> "ExternalSet":
     from dr_pipeline.deployment.external_validation import ExternalSet
     from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
-    from dr_pipeline.params.external import Subgroups, load_external
+    from dr_pipeline.params.external import load_external
     from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.params.subgroups import Subgroups
 
     path = args.params or _written_recipe(args)
     own = load_external(path)

@@ -28,7 +28,8 @@ from dr_pipeline.files import make_private_folder
 from dr_pipeline.intake.run_intake import run_intake
 from dr_pipeline.params.curation import Audit
 from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
-from dr_pipeline.params.external import ExternalParams, Subgroups
+from dr_pipeline.params.external import ExternalParams
+from dr_pipeline.params.subgroups import Subgroups
 from dr_pipeline.schema import RESEARCH_USE, Status
 from dr_pipeline.splitting.groups import bridges_of, group_photographs, photographs_of
 from dr_pipeline.tables.graded import GradedRow

@@ -11,7 +11,7 @@ from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.evaluation.repeatability import eye_photographs, repeatability_report
 from dr_pipeline.evaluation.subgroups import subgroup_report
 from dr_pipeline.params.evaluation import Evaluation
-from dr_pipeline.params.external import Subgroups
+from dr_pipeline.params.subgroups import Subgroups
 from dr_pipeline.tables.canvas_index import CanvasRow
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.splits import SplitRow

@@ -1,4 +1,4 @@
-"""The sections `subgroups` and `external`: what figures are broken down by, and other data sets to validate on."""
+"""The section `external`: other data sets to validate on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +9,6 @@ from dr_pipeline.params.curation import Audit
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.section import Section
-
-
-class Subgroups(Section):
-    """What photographs are grouped by, one attribute at a time and in pairs, for the figures of the test.
-
-    `by` names columns of the manifest other than the grade, `quality` (thirds of the score) and `resolution`. Subgroups
-    of fewer than `min_photographs` are counted and have no figures.
-    """
-
-    by: tuple[str, ...]
-    min_photographs: int = Field(ge=3)
 
 
 class External(Section):

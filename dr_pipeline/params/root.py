@@ -13,11 +13,12 @@ from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.curation import Audit, QualityParams, SplitParams
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint, Promotion
-from dr_pipeline.params.external import External, Subgroups
+from dr_pipeline.params.external import External
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.params.pretraining import Pretraining
 from dr_pipeline.params.section import Section, contradiction, validate
+from dr_pipeline.params.subgroups import Subgroups
 from dr_pipeline.params.training import Training
 
 # Names become folders, DVC stage names and parts of metric names, where a dot or a dash would split them.

@@ -39,8 +39,9 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.logs import logger
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
-    from dr_pipeline.params.external import Subgroups, load_external
+    from dr_pipeline.params.external import load_external
     from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.params.subgroups import Subgroups
     from dr_pipeline.schema import RESEARCH_USE
     from dr_pipeline.tables.graded import write_graded
 

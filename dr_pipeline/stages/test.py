@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.files import write_json
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Evaluation
-    from dr_pipeline.params.external import Subgroups
     from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.params.subgroups import Subgroups
     from dr_pipeline.schema import RESEARCH_USE, Split
     from dr_pipeline.tables.graded import write_graded
     from dr_pipeline.tables.manifest import read_manifest
