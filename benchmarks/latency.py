@@ -2,24 +2,27 @@
 
 python -m benchmarks.latency FOLDER --bundle DIR [--calls 200] --out FILE.json
 
-FOLDER holds photographs of 4288×2848 px, such as IDRiD's. One thread, one photograph at a time. The exported network
-and the same network in eager PyTorch take turns in one process, so that their ratio holds on a busy machine too; times
-in milliseconds are those of the machine as it was. Weights are random, which does not affect the time.
+FOLDER holds photographs of 4288×2848 px, such as IDRiD's. One thread, one photograph at a time. The exported network,
+EfficientNet-Lite in 8 bits too, and the same network in eager PyTorch take turns in one process, so that their ratio
+holds on a busy machine too; times in milliseconds are those of the machine as it was. Weights are random, which does
+not affect the time.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 
-from dr_pipeline.bundle.session import OnnxModel
-from dr_pipeline.deployment.formats.onnx_graph import export_onnx
+from dr_pipeline.bundle.session import INT8, OnnxModel
+from dr_pipeline.deployment.formats.onnx_graph import export_onnx, write_onnx
+from dr_pipeline.deployment.formats.onnx_int8 import quantise
 from dr_pipeline.files import write_json
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.models.grader import create_grader
@@ -77,33 +80,47 @@ def network_against_eager(model: str, input_px: int, calls: int) -> dict[str, An
         export_onnx(grader, input_px=input_px, path=path)
         exported = OnnxModel(path, threads=1)
         difference = float(np.abs(exported.logits(image) - grader(torch.from_numpy(image)).numpy()).max())
-        onnx_ms, eager_ms = in_turns(
-            lambda: exported.logits(image), lambda: grader(torch.from_numpy(image)).numpy(), calls
-        )
+        runs: dict[str, Callable[[], Any]] = {
+            "onnx": lambda: exported.logits(image),
+            "eager": lambda: grader(torch.from_numpy(image)).numpy(),
+        }
+        if "lite" in model:
+            reduced = in_8_bits(path, image)
+            runs["onnx_int8"] = lambda: reduced.logits(image)
+        times_ms = dict(zip(runs, in_turns(list(runs.values()), calls), strict=True))
     row = {
         "model": model,
         "input_px": input_px,
         "n": calls,
         "largest_logit_difference": difference,
-        "onnx": percentiles(onnx_ms),
-        "eager": percentiles(eager_ms),
-        "times_as_fast": ratio(onnx_ms, eager_ms),
+        **{name: percentiles(times) for name, times in times_ms.items()},
+        "times_as_fast": {name: ratio(times, times_ms["eager"]) for name, times in times_ms.items() if name != "eager"},
     }
-    print_row(f"{model} {input_px} px, ONNX Runtime", row["onnx"])
-    print_row(f"{model} {input_px} px, eager PyTorch", row["eager"])
-    print("times as fast, medians: {value} [{low}, {high}]".format_map(row["times_as_fast"]), flush=True)
+    for name in runs:
+        print_row(f"{model} {input_px} px, {name}", row[name])
+    for name, times in row["times_as_fast"].items():
+        print(
+            f"{name}, times as fast as eager, medians: {times['value']} [{times['low']}, {times['high']}]", flush=True
+        )
     return row
 
 
-def in_turns(one: Callable[[], Any], other: Callable[[], Any], calls: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Milliseconds of each call, shape (calls,), of both."""
-    times_ms = np.empty((WARM_UP + calls, 2))
+def in_8_bits(path: Path, image: NDArray[np.uint8]) -> OnnxModel:
+    """The network in 8 bits, whatever becomes of its random logits."""
+    reduced = path.with_name("int8.onnx")
+    write_onnx(quantise(onnx.load(path), [image], max_error=np.inf), reduced, precision=INT8)
+    return OnnxModel(reduced, threads=1)
+
+
+def in_turns(works: Sequence[Callable[[], Any]], calls: int) -> list[NDArray[Any]]:
+    """Milliseconds of each call, shape (calls,), of each."""
+    times_ms = np.empty((WARM_UP + calls, len(works)))
     for row in times_ms:
-        for place, work in enumerate((one, other)):
+        for place, work in enumerate(works):
             started_s = time.perf_counter()
             work()
             row[place] = 1000 * (time.perf_counter() - started_s)
-    return times_ms[WARM_UP:, 0], times_ms[WARM_UP:, 1]
+    return list(times_ms[WARM_UP:].T)
 
 
 def percentiles(times_ms: NDArray[Any]) -> dict[str, Any]:
