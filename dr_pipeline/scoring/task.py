@@ -73,8 +73,8 @@ class ScoringTask:
 
 
 @dataclass(frozen=True)
-class PreparationTask:
-    """All of `ScoringTask` before the network, for a network that takes batches from all workers.
+class _PartOfScoring:
+    """Other work with the bundle and the options of a `ScoringTask`.
 
     Attributes:
         scoring: The bundle and its options.
@@ -91,6 +91,11 @@ class PreparationTask:
     def places(self) -> tuple[Path, ...]:
         """The bundle, and the folders of the photographs."""
         return self.scoring.places
+
+
+@dataclass(frozen=True)
+class PreparationTask(_PartOfScoring):
+    """All of `ScoringTask` before the network, for a network that takes batches from all workers."""
 
     def setup(self) -> Callable[[Entry], "Prepared"]:
         """Loads the bundle; see `ScoringTask.scorer`."""
@@ -120,24 +125,8 @@ class PreparationTask:
 
 
 @dataclass(frozen=True)
-class PhotographTask:
-    """Scores photographs that come as bytes, as `ScoringTask` does those of files.
-
-    Attributes:
-        scoring: The bundle and its options.
-    """
-
-    scoring: ScoringTask
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """What the work imports."""
-        return self.scoring.modules
-
-    @property
-    def places(self) -> tuple[Path, ...]:
-        """The bundle."""
-        return self.scoring.places
+class PhotographTask(_PartOfScoring):
+    """Scores photographs that come as bytes, as `ScoringTask` does those of files."""
 
     def setup(self) -> Callable[[bytes], Score]:
         """Loads the bundle; see `ScoringTask.scorer`."""
