@@ -135,4 +135,4 @@ def _sensitivities(events: _Events, lesions: NDArray[np.float64], weights: NDArr
         return np.full(len(FALSE_MARKS), np.nan)
     false, found = _cumulative(events, weights)
     steps = np.searchsorted(false, np.array(FALSE_MARKS) * weights.sum(), side="right")
-    return np.append(0.0, found)[steps] / total
+    return np.asarray(np.append(0.0, found)[steps] / total, np.float64)
