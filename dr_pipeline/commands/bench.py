@@ -129,7 +129,7 @@ def _latency(args: argparse.Namespace) -> Outcome:
                 _machine_line(machine),
             ]
         ),
-        next_command=f"deployment.target: {args.out} in params.yaml, then `dvc repro -f select`" if args.out else "",
+        next_command=f"deployment.target: {args.out} in params.yaml, then `dvc repro select`" if args.out else "",
     )
 
 

@@ -21,10 +21,9 @@ from dr_pipeline.deployment.selection import SelectionCandidate
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import read_json
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference
+from dr_pipeline.params.evaluation import MACHINE
 from dr_pipeline.scoring.latency_file import read_latency_file
 from dr_pipeline.tables.graded import read_graded
-
-MACHINE = "machine"  # the target: the machine of the stage `latency`
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def _conditions(times: Mapping[str, Any]) -> str:
 def _how_to_measure(paths: CandidatePaths, target: str) -> str:
     return (
         f"there, `dr-pipeline bench latency FOLDER --candidate {paths.export} {paths.validation} GRADABILITY.json "
-        f"--out {target}` with these files copied; then `dvc repro -f select`"
+        f"--out {target}` with these files copied; then `dvc repro select`"
     )
 
 

@@ -53,6 +53,9 @@ class Formats(Section):
         return tuple(name for name in self.names if name != "onnx")
 
 
+MACHINE = "machine"  # `deployment.target`: the machine on which the stage `latency` runs
+
+
 class FormatLimits(Section):
     """What a format of fewer bits may change against float32, on the validation photographs."""
 
@@ -69,7 +72,7 @@ class Deployment(Section):
     referable_sensitivity_floor: float = Field(ge=0, le=1)
     max_megabytes: float | None = Field(default=None, gt=0)
     max_memory_mib: float | None = Field(default=None, gt=0)
-    target: str = Field(default="machine", min_length=1)
+    target: str = Field(default=MACHINE, min_length=1)
     formats: Formats = Formats()
     format_limits: FormatLimits = FormatLimits()
 

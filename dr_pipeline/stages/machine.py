@@ -1,7 +1,7 @@
-"""Describes this machine, so that latency is measured again on another one.
+"""Describes this machine, so that latency is measured again on another one, and the machine to select for.
 
-DVC hashes files, not machines; this file is the dependency that stands for the machine. It runs at every `dvc repro`
-and writes the same bytes on the same machine.
+DVC hashes files whose paths dvc.yaml states, neither machines nor a path from params.yaml; these files are the
+dependencies that stand for them. The stage runs at every `dvc repro` and writes the same bytes where nothing changed.
 """
 
 import argparse
@@ -15,10 +15,16 @@ PARAMS: tuple[str, ...] = ()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the paths that dvc.yaml gives."""
     parser.add_argument("--out", type=Path, required=True, help="the description to write")
+    parser.add_argument("--target", default="machine", help="`deployment.target`: machine, or a file of bench latency")
+    parser.add_argument("--target-out", type=Path, help="JSON to write: the target, and the hash of its file")
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Describes, writes."""
+    """Describes, writes.
+
+    Raises:
+        DataError: The file of the target is missing, or no file of `bench latency`.
+    """
     from dr_pipeline.files import write_json
     from dr_pipeline.machine import describe_machine
     from dr_pipeline.tracking.guard import guarded, switched_on
@@ -28,9 +34,23 @@ def run(args: argparse.Namespace) -> Outcome:
         guarded(lambda: follow_moved_repository(files_root(Path.cwd())))
     machine = describe_machine()
     write_json(args.out, machine)
+    if args.target_out:
+        write_json(args.target_out, _target(args.target))
     return Outcome(
-        wrote=(args.out,),
+        wrote=tuple(path for path in (args.out, args.target_out) if path),
         headline=f"machine {machine['fingerprint']}: {machine['cpu']}, {machine['usable_cores']} usable core(s), "
         f"{machine['memory_gib']} GiB",
         next_command="dvc repro latency",
     )
+
+
+def _target(target: str) -> dict[str, str]:
+    """The target, and the SHA-256 of its file where it is one."""
+    from dr_pipeline.files import sha256_file
+    from dr_pipeline.params.evaluation import MACHINE
+    from dr_pipeline.scoring.latency_file import read_latency_file
+
+    if target == MACHINE:
+        return {"target": target}
+    read_latency_file(Path(target))  # refused before anything is trained
+    return {"target": target, "sha256": sha256_file(Path(target))}
