@@ -43,7 +43,7 @@ class CanvasStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.pixel_path = _read_pixel_path(root / PIXEL_PATH)
+        self.pixel_path = read_pixel_path(root / PIXEL_PATH)
         self.rows: dict[str, CanvasRow] = {row.image_id: row for row in read_canvas_index(self.index_path)}
         self._shards: dict[str, TarReader] = {}
 
@@ -68,7 +68,13 @@ class CanvasStore:
         return decode_png(self._shards[row.shard].read(member_name(image_id)))
 
 
-def _read_pixel_path(path: Path) -> PixelPath:
+def read_pixel_path(path: Path) -> PixelPath:
+    """The pixel path of a store's canvases.
+
+    Raises:
+        DataError: The file is missing or holds none.
+        BundleError: It is of another version.
+    """
     value = read_json(path)
     if not isinstance(value, dict):
         raise DataError("holds no pixel path", where=str(path), todo="run `dvc repro`")

@@ -55,6 +55,8 @@ from dr_pipeline.fundus.seams import seam
 # still averages, and small lesions keep their contrast. Never 1/8: libjpeg's 1×1 transform is a plain block mean.
 MIN_OVERSAMPLING = 2
 _ZIP = b"PK\x03\x04"
+_FULL_SIDE = 1 << 16  # no photograph is as large: nothing is decoded at a fraction of its size
+_BYTE_BITS = 8
 # What opening a folder, and a socket, ends with.
 _NOT_REGULAR = (errno.EISDIR, errno.ENXIO)
 
@@ -232,6 +234,31 @@ def decode_png(png_bytes: bytes) -> NDArray[np.uint8]:
     """Decodes a canvas that this pipeline wrote: (height, width, 3) RGB."""
     pixels: NDArray[np.uint8] = cv2.cvtColor(_imdecode(png_bytes, cv2.IMREAD_COLOR_BGR), cv2.COLOR_BGR2RGB)
     return pixels
+
+
+def decode_mask(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Decodes a picture whose values mean something, at full size and upright.
+
+    Returns:
+        A grey PNG of 16 bits as it is stored, (height, width); anything else as `decode` gives it, (height, width, 3)
+        RGB of 8 bits.
+
+    Raises:
+        ImageError: As `decode`; or another picture of more than 8 bits, whose values would be rounded.
+    """
+    header = read_header(data)
+    if header.bits <= _BYTE_BITS:
+        return decode(data, _FULL_SIDE).pixels
+    if header.format != "png" or header.channels != 1 or header.alpha:
+        raise ImageError(
+            f"a mask of {header.bits} bits a channel is read as grey PNG of 16 bits only", todo="save it with 8 bits"
+        )
+    stored = _imdecode(data, int(cv2.IMREAD_UNCHANGED))
+    if stored.shape != (header.height, header.width):
+        raise ImageError(f"corrupt file: its header says {(header.height, header.width)}, its pixels {stored.shape}")
+    if header.orientation != UPRIGHT:
+        raise ImageError("a mask of 16 bits with an orientation of its own", todo="save it upright")
+    return stored
 
 
 def _flags(header: Header) -> int:

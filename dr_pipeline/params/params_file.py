@@ -25,6 +25,7 @@ SECTIONS = (
     "evaluation",
     "subgroups",
     "external",
+    "lesions",
     "operating_point",
     "latency",
     "deployment",
@@ -35,6 +36,7 @@ ADDED: dict[str, Any] = {
     "pretraining": {},
     "subgroups": {"by": ["camera", "site", "quality", "eye", "resolution"], "min_photographs": 20},
     "external": {},
+    "lesions": {},
     "promotion": {"qwk_margin": 0.02, "referable_sensitivity_margin": 0.02},
 }
 # Keys that version 0.1 had, by section. They are still read; a message on standard error gives the new name.

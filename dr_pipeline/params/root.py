@@ -14,6 +14,7 @@ from dr_pipeline.params.curation import Audit, QualityParams, SplitParams
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint, Promotion
 from dr_pipeline.params.external import External
+from dr_pipeline.params.lesions import Lesions
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.params.pretraining import Pretraining
@@ -50,6 +51,7 @@ class Params(Section):
     evaluation: Evaluation
     subgroups: Subgroups
     external: dict[Name, External]
+    lesions: dict[Name, Lesions]
     operating_point: OperatingPoint
     latency: Latency
     deployment: Deployment

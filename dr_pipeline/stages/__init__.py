@@ -10,6 +10,7 @@ STAGES = (
     "audit",
     "split",
     "gradability",
+    "lesion-canvases",
     "pretrain",
     "train",
     "export",

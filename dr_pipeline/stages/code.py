@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     stages = [stage for stage in STAGES if stage != "code"]
     for stage in stages:
-        module = f"dr_pipeline.stages.{stage}"
+        module = f"dr_pipeline.stages.{stage.replace('-', '_')}"
         document = {"schema_version": 1, "sha256": code_version(module), "modules": module_hashes(module)}
         write_json(args.out / f"{stage}.json", document)
     return Outcome(wrote=(args.out,), headline=f"code version of {len(stages)} stages", next_command="dvc repro")

@@ -1,0 +1,69 @@
+"""Builds the store of photographs with masks of lesions; see `lesion_store.py`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dr_pipeline.canvases.lesion_render import MaskedSource, MaskedTask, RenderedMasks
+from dr_pipeline.canvases.lesion_store import canvas_name, masks_name
+from dr_pipeline.canvases.store import INDEX, PIXEL_PATH
+from dr_pipeline.engines.choice import EngineChoice
+from dr_pipeline.errors import DataError
+from dr_pipeline.files import atomic_write, write_json
+from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.logs import progress
+
+_TIME_LIMIT_S = 600.0
+_MAX_NAMED = 10
+
+
+def write_lesion_canvases(
+    sources: Sequence[MaskedSource], out: Path, pixel_path: PixelPath, engines: EngineChoice
+) -> dict[str, RenderedMasks]:
+    """Renders every photograph with its masks; the index, without which the store is incomplete, is the caller's.
+
+    Args:
+        sources: The photographs, at least one, all of one root.
+        out: The folder to write: canvases, masks and pixel_path.json.
+        pixel_path: Applied to each photograph.
+        engines: Where the work is done; the output does not depend on it.
+
+    Returns:
+        What was found of each, by image id, without the pictures.
+
+    Raises:
+        DataError: Masks cannot be used, or two photographs would have files of one name.
+    """
+    sources = sorted(sources, key=lambda source: source.image_id)
+    root = sources[0].root
+    names = [name(source.image_id).casefold() for source in sources for name in (canvas_name, masks_name)]
+    if len(set(names)) < len(names):
+        raise DataError("a photograph has the name of another's masks", where=str(root), todo="rename NAME_masks")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / INDEX).unlink(missing_ok=True)
+    found: dict[str, RenderedMasks] = {}
+    faults = []
+    with engines.engine(MaskedTask(pixel_path, (root,)), time_limit_s=_TIME_LIMIT_S) as engine:
+        for source, rendered in progress(engine.results(sources), label="lesion canvases", total=len(sources)):
+            if rendered.fault:
+                faults.append(rendered.fault)
+                continue
+            _write(out / canvas_name(source.image_id), rendered.canvas)
+            _write(out / masks_name(source.image_id), rendered.masks)
+            found[source.image_id] = replace(rendered, canvas=b"", masks=b"")
+    if faults:
+        more = [f"and {len(faults) - _MAX_NAMED} more"] if len(faults) > _MAX_NAMED else []
+        raise DataError(
+            "\n  ".join(
+                [f"masks of {len(faults)} of {len(sources)} photographs cannot be used", *faults[:_MAX_NAMED], *more]
+            ),
+            where=str(root),
+            todo="correct these files, or remove the photographs from the data set",
+        )
+    write_json(out / PIXEL_PATH, pixel_path.to_dict() | {"fingerprint": pixel_path.fingerprint})
+    return found
+
+
+def _write(path: Path, data: bytes) -> None:
+    with atomic_write(path) as stream:
+        stream.write(data)

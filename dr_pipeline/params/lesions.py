@@ -1,0 +1,87 @@
+"""The section `lesions`: data sets with masks of lesions, and networks that find them; `{}` leaves the stages out."""
+
+from collections import Counter
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dr_pipeline.params.section import Section, contradiction
+
+# Those of `dr_pipeline.lesions.kinds`, which lies above this room.
+KindName = Literal[
+    "microaneurysms",
+    "hemorrhages",
+    "hard_exudates",
+    "cotton_wool_spots",
+    "irma",
+    "venous_beading",
+    "new_vessels",
+    "preretinal_hemorrhages",
+    "fibrous_tissue",
+    "optic_disc",
+    "fovea",
+]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class MaskFolders(Section):
+    """The folders of the adapter `masks`, below the root.
+
+    `folders` has a folder for each kind, in which all that is not black is that kind. `pictures` is a folder of
+    coloured pictures and `colours` the colour of each kind in them, such as "#ff0000". `without_file` says what it
+    means that a photograph with other masks has no file in a folder: `none` of the kind is there, or it was
+    `not_annotated`.
+    """
+
+    photographs: str = Field(min_length=1)
+    folders: dict[KindName, str] = Field(default_factory=dict)
+    pictures: str = ""
+    colours: dict[KindName, Colour] = Field(default_factory=dict)
+    without_file: Literal["none", "not_annotated"]
+
+    @model_validator(mode="after")
+    def _each_kind_has_one_place(self) -> Self:
+        if not self.folders and not self.pictures:
+            raise contradiction("folders", "name a folder for each kind, or `pictures` with their `colours`")
+        if bool(self.pictures) != bool(self.colours):
+            raise contradiction("colours", "`pictures` and `colours` need one another")
+        if twice := sorted(set(self.folders) & set(self.colours)):
+            raise contradiction("colours", f"{', '.join(twice)} has a folder as well")
+        colours = Counter(colour.lower() for colour in self.colours.values())
+        if "#000000" in colours or max(colours.values(), default=1) > 1:
+            raise contradiction("colours", "two kinds have one colour, or one has the background's, black")
+        return self
+
+
+class LesionData(Section):
+    """A data set with masks, and how it becomes canvases.
+
+    `kinds` are those to learn. `canvas_px` is the canvas's side: a lesion of 5 px in a photograph of 4,288 px needs
+    1,536. `field_degrees` is the angle of the camera's field, from which sizes in µm follow. The photographs are
+    divided into `folds` by patient and eye, drawn with `seed`. `grey_threshold`: from this value on, 1 … 255, a pixel
+    of a mask is shown; null: masks with grey values are refused. `masks` is for the adapter `masks` alone.
+    """
+
+    adapter: Literal["idrid_segmentation", "masks", "synthetic"]
+    root: str = Field(min_length=1)
+    kinds: tuple[KindName, ...] = Field(min_length=1)
+    canvas_px: int = Field(ge=64, le=4096)
+    field_degrees: float = Field(gt=5, le=200)
+    folds: int = Field(ge=2, le=20)
+    seed: int = Field(ge=0)
+    grey_threshold: Annotated[int, Field(ge=1, le=255)] | None = None
+    masks: MaskFolders | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if len(set(self.kinds)) < len(self.kinds):
+            raise contradiction("kinds", "names a kind twice")
+        if (self.adapter == "masks") != (self.masks is not None):
+            raise contradiction("masks", "the adapter `masks` needs its folders, and no other takes them")
+        return self
+
+
+class Lesions(Section):
+    """A data set with masks."""
+
+    data: LesionData
