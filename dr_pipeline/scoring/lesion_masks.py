@@ -1,4 +1,4 @@
-"""Masks of lesions from folders: the phantom's, IDRiD's, or any with one picture per photograph or lesion type."""
+"""Where lesions are, from folders of masks: the phantom's, IDRiD's, or any with one picture per photograph or type."""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
-from dr_pipeline.fundus.decode import decode, read_image_file
+from dr_pipeline.fundus.decode import decode_mask, read_image_file
+from dr_pipeline.lesions.kinds import KINDS
 
-_FULL_SIDE = 1 << 16  # no photograph is as large: nothing is decoded at a fraction of its size
+_LESION_BITS = np.uint16(sum(1 << kind.bit for kind in KINDS if kind.is_lesion))
 _SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
 # Microaneurysms, haemorrhages, hard and soft exudates, IRMA, new vessels: such as _MA of IDRiD_01_MA.tif.
 _LESION = re.compile(r"_(MA|HE|EX|SE|IRMA|NV)$", re.IGNORECASE)
@@ -21,8 +22,8 @@ class LesionMasks:
     """The masks below some folders.
 
     A mask belongs to the photograph of the same name, without its suffix, or with a lesion's letters behind it:
-    `IDRiD_01.png` and `IDRiD_01_MA.tif` to `IDRiD_01.jpg`. What is not black is a lesion. A photograph without a mask
-    has no known lesion.
+    `IDRiD_01.png` and `IDRiD_01_MA.tif` to `IDRiD_01.jpg`. What is not black is a lesion; of a grey PNG of 16 bits, as
+    the phantom has them, what has the bit of a kind of lesion. A photograph without a mask has no known lesion.
 
     Args:
         folders: The folders.
@@ -61,12 +62,12 @@ class LesionMasks:
         """
         lesions = np.zeros((height, width), dtype=np.bool_)
         for path in self._paths.get(Path(name).stem, []):
-            pixels = decode(read_image_file(path), _FULL_SIDE).pixels
+            pixels = decode_mask(read_image_file(path))
             if pixels.shape[:2] != (height, width):
                 raise DataError(
                     f"a mask of {pixels.shape[1]} × {pixels.shape[0]} px for a photograph of {width} × {height} px",
                     where=printable(path.name),
                     todo="give masks in the pixels of the upright photographs",
                 )
-            lesions |= pixels.any(axis=2)
+            lesions |= pixels & _LESION_BITS > 0 if pixels.ndim == 2 else pixels.any(axis=2)
         return lesions if lesions.any() else None

@@ -19,7 +19,7 @@ from dr_pipeline.files import write_json
 from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.cohort import EyeCase, Stream, draw_cohort, generator
 from dr_pipeline.intake.phantom.faults import Copy, FaultPlan, NonFundus, plan_faults
-from dr_pipeline.intake.phantom.jpeg_files import copy_file, encode, encode_mask, encode_turned
+from dr_pipeline.intake.phantom.jpeg_files import copy_file, encode, encode_masks, encode_turned
 from dr_pipeline.intake.phantom.non_fundus import draw_non_fundus
 from dr_pipeline.intake.phantom.photograph import Rendered, render
 from dr_pipeline.logs import progress
@@ -69,7 +69,8 @@ def write_phantom(params: Phantom, out: Path, *, without_lesions: bool = False, 
     Args:
         params: Seed, number of patients, grade distribution, resolution and faults.
         out: Folder for `photographs/`, `labels.csv`, `lesion_masks/` and `ground_truth.json`. A mask has the pixels of
-            the upright photograph; a photograph without one shows no lesion, or is a copy of another.
+            the upright photograph, and a bit for each kind of lesion and landmark; a photograph without one is a copy
+            of another, or shows no fundus.
         without_lesions: Photographs the same eyes without their lesions; everything else, labels included, is the same.
         workers: Processes that render; 1 renders in this process.
 
@@ -146,8 +147,7 @@ def _photograph(seed: int, megapixels: float, without_lesions: bool, folder: Pat
     original = encode(rendered.rgb[..., ::-1] if job.swapped else rendered.rgb, quality)
     data = original if job.orientation is None else encode_turned(rendered.rgb, quality, job.orientation)
     (photographs / f"{job.case.image_id}.jpg").write_bytes(data)
-    if rendered.lesion_mask.any():
-        (folder / LESION_MASKS / f"{job.case.image_id}.png").write_bytes(encode_mask(rendered.lesion_mask))
+    (folder / LESION_MASKS / f"{job.case.image_id}.png").write_bytes(encode_masks(rendered.masks))
     if job.copy:
         copied = copy_file(job.copy.kind, original, rendered.rgb, quality)
         (photographs / f"{job.copy.image_id}.jpg").write_bytes(copied)

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_pipeline.lesions.kinds import Masks
+
 EXACT_COPIES = ("bytes", "resaved")
 NEAR_COPIES = ("recompressed", "resized", "cropped", "brightened", "turned")
 
@@ -34,11 +36,11 @@ def encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
     return data.tobytes()
 
 
-def encode_mask(mask: NDArray[np.uint8]) -> bytes:
-    """Compresses a mask of 0 and 255 (height, width) as PNG of one bit per pixel."""
-    written, data = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_BILEVEL, 1])
+def encode_masks(masks: Masks) -> bytes:
+    """Compresses masks (height, width) as grey PNG of 16 bits per pixel."""
+    written, data = cv2.imencode(".png", masks)
     if not written:
-        raise RuntimeError(f"cv2 could not encode a mask of shape {mask.shape}")
+        raise RuntimeError(f"cv2 could not encode masks of shape {masks.shape}")
     return data.tobytes()
 
 

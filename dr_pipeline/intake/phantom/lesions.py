@@ -27,25 +27,46 @@ NEW_VESSEL_DD = 0.024
 # The 4-2-1 rule: severe disease has more than 20 hemorrhages in each of the four quadrants.
 SEVERE_HEMORRHAGES_PER_QUADRANT = 21
 
+Blood = tuple[Points, float]
+Line = tuple[Points, float, float]
+
 
 @dataclass
 class Lesions:
-    """Outlines and lines in DD, by how they are painted; `counts` by kind, for the ground truth.
+    """Outlines and lines in DD by kind; `counts` for the ground truth.
 
     Attributes:
-        hemorrhages: (outline (vertices, 2), optical density) of microaneurysms and hemorrhages.
+        microaneurysms: (outline (vertices, 2), optical density).
+        hemorrhages: Likewise.
+        preretinal: Likewise, of preretinal hemorrhages; several layers each.
         exudates: Outlines of hard exudates.
         cotton_wool: Outlines of cotton-wool spots.
         fibrous: Outlines of the fibrous tissue that carries new vessels.
-        lines: (line (steps, 2), width in DD, optical density) of beading, IRMA and new vessels.
+        beading: (line (steps, 2), width in DD, optical density), of veins.
+        irma: Likewise.
+        new_vessels: Likewise.
     """
 
-    hemorrhages: list[tuple[Points, float]] = field(default_factory=list)
+    microaneurysms: list[Blood] = field(default_factory=list)
+    hemorrhages: list[Blood] = field(default_factory=list)
+    preretinal: list[Blood] = field(default_factory=list)
     exudates: list[Points] = field(default_factory=list)
     cotton_wool: list[Points] = field(default_factory=list)
     fibrous: list[Points] = field(default_factory=list)
-    lines: list[tuple[Points, float, float]] = field(default_factory=list)
+    beading: list[Line] = field(default_factory=list)
+    irma: list[Line] = field(default_factory=list)
+    new_vessels: list[Line] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def blood(self) -> list[Blood]:
+        """What is filled with blood, in the order of painting."""
+        return [*self.microaneurysms, *self.hemorrhages, *self.preretinal]
+
+    @property
+    def lines(self) -> list[Line]:
+        """What is drawn as lines of blood, in the order of painting."""
+        return [*self.beading, *self.irma, *self.new_vessels]
 
 
 def draw_lesions(
@@ -88,7 +109,7 @@ def draw_lesions(
 def _add_microaneurysms(lesions: Lesions, rng: np.random.Generator, place: Placement, count: int) -> None:
     centres = place.apart(place.candidates(12 * count, 0.2, off_vessels_dd=0.1), count, 0.15)
     outlines = blobs(rng, centres, rng.uniform(*MICROANEURYSM_DD, len(centres)), raggedness=0.05)
-    lesions.hemorrhages += [(outline, float(rng.uniform(1.5, 1.9))) for outline in outlines]
+    lesions.microaneurysms += [(outline, float(rng.uniform(1.5, 1.9))) for outline in outlines]
     lesions.counts["microaneurysms"] = len(centres)
 
 
@@ -141,7 +162,7 @@ def _add_beading(lesions: Lesions, rng: np.random.Generator, vessels: Vessels, f
         for at in visible[:-1]:
             swelling = float(widths[at]) * rng.uniform(1.4, 1.75)
             piece = points[at : at + 2]
-            lesions.lines.append((piece, swelling, 1.05))
+            lesions.beading.append((piece, swelling, 1.05))
             beads += 1
     lesions.counts["venous_beads"] = beads
 
@@ -152,7 +173,7 @@ def _add_irma(lesions: Lesions, rng: np.random.Generator, place: Placement, coun
     for centre in centres:
         tangle = frond(rng, centre, float(rng.uniform(0, 2 * np.pi)), 0.3)
         chosen = tangle[rng.choice(len(tangle), 7, replace=False)]
-        lesions.lines += [(line, 0.018, 0.75) for line in chosen]
+        lesions.irma += [(line, 0.018, 0.75) for line in chosen]
     lesions.counts["irma"] = len(centres)
 
 
@@ -176,7 +197,7 @@ def _add_proliferation(
     for root, heading in roots:
         reach = rng.uniform(0.5, 0.85) * (1 + 0.3 * within)
         lines = frond(rng, root, heading, reach)
-        lesions.lines += [(line, NEW_VESSEL_DD * float(rng.uniform(0.8, 1.4)), 1.15) for line in lines]
+        lesions.new_vessels += [(line, NEW_VESSEL_DD * float(rng.uniform(0.8, 1.4)), 1.15) for line in lines]
         if rng.random() < 0.3 + 0.5 * within:
             middle = root + 0.5 * reach * np.array([np.cos(heading), np.sin(heading)])
             sheet = blobs(rng, middle[None], np.array([0.7 * reach]), raggedness=0.25, elongation=(1.0, 2.0))
@@ -188,5 +209,5 @@ def _add_proliferation(
         for centre in place.apart(place.candidates(60, 0.9), 1, 1.0):
             outline = boat(rng, centre, float(rng.uniform(*PRERETINAL_DD)))
             # Thinner, so more transparent, towards its edge.
-            lesions.hemorrhages += [(centre + scale * (outline - centre), level) for scale, level in BOAT_LAYERS]
+            lesions.preretinal += [(centre + scale * (outline - centre), level) for scale, level in BOAT_LAYERS]
             lesions.counts["preretinal_haemorrhages"] += 1

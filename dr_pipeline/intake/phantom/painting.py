@@ -12,6 +12,22 @@ from dr_pipeline.intake.phantom.background import Plane
 from dr_pipeline.intake.phantom.cameras import Frame, Points
 from dr_pipeline.intake.phantom.lesions import Lesions
 from dr_pipeline.intake.phantom.vessels import Vessels
+from dr_pipeline.lesions.kinds import (
+    COTTON_WOOL_SPOTS,
+    FIBROUS_TISSUE,
+    FOVEA,
+    HARD_EXUDATES,
+    HEMORRHAGES,
+    IRMA,
+    KINDS,
+    MICROANEURYSMS,
+    NEW_VESSELS,
+    OPTIC_DISC,
+    PRERETINAL_HEMORRHAGES,
+    VENOUS_BEADING,
+    Masks,
+    with_plane,
+)
 
 ByteImage = NDArray[np.uint8]
 FixedPoints = NDArray[np.int32]
@@ -21,6 +37,8 @@ EXUDATE_COLOUR = (1.08, 0.93, 0.46)
 COTTON_WOOL_COLOUR = (0.98, 0.84, 0.62)
 FIBROUS_COLOUR = (0.84, 0.64, 0.38)
 _DISC_BRIGHTNESS = np.float32(1.08)
+_DISC_EDGE = (1.10, 0.86)  # where the disc's colour begins and where it is full, of its radius
+FOVEA_RADIUS_DD = 0.25
 # The nasal rim has more nerve fibres: pinker and darker than the temporal one.
 _NASAL_SHADE = np.array([0.045, 0.09, 0.09], np.float32)
 # Absorption (red, green, blue) of blood of optical density 1: it absorbs green and blue and transmits red.
@@ -38,19 +56,11 @@ _SEEP_DD = 0.010  # softness of a hemorrhage's edge
 
 def paint_optic_disc(retina: Plane, light: Plane, anatomy: Anatomy, frame: Frame) -> None:
     """Paints the optic disc over `retina` (height, width, 3) under `light` (height, width), in place."""
-    centre, reach = frame.to_px(np.zeros(2)), 0.75 * frame.px_per_dd
-    x0, y0 = (max(0, int(c - reach)) for c in centre)
-    x1, y1 = (max(0, int(c + reach)) for c in centre)
-    patch, patch_light = retina[y0:y1, x0:x1], light[y0:y1, x0:x1, None]
-    ys, xs = np.mgrid[y0 : y0 + patch.shape[0], x0 : x0 + patch.shape[1]]
-    dd = frame.to_dd(np.stack([xs, ys], axis=-1)).astype(np.float32)
-    x, y = dd[..., 0], dd[..., 1]
-    angle = np.arctan2(y, x)
-    wobble = 1 + 0.025 * np.cos(2 * angle + anatomy.disc_wobble[0]) + 0.02 * np.cos(3 * angle + anatomy.disc_wobble[1])
-    radius = np.hypot(x / anatomy.disc_radii_dd[0], y / anatomy.disc_radii_dd[1]) * wobble
+    place, x, y, radius = _disc_coordinates(anatomy, frame)
+    patch, patch_light = retina[place], light[place][..., None]
     cup_x, cup_y = anatomy.cup_centre_dd
     from_cup = np.hypot(x - cup_x, (y - cup_y) * 0.92) / (0.5 * anatomy.cup_to_disc)
-    on_disc = _smoothstep(1.10, 0.86, radius)[..., None] * np.float32(0.93)
+    on_disc = _smoothstep(*_DISC_EDGE, radius)[..., None] * np.float32(0.93)
     in_cup = _smoothstep(1.35, 0.45, from_cup)[..., None]
     nasal = np.clip(-x / 0.5, -1, 1)[..., None] * _NASAL_SHADE
     rim = np.array(anatomy.disc_colour, np.float32) * (1 - nasal)
@@ -89,7 +99,7 @@ def vessel_density(vessels: Vessels, frame: Frame) -> ByteImage:
 
 def lesion_density(lesions: Lesions, frame: Frame) -> ByteImage:
     """Draws hemorrhages, microaneurysms, beading, IRMA and new vessels (height, width)."""
-    density = np.zeros((frame.height_px, frame.width_px), np.uint8)
+    density = _blank(frame)
     for line, width_dd, level in lesions.lines:
         width_px = width_dd * frame.px_per_dd
         # A line of less than one pixel is drawn one pixel wide and fainter.
@@ -97,23 +107,43 @@ def lesion_density(lesions: Lesions, frame: Frame) -> ByteImage:
         draw_lines(
             density, [fixed_point(frame.to_px(line))], level * BYTES_PER_DENSITY * strength, max(1, round(width_px))
         )
-    for outline, level in lesions.hemorrhages:
+    for outline, level in lesions.blood:
         fill(density, fixed_point(frame.to_px(outline)), level * BYTES_PER_DENSITY)
     return _soften(density, _SEEP_DD * frame.px_per_dd)
 
 
-def lesion_mask(lesions: Lesions, frame: Frame) -> ByteImage:
-    """255 within the outlines of the lesions and along their lines (height, width), before any blur; else 0."""
-    mask = np.zeros((frame.height_px, frame.width_px), np.uint8)
-    for line, width_dd, _ in lesions.lines:
-        draw_lines(mask, [fixed_point(frame.to_px(line))], 255, max(1, round(width_dd * frame.px_per_dd)))
-    blood = (outline for outline, _ in lesions.hemorrhages)
-    for outline in (*blood, *lesions.exudates, *lesions.cotton_wool, *lesions.fibrous):
-        fill(mask, fixed_point(frame.to_px(outline)), 255)
-    field = np.zeros_like(mask)
+def kind_masks(lesions: Lesions, anatomy: Anatomy, frame: Frame) -> Masks:
+    """Where each kind of lesion and landmark is, before any blur; (height, width), bit k is kind k.
+
+    Lesions are marked within their outlines and along their lines, the optic disc to the middle of its soft edge, the
+    fovea by a circle of half a disc diameter; all within the field.
+    """
+    outlines = {
+        MICROANEURYSMS: [outline for outline, _ in lesions.microaneurysms],
+        HEMORRHAGES: [outline for outline, _ in lesions.hemorrhages],
+        PRERETINAL_HEMORRHAGES: [outline for outline, _ in lesions.preretinal],
+        HARD_EXUDATES: lesions.exudates,
+        COTTON_WOOL_SPOTS: lesions.cotton_wool,
+        FIBROUS_TISSUE: lesions.fibrous,
+    }
+    lines = {VENOUS_BEADING: lesions.beading, IRMA: lesions.irma, NEW_VESSELS: lesions.new_vessels}
+    field = _blank(frame)
     fill_circle(field, np.array(frame.centre_px), frame.radius_px, 255)
-    seen = (mask >= 128) & (field >= 128)  # half of an antialiased pixel
-    return seen.astype(np.uint8) * np.uint8(255)
+    masks = np.zeros(field.shape, np.uint16)
+    for kind in KINDS:
+        drawn = _blank(frame)
+        for line, width_dd, _ in lines.get(kind, ()):
+            draw_lines(drawn, [fixed_point(frame.to_px(line))], 255, max(1, round(width_dd * frame.px_per_dd)))
+        for outline in outlines.get(kind, ()):
+            fill(drawn, fixed_point(frame.to_px(outline)), 255)
+        if kind is FOVEA:
+            fill_circle(drawn, frame.to_px(np.array(anatomy.fovea_dd)), FOVEA_RADIUS_DD * frame.px_per_dd, 255)
+        if kind is OPTIC_DISC:
+            place, _, _, radius = _disc_coordinates(anatomy, frame)
+            drawn[place] = np.where(radius <= sum(_DISC_EDGE) / 2, 255, 0)
+        # half of an antialiased pixel
+        masks = with_plane(masks, kind, (drawn >= 128) & (field >= 128))
+    return masks
 
 
 def absorb(retina: Plane, density: ByteImage) -> None:
@@ -142,6 +172,25 @@ def fill_circle(plane: ByteImage, centre_px: Points, radius_px: float, value: fl
     """Fills one antialiased circle, in place."""
     x, y = (int(c) for c in fixed_point(centre_px))
     cv2.circle(plane, (x, y), round(radius_px * (1 << _SHIFT)), value, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _disc_coordinates(anatomy: Anatomy, frame: Frame) -> tuple[tuple[slice, slice], Plane, Plane, Plane]:
+    """Around the optic disc: the place in the picture, x and y in DD, and the distance from its centre; 1: its rim."""
+    centre, reach = frame.to_px(np.zeros(2)), 0.75 * frame.px_per_dd
+    x0, y0 = (max(0, int(c - reach)) for c in centre)
+    x1, y1 = (max(0, int(c + reach)) for c in centre)
+    x1, y1 = max(x0, min(x1, frame.width_px)), max(y0, min(y1, frame.height_px))
+    ys, xs = np.mgrid[y0:y1, x0:x1]
+    dd = frame.to_dd(np.stack([xs, ys], axis=-1)).astype(np.float32)
+    x, y = dd[..., 0], dd[..., 1]
+    angle = np.arctan2(y, x)
+    wobble = 1 + 0.025 * np.cos(2 * angle + anatomy.disc_wobble[0]) + 0.02 * np.cos(3 * angle + anatomy.disc_wobble[1])
+    radius = np.hypot(x / anatomy.disc_radii_dd[0], y / anatomy.disc_radii_dd[1]) * wobble
+    return (slice(y0, y1), slice(x0, x1)), x, y, radius
+
+
+def _blank(frame: Frame) -> ByteImage:
+    return np.zeros((frame.height_px, frame.width_px), np.uint8)
 
 
 def _smoothstep(zero_at: float, one_at: float, values: Plane) -> Plane:

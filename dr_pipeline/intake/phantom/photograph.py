@@ -18,13 +18,14 @@ from dr_pipeline.intake.phantom.painting import (
     fill,
     fill_circle,
     fixed_point,
+    kind_masks,
     lesion_density,
-    lesion_mask,
     paint_bright_lesions,
     paint_optic_disc,
     vessel_density,
 )
 from dr_pipeline.intake.phantom.vessels import grow_vessels
+from dr_pipeline.lesions.kinds import Masks
 
 _BOTH_EYES = len(EYES)  # key of the stream of what a person's two eyes share
 _NOTCH_SIZE = 0.035  # of the field's radius
@@ -43,14 +44,14 @@ class Rendered:
         frame: Where the retina is in it.
         anatomy: The eye.
         lesion_counts: By kind.
-        lesion_mask: (height, width) uint8: 255 where there is a lesion, else 0.
+        masks: (height, width): bit k is set where kind k of `dr_pipeline.lesions.kinds` is.
     """
 
     rgb: ByteImage
     frame: Frame
     anatomy: Anatomy
     lesion_counts: dict[str, int]
-    lesion_mask: ByteImage
+    masks: Masks
 
 
 def render(seed: int, case: EyeCase, megapixels: float, *, without_lesions: bool) -> Rendered:
@@ -82,7 +83,7 @@ def render(seed: int, case: EyeCase, megapixels: float, *, without_lesions: bool
     paint_bright_lesions(retina, light, lesions, frame)
     absorb(retina, cv2.add(vessel_density(vessels, frame), lesion_density(lesions, frame)))
     rgb = expose(capture, retina, camera, frame, ungradable=case.ungradable)
-    return Rendered(rgb, frame, anatomy, lesions.counts, lesion_mask(lesions, frame))
+    return Rendered(rgb, frame, anatomy, lesions.counts, kind_masks(lesions, anatomy, frame))
 
 
 @dataclass(frozen=True)

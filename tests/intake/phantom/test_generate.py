@@ -13,6 +13,7 @@ from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.generate import PHANTOM_LABELS, write_phantom
 from dr_pipeline.intake.phantom.non_fundus import NON_FUNDUS_KINDS, draw_non_fundus
+from dr_pipeline.lesions.kinds import HEMORRHAGES, KINDS, MICROANEURYSMS, OPTIC_DISC, plane
 from dr_pipeline.params.phantom_params import Phantom, PlantedFaults
 
 pytestmark = pytest.mark.slow
@@ -215,15 +216,22 @@ def test_more_faults_than_photographs_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_every_eye_with_lesions_has_a_mask_of_its_upright_photograph(phantom: Path, truth: dict[str, Any]) -> None:
+def test_every_eye_has_masks_of_its_upright_photograph(phantom: Path, truth: dict[str, Any]) -> None:
     copies = {fault["copy"] for kind in truth["faults"].values() for fault in kind if "copy" in fault}
-    with_lesions = {
+    eyes = {
         image_id: entry
         for image_id, entry in truth["photographs"].items()
-        if sum(entry["lesions"].values()) and image_id not in copies
+        if "not_fundus" not in entry and image_id not in copies
     }
-    assert {mask.stem for mask in (phantom / "lesion_masks").iterdir()} == set(with_lesions)
-    for image_id, entry in with_lesions.items():
-        mask = pixels(phantom / "lesion_masks" / f"{image_id}.png", cv2.IMREAD_GRAYSCALE)
-        assert mask.shape == (entry["height"], entry["width"])
-        assert set(np.unique(mask)) == {0, 255}
+    assert {mask.stem for mask in (phantom / "lesion_masks").iterdir()} == set(eyes)
+    for image_id, entry in eyes.items():
+        masks = pixels(phantom / "lesion_masks" / f"{image_id}.png", cv2.IMREAD_UNCHANGED)
+        assert masks.dtype == np.uint16
+        assert masks.shape == (entry["height"], entry["width"])
+        shown = {kind for kind in KINDS if plane(masks, kind).any()}
+        assert {MICROANEURYSMS, HEMORRHAGES} & shown == {
+            kind
+            for kind, name in ((MICROANEURYSMS, "microaneurysms"), (HEMORRHAGES, "haemorrhages"))
+            if entry["lesions"].get(name)
+        }
+        assert OPTIC_DISC in shown

@@ -38,8 +38,8 @@ def areas_dd(outlines: list[np.ndarray]) -> np.ndarray:
 
 
 def hemorrhages_by_quadrant(frame: Frame, lesions: Lesions) -> np.ndarray:
-    first = lesions.counts["microaneurysms"]
-    centres = np.array([o.mean(axis=0) for o, _ in lesions.hemorrhages[first : first + lesions.counts["haemorrhages"]]])
+    assert len(lesions.hemorrhages) == lesions.counts["haemorrhages"]
+    centres = np.array([outline.mean(axis=0) for outline, _ in lesions.hemorrhages])
     assert frame.shows(centres, 0.0).all()
     return np.bincount(frame.quadrant(centres), minlength=4)
 
@@ -52,9 +52,10 @@ def test_grade_1_has_visible_microaneurysms_and_nothing_else() -> None:
     for _, lesions in drawn(1):
         assert set(lesions.counts) == {"microaneurysms"}
         assert 3 <= lesions.counts["microaneurysms"] <= 22
-        assert len(lesions.hemorrhages) == lesions.counts["microaneurysms"]
+        assert lesions.blood == lesions.microaneurysms
+        assert len(lesions.microaneurysms) == lesions.counts["microaneurysms"]
         assert [lesions.exudates, lesions.cotton_wool, lesions.fibrous, lesions.lines] == [[], [], [], []]
-        diameters_um = 2 * np.sqrt(areas_dd([o for o, _ in lesions.hemorrhages]) / np.pi) * UM_PER_DD
+        diameters_um = 2 * np.sqrt(areas_dd([o for o, _ in lesions.microaneurysms]) / np.pi) * UM_PER_DD
         assert (diameters_um > 60).all()
         assert (diameters_um < 130).all()
 
@@ -87,7 +88,7 @@ def test_grade_4_has_new_vessels_or_a_preretinal_hemorrhage() -> None:
 @pytest.mark.parametrize("grade", [1, 2])
 def test_disease_grows_within_a_grade(grade: int) -> None:
     lesions = [lesions for _, lesions in drawn(grade)]
-    red = [len(drawing.hemorrhages) for drawing in lesions]
+    red = [len(drawing.blood) for drawing in lesions]
     assert np.mean(red[-10:]) > np.mean(red[:10])
 
 

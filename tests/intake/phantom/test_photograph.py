@@ -11,6 +11,8 @@ from dr_pipeline.intake.phantom.cameras import CAMERAS
 from dr_pipeline.intake.phantom.cohort import EyeCase
 from dr_pipeline.intake.phantom.jpeg_files import encode
 from dr_pipeline.intake.phantom.photograph import Rendered, render
+from dr_pipeline.lesions.kinds import FOVEA, KINDS, MICROANEURYSMS, OPTIC_DISC, plane
+from dr_pipeline.lesions.on_canvas import num_components
 from dr_pipeline.schema import Eye
 
 CASE = EyeCase(3, Eye.RIGHT, 0, 0.5, ungradable=False, site="harbour", camera="alder")
@@ -100,13 +102,51 @@ def test_ten_photographs_a_second_at_one_megapixel_on_one_core() -> None:
     assert min(seconds) < 0.1  # the least disturbed by whatever else this machine does
 
 
+def lesions_of(masks: np.ndarray) -> np.ndarray:
+    return np.any([plane(masks, kind) for kind in KINDS if kind.is_lesion], axis=0)
+
+
 @pytest.mark.parametrize("severity", [1.5, 2.5, 3.5, 4.5])
 def test_the_mask_is_where_the_lesions_are(severity: float) -> None:
     case = replace(CASE, severity=severity)
     with_lesions, without = painted(case), painted(case, without_lesions=True)
     changed = np.abs(with_lesions.rgb.astype(np.int16) - without.rgb).max(axis=2)
-    mask = with_lesions.lesion_mask > 0
-    assert without.lesion_mask.max() == 0
+    mask = lesions_of(with_lesions.masks)
+    assert not lesions_of(without.masks).any()
     near = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0  # the camera blurs
     assert changed[~near].max() <= 12
     assert np.median(changed[mask]) > 20
+
+
+@pytest.mark.parametrize(
+    ("severity", "expected"),
+    [
+        (0.5, set()),
+        (1.5, {"MA"}),
+        (2.7, {"MA", "HE", "EX", "SE"}),
+        (3.5, {"MA", "HE", "EX", "SE", "IRMA", "VB"}),
+        (4.9, {"MA", "HE", "NV"}),
+    ],
+)
+def test_each_kind_of_lesion_has_its_own_mask(severity: float, expected: set[str]) -> None:
+    masks = painted(replace(CASE, severity=severity)).masks
+    shown = {kind.abbreviation for kind in KINDS if plane(masks, kind).any()}
+    assert shown - {"SE", "EX", "PRH", "FP"} == expected - {"SE", "EX"} | {"OD", "FOVEA"}
+    assert shown & {"PRH", "FP"} == set() or severity >= 4
+    assert expected - {"SE", "EX"} <= shown
+
+
+def test_microaneurysms_are_as_many_places_as_the_truth_counts() -> None:
+    rendered = painted(replace(CASE, severity=1.7), 1.0)
+    assert num_components(rendered.masks, MICROANEURYSMS) == rendered.lesion_counts["microaneurysms"]
+
+
+@pytest.mark.parametrize("without_lesions", [False, True])
+def test_the_landmarks_lie_where_disc_and_fovea_are(*, without_lesions: bool) -> None:
+    rendered = painted(replace(CASE, severity=3.5), without_lesions=without_lesions)
+    for kind, point, diameter_dd in ((OPTIC_DISC, (0.0, 0.0), 0.98), (FOVEA, rendered.anatomy.fovea_dd, 0.5)):
+        rows, columns = np.nonzero(plane(rendered.masks, kind))
+        x, y = rendered.frame.to_px(np.array(point))
+        assert np.hypot(columns.mean() - x, rows.mean() - y) < 0.03 * rendered.frame.px_per_dd
+        diameter = 2 * np.sqrt(len(rows) / np.pi) / rendered.frame.px_per_dd
+        assert diameter == pytest.approx(diameter_dd, rel=0.1)
