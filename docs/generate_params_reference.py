@@ -18,9 +18,9 @@ from dr_pipeline.recipes.compose import recipe_text
 
 REFERENCE = Path(__file__).parent / "reference" / "params.md"
 # The items whose values are shown for sections of named items.
-ITEMS = {"phantom": "default", "pretraining": "lite0", "external": "idrid", "candidates": "lite0"}
+ITEMS = {"phantom": "default", "pretraining": "lite0", "external": "idrid", "lesions": "clinic", "candidates": "lite0"}
 # Off in every recipe: the values are those of the example that a user copies.
-EXAMPLES = {"pretraining": "pretrain.md", "external": "compare-and-validate.md"}
+EXAMPLES = {"pretraining": "pretrain.md", "external": "compare-and-validate.md", "lesions": "lesions.md"}
 _RENAMED = ", ".join(
     f"`{section}.{old}` is now `{section}.{new}`" for section, keys in RENAMED.items() for old, new in keys.items()
 )
@@ -34,8 +34,9 @@ The only place with values. `dr-pipeline recipe NAME` writes a complete file, wh
 types are strict: write `0.5`, not `"0.5"`. YAML reads `1e-4` as text; write `1.0e-4` or `0.0001`.
 
 DVC tracks sections: a stage runs again only where a section that it reads has changed. `value` is that of the recipe
-`folder`, of `synthetic` for the section `phantom`, and of the examples in [how-to/pretrain.md](../how-to/pretrain.md)
-and [how-to/compare-and-validate.md](../how-to/compare-and-validate.md) for the sections `pretraining` and `external`.
+`folder`, of `synthetic` for the section `phantom`, and of the examples in [how-to/pretrain.md](../how-to/pretrain.md),
+[how-to/compare-and-validate.md](../how-to/compare-and-validate.md) and [how-to/lesions.md](../how-to/lesions.md)
+for the sections `pretraining`, `external` and `lesions`.
 
 Keys of version 0.1 are still read, with a notice: {_RENAMED}.
 """

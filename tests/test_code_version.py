@@ -10,12 +10,12 @@ import pytest
 
 from dr_pipeline import code_version as module
 from dr_pipeline.code_version import OUTPUT_NEUTRAL, code_version, module_hashes
-from dr_pipeline.stages import STAGES
+from dr_pipeline.stages import STAGES, stage_module
 from tests.factories import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
-MODULES = ["dr_pipeline.stages." + stage for stage in STAGES if stage != "code"]
+MODULES = [stage_module(stage) for stage in STAGES if stage != "code"]
 
 
 def source(tmp_path: Path, text: str) -> str:
@@ -124,5 +124,5 @@ def test_exactly_the_stages_whose_closure_holds_a_changed_line_get_another_versi
         assert versions(copied) == before, name
         path.write_text(text + "CHANGED = 1\n", encoding="utf-8")
         changed = {stage for stage, content in versions(copied).items() if content != before[stage]}
-        assert changed == {stage for stage in before if name in module_hashes(f"dr_pipeline.stages.{stage}")}, name
+        assert changed == {stage for stage in before if name in module_hashes(stage_module(stage))}, name
         path.write_text(text, encoding="utf-8")

@@ -27,22 +27,20 @@ Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 class MaskFolders(Section):
     """The folders of the adapter `masks`, below the root.
 
-    `folders` has a folder for each kind, in which all that is not black is that kind. `pictures` is a folder of
-    coloured pictures and `colours` the colour of each kind in them, such as "#ff0000". `without_file` says what it
-    means that a photograph with other masks has no file in a folder: `none` of the kind is there, or it was
-    `not_annotated`.
+    `photographs` is the folder of the photographs. `folders` has a folder for each kind, in which all that is not black
+    is that kind. `pictures` is a folder of coloured pictures and `colours` the colour of each kind in them, such as
+    "#ff0000". `without_file` says what it means that a photograph with other masks has no file in a folder: `none` of
+    the kind is there, or it was `not_annotated`.
     """
 
-    photographs: str = Field(min_length=1)
+    photographs: str = ""
     folders: dict[KindName, str] = Field(default_factory=dict)
     pictures: str = ""
     colours: dict[KindName, Colour] = Field(default_factory=dict)
-    without_file: Literal["none", "not_annotated"]
+    without_file: Literal["none", "not_annotated"] = "not_annotated"
 
     @model_validator(mode="after")
     def _each_kind_has_one_place(self) -> Self:
-        if not self.folders and not self.pictures:
-            raise contradiction("folders", "name a folder for each kind, or `pictures` with their `colours`")
         if bool(self.pictures) != bool(self.colours):
             raise contradiction("colours", "`pictures` and `colours` need one another")
         if twice := sorted(set(self.folders) & set(self.colours)):
@@ -70,14 +68,18 @@ class LesionData(Section):
     folds: int = Field(ge=2, le=20)
     seed: int = Field(ge=0)
     grey_threshold: Annotated[int, Field(ge=1, le=255)] | None = None
-    masks: MaskFolders | None = None
+    masks: MaskFolders = MaskFolders()
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if len(set(self.kinds)) < len(self.kinds):
             raise contradiction("kinds", "names a kind twice")
-        if (self.adapter == "masks") != (self.masks is not None):
-            raise contradiction("masks", "the adapter `masks` needs its folders, and no other takes them")
+        if self.adapter == "masks" and not (self.masks.photographs and (self.masks.folders or self.masks.pictures)):
+            raise contradiction(
+                "masks", "the adapter `masks` needs `photographs`, and `folders` or `pictures` with their `colours`"
+            )
+        if self.adapter != "masks" and self.masks != MaskFolders():
+            raise contradiction("masks", f"the adapter {self.adapter!r} knows its own folders")
         return self
 
 

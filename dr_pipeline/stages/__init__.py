@@ -23,3 +23,8 @@ STAGES = (
     "external",
     "report",
 )
+
+
+def stage_module(stage: str) -> str:
+    """The name of a stage's module."""
+    return f"{__name__}.{stage.replace('-', '_')}"

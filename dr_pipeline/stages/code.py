@@ -22,11 +22,11 @@ def run(args: argparse.Namespace) -> Outcome:
     """Hashes the code of each stage and writes the files."""
     from dr_pipeline.code_version import code_version, module_hashes
     from dr_pipeline.files import write_json
-    from dr_pipeline.stages import STAGES
+    from dr_pipeline.stages import STAGES, stage_module
 
     stages = [stage for stage in STAGES if stage != "code"]
     for stage in stages:
-        module = f"dr_pipeline.stages.{stage.replace('-', '_')}"
+        module = stage_module(stage)
         document = {"schema_version": 1, "sha256": code_version(module), "modules": module_hashes(module)}
         write_json(args.out / f"{stage}.json", document)
     return Outcome(wrote=(args.out,), headline=f"code version of {len(stages)} stages", next_command="dvc repro")

@@ -15,7 +15,7 @@ from dr_pipeline.params.candidate import Candidate, EnsembleParams
 from dr_pipeline.params.params_file import SECTIONS
 from dr_pipeline.params.root import Params
 from dr_pipeline.params.section import section_of
-from dr_pipeline.stages import STAGES, train
+from dr_pipeline.stages import STAGES, stage_module, train
 from tests.factories import REPOSITORY
 
 DVC = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
@@ -40,13 +40,17 @@ def parameter_files() -> list[Path]:
     return [REPOSITORY / "params.yaml", *sorted((REPOSITORY / "dr_pipeline" / "recipes").glob("*.yaml"))]
 
 
+def module_file(stage: str) -> str:
+    return f"{stage_module(stage).rpartition('.')[2]}.py"
+
+
 def stage_source(stage: str) -> str:
-    return (REPOSITORY / "dr_pipeline" / "stages" / f"{stage}.py").read_text()
+    return (REPOSITORY / "dr_pipeline" / "stages" / module_file(stage)).read_text()
 
 
 def sources(stage: str) -> dict[str, str]:
     """The text of every module in a stage's import closure, by its path inside the package."""
-    modules = module_hashes(f"dr_pipeline.stages.{stage}")
+    modules = module_hashes(stage_module(stage))
     return {name: (REPOSITORY / "dr_pipeline" / name).read_text() for name in modules}
 
 
@@ -66,7 +70,8 @@ def test_a_stage_depends_on_its_own_code_version_and_on_no_module(stage: str) ->
 
 
 def test_the_pipeline_is_readable_from_top_to_bottom() -> None:
-    assert len((REPOSITORY / "dvc.yaml").read_text().splitlines()) <= 420
+    # four stages of lesions, off by default, are 80 of them
+    assert len((REPOSITORY / "dvc.yaml").read_text().splitlines()) <= 500
 
 
 def test_output_neutral_modules_exist_and_only_the_allowed_ones_are_left_out() -> None:
@@ -76,7 +81,7 @@ def test_output_neutral_modules_exist_and_only_the_allowed_ones_are_left_out() -
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_parameters_tracked_are_those_the_stage_declares(stage: str) -> None:
-    module = importlib.import_module(f"dr_pipeline.stages.{stage}")
+    module = importlib.import_module(stage_module(stage))
     declared = [
         name.replace("{candidate}", "${item.candidate}").replace("{name}", "${key}")
         for name in getattr(module, "PARAMS", ())
@@ -89,7 +94,7 @@ def called_modules(stage: str) -> list[Path]:
     stages = REPOSITORY / "dr_pipeline" / "stages"
     imported = [node for node in ast.walk(ast.parse(stage_source(stage))) if isinstance(node, ast.ImportFrom)]
     files = [REPOSITORY.joinpath(*(node.module or "").split(".")).with_suffix(".py") for node in imported]
-    return [stages / f"{stage}.py", *(path for path in files if path.is_file() and path.parent.name != "params")]
+    return [stages / module_file(stage), *(path for path in files if path.is_file() and path.parent.name != "params")]
 
 
 def sections_loaded(path: Path) -> Iterator[str]:
@@ -107,7 +112,7 @@ def sections_loaded(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_sections_a_stage_loads_are_those_it_declares(stage: str) -> None:
     """Every load_section, load_names or load_folds call of the stage names a declared section, and all are loaded."""
-    module = importlib.import_module(f"dr_pipeline.stages.{stage}")
+    module = importlib.import_module(stage_module(stage))
     loaded = {section for path in called_modules(stage) for section in sections_loaded(path)}
     declared = set(getattr(module, "PARAMS", ()))
     assert loaded == {*(declared - IN_PARTS.keys()), *(IN_PARTS[name] for name in declared & IN_PARTS.keys())}
@@ -126,7 +131,7 @@ def test_every_parameter_is_read_by_every_stage_that_tracks_its_section() -> Non
     """A field nobody reads would re-run stages for nothing, or be a promise not kept."""
     unread = []
     for stage in STAGES:
-        module = importlib.import_module(f"dr_pipeline.stages.{stage}")
+        module = importlib.import_module(stage_module(stage))
         code = "\n".join(text for name, text in sources(stage).items() if not name.startswith("params/"))
         for dotted in getattr(module, "PARAMS", ()):
             unread += [

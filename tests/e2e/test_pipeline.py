@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dr_pipeline.code_version import module_hashes
 from dr_pipeline.reporting.report_inputs import ReportFiles, read_sources
-from dr_pipeline.stages import STAGES
+from dr_pipeline.stages import STAGES, stage_module
 from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.e2e.conftest import Workspace, ran
 
@@ -139,7 +139,7 @@ def test_a_changed_line_concerns_exactly_the_stages_whose_closure_holds_it(works
             workspace.run("dvc", "repro", "code")
             status = json.loads(workspace.run("dvc", "status", "--json"))
         concerned = {stage.split("@")[0] for stage, changes in status.items() if "data/code/" in str(changes)}
-        held = {stage for stage in STAGES if name in module_hashes(f"dr_pipeline.stages.{stage}")}
+        held = {stage for stage in STAGES if name in module_hashes(stage_module(stage))}
         assert concerned == held - {"pretrain", "external"}, name  # which are off
     workspace.run("dvc", "repro", "code")
     assert workspace.repro() == LOOKS

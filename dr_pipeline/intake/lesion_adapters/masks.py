@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from dr_pipeline.errors import ParamsError
 from dr_pipeline.intake.lesion_adapters.lesion_set import LesionSet
 from dr_pipeline.intake.lesion_adapters.mask_folders import MaskFolder, read_mask_folders
 from dr_pipeline.intake.records import Provenance
@@ -18,12 +17,9 @@ def read(root: Path, params: LesionData) -> LesionSet:
     """Reads the folders that `masks` of the entry in params.yaml declares.
 
     Raises:
-        ParamsError: The entry declares none.
         DataError: A folder is missing, or names do not match.
     """
     layout, threshold = params.masks, params.grey_threshold
-    if layout is None:
-        raise ParamsError("the adapter `masks` needs its folders", where=_WHERE, todo="see docs/how-to/lesions.md")
     folders = [
         MaskFolder(root / folder, MaskFile("", kinds_named([name], where=_WHERE), grey_threshold=threshold))
         for name, folder in layout.folders.items()

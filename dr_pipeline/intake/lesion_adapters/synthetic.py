@@ -6,12 +6,18 @@ A copy of a photograph, and a picture that shows no fundus, has no mask and is l
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.intake.adapters.synthetic import PROVENANCE
 from dr_pipeline.intake.lesion_adapters.lesion_set import LesionSet, MaskedPhotograph
 from dr_pipeline.intake.phantom.generate import LABELS, LESION_MASKS, PHANTOM_LABELS, PHOTOGRAPHS
+from dr_pipeline.intake.records import Provenance
 from dr_pipeline.lesions.kinds import KINDS
 from dr_pipeline.lesions.mask_files import MaskFile
 from dr_pipeline.params.lesions import LesionData
+
+PROVENANCE = Provenance(
+    name="synthetic phantom with masks",
+    licence="Apache-2.0 (drawn by this project)",
+    citation="Drawn by dr_pipeline/intake/phantom; no photograph of a person is in it.",
+)
 
 
 def read(root: Path, _params: LesionData) -> LesionSet:

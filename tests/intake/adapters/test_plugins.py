@@ -16,7 +16,7 @@ from dr_pipeline.errors import EnvironmentProblem, ParamsError
 from dr_pipeline.files import read_json
 from dr_pipeline.intake import adapters
 from dr_pipeline.intake.adapters import read_dataset
-from dr_pipeline.stages import STAGES
+from dr_pipeline.stages import STAGES, stage_module
 from tests.factories import REPOSITORY
 from tests.factories.layouts import dataset, photographs, table
 
@@ -72,7 +72,7 @@ def test_each_shipped_adapter_is_one_file_and_one_line() -> None:
     files = {path.stem for path in Path(adapters.__file__).parent.glob("[!_]*.py")}
     assert {reference.partition(":")[0].rpartition(".")[2] for reference in SHIPPED.values()} == files
     paths = {f"intake/adapters/{name}.py" for name in files}
-    closures = {stage: set(module_hashes(f"dr_pipeline.stages.{stage}")) for stage in STAGES}
+    closures = {stage: set(module_hashes(stage_module(stage))) for stage in STAGES}
     assert paths <= closures["intake"]
     # `pretrain` reads a folder of photographs as `intake` does, `external` another data set
     readers = ("intake", "pretrain", "external")
