@@ -1,0 +1,179 @@
+"""Adapters of masks: which file belongs to which photograph, what was annotated, and what did not fit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.intake.lesion_adapters.choice import ADAPTERS, read_lesion_set
+from dr_pipeline.intake.lesion_adapters.lesion_set import LesionSet
+from dr_pipeline.intake.phantom.generate import write_phantom
+from dr_pipeline.lesions.kinds import (
+    COTTON_WOOL_SPOTS,
+    HARD_EXUDATES,
+    HEMORRHAGES,
+    KINDS,
+    MICROANEURYSMS,
+    OPTIC_DISC,
+)
+from dr_pipeline.params.lesions import LesionData
+from dr_pipeline.params.phantom_params import Phantom, PlantedFaults
+from dr_pipeline.params.section import validate
+from tests.factories.masked_photographs import dot, write_idrid_segmentation, write_masks, write_photographs
+
+
+def section(adapter: str, root: Path, **values: Any) -> LesionData:
+    defaults = {
+        "kinds": ["microaneurysms"],
+        "canvas_px": 128,
+        "field_degrees": 45.0,
+        "folds": 2,
+        "seed": 0,
+    }
+    return validate({"adapter": adapter, "root": str(root), **defaults, **values}, LesionData, where="params.yaml")
+
+
+def clinic(root: Path, **layout: Any) -> LesionSet:
+    masks = {
+        "photographs": "images",
+        "folders": {"microaneurysms": "MA", "hard_exudates": "EX"},
+        "without_file": "none",
+        **layout,
+    }
+    return read_lesion_set(section("masks", root, masks=masks))
+
+
+def files(lesions: LesionSet) -> dict[str, list[str]]:
+    return {one.image_id: [Path(mask.path).name for mask in one.masks] for one in lesions.photographs}
+
+
+def test_the_names_in_params_yaml_are_those_of_the_adapters() -> None:
+    assert set(LesionData.model_fields["adapter"].annotation.__args__) == set(ADAPTERS)  # type: ignore[union-attr]
+
+
+def test_of_idrid_a_photograph_without_a_file_has_none_of_that_lesion(tmp_path: Path) -> None:
+    write_idrid_segmentation(tmp_path, ["IDRiD_01", "IDRiD_02"])
+    lesions = read_lesion_set(section("idrid_segmentation", tmp_path))
+    assert files(lesions) == {
+        "IDRiD_01": ["IDRiD_01_MA.tif", "IDRiD_01_EX.tif", "IDRiD_01_OD.tif"],
+        "IDRiD_02": ["IDRiD_02_MA.tif", "IDRiD_02_OD.tif"],
+    }
+    assert {one.annotated for one in lesions.photographs} == {(MICROANEURYSMS, HARD_EXUDATES, OPTIC_DISC)}
+    (warning,) = lesions.warnings  # the two folders that are not there
+    assert "2. Haemorrhages (hemorrhages); 4. Soft Exudates (cotton_wool_spots)" in warning
+
+
+def test_idrid_s_testing_set_is_not_read(tmp_path: Path) -> None:
+    write_idrid_segmentation(tmp_path, ["IDRiD_01"])
+    write_photographs(tmp_path / "A. Segmentation" / "1. Original Images" / "b. Testing Set", ["IDRiD_55"])
+    lesions = read_lesion_set(section("idrid_segmentation", tmp_path))
+    assert [one.image_id for one in lesions.photographs] == ["IDRiD_01"]
+    assert "testing set is left for a last test" in lesions.warnings[-1]
+
+
+def test_the_real_idrid_is_read_whole(shared_dir: Path) -> None:
+    root = shared_dir / "data" / "idrid-segmentation"
+    if not root.is_dir():
+        pytest.skip("IDRiD, part A: absent")
+    lesions = read_lesion_set(section("idrid_segmentation", root))
+    shown = [kind for one in lesions.photographs for mask in one.masks for kind in mask.kinds]
+    counted = {kind: shown.count(kind) for kind in (MICROANEURYSMS, HEMORRHAGES, HARD_EXUDATES, COTTON_WOOL_SPOTS)}
+    assert list(counted.values()) == [54, 53, 54, 26]
+    assert all(len(one.annotated) == 5 for one in lesions.photographs)
+    assert (lesions.not_annotated, lesions.orphan_masks, lesions.warnings) == ((), (), ())
+
+
+def test_masks_match_by_name_with_and_without_an_ending(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images", ["a", "b", "c", "d"])
+    write_masks(tmp_path / "MA", {"a.png": dot(100, 100), "B_ma.png": dot(100, 100), "c-mask.bmp": dot(90, 90)})
+    write_masks(tmp_path / "EX", {"a_hard_exudates.png": dot(150, 150), "b_SE.png": dot(1, 1), "x_EX.png": dot(1, 1)})
+    lesions = clinic(tmp_path)
+    assert files(lesions) == {"a": ["a.png", "a_hard_exudates.png"], "b": ["B_ma.png"], "c": ["c-mask.bmp"]}
+    assert lesions.orphan_masks == ("EX/b_SE.png", "EX/x_EX.png")
+    assert lesions.not_annotated == ("images/d.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("without_file", "annotated"),
+    [("none", (MICROANEURYSMS, HARD_EXUDATES)), ("not_annotated", (MICROANEURYSMS,))],
+)
+def test_what_a_missing_file_means_is_declared(tmp_path: Path, without_file: str, annotated: tuple[Any, ...]) -> None:
+    write_photographs(tmp_path / "images", ["a", "b"])
+    write_masks(tmp_path / "MA", {"a.png": dot(100, 100), "b.png": dot(100, 100)})
+    write_masks(tmp_path / "EX", {"b.png": dot(150, 150)})
+    a, b = clinic(tmp_path, without_file=without_file).photographs
+    assert a.annotated == annotated
+    assert b.annotated == (MICROANEURYSMS, HARD_EXUDATES)
+
+
+def test_a_missing_folder_means_not_annotated_whatever_is_declared(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images", ["a"])
+    write_masks(tmp_path / "MA", {"a.png": dot(100, 100)})
+    lesions = clinic(tmp_path)
+    assert lesions.photographs[0].annotated == (MICROANEURYSMS,)
+    assert "EX (hard_exudates)" in lesions.warnings[0]
+    with pytest.raises(DataError, match="none of the folders of masks is there: XX"):
+        clinic(tmp_path, folders={"hard_exudates": "XX"})
+
+
+def test_two_masks_of_one_photograph_in_one_folder_are_refused(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images", ["a"])
+    write_masks(tmp_path / "MA", {"a.png": dot(100, 100), "a_MA.png": dot(100, 100)})
+    with pytest.raises(DataError, match="two masks of one photograph"):
+        clinic(tmp_path)
+
+
+def test_masks_below_the_photographs_are_no_photographs(tmp_path: Path) -> None:
+    write_photographs(tmp_path, ["a"])
+    write_masks(tmp_path / "masks" / "MA", {"a.png": dot(100, 100)})
+    lesions = clinic(tmp_path, photographs=".", folders={"microaneurysms": "masks/MA"})
+    assert files(lesions) == {"a": ["a.png"]}
+    assert lesions.not_annotated == ()
+
+
+def test_coloured_pictures_show_the_declared_kinds(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images", ["a"])
+    write_masks(tmp_path / "colour", {"a.png": np.dstack([dot(100, 100), dot(1, 1) * 0, dot(1, 1) * 0])})
+    colours = {"hemorrhages": "#ff0000", "optic_disc": "#00FF00"}
+    (one,) = clinic(tmp_path, folders={}, pictures="colour", colours=colours).photographs
+    assert one.annotated == (HEMORRHAGES, OPTIC_DISC)
+    assert one.masks[0].colours == ((255, 0, 0), (0, 255, 0))
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ({"photographs": ""}, "needs `photographs`"),
+        ({"folders": {}}, "and `folders` or `pictures`"),
+        ({"pictures": "colour"}, "need one another"),
+        ({"pictures": "c", "colours": {"hard_exudates": "#ffffff"}}, "hard_exudates has a folder as well"),
+        ({"pictures": "c", "colours": {"irma": "#ffffff", "fovea": "#FFFFFF"}}, "have one colour"),
+        ({"pictures": "c", "colours": {"irma": "#000000"}}, "the background's"),
+        ({"pictures": "c", "colours": {"irma": "red"}}, "colours"),
+        ({"folders": {"drusen": "D"}}, "drusen"),
+    ],
+)
+def test_a_layout_that_contradicts_itself_is_refused(tmp_path: Path, layout: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        clinic(tmp_path, **layout)
+
+
+def test_other_adapters_take_no_folders_and_kinds_are_named_once(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="knows its own folders"):
+        section("synthetic", tmp_path, masks={"photographs": "x"})
+    with pytest.raises(ParamsError, match="names a kind twice"):
+        section("synthetic", tmp_path, kinds=["fovea", "fovea"])
+
+
+def test_the_phantom_has_exact_masks_of_all_kinds(tmp_path: Path) -> None:
+    faults = PlantedFaults(**dict.fromkeys(PlantedFaults.model_fields, 0) | {"exact_duplicates": 1, "not_fundus": 1})
+    params = Phantom(seed=3, patients=2, grade_shares=(0.2, 0.2, 0.2, 0.2, 0.2), megapixels=0.06, faults=faults)
+    write_phantom(params, tmp_path / "phantom", workers=1)
+    lesions = read_lesion_set(section("synthetic", tmp_path / "phantom"))
+    assert [one.patient_id for one in lesions.photographs] == ["p0001", "p0001", "p0002", "p0002"]
+    assert all(one.annotated == KINDS and one.site for one in lesions.photographs)
+    assert len(lesions.not_annotated) == 2  # the copy, and the picture that shows no fundus
+    with pytest.raises(DataError, match="the folder of masks is missing"):
+        read_lesion_set(section("synthetic", tmp_path))
