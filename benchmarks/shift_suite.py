@@ -24,6 +24,8 @@ def rounded(value: Any) -> Any:
     """Floats to four decimals."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
     return round(value, 4) if isinstance(value, float) else value
 
 
