@@ -1,6 +1,6 @@
 """The page of external validations: several data sets in one table, beside published figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dr_pipeline.evaluation.published_figures import PUBLISHED
@@ -16,13 +16,7 @@ def render_external(reports: Sequence[Mapping[str, Any]]) -> str:
         reports: Of `validate_external`, of one bundle; at least one.
     """
     pages = environment("dr_pipeline.reporting")
-    pages.filters |= {
-        "format_figure": format_figure,
-        "difference": format_difference,
-        "number": lambda figure, digits: "–" if figure["value"] is None else f"{figure['value']:.{digits}f}",
-        "percent": lambda figure: "–" if figure["value"] is None else f"{100 * figure['value']:.1f}",
-        "subgroup_name": subgroup_name,
-    }
+    pages.filters |= FILTERS
     return pages.get_template("external.html.j2").render(
         reports=reports,
         bundle_id=reports[0]["bundle_id"],
@@ -45,3 +39,13 @@ def figure_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def subgroup_name(row: Mapping[str, Any]) -> str:
     """Such as `camera dogwood, eye left`."""
     return ", ".join(f"{by} {value}" for by, value in zip(row["by"], row["value"], strict=True))
+
+
+# What the templates of an external validation, and of the report, write figures with.
+FILTERS: dict[str, Callable[..., str]] = {
+    "format_figure": format_figure,
+    "difference": format_difference,
+    "number": lambda figure, digits: "–" if figure["value"] is None else f"{figure['value']:.{digits}f}",
+    "percent": lambda figure: "–" if figure["value"] is None else f"{100 * figure['value']:.1f}",
+    "subgroup_name": subgroup_name,
+}

@@ -60,11 +60,11 @@ def evidence_limits(sources: Sources) -> list[str]:
             "not known, so that photographs of one patient may be in training and in test. The figures may be too "
             "good, and their intervals too narrow."
         )
-    if not sources.external:
+    if not sources.graded_elsewhere:
         limits.append(
             f"Internal test only: these {sources.test['n']} photographs come from the same data set as those of "
-            "training. No other data set was graded: expect lower figures at another clinic, with another camera or in "
-            "another population."
+            "training. No other data set of photographs was graded: expect lower figures at another clinic, with "
+            "another camera or in another population."
         )
     return limits
 

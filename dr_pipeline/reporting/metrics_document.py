@@ -53,7 +53,7 @@ def _both(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _external(report: Mapping[str, Any]) -> dict[str, Any]:
-    return _both(report["figures"]) | {"screening": _screening(report["screening"])}
+    return _both(report["figures"]) | {"screening": _screening(report["intention_to_screen"])}
 
 
 def _screening(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,12 @@ class Sources:
         """Whether the photographs are drawn and show no person."""
         return bool(self.intake["adapter"] == _SYNTHETIC)
 
+    @property
+    def graded_elsewhere(self) -> bool:
+        """Whether another data set was graded; one that is drawn shows nothing about a grader of photographs."""
+        adapters = {report["protocol"]["adapter"] for report in self.external.values()}
+        return bool(adapters if self.is_synthetic else adapters - {_SYNTHETIC})
+
     def grades_by_role(self) -> dict[str, dict[str, int]]:
         """Photographs by grade in the training, validation and test parts of the deployed network."""
         validation = f"fold {self.bundle['model']['fold']}"

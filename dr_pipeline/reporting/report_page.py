@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dr_pipeline.evaluation.published_figures import PUBLISHED
 from dr_pipeline.reporting.cases_page import Case
-from dr_pipeline.reporting.external_page import subgroup_name
+from dr_pipeline.reporting.external_page import FILTERS, figure_rows
 from dr_pipeline.reporting.format_figure import LABELS, format_figure, is_figure
 from dr_pipeline.reporting.headline import PRECEDENT, evidence_limits, headlines, warnings
 from dr_pipeline.reporting.layer_tables import summaries
@@ -27,7 +28,7 @@ def render(sources: Sources, images: Mapping[str, bytes], missed: Sequence[Case]
         missed: Vision-threatening disease called none or mild; its pictures are shown where `misses` is.
     """
     pages = environment("dr_pipeline.reporting")
-    pages.filters |= {"format_figure": format_figure, "subgroup_name": subgroup_name}
+    pages.filters |= FILTERS
     page = pages.get_template("index.html.j2")
     return page.render(
         sections=SECTIONS,
@@ -42,6 +43,8 @@ def render(sources: Sources, images: Mapping[str, bytes], missed: Sequence[Case]
         headlines=headlines(sources),
         evidence_limits=evidence_limits(sources),
         precedent=PRECEDENT,
+        published=PUBLISHED,
+        figure_rows=figure_rows,
         warnings=warnings(sources),
         layers={name: summaries(layers) for name, layers in sources.layers.items()},
     )

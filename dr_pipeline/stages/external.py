@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from dr_pipeline.bundle.read import read_bundle
     from dr_pipeline.deployment.external_validation import ExternalSet, validate_external
-    from dr_pipeline.files import write_json
+    from dr_pipeline.files import canonical_json, write_json, write_text
     from dr_pipeline.logs import logger
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.subgroups import Subgroups
     from dr_pipeline.schema import RESEARCH_USE
     from dr_pipeline.tables.graded import write_graded
+    from dr_pipeline.tracking.run import tracked
 
     external = ExternalSet(
         name=args.name,
@@ -54,13 +55,14 @@ def run(args: argparse.Namespace) -> Outcome:
         subgroups=load_section(args.params, "subgroups", Subgroups),
     )
     bundle = read_bundle(args.bundle, threads=1)
-    result = validate_external(bundle, external, args.out / "canvases", engine_choice(args))
-    for warning in result.report["warnings"] + result.report["limits"]:
-        logger.warning("%s", warning)
     predictions, audit = args.out / "predictions.csv", args.out / "audit.json"
-    write_graded(predictions, result.rows, private=True)
-    write_json(audit, result.audit)
-    write_json(args.report, {"external": {args.name: result.report}})
+    with tracked("external"):
+        result = validate_external(bundle, external, args.out / "canvases", engine_choice(args))
+        for warning in result.report["warnings"] + result.report["limits"]:
+            logger.warning("%s", warning)
+        write_graded(predictions, result.rows, private=True)
+        write_text(audit, canonical_json(result.audit), private=True)
+        write_json(args.report, {"external": {args.name: result.report}})
     return Outcome(
         wrote=(predictions, audit, args.report),
         headline=f"{args.name}: QWK {format_estimate(result.report['figures']['qwk'])}, sensitivity "

@@ -109,9 +109,22 @@ def pipeline_facts(layout: Layout, last: str) -> Facts:
     if "package" in stages and (layout.bundle / "metadata.json").is_file():
         facts.tags["bundle_id"] = read_json(layout.bundle / "metadata.json")["bundle_id"]
         facts.artifacts += [(layout.bundle / name, "bundle") for name in ("metadata.json", "MODEL_CARD.md")]
+    if "external" in stages:
+        for name, path in layout.externals().items():
+            facts.add(_external_facts(name, path, facts.tags.get("bundle_id", "")))
     if "report" in stages:
         facts.artifacts += [(path, "report") for path in layout.pages()]
     return facts
+
+
+def _external_facts(name: str, path: Path, bundle_id: str) -> Facts:
+    """The figures on another data set, named as those of the test are; none where they are of another bundle."""
+    report = read_json(path)["external"][name]
+    if report["bundle_id"] != bundle_id:
+        return Facts()
+    shown = report["figures"] | {part: report[part] for part in ("intention_to_screen", "repeatability", "subgroups")}
+    metrics = [Measure(f"external/{name}.{metric}", value) for metric, value in _numbers(shown)]
+    return Facts(metrics=metrics, artifacts=[(path, "external")])
 
 
 def _stage_facts(layout: Layout, stage: str, item: Item | None) -> Facts:

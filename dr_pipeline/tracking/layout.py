@@ -7,7 +7,8 @@ from dr_pipeline.params.params_file import read_document
 
 # The stages that share one run per pipeline state, in the order in which each needs the ones before it.
 PIPELINE_STAGES = (
-    "intake", "preprocess", "audit", "split", "gradability", "pretrain", "select", "package", "test", "report",
+    "intake", "preprocess", "audit", "split", "gradability", "pretrain", "select", "package", "test", "external",
+    "report",
 )  # fmt: skip
 _FIGURES = {"select": "selection", "report": "metrics"}  # files that are not named after their stage
 # The stages that share one run per trained candidate, each with those it needs.
@@ -89,6 +90,12 @@ class Layout:
         """The tables of epochs of the self-supervised trainings in params.yaml, by name, as far as they exist."""
         names = read_document(self.params)["pretraining"]
         paths = {name: self.reports / "pretraining" / f"{name}.csv" for name in names}
+        return {name: path for name, path in paths.items() if path.is_file()}
+
+    def externals(self) -> dict[str, Path]:
+        """The figures of the external validations in params.yaml, by data set, as far as they exist."""
+        names = read_document(self.params)["external"]
+        paths = {name: self.reports / "external" / f"{name}.json" for name in names}
         return {name: path for name, path in paths.items() if path.is_file()}
 
     def deployed_fold(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dr_pipeline.errors import DataError
 from dr_pipeline.tracking.facts import item_facts, pipeline_facts
 from dr_pipeline.tracking.layout import CANDIDATE_STAGES, PIPELINE_STAGES, Item, Layout
-from dr_pipeline.tracking.registry import register_in, show_test
+from dr_pipeline.tracking.registry import register_in, show_external, show_test
 from dr_pipeline.tracking.session import item_session, pipeline_session
 from dr_pipeline.tracking.store import Store
 
@@ -64,3 +64,4 @@ def _rebuild_pipeline(store: Store, layout: Layout) -> None:
         register_in(store, layout, layout.bundle)
         if layout.figures("test").is_file():
             show_test(store, layout)
+        show_external(store, layout)

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -92,10 +93,24 @@ def show_test(store: Store, layout: Layout) -> None:
         return
     rows = read_graded(layout.test_predictions)
     add_evidence(store.client, MODEL_NAME, found, "test", rows, report["splits_sha256"])
+    _tag_figures(store.client, found, "test", report)
+
+
+def show_external(store: Store, layout: Layout) -> None:
+    """Adds the figures on other data sets to the registered bundle, beside those of the test."""
+    bundle_id = read_json(layout.bundle / "metadata.json")["bundle_id"]
+    found = version_of(store.client, bundle_id)
+    for name, path in layout.externals().items():
+        report = read_json(path)["external"][name]
+        if found is not None and report["bundle_id"] == bundle_id:
+            figures = report["figures"] | report["intention_to_screen"]  # sensitivity of all, ungradable ones referred
+            _tag_figures(store.client, found, f"external.{name}", figures)
+
+
+def _tag_figures(client: Any, version: str, prefix: str, report: Mapping[str, Any]) -> None:
     for name, figure in report.items():
         if isinstance(figure, dict) and {"value", "low", "high", "n"} <= set(figure):
-            text = format_estimate(figure)
-            store.client.set_model_version_tag(MODEL_NAME, found, f"test.{name}", text)
+            client.set_model_version_tag(MODEL_NAME, version, f"{prefix}.{name}", format_estimate(figure))
 
 
 def version_of(client: Any, bundle_id: str) -> str | None:

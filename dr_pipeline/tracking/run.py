@@ -79,10 +79,11 @@ class Run:
             for call in self._held:
                 call(self._live)
             self._live.end(status)
-            if self._stage == "test" and status == "FINISHED":
-                from dr_pipeline.tracking.registry import show_test
+            if status == "FINISHED" and self._stage in ("test", "external"):
+                from dr_pipeline.tracking import registry
 
-                show_test(self._live.store, self._live.layout)
+                show = registry.show_test if self._stage == "test" else registry.show_external
+                show(self._live.store, self._live.layout)
 
         self._guard(close)
 

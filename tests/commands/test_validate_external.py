@@ -1,7 +1,9 @@
 """`validate-external` by the command line, on a small data set with every kind of photograph."""
 
+import html
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ from dr_pipeline.cli import main
 from dr_pipeline.evaluation.published_figures import PUBLISHED
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.reporting.external_page import render_external
+from dr_pipeline.reporting.format_figure import format_figure
+from dr_pipeline.reporting.metrics_document import metrics_document
+from dr_pipeline.reporting.report_page import render
 from dr_pipeline.tables.graded import read_graded
 from tests.factories.bundles import CANVAS_PX, encode, make_bundle, onnx_model, photograph
+from tests.factories.reports import images, sources
 
 pytestmark = pytest.mark.slow
 COUNT = 24
@@ -110,6 +116,16 @@ def test_the_stage_writes_the_same_figures(
     document = json.loads((tmp_path / "clinic.json").read_text(encoding="utf-8"))
     assert document == {"external": {"clinic": report}}
     assert len(read_graded(tmp_path / "data" / "predictions.csv")) == COUNT - 2
+
+
+def test_the_pipelines_report_and_metrics_hold_it(report: dict[str, Any]) -> None:
+    shown = replace(sources(adapter="folder"), external={"clinic": report})
+    page, document = render(shown, images()), metrics_document(shown)
+    assert page.count(format_figure(report["figures"]["qwk"])) >= 3
+    assert report["recalibration"]["note"] in page
+    assert all(limit in html.unescape(page) for limit in report["limits"])
+    assert document["external"]["clinic"]["all"]["qwk"]["n"] == report["answered"]
+    assert document["external"]["clinic"]["screening"]["referable_sensitivity"]["n"] > 0
 
 
 def test_names_and_sites_are_escaped(report: dict[str, Any]) -> None:

@@ -11,19 +11,22 @@ from dr_pipeline.evaluation.answers import Answers
 from dr_pipeline.evaluation.baselines import baselines
 from dr_pipeline.evaluation.calibration_comparison import compare_calibrations
 from dr_pipeline.evaluation.extended_figures import extended_figures
+from dr_pipeline.evaluation.external_report import ExternalPhotographs
+from dr_pipeline.evaluation.external_report import external_report as external_figures
 from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.image_metrics import all_and_gradable, resampling
 from dr_pipeline.evaluation.repeatability import EyePhotograph, repeatability_report
 from dr_pipeline.evaluation.site_figures import figures_by_site, thresholds_by_site
 from dr_pipeline.evaluation.subgroups import subgroup_report
 from dr_pipeline.evaluation.uncertainty_figures import uncertainty_measures
-from dr_pipeline.params.evaluation import Evaluation
+from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
 from dr_pipeline.reporting.layer_tables import Layers
 from dr_pipeline.reporting.plot_style import svg
 from dr_pipeline.reporting.report_inputs import Sources
 from dr_pipeline.reporting.report_plots import report_figures
-from dr_pipeline.schema import GRADES, Status
+from dr_pipeline.schema import GRADES, Eye, Status
 from dr_pipeline.tables.history import EpochRow, LayerRow
+from dr_pipeline.tables.splits import SplitRow
 
 DECISION = Decision(
     temperature=1.1,
@@ -285,17 +288,43 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
 
 
 def external_report(n: int = 150) -> dict[str, Any]:
-    """What `validate-external` reports of another data set, as far as the page shows it."""
-    figures, _ = graded_split(9, 124, 0.9)
-    screened = figures["screening"]["intention_to_screen"]
+    """What `validate-external` reports of another data set; of every sixth file the network graded nothing."""
+    return copy.deepcopy(_external_report(n))
+
+
+@cache
+def _external_report(n: int) -> dict[str, Any]:
+    rng = np.random.default_rng(9)
+    true = rng.integers(0, 5, n)
+    answered = np.flatnonzero(np.arange(n) % 6 != 5)
+    logits = -((np.arange(5) - (true + rng.normal(0, 0.9, n))[answered, None]) ** 2)
+    rows = [
+        SplitRow(
+            image_id=f"far-{index}",
+            patient_id=f"p{index // 2}",
+            eye=(Eye.LEFT, Eye.RIGHT)[index % 2],
+            group=f"p{index // 2}",
+            grade=grade,
+            split="test",
+        )
+        for index, grade in enumerate(true.tolist())
+    ]
+    statuses = [Status.SCORED if index % 6 != 5 else Status.FAILED for index in range(n)]
+    photographs = ExternalPhotographs(rows, statuses, answered, logits)
+    answers, groups, drawn = photographs.answers(DECISION), [row.group for row in rows], resampling(PARAMS)
+    attributes = {"eye": [f"{row.eye}" for row in rows]}
+    eyes = [EyePhotograph(group, "", group) for group in groups]
+    targets = OperatingPoint(target_referable_sensitivity=0.9, human_review_share=0.1)
     return {
+        "name": "far",
         "bundle_id": "b" * 16,
-        "n": n,
-        "groups": n // 2,
-        "figures": figures,
-        "screening": {name: screened[name] for name in ("referable_sensitivity", "referable_specificity", "referred")}
-        | {"without_grade": figures["rejection_by_grade"]["0"]},
-        "recalibration": {"n": n, "after": {"qwk": figures["qwk"]}},
-        "protocol": {"patients_known": True},
+        "protocol": {"adapter": "folder", "patients_known": True},
+        "left_out": {"ungraded": 3, "excluded_by_audit": 2, "seen": 0, "same_patients": 0},
         "warnings": ["copies <b> are left out"],
+        "by_status": {"scored": len(answered), "failed": n - len(answered)},
+        **external_figures(DECISION, graded_split(5, 130, 0.6)[0], photographs, PARAMS, targets),
+        "subgroups": subgroup_report(
+            answers, true, groups, attributes, drawn, min_photographs=20
+        ),
+        "repeatability": repeatability_report(answers, true, eyes, drawn),
     }

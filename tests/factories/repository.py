@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from dr_pipeline.files import read_json, write_json
 from dr_pipeline.tables.graded import GradedRow, write_graded
 from tests.factories import REPOSITORY
@@ -112,3 +114,14 @@ class Repository:
         report = {"qwk": figure(0.83), "bundle_id": bundle_id, "splits_sha256": splits_sha256}
         write_json(self.root / "reports" / "test.json", {"test": report})
         write_graded(self.root / "data" / "test_predictions.csv", rows)
+
+    def external(self, name: str, bundle_id: str, qwk: float = 0.7) -> None:
+        """The figures of a bundle on another data set, which params.yaml then names."""
+        params = self.root / "params.yaml"
+        document = yaml.safe_load(params.read_text())
+        document["external"] |= {name: {"params": f"{name}.yaml", "root": name}}
+        params.write_text(yaml.safe_dump(document, sort_keys=False))
+        screened = {"referable_sensitivity": figure(0.9, 40)}
+        report = {"bundle_id": bundle_id, "figures": {"qwk": figure(qwk, 99), "gradable": {"qwk": figure(0.72, 90)}}}
+        report |= {"intention_to_screen": screened, "repeatability": {"pairs": 3}, "subgroups": {"flagged": 1}}
+        write_json(self.root / "reports" / "external" / f"{name}.json", {"external": {name: report}})

@@ -31,6 +31,8 @@ def test_each_cause_has_its_sentence_and_none_is_left_only_where_all_is_known() 
     assert unknown.startswith("Patients unknown: of 40 of the 640 graded photographs")
     assert len(evidence_limits(unknown_patients(real))) == 2
     assert evidence_limits(validated(sources()))[0].startswith("The photographs are drawn by a program")
+    drawn = replace(real, external={"drawn": external_report() | {"protocol": {"adapter": "synthetic"}}})
+    assert evidence_limits(drawn) == [internal]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_headlines_have_two_columns_with_interval_and_n() -> None:
     for row in rows.values():
         for figure in (row.every, row.gradable):
             assert f"<b>{figure['value']:.3f}</b>" in page
-            assert f"interval {figure['low']:.3f}–{figure['high']:.3f}, n = {figure['n']}" in page
+            assert f"interval {figure['low']:.3f}–{figure['high']:.3f}, n&nbsp;=&nbsp;{figure['n']}" in page
     assert rows["Quadratic weighted kappa"].gradable["n"] < rows["Quadratic weighted kappa"].every["n"]
 
 
@@ -72,7 +74,7 @@ def test_an_undefined_headline_states_why() -> None:
     test = dict(shown.test) | {"referable_auc": undefined, "qwk": alone}
     page = render(replace(shown, test=test), images())
     assert "<b>–</b><small>undefined: all of one grade (n = 0)</small>" in page
-    assert "no interval: too few groups, n = 2" in page
+    assert "no interval: too few groups, n&nbsp;=&nbsp;2" in page
 
 
 def test_other_data_sets_stand_on_the_first_page_and_in_their_section() -> None:
@@ -80,7 +82,13 @@ def test_other_data_sets_stand_on_the_first_page_and_in_their_section() -> None:
     page = render(shown, images())
     report = shown.external["far <away>"]
     assert page.count(format_figure(report["figures"]["qwk"])) >= 2
-    assert "far &lt;away&gt;: copies &lt;b&gt; are left out" in page
+    assert '<th scope="row"><a href="#external">far &lt;away&gt;</a></th>' in page
+    assert "<h3>far &lt;away&gt;</h3>" in page
+    section = page.partition('<h2 id="external">')[2].partition("<h2")[0]
+    assert "<li>copies &lt;b&gt; are left out</li>" in section
+    for figure in (report["recalibration"]["after"]["qwk"], report["repeatability"]["qwk"]):
+        assert format_figure(figure) in section
+    assert "Subgroups of far" in section
     assert "far <away>" not in page
     assert Tags(page).scripts == 0
 

@@ -170,6 +170,11 @@ def test_a_new_bundle_challenges_and_does_not_replace(registered: Repository) ->
 def test_the_test_figures_stand_beside_the_version(registered: Repository) -> None:
     with tracked("test"):
         registered.test()
+    registered.external("far", read_json(registered.root / "data" / "release" / "metadata.json")["bundle_id"])
+    with tracked("external"):
+        pass
     version = Store(registered.root).client.get_model_version(MODEL_NAME, "1")
     assert version.tags["test.qwk"] == "0.830 (0.780 to 0.880, n = 120)"
+    assert version.tags["external.far.qwk"] == "0.700 (0.650 to 0.750, n = 99)"
+    assert version.tags["external.far.referable_sensitivity"] == "0.900 (0.850 to 0.950, n = 40)"
     assert Layout.at(registered.root).figures("test").is_file()

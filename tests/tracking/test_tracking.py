@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dr_pipeline.files import write_json
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.pretraining import PretrainingRow, write_pretraining
 from dr_pipeline.tracking.layout import Item, Layout
@@ -137,6 +138,25 @@ def test_a_self_supervised_training_shows_its_curves_and_a_former_one_does_not(r
     metrics = runs(repository.root)["pipeline"].data.metrics
     assert metrics["pretraining/lite0.loss"] == -0.5
     assert not [name for name in metrics if "former" in name]
+
+
+def test_figures_on_other_data_sets_stand_beside_those_of_the_test(repository: Repository) -> None:
+    """Those of a former bundle do not, until the stage has validated again."""
+    write_json(repository.root / "data" / "release" / "metadata.json", {"bundle_id": "b2"})
+    (repository.root / "data" / "release" / "MODEL_CARD.md").write_text("card")
+    for name, bundle_id in (("near", "b2"), ("far", "b1")):
+        repository.external(name, bundle_id)
+    with tracked("test"):
+        repository.test()
+    assert not [name for name in runs(repository.root)["pipeline"].data.metrics if name.startswith("external/")]
+    with tracked("external"):
+        pass
+    shown_metrics = runs(repository.root)["pipeline"].data.metrics
+    assert (shown_metrics["test/qwk"], shown_metrics["external/near.qwk"]) == (0.83, 0.7)
+    assert shown_metrics["external/near.qwk.n"] == 99
+    assert shown_metrics["external/near.intention_to_screen.referable_sensitivity"] == 0.9
+    assert not [name for name in shown_metrics if name.startswith("external/far")]
+    assert "external/near.json" in shown(repository.root)["pipeline"]["artifacts"]
 
 
 def test_a_changed_parameter_begins_another_pipeline_run(repository: Repository) -> None:
