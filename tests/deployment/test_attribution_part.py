@@ -76,13 +76,15 @@ def test_the_network_answers_as_without_the_part_and_the_part_is_small() -> None
     assert attribution_part(network) == attribution_part(network)
 
 
-def test_a_network_in_8_bits_has_one_too() -> None:
-    photographs = small_photographs(40)
-    network = quantise(relu6_network(), photographs).SerializeToString()
+@pytest.mark.parametrize("stride", [1, 2])
+def test_in_8_bits_it_is_that_of_float32(stride: int) -> None:
+    """With 2 its way back leads through activations, which in 8 bits the range of the whole numbers clips."""
+    photographs, float32 = small_photographs(40), relu6_network(stride=stride)
+    network = quantise(float32, photographs)
+    assert sum(node.op_type == "Clip" for node in network.graph.node) <= 1  # of the layer that stays in float32
     inputs = np.concatenate(photographs[:8])
-    exact = loaded(relu6_network().SerializeToString()).attribution(inputs)
-    found = loaded(network).attribution(inputs)
-    assert np.corrcoef(exact.ravel(), found.ravel())[0, 1] > 0.9
+    exact, found = (loaded(model.SerializeToString()).attribution(inputs) for model in (float32, network))
+    assert np.corrcoef(exact.ravel(), found.ravel())[0, 1] > 0.97
 
 
 @pytest.mark.parametrize(

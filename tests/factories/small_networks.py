@@ -9,13 +9,14 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tests.factories.bundles import INPUT_PX
 
 
-def relu6_network(*, seed: int = 0, outlier: float = 1.0) -> ModelProto:
+def relu6_network(*, seed: int = 0, outlier: float = 1.0, stride: int = 1) -> ModelProto:
     """uint8 (N, 32, 32, 3) → logits, probabilities.
 
     Args:
         seed: Of the weights.
         outlier: One channel between the second and the third convolution is this many times larger than the others,
             and divided by it after: in 8 bits the others vanish beside it.
+        stride: Of the third convolution; with 2, three activations follow the last feature map of 32 cells.
     """
     rng = np.random.default_rng(seed)
 
@@ -45,7 +46,7 @@ def relu6_network(*, seed: int = 0, outlier: float = 1.0) -> ModelProto:
         helper.make_node("Conv", ["normal", "first_weight"], ["a"], name="first", pads=[1, 1, 1, 1]),
         helper.make_node("Clip", ["a", "zero", "six"], ["b"], name="relu_first"),
         helper.make_node("Conv", ["b", "second_weight"], ["c"], name="second", pads=[1, 1, 1, 1]),
-        helper.make_node("Conv", ["c", "third_weight"], ["d"], name="third"),
+        helper.make_node("Conv", ["c", "third_weight"], ["d"], name="third", strides=[stride, stride]),
         helper.make_node("Clip", ["d", "zero", "six"], ["e"], name="relu_third"),
         *(
             node

@@ -205,8 +205,10 @@ class _Backward:
         """Adds the gradients of a node's inputs, from that of its output."""
         gradient, output = self.gradients[node.output[0]], node.output[0]
         kind, first = node.op_type, node.input[0]
-        if kind in _STRAIGHT_THROUGH:
+        if kind in ("DequantizeLinear", "Identity"):
             self._add(first, gradient)
+        elif kind == "QuantizeLinear":
+            self._add(first, self._where_unsaturated(node, gradient))
         elif kind == "Conv":
             self._add(first, self._of_convolution(node, gradient))
         elif kind in ("Clip", "Relu"):
@@ -261,6 +263,19 @@ class _Backward:
         for compare, bound in zip(("Greater", "Less"), bounds, strict=False):
             if bound:
                 gradient = self._node("Where", self._node(compare, output, bound), gradient, zero)
+        return gradient
+
+    def _where_unsaturated(self, node: NodeProto, gradient: str) -> str:
+        """The gradient where a whole number is not at a bound: in 8 bits it is the range that clips, as ReLU6 did."""
+        zero_point = self._network.weights.get(node.input[2]) if len(node.input) > 2 else None
+        if zero_point is None:
+            raise _NoDerivativeError
+        bounds = np.iinfo(numpy_helper.to_array(zero_point).dtype)
+        value = self._node("Cast", node.output[0], to=TensorProto.FLOAT)
+        zero = self._constant(np.array(0, np.float32))
+        for compare, bound in (("Greater", bounds.min), ("Less", bounds.max)):
+            inside = self._node(compare, value, self._constant(np.array(bound, np.float32)))
+            gradient = self._node("Where", inside, gradient, zero)
         return gradient
 
     def _summed(self, gradient: str, output: str, name: str) -> str:
