@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 from dr_pipeline import __version__
@@ -16,6 +17,7 @@ from dr_pipeline.logs import logger, show_messages
 from dr_pipeline.machine import limit_library_threads
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages import STAGES
+from dr_pipeline.stages.privacy import close_folders
 from dr_pipeline.streams import never_fail
 
 COMMANDS = (
@@ -81,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb = next((word for word in words if not word.startswith("-")), None)
     args = _parser(verb).parse_args(words)
     try:
+        if verb in STAGES and "DVC_ROOT" in os.environ:  # which DVC sets for the stages that it runs
+            close_folders(Path(os.environ["DVC_ROOT"]))
         outcome = args.run(args)
     except (DrPipelineError, ModuleNotFoundError, OSError) as error:
         message = _error_message(error, verb)

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> Outcome:
     predictions = read_out_of_fold(args.predictions)
     suspicions = suspicious_labels(predictions.grades, predictions.probabilities)
     listed = suspicions[: args.top]
-    write_suspicious_labels(args.out, suspicious_rows(predictions, listed))
+    write_suspicious_labels(args.out, suspicious_rows(predictions, listed), private=True)
     thresholds = confidence_thresholds(predictions.grades, predictions.probabilities)
     lines = [f"{len(suspicions)} of {len(predictions.image_ids)} labels are suspicious; {len(listed)} listed"]
     if predictions.left_aside:

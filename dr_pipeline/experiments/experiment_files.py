@@ -124,7 +124,7 @@ def write_results(
     for arm in results:
         if arm.predictions is not None:
             written.append(files.predictions / f"{name}-{arm.settings.name}.csv")
-            write_out_of_fold(written[-1], out_of_fold_rows(arm.predictions))
+            write_out_of_fold(written[-1], out_of_fold_rows(arm.predictions), private=True)
     return written
 
 

@@ -94,7 +94,7 @@ def write_result(
         for part, camera, rows, logits in parts
         for row, values in zip(rows, logits.tolist(), strict=True)
     ]
-    write_fold_logits(folder / _LOGITS, table)
+    write_fold_logits(folder / _LOGITS, table, private=True)
     write_json(folder / _FACTS, {"schema_version": _VERSION, "key": key, "facts": dict(result.facts)})
 
 

@@ -45,12 +45,11 @@ def run(args: argparse.Namespace) -> Outcome:
     result = run_audit(inputs, params, store.read)
     report, rows = audit_report(inputs, result, params, intake), audited_rows(inputs, result)
     write_json(args.report, report)
-    write_text(
-        args.page, render(report, result, inputs, Thumbnails(inputs, store.read).jpeg, adapter=intake["adapter"])
-    )
+    page = render(report, result, inputs, Thumbnails(inputs, store.read).jpeg, adapter=intake["adapter"])
+    write_text(args.page, page, private=True)
     require_no_stop(report["counts"], params, where=f"{args.report}; photographs: {args.page}")
     require_labels(rows, where=str(args.report))
-    write_manifest(args.out, rows)
+    write_manifest(args.out, rows, private=True)
     return Outcome(
         wrote=(args.out, args.report, args.page),
         headline=f"{len(rows)} photographs, {len(result.excluded)} excluded; "

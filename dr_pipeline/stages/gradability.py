@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> Outcome:
     thresholds = fitted.thresholds
     with tracked("gradability") as tracker:
         write_json(args.thresholds, thresholds.to_dict())
-        write_gradability(args.out, fitted.statuses.values())
+        write_gradability(args.out, fitted.statuses.values(), private=True)
         write_json(args.report, {"gradability": fitted.report})
         tracker.metrics({"gradability.default_threshold": thresholds.default})
     sites = ", ".join(f"{site} {threshold:.3f}" for site, threshold in thresholds.sites.items())

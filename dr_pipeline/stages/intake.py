@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.tables.readings import write_readings
 
     result = run_intake(args.root, load_section(args.params, "dataset", Dataset))
-    write_manifest(args.manifest, result.manifest)
-    write_readings(args.readings, result.readings)
+    write_manifest(args.manifest, result.manifest, private=True)
+    write_readings(args.readings, result.readings, private=True)
     write_json(args.report, result.report)
     return Outcome(
         wrote=(args.manifest, args.readings, args.report),

@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     from dr_pipeline.canvases.build import build_store
     from dr_pipeline.canvases.store import INDEX
+    from dr_pipeline.files import make_private_folder
     from dr_pipeline.fundus.pixel_path import PixelPath
     from dr_pipeline.params.canvas_params import Preprocess
     from dr_pipeline.params.params_file import load_section
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.tables.manifest import iterate_manifest
 
     params = load_section(args.params, "preprocess", Preprocess)
+    make_private_folder(args.out)
     store = build_store(
         iterate_manifest(args.manifest),
         args.root,

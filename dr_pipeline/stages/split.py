@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> Outcome:
     require_validation_groups(rows)
 
     with tracked("split") as tracker:
-        write_splits(args.out, rows)
+        write_splits(args.out, rows, private=True)
         try:
             checked = check_split(read_splits(args.out), assignment, photographs, params)  # as written
             write_json(args.report, checked.report)

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
             params,
             subgroups,
         )
-        write_graded(args.predictions, rows)
+        write_graded(args.predictions, rows, private=True)
         write_json(args.report, {"test": report})
         tracker.metrics(headline_figures("test", report) | {"test.openings": float(report["openings"])})
     return Outcome(

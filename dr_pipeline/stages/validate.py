@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> Outcome:
                 gradability=args.gradability,
             )
             validation = validate_candidate(inputs, params, targets)
-            write_graded(args.out / folder / "predictions.csv", validation.rows)
+            write_graded(args.out / folder / "predictions.csv", validation.rows, private=True)
             write_json(args.out / folder / "decision.json", validation.decision.to_dict())
             reports[format_name(args.candidate, folder)] = validation.report
         write_json(args.report, {"validation": reports})

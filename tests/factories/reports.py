@@ -323,8 +323,6 @@ def _external_report(n: int) -> dict[str, Any]:
         "warnings": ["copies <b> are left out"],
         "by_status": {"scored": len(answered), "failed": n - len(answered)},
         **external_figures(DECISION, graded_split(5, 130, 0.6)[0], photographs, PARAMS, targets),
-        "subgroups": subgroup_report(
-            answers, true, groups, attributes, drawn, min_photographs=20
-        ),
+        "subgroups": subgroup_report(answers, true, groups, attributes, drawn, min_photographs=20),
         "repeatability": repeatability_report(answers, true, eyes, drawn),
     }

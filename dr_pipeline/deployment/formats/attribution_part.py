@@ -23,7 +23,7 @@ from dr_pipeline.schema import GRADES, NUM_GRADES
 
 MIN_CELLS = 32
 _POOLS = ("GlobalAveragePool", "ReduceMean")
-# Between pool and classifier: what changes the shape alone; and what passes a gradient on as it is.
+# Between pool and classifier: what changes the shape alone; and what lies between a weight in 8 bits and its use.
 _SHAPES = ("Cast", "Dropout", "Flatten", "Gather", "Identity", "Reshape", "Squeeze")
 _STRAIGHT_THROUGH = ("DequantizeLinear", "Identity", "QuantizeLinear")
 _WINDOWS = ("AveragePool", "Conv", "MaxPool")
@@ -207,11 +207,9 @@ class _Backward:
         kind, first = node.op_type, node.input[0]
         if kind in ("DequantizeLinear", "Identity"):
             self._add(first, gradient)
-        elif kind == "QuantizeLinear":
-            self._add(first, self._where_unsaturated(node, gradient))
         elif kind == "Conv":
             self._add(first, self._of_convolution(node, gradient))
-        elif kind in ("Clip", "Relu"):
+        elif kind in ("Clip", "QuantizeLinear", "Relu"):
             self._add(first, self._where_free(node, gradient))
         elif kind == "Sigmoid":
             slope = self._node("Mul", output, self._node("Sub", self._constant(np.array(1, np.float32)), output))
@@ -257,26 +255,24 @@ class _Backward:
         )
 
     def _where_free(self, node: NodeProto, gradient: str) -> str:
-        """The gradient where the output is not at a bound."""
+        """The gradient where the output is not at a bound; in 8 bits the range of the numbers clips as ReLU6 did."""
         output, zero = node.output[0], self._constant(np.array(0, np.float32))
-        bounds = [*node.input[1:]] if node.op_type == "Clip" else [zero]
+        if node.op_type == "QuantizeLinear":
+            output, bounds = self._node("Cast", output, to=TensorProto.FLOAT), self._integer_bounds(node)
+        else:
+            bounds = [*node.input[1:]] if node.op_type == "Clip" else [zero]
         for compare, bound in zip(("Greater", "Less"), bounds, strict=False):
             if bound:
                 gradient = self._node("Where", self._node(compare, output, bound), gradient, zero)
         return gradient
 
-    def _where_unsaturated(self, node: NodeProto, gradient: str) -> str:
-        """The gradient where a whole number is not at a bound: in 8 bits it is the range that clips, as ReLU6 did."""
-        zero_point = self._network.weights.get(node.input[2]) if len(node.input) > 2 else None
+    def _integer_bounds(self, node: NodeProto) -> list[str]:
+        """The least and the largest whole number that a tensor is quantised to."""
+        zero_point = self._network.weights.get(node.input[2]) if len(node.input) == 3 else None
         if zero_point is None:
             raise _NoDerivativeError
-        bounds = np.iinfo(numpy_helper.to_array(zero_point).dtype)
-        value = self._node("Cast", node.output[0], to=TensorProto.FLOAT)
-        zero = self._constant(np.array(0, np.float32))
-        for compare, bound in (("Greater", bounds.min), ("Less", bounds.max)):
-            inside = self._node(compare, value, self._constant(np.array(bound, np.float32)))
-            gradient = self._node("Where", inside, gradient, zero)
-        return gradient
+        limits = np.iinfo(numpy_helper.to_array(zero_point).dtype)
+        return [self._constant(np.array(limit, np.float32)) for limit in (limits.min, limits.max)]
 
     def _summed(self, gradient: str, output: str, name: str) -> str:
         """The gradient of an input that was spread over the cells of the output."""
