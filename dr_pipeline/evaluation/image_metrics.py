@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided
+from dr_pipeline.evaluation.paired_figures import ece_figure
 from dr_pipeline.evaluation.rejection import is_rejected, rejection_by_grade
 from dr_pipeline.metrics.bootstrap import bootstrap_sums, bootstrap_weights, qwk_estimate
-from dr_pipeline.metrics.calibration import brier_scores, calibration_error, calibration_terms
+from dr_pipeline.metrics.calibration import brier_scores
 from dr_pipeline.metrics.curves import weighted_roc_auc
-from dr_pipeline.metrics.intervals import Estimate, clustered_proportion
+from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.metrics.kappa import confusion_matrix
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import GRADES, REFERABLE_FROM, VISION_THREATENING_FROM
@@ -105,9 +106,7 @@ def calibration_error_figure(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], groups: Sequence[str], drawn: Resampling
 ) -> dict[str, Any]:
     """The expected calibration error of probabilities, (N, 5); resampling biases it upwards, which is taken off."""
-    terms = calibration_terms(probabilities, true)
-    estimate = bootstrap_sums(calibration_error, terms, groups, recentre=True, **drawn)
-    return Estimate(estimate.value, max(0.0, estimate.low), estimate.high, estimate.n).to_dict()
+    return ece_figure(probabilities, true).estimate(groups, drawn).to_dict()
 
 
 def headline_figures(prefix: str, report: dict[str, Any]) -> dict[str, float]:

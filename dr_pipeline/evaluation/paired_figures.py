@@ -1,7 +1,7 @@
 """Figures that are resampled by patient, alone or minus those of another grader on the same photographs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,8 +33,9 @@ class OfSums:
     recentre: bool = False
 
     def estimate(self, groups: Sequence[str], drawn: "Resampling") -> Estimate:
-        """The figure."""
-        return bootstrap_sums(self.statistic, self.terms, groups, recentre=self.recentre, **drawn)
+        """The figure; an error, which is what is recentred, is not below 0."""
+        figure = bootstrap_sums(self.statistic, self.terms, groups, recentre=self.recentre, **drawn)
+        return replace(figure, low=float(np.maximum(0.0, figure.low))) if self.recentre else figure
 
     def minus(self, other: "OfSums", groups: Sequence[str], drawn: "Resampling") -> Estimate:
         """The figure less that of another grader, in the same resamplings."""

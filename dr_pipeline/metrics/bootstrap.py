@@ -293,13 +293,7 @@ def paired_qwk_difference(
     confidence: float,
 ) -> Estimate:
     """Kappa of grader `one` minus that of grader `other` on the same photographs and resamplings."""
-    cells = np.concatenate([one_hot_cells(true, one), one_hot_cells(true, other)], axis=1)
-
-    def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        half = NUM_GRADES**2
-        return _kappa(sums[:, :half]) - _kappa(sums[:, half:])
-
-    return bootstrap_sums(difference, cells, groups, replicates=replicates, seed=seed, confidence=confidence)
+    return mean_qwk_difference(true, [one], [other], groups, replicates=replicates, seed=seed, confidence=confidence)
 
 
 def mean_qwk_difference(

@@ -21,21 +21,27 @@ LABELS = {
 
 def format_figure(figure: Mapping[str, Any], digits: int = 3) -> str:
     """Value, interval and n, such as `0.831 [0.780–0.882], n = 120`; an undefined one states why."""
+    count = _count(figure)
     if figure["value"] is None:
-        return f"{figure['note']} (n = {figure['n']})"
+        return f"{figure['note']} ({count})"
     value = f"{figure['value']:.{digits}f}"
     if figure["low"] is None or figure["high"] is None:
-        return f"{value}, {figure['note']} (n = {figure['n']})"
+        return f"{value}, {figure['note']} ({count})"
     if figure["low"] == figure["high"]:  # such as perfect agreement: that is no certainty
-        return f"{value}, the same in all resamplings, n = {figure['n']}"
-    return f"{value} [{figure['low']:.{digits}f}–{figure['high']:.{digits}f}], n = {figure['n']}"
+        return f"{value}, the same in all resamplings, {count}"
+    return f"{value} [{figure['low']:.{digits}f}–{figure['high']:.{digits}f}], {count}"
 
 
 def format_difference(figure: Mapping[str, Any]) -> str:
     """A difference with its sign, such as `-0.010 [-0.031 to +0.011], n = 120`."""
     if figure["value"] is None or figure["low"] is None:
         return format_figure(figure)
-    return f"{figure['value']:+.3f} [{figure['low']:+.3f} to {figure['high']:+.3f}], n = {figure['n']}"
+    return f"{figure['value']:+.3f} [{figure['low']:+.3f} to {figure['high']:+.3f}], {_count(figure)}"
+
+
+def _count(figure: Mapping[str, Any]) -> str:
+    """Such as `n = 120`, which no narrow cell of a table breaks into two lines."""
+    return f"n = {figure['n']}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def is_figure(value: Any) -> bool:

@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.evaluation.label_errors import read_out_of_fold
     from dr_pipeline.files import atomic_write, write_json, write_text
+    from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.reporting import cases_page, checklists
     from dr_pipeline.reporting.curves import curves
-    from dr_pipeline.reporting.format_figure import format_figure
     from dr_pipeline.reporting.metrics_document import metrics_document
     from dr_pipeline.reporting.plot_style import png
     from dr_pipeline.reporting.report_inputs import ReportFiles, read_sources
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> Outcome:
                 tracker.picture(file_name, data)
     return Outcome(
         wrote=(args.out, args.cases, args.checklists, args.metrics, args.curves, *plots),
-        headline=f"test QWK {format_figure(sources.test['qwk'])}"
+        headline=f"test QWK {format_estimate(sources.test['qwk'])}"
         f"{'' if sources.external else ', internal test only'}; severe or proliferative called none or mild: "
         f"{len(missed_vision_threatening(sources))} of {sources.graded.vision_threatening.sum()} test photographs",
         next_command=f"open {args.out}",

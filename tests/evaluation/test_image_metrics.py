@@ -13,7 +13,8 @@ from dr_pipeline.bundle.decision import Decided, Decision
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.evaluation.baselines import baselines
 from dr_pipeline.evaluation.evaluation_checks import record_opening, require_fitted_on_validation, require_same_data
-from dr_pipeline.evaluation.image_metrics import all_and_gradable, figures, headline_figures
+from dr_pipeline.evaluation.image_metrics import all_and_gradable, calibration_error_figure, figures, headline_figures
+from dr_pipeline.evaluation.paired_figures import ece_figure
 from dr_pipeline.files import canonical_json
 from dr_pipeline.metrics.intervals import format_estimate
 from dr_pipeline.params.evaluation import Evaluation
@@ -43,6 +44,18 @@ def single(report: object) -> list[dict[str, object]]:
     if {"value", "low", "high", "n"} <= report.keys():
         return [report]
     return [figure for value in report.values() for figure in single(value)]
+
+
+def test_a_calibration_error_is_not_below_0_and_with_two_patients_has_no_bound() -> None:
+    decided, true, groups = sample(400)
+    drawn = {"replicates": 300, "seed": 3, "confidence": 0.95}
+    sure = np.eye(5)[true]
+    for probabilities in (decided.probabilities, np.where(np.arange(400)[:, None] < 4, sure[::-1], sure)):
+        figure = calibration_error_figure(probabilities, true, groups, drawn)  # type: ignore[arg-type]
+        assert 0 <= figure["low"] <= figure["value"] <= figure["high"]
+        assert ece_figure(probabilities, true).estimate(groups, drawn).low == figure["low"]  # type: ignore[arg-type]
+    few = calibration_error_figure(decided.probabilities[:4], true[:4], groups[:4], drawn)  # type: ignore[arg-type]
+    assert (few["low"], few["high"]) == (None, None)
 
 
 def test_values_equal_sklearn() -> None:

@@ -73,7 +73,7 @@ def test_an_undefined_headline_states_why() -> None:
     shown = sources()
     test = dict(shown.test) | {"referable_auc": undefined, "qwk": alone}
     page = render(replace(shown, test=test), images())
-    assert "<b>–</b><small>undefined: all of one grade (n = 0)</small>" in page
+    assert "<b>–</b><small>undefined: all of one grade (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0)</small>" in page
     assert "no interval: too few groups, n&nbsp;=&nbsp;2" in page
 
 

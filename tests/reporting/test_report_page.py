@@ -53,7 +53,7 @@ def test_it_says_what_a_reader_must_know(page: str) -> None:
 
 
 def test_a_format_of_fewer_bits_is_compared_with_float32(page: str) -> None:
-    assert "-0.002 [-0.007–0.001], n = 130" in page
+    assert "-0.002 [-0.007–0.001], n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}130" in page
     assert '3 of 130</td><td class="number">1 of 130</td><td class="number">1.84' in page
 
 
@@ -126,7 +126,7 @@ def test_figures_are_undefined_where_they_are() -> None:
     }
     shown = sources()
     text = page_of(replace(shown, test=dict(shown.test) | {"referable_specificity": undefined}))
-    assert "undefined: no photograph, or all of one grade (n = 0)" in text
+    assert "undefined: no photograph, or all of one grade (n = 0)" in text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_one_kind_of_eye_gives_no_curve_and_says_so() -> None:
@@ -138,9 +138,12 @@ def test_one_kind_of_eye_gives_no_curve_and_says_so() -> None:
 
 
 def test_quoted_figures_carry_interval_and_n() -> None:
-    assert format_figure({"value": 0.8314, "low": 0.78, "high": 0.8821, "n": 120}) == "0.831 [0.780–0.882], n = 120"
+    def shown(figure: dict[str, object]) -> str:
+        return format_figure(figure).replace("\N{NO-BREAK SPACE}", " ")
+
+    assert shown({"value": 0.8314, "low": 0.78, "high": 0.8821, "n": 120}) == "0.831 [0.780–0.882], n = 120"
     alone = {"value": 0.5, "low": None, "high": None, "n": 2, "note": "no interval: too few groups"}
-    assert format_figure(alone) == "0.500, no interval: too few groups (n = 2)"
+    assert shown(alone) == "0.500, no interval: too few groups (n = 2)"
 
 
 def test_layers_are_told_before_and_after_and_escaped(page: str) -> None:
