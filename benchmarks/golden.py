@@ -44,7 +44,7 @@ REPLAYED = (
     "--validation-reports reports/validation --report {out}/selection.json",
     "package --selection {out}/selection.json --exports data/exports --validation data/validation --latency {latency} "
     "--validation-reports reports/validation --gradability data/gradability.json --canvases data/canvases --splits "
-    "data/splits.csv --statuses data/gradability.csv --out {out}/release",
+    "data/splits.csv --audited data/audited.csv --statuses data/gradability.csv --out {out}/release",
     "test --params params.yaml --bundle {out}/release --canvases data/canvases --splits data/splits.csv --gradability "
     "data/gradability.csv --audited data/audited.csv --predictions {out}/test.csv --report {out}/test.json --openings "
     "{out}/openings.jsonl",

@@ -143,7 +143,7 @@ def _population(development: Mapping[str, Any] | None) -> list[str]:
         f"| photographs | {development['photographs']} of {patients} |",
         f"| by grade 0 / 1 / 2 / 3 / 4 | {' / '.join(str(count) for count in development['by_grade'].values())} |",
         f"| sites | {_counted(development['sites'])} |",
-        f"| cameras (EXIF, DICOM) | {_counted(development['cameras'])} |",
+        f"| cameras (by EXIF, DICOM or labels) | {_counted(development['cameras'])} |",
         f"| file formats | {_counted(development['formats'])} |",
     ]
     if unknown:

@@ -28,12 +28,14 @@ class DevelopmentData:
         splits: Which part each is in.
         statuses: Whether each is gradable (gradability.csv).
         validation: The candidate's grades of the validation photographs.
+        manifest: What the labels state of each, such as its camera.
     """
 
     canvas_index: Path
     splits: Path
     statuses: Path
     validation: Path
+    manifest: Path
 
 
 def training_reference(data: DevelopmentData, *, fold: int, splits_sha256: str, decision: Decision) -> Reference:

@@ -63,7 +63,8 @@ def _about_the_data(sources: Sources) -> dict[str, Answer]:
             "reports/intake.json",
         ),
         "cameras": Answer(
-            f"By EXIF or DICOM header, development part: {_counted(development.get('cameras', {}))}.", "MODEL_CARD.md"
+            f"By EXIF or DICOM header or by the labels, development part: {_counted(development.get('cameras', {}))}.",
+            "MODEL_CARD.md",
         ),
         "sites": Answer(f"Sites of the development part: {_counted(development.get('sites', {}))}.", "MODEL_CARD.md"),
         "reference_standard": Answer(

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases, for how photographs look")
     parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
     parser.add_argument("--statuses", type=Path, required=True, help="status of each photograph (CSV)")
+    parser.add_argument("--audited", type=Path, required=True, help="the manifest, for the cameras that labels state")
     parser.add_argument("--intake", type=Path, help="report of `intake`, for the name of the data set in the card")
     parser.add_argument("--lock", type=Path, help="requirements.lock, for the hashes in the list of packages")
     parser.add_argument("--out", type=Path, required=True, help="the bundle to write")
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> Outcome:
             splits=args.splits,
             statuses=args.statuses,
             validation=args.validation / chosen / "predictions.csv",
+            manifest=args.audited,
         ),
         lock=args.lock,
         intake=args.intake,

@@ -23,6 +23,7 @@ from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.tables.canvas_index import CanvasRow, write_canvas_index
 from dr_pipeline.tables.gradability import GradabilityRow, write_gradability
 from dr_pipeline.tables.graded import GradedRow, read_graded, write_graded
+from dr_pipeline.tables.manifest import ManifestRow, write_manifest
 from dr_pipeline.tables.splits import SplitRow, write_splits
 from tests.factories import REPOSITORY
 from tests.factories.bundles import (
@@ -254,6 +255,9 @@ def stage(tmp_path):
     ]
     splits.append(SplitRow(image_id="tested", group="t", site="lake", grade=1, split="test"))
     write_splits(tmp_path / "splits.csv", splits)
+    write_manifest(
+        tmp_path / "audited.csv", [ManifestRow(image_id=row.image_id, path="x", camera="A") for row in splits]
+    )
     belongs = {"splits_sha256": sha256_file(tmp_path / "splits.csv")}
     ids.append("tested")
     write_gradability(tmp_path / "gradability.csv", [GradabilityRow(image_id=i, status=Status.SCORED) for i in ids])
@@ -311,7 +315,7 @@ def _select(folder):
 
 def _package(folder):
     others = {"selection": "selection.json", "gradability": "gradability.json", "out": "release"}
-    others |= {"canvases": "canvases", "splits": "splits.csv", "statuses": "gradability.csv"}
+    others |= {"canvases": "canvases", "splits": "splits.csv", "statuses": "gradability.csv", "audited": "audited.csv"}
     return cli.main(_arguments("package", folder, **{name: folder / path for name, path in others.items()}))
 
 
