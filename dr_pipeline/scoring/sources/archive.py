@@ -140,24 +140,44 @@ def _zip_problem(member: zipfile.ZipInfo) -> str:
 def _tar_members(path: Path, stamp: str) -> Iterator[tuple[str, str, str]]:
     """Name, place and problem of each file; where the archive is damaged, an entry for what follows."""
     with os.fdopen(os.dup(_tar_file(path, stamp).fileno()), "rb") as stream:
-        stream.seek(0)
-        archive = tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
-        problem = ""
-        while not problem:
+        archive = _open_tar(stream)
+        problem, end = "", 0
+        while True:
             try:
                 member = archive.next()
-            except (OSError, *_CORRUPT) as error:
+            except Exception as error:  # in a damaged header, any number or name may be what tarfile does not expect
                 problem = _describe(error)
                 break
             if member is None:
                 break
             archive.members = []  # type: ignore[attr-defined]  # tarfile keeps each, for a search by name
+            if archive.offset <= end:  # a negative size leads back, and would list the same members for ever
+                problem = "a header leads back"
+                break
+            end = archive.offset
             if not member.isdir():
                 yield member.name, f"tar {member.offset_data}+{member.size}", _tar_problem(member)
         # A header that is damaged ends tarfile's listing as the archive's end does, which is a block of zeros.
-        stream.seek(archive.offset)
-        if problem or stream.read(_BLOCK) != bytes(_BLOCK):
+        if problem or not _ends_in_zeros(stream, archive.offset):
             yield "end of the archive", "tar 0+0", f"the archive is damaged; what follows is lost {problem}".rstrip()
+
+
+def _open_tar(stream: IO[bytes]) -> tarfile.TarFile:
+    """Opens a tar, whose first header is read at once; raises TarError where that is damaged."""
+    stream.seek(0)
+    try:
+        return tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape")
+    except Exception as error:  # as for each further header
+        raise tarfile.ReadError(_describe(error)) from None
+
+
+def _ends_in_zeros(stream: IO[bytes], offset: int) -> bool:
+    """Whether there is a block of zeros, and nothing else after it, such as a second archive."""
+    stream.seek(offset)
+    block = rest = stream.read(_BLOCK)
+    while rest and not any(rest):
+        rest = stream.read(_CHUNK)
+    return len(block) == _BLOCK and not rest
 
 
 def _tar_problem(member: tarfile.TarInfo) -> str:
@@ -243,6 +263,8 @@ def _leads_out(relative: str) -> bool:
 def _describe(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "a name in it is not UTF-8, although it says so"
+    if isinstance(error, ValueError | RecursionError | MemoryError):
+        return "a header is damaged"
     return (error.strerror if isinstance(error, OSError) else "") or str(error) or "it ends early"
 
 

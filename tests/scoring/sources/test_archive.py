@@ -184,6 +184,55 @@ def test_a_tar_that_ends_early_has_a_row_for_what_is_lost(
     assert "what follows is lost" in entries["end of the archive"].problem
 
 
+def tar_header(name: str, *, kind: bytes = tarfile.REGTYPE, size: bytes = b"") -> bytes:
+    """A header whose checksum is right, whatever stands in the field of the size."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    header[124 : 124 + len(size)] = size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def extended(record: bytes) -> bytes:
+    """A POSIX.1-2001 header that replaces values of the member after it."""
+    text = b"%d %s\n" % (len(record) + 4, record)
+    return tar_header("pax", kind=tarfile.XHDTYPE, size=b"%011o\0" % len(text)) + text.ljust(512, b"\0")
+
+
+def binary(size: int) -> bytes:
+    """A size in GNU's binary spelling."""
+    return (0x80 if size >= 0 else 0xFF).to_bytes() + size.to_bytes(11, signed=True)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        tar_header("in/b.jpg", size=binary(-512)),
+        tar_header("in/b.jpg", size=binary(-1024)),  # would be listed for ever
+        tar_header("in/b.jpg", size=binary(2**80)),
+        extended(b"size=-1024") + tar_header("in/b.jpg"),
+        extended(b"GNU.sparse.size=many") + tar_header("in/b.jpg"),
+        extended(b"GNU.sparse.map=a,b") + tar_header("in/b.jpg"),
+        tar_header("pax", kind=tarfile.XHDTYPE, size=binary(2**60)),
+        tar_header("long", kind=tarfile.GNUTYPE_LONGNAME) * 2000,
+        bytes(1024),  # a second archive behind the end of the first
+        bytes(512),
+    ],
+    ids=["back", "in a circle", "huge", "pax back", "sparse", "map", "pax huge", "chain", "two", "one zero"],
+)
+def test_a_tar_whose_headers_lie_has_a_row_for_what_is_lost(tmp_path: Path, header: bytes) -> None:
+    first, rest = tar_header("empty.jpg"), make_tar(tmp_path / "whole", FILES).read_bytes()
+    (tmp_path / "a").write_bytes(first + header + rest)
+    entries = {entry.relative: entry for entry in iter_entries([str(tmp_path / "a")])}
+    assert read_entry(entries["empty.jpg"]) == b""
+    assert "what follows is lost" in entries["end of the archive"].problem
+    (tmp_path / "a").write_bytes(header + rest)
+    with suppress(DataError):  # the first header cannot be read: no archive then
+        list_entries([str(tmp_path / "a")])
+
+
 def test_a_compressed_tar_cut_short_has_a_row_for_what_is_lost(tmp_path: Path) -> None:
     whole = make_tar(tmp_path / "whole", {"a.jpg": b"one", "b.jpg": os.urandom(300_000)}, "w:gz").read_bytes()
     (tmp_path / "a").write_bytes(whole[: len(whole) // 2])
