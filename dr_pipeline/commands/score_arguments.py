@@ -72,13 +72,13 @@ def sources_from(args: argparse.Namespace) -> tuple[str, ...]:
     """The sources, which mean the same in every folder from which the run goes on.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or one is empty, as from a variable that is not set: it would mean this folder.
     """
     from dr_pipeline.errors import DataError
     from dr_pipeline.scoring.sources.objects import is_address
 
     sources = [*args.sources, *(f"@{name}" for name in args.lists)]
-    if not sources:
+    if not sources or not all(source.removeprefix("@") for source in sources):
         raise DataError("no photographs are named", where="score", todo="name a SOURCE or --list FILE")
     return tuple(
         source if is_address(source) else "@" * is_list + str(Path(source[is_list:]).absolute())

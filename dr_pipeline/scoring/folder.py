@@ -1,5 +1,7 @@
 """Scores folders: every file becomes exactly one row, in the order of the listing, in flat memory."""
 
+import errno
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +11,7 @@ from typing import Any
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
 from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import DataError, DrPipelineError, EnvironmentProblem
-from dr_pipeline.files import printable, read_json, sha256_file
+from dr_pipeline.files import printable, sha256_file
 from dr_pipeline.folder_rules import FolderRules, describe_counts
 from dr_pipeline.logs import progress
 from dr_pipeline.machine import usable_processes
@@ -24,7 +26,7 @@ from dr_pipeline.scoring.outputs import (
     write_parquet,
 )
 from dr_pipeline.scoring.run import Run, lies_in, own_outputs, require_same_bundle
-from dr_pipeline.scoring.run_manifest import manifest_path, now, write_manifest
+from dr_pipeline.scoring.run_manifest import manifest_path, now, read_manifest, write_manifest
 from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries
@@ -142,7 +144,13 @@ def begin(journal: Journal, bundle: BundleIdentity, settings: Mapping[str, Any],
 
 
 def partial_table(out: Path, rows: Iterable[PredictionRow]) -> GrowingTable:
-    """Opens the table of the rows that are finished while `out` is not; it begins with `rows`."""
+    """Opens the table of the rows that are finished while `out` is not; it begins with `rows`.
+
+    Raises:
+        OSError: It cannot be written, or `out` is a folder, which it could not replace in the end.
+    """
+    if out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
     kind = Format.of(out)
     return GrowingTable(partial_path(out), Format.CSV if kind is Format.PARQUET else kind, rows)
 
@@ -162,7 +170,7 @@ def _done_before(out: Path, settings: Mapping[str, Any]) -> Summary | None:
     """The summary of the run that wrote `out`, where it was this one and came to its end."""
     if not out.is_file() or not manifest_path(out).is_file():
         return None
-    manifest = read_json(manifest_path(out))
+    manifest = read_manifest(out)
     if manifest["settings"] != settings or manifest["outputs"] != {out.name: sha256_file(out)}:
         return None
     rows = manifest["rows"]

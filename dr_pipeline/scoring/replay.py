@@ -9,13 +9,13 @@ from typing import Any
 from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import BundleError, DataError
-from dr_pipeline.files import printable, read_json, sha256_bytes, sha256_file, spreadsheet_safe
+from dr_pipeline.files import printable, sha256_bytes, sha256_file, spreadsheet_safe
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.machine import usable_processes
 from dr_pipeline.scoring.batched import scoring_engine
 from dr_pipeline.scoring.outputs import read_rows
 from dr_pipeline.scoring.prediction_rows import make_row
-from dr_pipeline.scoring.run_manifest import manifest_path
+from dr_pipeline.scoring.run_manifest import read_manifest
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries
 from dr_pipeline.scoring.task import ScoringTask
@@ -67,7 +67,7 @@ def replay(
         DataError: The table or its manifest is missing, or has no such row.
         BundleError: It is another bundle than the run's.
     """
-    manifest = read_json(manifest_path(out))
+    manifest = read_manifest(out)
     settings = manifest["settings"]
     if (found := identify_bundle(bundle).bundle_id) != settings["bundle"]:
         raise BundleError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
-from dr_pipeline.errors import BundleError
+from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import printable
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.scoring.journal import journal_path, own_files
@@ -32,6 +32,9 @@ class Run:
         shard: Which part of the listing.
         people: Where patient, eye, visit and site come from.
         device: Where the network runs, `cpu` or `cuda`: on another one, rounding differs.
+
+    Raises:
+        DataError: The table would lie inside the bundle.
     """
 
     sources: tuple[str, ...]
@@ -42,6 +45,14 @@ class Run:
     shard: Shard = Shard()  # noqa: RUF009 - frozen
     people: PeopleSources = PeopleSources()  # noqa: RUF009 - frozen
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if lies_in(self.out, [str(self.bundle)]):
+            raise DataError(
+                "the table would lie inside the bundle, which is refused with a file that is not its own",
+                where=str(self.out),
+                todo="name an --out in another folder",
+            )
 
     def settings(self, bundle_id: str) -> dict[str, Any]:
         """What the rows depend on, beside the files: equal in every session of a run."""

@@ -2,23 +2,46 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.identity import BundleIdentity
-from dr_pipeline.files import atomic_write, canonical_json, sha256_file
+from dr_pipeline.errors import DataError
+from dr_pipeline.files import atomic_write, canonical_json, read_json, sha256_file
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.scoring.journal import Journal
 
 SCHEMA_VERSION = 1
+_PARTS = {"settings", "bundle", "inputs", "rows", "outputs"}
 
 
 def manifest_path(out: Path) -> Path:
     """Where the manifest of the table `out` is."""
     return out.with_name(f"{out.name}.manifest.json")
+
+
+def read_manifest(out: Path) -> dict[str, Any]:
+    """The manifest beside the table `out`.
+
+    Raises:
+        DataError: It is missing, damaged, or another version's.
+    """
+    path, value = manifest_path(out), None
+    if not path.is_file():
+        raise DataError("the table has no manifest beside it", where=str(path), todo="copy it together with the table")
+    with suppress(DataError):  # no JSON
+        value = read_json(path)
+    if not isinstance(value, dict) or value.get("schema_version") != SCHEMA_VERSION or not value.keys() >= _PARTS:
+        raise DataError(
+            "not the manifest of a run, as this version writes it",
+            where=str(path),
+            todo="copy it again, or remove it and score the photographs again",
+        )
+    return value
 
 
 def now() -> str:

@@ -257,6 +257,19 @@ def test_a_table_that_cannot_be_written_is_an_error(zoo, bundle, tmp_path):
     for out in (tmp_path / "dir.csv", tmp_path / "file" / "p.csv"):
         with pytest.raises(DataError, match="cannot be written"):
             score_in_process(zoo, bundle, out)
+        assert not journal_path(out).exists()  # nothing was scored that could not be written in the end
+
+
+def test_a_table_inside_the_bundle_would_break_it(zoo, bundle):
+    with pytest.raises(DataError, match="inside the bundle"):
+        score_in_process(zoo, bundle, bundle / "configs" / "p.csv")
+    assert not (bundle / "configs" / "p.csv.journal").exists()
+
+
+@pytest.mark.parametrize("arguments", [[""], ["clinic", ""], ["--list", ""]])
+def test_an_empty_source_is_not_this_folder(bundle, tmp_path, capsys, arguments):
+    assert cli.main(["score", *arguments, "--bundle", str(bundle), "--out", str(tmp_path / "p.csv")]) == 2
+    assert "no photographs are named" in capsys.readouterr().err
 
 
 def test_a_linked_folder_is_walked_and_a_cycle_ends(tmp_path):

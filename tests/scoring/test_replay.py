@@ -1,11 +1,13 @@
 """Replay: rows scored again are equal; what differs is named by column, and not by the file's name."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dr_pipeline import cli
+from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_bytes, sha256_file
 from dr_pipeline.scoring.run_manifest import manifest_path
 from dr_pipeline.tables.predictions import PREDICTIONS
@@ -75,8 +77,21 @@ def test_another_bundle_row_or_table_is_refused(clinic: Path, bundle: Path, tmp_
     assert replay(out, bundle, "--id", "nobody") == 2
     assert replay(tmp_path / "none.csv", bundle) == 2
     said = capsys.readouterr().err
-    for sentence in ("was made with bundle", "no row of this id", "a file is missing"):
+    for sentence in ("was made with bundle", "no row of this id", "no manifest beside it"):
         assert sentence in said
+
+
+@pytest.mark.parametrize("damage", [lambda text: "", lambda text: text[:80], lambda text: "[1]", lambda text: "{}"])
+def test_a_manifest_that_is_damaged_is_a_sentence(
+    clinic: Path, bundle: Path, tmp_path: Path, capsys, damage: Callable[[str], str]
+) -> None:
+    out = tmp_path / "p.csv"
+    score_in_process(clinic, bundle, out)
+    manifest_path(out).write_text(damage(manifest_path(out).read_text()))
+    assert replay(out, bundle) == 2
+    assert "not the manifest of a run" in capsys.readouterr().err
+    with pytest.raises(DataError, match="not the manifest of a run"):
+        score_in_process(clinic, bundle, out, resume=True)
 
 
 def test_the_manifest_is_evidence(clinic: Path, bundle: Path, tmp_path: Path) -> None:

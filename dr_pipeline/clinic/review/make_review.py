@@ -12,12 +12,12 @@ from dr_pipeline.clinic.review.page import open_folder, page_data, write_page
 from dr_pipeline.clinic.review.pictures import PictureJob, Pictures
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, read_json, sha256_file, spreadsheet_safe
+from dr_pipeline.files import printable, sha256_file, spreadsheet_safe
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.outputs import read_rows
-from dr_pipeline.scoring.run_manifest import manifest_path, now
+from dr_pipeline.scoring.run_manifest import manifest_path, read_manifest, now
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries
 from dr_pipeline.tables.predictions import PredictionRow
@@ -168,7 +168,7 @@ def _entries_by_path(predictions: Path, sources: tuple[str, ...], wanted: set[st
             where=str(manifest),
             todo="name them with --photographs",
         )
-    settings: dict[str, Any] = read_json(manifest)["settings"] if manifest.is_file() else {}
+    settings: dict[str, Any] = read_manifest(predictions)["settings"] if manifest.is_file() else {}
     rules = FolderRules(tuple(settings.get("ignore", ())), settings.get("follow_links", False))
     found = {}
     for entry in iter_entries(sources or tuple(settings["sources"]), rules=rules):
