@@ -17,7 +17,7 @@ from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.outputs import read_rows
-from dr_pipeline.scoring.run_manifest import manifest_path, read_manifest, now
+from dr_pipeline.scoring.run_manifest import manifest_path, now, read_manifest
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import iter_entries
 from dr_pipeline.tables.predictions import PredictionRow
