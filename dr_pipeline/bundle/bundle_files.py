@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from dr_pipeline.bundle_storage import COPY_AGAIN, MONAI_FOLDER
 from dr_pipeline.errors import BundleError
@@ -16,11 +17,12 @@ SUMS = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.minisig"  # of SHA256SUMS, and so of every file; a bundle may lack it
 REFERENCE = "reference.json"  # of development, for drift; a bundle may lack it
 EXPLAIN = "explain.onnx"  # appended to model.onnx, it adds the output `attribution`; a bundle may lack it
+LESIONS = "lesions.onnx"  # finds lesions and landmarks, for `score --lesions`; a bundle may lack it
 SBOM = "sbom.cdx.json"  # the packages of the scoring runtime; a bundle may lack it
 MONAI_METADATA = f"{MONAI_FOLDER}/metadata.json"  # metadata.json again, where MONAI looks for it
 # The files that SHA256SUMS lists, in this order; a bundle has no other file but its signature.
 CONTENT = (CARD, GOLDEN, METADATA, MODEL, WEIGHTS)
-_OPTIONAL = (EXPLAIN, MONAI_METADATA, REFERENCE, SBOM)
+_OPTIONAL = (EXPLAIN, LESIONS, MONAI_METADATA, REFERENCE, SBOM)
 LISTED = tuple(sorted((*CONTENT, *_OPTIONAL)))
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)")
@@ -50,3 +52,12 @@ def parse_sums(text: str, *, where: str) -> dict[str, str]:
     if text != in_order or set(sums) - set(_OPTIONAL) != set(CONTENT):
         raise BundleError(f"does not list {', '.join(CONTENT)} once each, in this order", where=where, todo=COPY_AGAIN)
     return sums
+
+
+def no_lesions(root: Path) -> BundleError:
+    """The error of a bundle that is asked for lesions and has no network for them."""
+    return BundleError(
+        f"has no {LESIONS}: it was packaged without a network for lesions",
+        where=str(root),
+        todo="leave out --lesions, or package a bundle with one",
+    )

@@ -29,6 +29,47 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def open_session(path: Path | bytes, *, where: str, threads: int, device: Device = Device.CPU) -> Any:
+    """An ONNX Runtime session of a file, or of its bytes, that reads no other file.
+
+    Args:
+        path: The ONNX file, or its bytes.
+        where: Its name, for messages.
+        threads: Threads inside one operator; operators run one after the other.
+        device: Where it runs.
+
+    Raises:
+        BundleError: The file cannot be read, or is no ONNX model.
+        EnvironmentProblem: There is no GPU, or ONNX Runtime cannot use it.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # An idle worker would spin for the next operator and take a core from the threads that decode photographs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # No weights outside the file: by default they would be read from the working directory, which no hash covers.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
+    options.log_severity_level = 3
+    try:
+        source = path if isinstance(path, bytes) else path.read_bytes()
+        session = ort.InferenceSession(source, options, providers=_providers(ort, device))
+    except OSError as error:
+        raise BundleError(f"the model cannot be read: {error.strerror}", where=where, todo=_REMAKE) from None
+    except EnvironmentProblem:
+        raise
+    except Exception as error:  # ONNX Runtime's exception classes derive from Exception directly
+        first_line = str(error).partition("\n")[0][:200]
+        raise BundleError(f"not a runnable ONNX model: {first_line}", where=where, todo=_REMAKE) from None
+    if device is Device.CUDA and session.get_providers()[0] != _CUDA:  # it falls back to the CPU by itself
+        raise EnvironmentProblem(
+            "ONNX Runtime cannot use the GPU", where="--device cuda", todo=f"try nvidia-smi; install {_GPU_RUNTIME}"
+        )
+    return session
+
+
 class OnnxModel:
     """An exported network: `image` uint8 (N, s, s, 3) in, `logits` and `probabilities` float32 (N, 5) out.
 
@@ -49,34 +90,8 @@ class OnnxModel:
     """
 
     def __init__(self, path: Path | bytes, *, threads: int, device: Device = Device.CPU) -> None:
-        import onnxruntime as ort
-
         self._where = "model.onnx (from memory)" if isinstance(path, bytes) else str(path)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        # An idle worker would spin for the next operator and take a core from the threads that decode photographs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # No weights outside the file: by default they would be read from the working directory, which no hash covers.
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
-        options.log_severity_level = 3
-        try:
-            source = path if isinstance(path, bytes) else path.read_bytes()
-            self._session: Any = ort.InferenceSession(source, options, providers=_providers(ort, device))
-        except OSError as error:
-            raise BundleError(f"the model cannot be read: {error.strerror}", where=self._where, todo=_REMAKE) from None
-        except EnvironmentProblem:
-            raise
-        except Exception as error:  # ONNX Runtime's exception classes derive from Exception directly
-            first_line = str(error).partition("\n")[0][:200]
-            raise BundleError(f"not a runnable ONNX model: {first_line}", where=self._where, todo=_REMAKE) from None
-        if device is Device.CUDA and self._session.get_providers()[0] != _CUDA:  # it falls back to the CPU by itself
-            raise EnvironmentProblem(
-                "ONNX Runtime cannot use the GPU",
-                where="--device cuda",
-                todo=f"try nvidia-smi; install {_GPU_RUNTIME}",
-            )
+        self._session = open_session(path, where=self._where, threads=threads, device=device)
         self.input_px = self._check_contract()
         self.precision: str = self._session.get_modelmeta().custom_metadata_map.get(PRECISION, FLOAT32)
 

@@ -10,6 +10,7 @@ from dr_pipeline.bundle.bundle_files import (
     CARD,
     EXPLAIN,
     GOLDEN,
+    LESIONS,
     METADATA,
     MODEL,
     MONAI_METADATA,
@@ -38,6 +39,7 @@ def write_bundle(
     reference: Reference | None = None,
     sbom: str = "",
     explain: bytes = b"",
+    lesions: bytes = b"",
 ) -> None:
     """Writes a bundle's folder; equal input gives equal bytes.
 
@@ -49,8 +51,8 @@ def write_bundle(
         golden: From `make_golden`, with the same model and decision.
         reference: How the photographs of development looked; None: the bundle has no reference.json.
         sbom: The packages of the scoring runtime, as CycloneDX JSON; empty: the bundle has no list of them.
-
         explain: The part of the network for its second output; empty: the bundle has none.
+        lesions: The network that finds lesions; empty: the bundle has none.
 
     Raises:
         BundleError: `out` holds something that is no bundle.
@@ -70,6 +72,8 @@ def write_bundle(
         content[SBOM] = sbom.encode()
     if explain:
         content[EXPLAIN] = explain
+    if lesions:
+        content[LESIONS] = lesions
     write_files(out, {**content, SUMS: sums_text(content).encode()})
 
 

@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score with this challenger too, after the bundle, whose rows stay as they are: OUT.shadow has its rows, "
         "OUT.agreement.csv both, OUT.agreement.json how far they agree",
     )
+    parser.add_argument(
+        "--lesions",
+        action="store_true",
+        help="look for lesions too, with the bundle's lesions.onnx, in seconds instead of milliseconds a photograph: "
+        "OUT.lesions has counts, sizes and a second opinion by the ICDR rules, OUT.outlines.jsonl each lesion; where "
+        "opinion and grade differ, a person is asked",
+    )
     add_people_arguments(parser)
     add_run_arguments(parser)
 
@@ -84,8 +91,11 @@ def run(args: argparse.Namespace) -> Outcome:
         shard=shard,
         people=people_from(args),
         device=args.device,
+        lesions=args.lesions,
     )
     bundle = trusted_identity(args.bundle, args.require_signature)
+    if args.lesions:
+        _require_lesions(args, bundle)
     shadow = _shadow(args, scoring, bundle) if args.shadow else None
     summary = _score(args, scoring, bundle)
     per_s = (summary.files - summary.resumed) / (time.monotonic() - start_s)
@@ -100,6 +110,22 @@ def run(args: argparse.Namespace) -> Outcome:
         text += f"\n{_score_shadow(args, shadow)}. "
         wrote += destination.upload((*results_of(shadow.run), *shadow.outputs))
     return Outcome(wrote, text + RESEARCH_USE, next_command="")
+
+
+def _require_lesions(args: argparse.Namespace, bundle: "BundleIdentity") -> None:
+    """Raises before any work where lesions cannot be looked for."""
+    from dr_pipeline.bundle.bundle_files import LESIONS, no_lesions
+    from dr_pipeline.errors import DataError
+
+    if LESIONS not in bundle.sha256:
+        raise no_lesions(args.bundle)
+    for option, value in (("--watch", args.watch), ("--device cuda", args.device != "cpu"), ("--shadow", args.shadow)):
+        if value:
+            raise DataError(
+                "lesions are looked for on the CPU, in whole runs, with one bundle",
+                where=f"--lesions with {option}",
+                todo="leave out one of them",
+            )
 
 
 def _score(args: argparse.Namespace, scoring: "Run", bundle: "BundleIdentity") -> "Summary":

@@ -33,7 +33,7 @@ from dr_pipeline.scoring.sources.listing import iter_entries
 from dr_pipeline.scoring.sources.objects import without_secrets
 from dr_pipeline.scoring.sources.people import People
 from dr_pipeline.scoring.summary import Summary, summarise
-from dr_pipeline.tables.predictions import PredictionRow
+from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
 
 # A killed run loses the rows since the last commit, and scores these files again.
 _COMMIT_S = 0.5
@@ -129,11 +129,12 @@ def begin(journal: Journal, bundle: BundleIdentity, settings: Mapping[str, Any],
             todo="go on with it by --resume, or remove this file to start again",
         )
     if earlier is not None:
-        differing = [name for name in settings if earlier.get(name) != settings[name]]
+        differing = [name for name in {**settings, **earlier} if earlier.get(name) != settings.get(name)]
         if differing:
             name = differing[0]
+            was, now_is = earlier.get(name), settings.get(name)
             raise DataError(
-                f"this is not the run that was interrupted: {name} was {earlier.get(name)!r}, not {settings[name]!r}",
+                f"this is not the run that was interrupted: {name} was {was!r}, not {now_is!r}",
                 where=str(journal.path),
                 todo="resume with the same bundle, sources and options, or remove this file to start again",
             )
@@ -156,10 +157,14 @@ def partial_table(out: Path, rows: Iterable[PredictionRow]) -> GrowingTable:
 
 
 def publish(out: Path, journal: Journal, bundle: BundleIdentity, settings: Mapping[str, Any]) -> None:
-    """Makes `out` of the partial table, which has all rows, and writes the manifest beside it."""
+    """Makes `out` of the partial table, which has all rows; writes lesions and the manifest beside it."""
     manifest_path(out).unlink(missing_ok=True)  # of an earlier table
+    if settings.get("lesions"):
+        from dr_pipeline.scoring.lesion_outputs import write_lesions
+
+        write_lesions(out, journal, bundle_id=bundle.bundle_id)
     if Format.of(out) is Format.PARQUET:
-        write_parquet(out, journal.rows(bundle_id=bundle.bundle_id))
+        write_parquet(out, PREDICTIONS, journal.rows(bundle_id=bundle.bundle_id))
         partial_path(out).unlink()
     else:
         partial_path(out).replace(out)
@@ -171,7 +176,9 @@ def _done_before(out: Path, settings: Mapping[str, Any]) -> Summary | None:
     if not out.is_file() or not manifest_path(out).is_file():
         return None
     manifest = read_manifest(out)
-    if manifest["settings"] != settings or manifest["outputs"] != {out.name: sha256_file(out)}:
+    tables = [out.with_name(name) for name in manifest["outputs"]]
+    unchanged = all(path.is_file() and manifest["outputs"][path.name] == sha256_file(path) for path in tables)
+    if manifest["settings"] != settings or out not in tables or not unchanged:
         return None
     rows = manifest["rows"]
     return Summary(

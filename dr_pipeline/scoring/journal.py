@@ -17,9 +17,10 @@ from typing import Any, Self
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import make_private_folder
+from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.schema import Eye, Status
 from dr_pipeline.scoring.prediction_rows import image_ids, make_row
-from dr_pipeline.scoring.score import Acquisition, Grading, Score
+from dr_pipeline.scoring.score import Acquisition, Grading, LesionScore, Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import sort_key
 from dr_pipeline.scoring.sources.person import UNKNOWN, Person
@@ -66,11 +67,12 @@ class Listing:
 
 @dataclass(frozen=True)
 class Scored:
-    """One finished entry: its position in the whole listing, and its score."""
+    """One finished entry: its position in the whole listing, its score, and its id in this journal."""
 
     position: int
     entry: Entry
     score: Score
+    image_id: str
 
 
 def journal_path(out: Path) -> Path:
@@ -257,8 +259,8 @@ class Journal:
 
     def scored(self) -> Iterator[Scored]:
         """All finished entries, in order."""
-        for position, entry, _, _, score in self._joined():
-            yield Scored(position, entry, score)
+        for position, entry, image_id, _, score in self._joined():
+            yield Scored(position, entry, score, image_id)
 
     def _joined(self) -> Iterator[tuple[int, Entry, str, str, Score]]:
         query = (
@@ -277,6 +279,11 @@ class Journal:
             return self._db.execute(query, (number, _BATCH)).fetchall()
         except sqlite3.Error as error:  # of several journals that are merged, this one
             raise _sentence(error, self.path) from None
+
+    def lesion_seconds(self) -> list[float]:
+        """How long each photograph's lesions took, in order; empty where they were not asked for."""
+        query = "SELECT json_extract(score, '$.lesions.seconds') AS seconds FROM rows WHERE seconds IS NOT NULL"
+        return [seconds for (seconds,) in self._db.execute(query)]
 
     def by_status(self) -> dict[Status, int]:
         """Finished entries of each status."""
@@ -329,7 +336,10 @@ def _parse_entry(text: str) -> Entry:
 
 
 def _score_text(score: Score) -> str:
-    return _json(asdict(score))
+    fields = asdict(score)
+    if score.lesions is None:  # as runs without lesions have always stored it
+        del fields["lesions"]
+    return _json(fields)
 
 
 def _json(value: object) -> str:
@@ -341,12 +351,13 @@ def _parse_score(text: str) -> Score:
     grading = fields.pop("grading")
     if grading is not None:
         grading = Grading(**grading | {"probabilities": tuple(grading["probabilities"])})
-    person, acquisition = fields.pop("person"), fields.pop("acquisition")
+    person, acquisition, lesions = fields.pop("person"), fields.pop("acquisition"), fields.pop("lesions", None)
     return Score(
         **fields | {"status": Status(fields["status"])},
         grading=grading,
         person=Person(**person | {"eye": Eye(person["eye"])}),
         acquisition=acquisition and Acquisition(**acquisition),
+        lesions=lesions and LesionScore(Findings.from_dict(lesions["findings"]), lesions["seconds"]),
     )
 
 

@@ -136,7 +136,7 @@ def _listing(journal: Journal) -> Listing:
 def _require_same_run(journal: Journal, first: Journal) -> None:
     where = f"{first.path} and {journal.path}"
     ours, theirs = ({**_settings(each), "shard_index": None} for each in (first, journal))
-    if differing := [name for name in ours if ours[name] != theirs.get(name)]:
+    if differing := [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]:
         raise DataError(f"shards of different runs: {', '.join(differing)} differ", where=where)
     if _listing(journal) != _listing(first):
         raise DataError(

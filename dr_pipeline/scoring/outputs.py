@@ -13,6 +13,7 @@ from typing import Self
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.files import atomic_write, make_private_folder
 from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
+from dr_pipeline.tables.table import Row, Table
 
 _ROWS_PER_WRITE = 100
 # Large groups compress well, and a reader holds one of them in memory.
@@ -51,6 +52,11 @@ def beginning_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.new")
 
 
+def lesion_paths(out: Path) -> tuple[Path, Path]:
+    """Where the table of lesions beside the predictions `out` is, and the outlines of the lesions."""
+    return out.with_name(f"{out.stem}.lesions{out.suffix}"), out.with_name(f"{out.stem}.outlines.jsonl")
+
+
 class GrowingTable:
     """A file of rows, CSV or JSON Lines, to which whole rows are added; only its owner may read it.
 
@@ -67,7 +73,7 @@ class GrowingTable:
 
     def __init__(self, path: Path, format: Format, rows: Iterable[PredictionRow] = ()) -> None:  # noqa: A002
         make_private_folder(path.parent)
-        self._encode = _CsvEncoder() if format is Format.CSV else _encode_jsonl
+        self._encode = _encoder(format, PREDICTIONS)
         self._path = begun = beginning_path(path)
         begun.unlink(missing_ok=True)
         self._handle = os.open(begun, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
@@ -109,24 +115,34 @@ class GrowingTable:
         os.fsync(self._handle)
 
 
-class _CsvEncoder:
-    """Bytes of CSV rows, the header before the first."""
+def _encoder(format: Format, table: Table[Row]) -> Callable[[Iterable[Row]], bytes]:  # noqa: A002
+    """From rows to bytes of CSV, the header before the first, or of JSON Lines."""
+    if format is Format.JSONL:
+        return lambda rows: "".join(json.dumps(table.values(row), ensure_ascii=False) + "\n" for row in rows).encode()
+    text = io.StringIO(newline="")
+    add = table.writer(text)
 
-    def __init__(self) -> None:
-        self._text = io.StringIO(newline="")
-        self._add: Callable[[PredictionRow], None] = PREDICTIONS.writer(self._text)
-
-    def __call__(self, rows: Iterable[PredictionRow]) -> bytes:
+    def encode(rows: Iterable[Row]) -> bytes:
         for row in rows:
-            self._add(row)
-        data = self._text.getvalue().encode()
-        self._text.seek(0)
-        self._text.truncate()
+            add(row)
+        data = text.getvalue().encode()
+        text.seek(0)
+        text.truncate()
         return data
 
+    return encode
 
-def _encode_jsonl(rows: Iterable[PredictionRow]) -> bytes:
-    return "".join(json.dumps(PREDICTIONS.values(row), ensure_ascii=False) + "\n" for row in rows).encode()
+
+def write_table(path: Path, table: Table[Row], rows: Iterable[Row]) -> None:
+    """Writes a table in the format of its name, whole or not at all, in bounded memory; only its owner may read it."""
+    if Format.of(path) is Format.PARQUET:
+        write_parquet(path, table, rows)
+        return
+    encode, rows = _encoder(Format.of(path), table), iter(rows)
+    with atomic_write(path, private=True) as stream:
+        stream.write(encode([]))
+        while piece := list(islice(rows, _ROWS_PER_WRITE)):
+            stream.write(encode(piece))
 
 
 def require_parquet() -> None:
@@ -139,16 +155,16 @@ def require_parquet() -> None:
         ) from None
 
 
-def write_parquet(path: Path, rows: Iterable[PredictionRow]) -> None:
+def write_parquet(path: Path, table: Table[Row], rows: Iterable[Row]) -> None:
     """Writes the rows as Parquet, whole or not at all, in bounded memory; numbers have the decimals of the CSV."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     types = {str: pa.string(), int: pa.int32(), float: pa.float64(), bool: pa.bool_()}
-    schema = pa.schema([(column, types[kind]) for column, kind in PREDICTIONS.types.items()])
+    schema = pa.schema([(column, types[kind]) for column, kind in table.types.items()])
     rows = iter(rows)
     with atomic_write(path, private=True) as stream, pq.ParquetWriter(stream, schema) as writer:
-        while group := [PREDICTIONS.values(row) for row in islice(rows, _ROWS_PER_GROUP)]:
+        while group := [table.values(row) for row in islice(rows, _ROWS_PER_GROUP)]:
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 

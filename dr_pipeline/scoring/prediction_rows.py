@@ -24,16 +24,16 @@ def make_row(entry: Entry, score: Score, *, image_id: str, duplicate_of: str, bu
     grading = score.grading if score.status is Status.SCORED else None
     return PredictionRow(
         image_id=image_id,
-        path=_cell(entry.relative),
+        path=text_cell(entry.relative),
         sha256=score.sha256,
         status=score.status,
         reason=spreadsheet_safe(" ".join(printable(score.reason).split())),
         duplicate_of=duplicate_of,
-        patient_id=_cell(score.person.patient_id),
+        patient_id=text_cell(score.person.patient_id),
         eye=score.person.eye,
-        visit=_cell(score.person.visit),
+        visit=text_cell(score.person.visit),
         birth_date_hash=score.person.birth_date_hash,
-        site=_cell(score.person.site),
+        site=text_cell(score.person.site),
         quality=score.quality,
         bundle_id=bundle_id,
         # The fields of both have the columns' names.
@@ -42,7 +42,8 @@ def make_row(entry: Entry, score: Score, *, image_id: str, duplicate_of: str, bu
     )
 
 
-def _cell(text: str) -> str:
+def text_cell(text: str) -> str:
+    """Text from outside, as a table holds it: printable, and no formula."""
     return spreadsheet_safe(printable(text))
 
 

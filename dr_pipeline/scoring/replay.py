@@ -78,7 +78,7 @@ def replay(
     chosen = _choose(out, image_id, sample)
     rules = FolderRules(tuple(settings["ignore"]), settings["follow_links"])
     found_entries = list(_find(sources or tuple(settings["sources"]), rules, chosen))
-    task = ScoringTask(bundle, settings["bundle"], settings["site"])
+    task = ScoringTask(bundle, settings["bundle"], settings["site"], lesions=settings.get("lesions", False))
     choice = EngineChoice(workers=min(usable_processes(), len(chosen)))
     device = settings.get("device", "cpu")  # of tables made before there was a choice
     with scoring_engine(choice, task, device=device, time_limit_s=time_limit_s) as engine:

@@ -11,7 +11,7 @@ from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import printable
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.scoring.journal import journal_path, own_files
-from dr_pipeline.scoring.outputs import beginning_path, partial_path
+from dr_pipeline.scoring.outputs import beginning_path, lesion_paths, partial_path
 from dr_pipeline.scoring.run_manifest import manifest_path
 from dr_pipeline.scoring.shards import Shard
 from dr_pipeline.scoring.sources.objects import without_secrets
@@ -32,6 +32,7 @@ class Run:
         shard: Which part of the listing.
         people: Where patient, eye, visit and site come from.
         device: Where the network runs, `cpu` or `cuda`: on another one, rounding differs.
+        lesions: Whether lesions are looked for, which gives a table and outlines beside `out`.
 
     Raises:
         DataError: The table would lie inside the bundle.
@@ -45,6 +46,7 @@ class Run:
     shard: Shard = Shard()  # noqa: RUF009 - frozen
     people: PeopleSources = PeopleSources()  # noqa: RUF009 - frozen
     device: str = "cpu"
+    lesions: bool = False
 
     def __post_init__(self) -> None:
         if lies_in(self.out, [str(self.bundle)]):
@@ -67,6 +69,7 @@ class Run:
             "num_shards": self.shard.count,
             "shard_index": self.shard.index,
             "watch": False,
+            **({"lesions": True} if self.lesions else {}),
             **self.people.settings(),
         }
 
@@ -74,7 +77,9 @@ class Run:
         """The work of an engine."""
         bundle = self.bundle.absolute()  # workers of other machines have other working folders
         folders = tuple(Path(source) for source in self.sources if Path(source).is_dir())
-        return ScoringTask(bundle, bundle_id, self.site, self.people.dicom_salt, places=(bundle, *folders))
+        return ScoringTask(
+            bundle, bundle_id, self.site, self.people.dicom_salt, places=(bundle, *folders), lesions=self.lesions
+        )
 
 
 def lies_in(path: Path, sources: Iterable[str]) -> bool:
@@ -99,10 +104,11 @@ def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:
 def results_of(run: Run) -> tuple[Path, ...]:
     """The files that a finished run leaves, the manifest last; a shard's journal is what `merge` reads."""
     journal = (journal_path(run.out),) if run.shard.count > 1 else ()
-    return (run.out, *journal, manifest_path(run.out))
+    lesions = lesion_paths(run.out) if run.lesions else ()
+    return (run.out, *lesions, *journal, manifest_path(run.out))
 
 
 def own_outputs(out: Path) -> tuple[Path, ...]:
     """The files of the run itself, which get no row."""
     tables = (out, partial_path(out))
-    return (*tables, *map(beginning_path, tables), manifest_path(out), *own_files(out))
+    return (*tables, *map(beginning_path, tables), *lesion_paths(out), manifest_path(out), *own_files(out))

@@ -1,7 +1,7 @@
 """The manifest of a run: evidence of what was scored, with what, where and when, beside the table."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from dr_pipeline.files import atomic_write, canonical_json, read_json, sha256_fi
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.scoring.journal import Journal
+from dr_pipeline.scoring.outputs import lesion_paths
 
 SCHEMA_VERSION = 1
 _PARTS = {"settings", "bundle", "inputs", "rows", "outputs"}
@@ -62,7 +63,7 @@ def write_manifest(out: Path, journal: Journal, bundle: BundleIdentity, settings
         Where it is.
     """
     listing = journal.listing
-    value = {
+    value: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "use": RESEARCH_USE,
         "dr_pipeline": __version__,
@@ -83,10 +84,26 @@ def write_manifest(out: Path, journal: Journal, bundle: BundleIdentity, settings
         },
         "outputs": {out.name: sha256_file(out)},
     }
+    if settings.get("lesions"):
+        value["outputs"] |= {path.name: sha256_file(path) for path in lesion_paths(out)}
+        value["lesions"] = {"seconds": _seconds(journal.lesion_seconds())}
     path = manifest_path(out)
     with atomic_write(path, private=True) as stream:
         stream.write(canonical_json(value).encode())
     return path
+
+
+def _seconds(times: Sequence[float]) -> dict[str, Any]:
+    """How long the lesions of a photograph took, beside its grading."""
+    if not times:
+        return {"n": 0}
+    ordered = sorted(times)
+    return {
+        "n": len(times),
+        "mean": round(sum(times) / len(times), 4),
+        "median": round(ordered[len(times) // 2], 4),
+        "p95": round(ordered[int(0.95 * (len(times) - 1))], 4),
+    }
 
 
 def _inputs_sha256(journal: Journal) -> str:

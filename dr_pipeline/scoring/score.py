@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.sources.person import UNKNOWN, Person
 
@@ -44,6 +45,19 @@ class Acquisition:
 
 
 @dataclass(frozen=True)
+class LesionScore:
+    """What was found in one photograph, and the time that it took.
+
+    Attributes:
+        findings: What was found.
+        seconds: From its bytes to the findings, beside the time of grading.
+    """
+
+    findings: Findings
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Score:
     """The result of one file.
 
@@ -57,6 +71,7 @@ class Score:
             gradable ones, but a clinic's table does not show it. None otherwise.
         person: Whose photograph it is, where that was asked for and is known.
         acquisition: None where there is no image.
+        lesions: For `scored`, where they were asked for; None otherwise.
     """
 
     status: Status
@@ -67,6 +82,7 @@ class Score:
     grading: Grading | None
     person: Person = UNKNOWN
     acquisition: Acquisition | None = None
+    lesions: LesionScore | None = None
 
 
 def failed(reason: str, sha256: str = "") -> Score:

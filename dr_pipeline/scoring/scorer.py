@@ -15,6 +15,7 @@ from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.pixel_path import Photograph, PixelPath, model_input
 from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import Status
+from dr_pipeline.scoring.lesions import LesionFinder, disagrees
 from dr_pipeline.scoring.score import Acquisition, Grading, Score, failed
 
 
@@ -46,6 +47,7 @@ class Scorer:
         gradability: From a quality score to whether a grade is given.
         site: The site of the photographs; empty where unknown: the threshold over all sites is used.
         threads: Threads inside one operator of the network.
+        lesions: Finds lesions in what gets a grade; None: they are not asked for.
 
     Raises:
         BundleError: The model breaks the contract, or takes another input than `input_px`.
@@ -62,13 +64,14 @@ class Scorer:
         gradability: Gradability,
         site: str = "",
         threads: int,
+        lesions: LesionFinder | None = None,
     ) -> None:
         gradability.require_site(site)
         self._model = model if isinstance(model, OnnxModel) else OnnxModel(model, threads=threads)
         if self._model.input_px != input_px:
             raise BundleError(f"the model takes {self._model.input_px} px, its description states {input_px} px")
         self.input_px, self.pixel_path, self.decision, self.bundle_id = input_px, pixel_path, decision, ""
-        self.gradability, self._site = gradability, site
+        self.gradability, self._site, self._lesions = gradability, site, lesions
 
     @classmethod
     def from_export(cls, export: Path, validation: Path, gradability: Path, *, threads: int) -> "Scorer":
@@ -94,12 +97,14 @@ class Scorer:
         )
 
     @classmethod
-    def from_bundle(cls, bundle: Path, *, threads: int, site: str = "", device: Device = Device.CPU) -> "Scorer":
-        """Loads a bundle that passes its checks.
+    def from_bundle(
+        cls, bundle: Path, *, threads: int, site: str = "", device: Device = Device.CPU, lesions: bool = False
+    ) -> "Scorer":
+        """Loads a bundle that passes its checks, with its network for lesions where `lesions`.
 
         Raises:
             EnvironmentProblem: There is no such device.
-            BundleError: A file is missing, unknown or altered, or the self-test fails.
+            BundleError: A file is missing, unknown or altered, or the self-test fails; there is no lesions.onnx.
             DataError: No threshold was fitted for `site`.
         """
         read = read_bundle(bundle, threads=threads, device=device)
@@ -111,6 +116,7 @@ class Scorer:
             gradability=read.gradability,
             site=site,
             threads=threads,
+            lesions=LesionFinder.from_bundle(bundle, threads=threads) if lesions else None,
         )
         scorer.bundle_id = read.bundle_id
         return scorer
@@ -152,12 +158,19 @@ class Scorer:
             quality=quality.score,
             grading=None,
             acquisition=_acquisition(photograph),
+            lesions=self._lesions.find(data) if self._lesions and status is Status.SCORED else None,
         )
         return Prepared(score, None if quality.status is Status.NOT_FUNDUS else inputs)
 
     def graded(self, score: Score, logits: NDArray[np.float32]) -> Score:
-        """A prepared score with the grading of its logits, shape (1, 5)."""
-        return replace(score, grading=self._grading(logits))
+        """A prepared score with the grading of its logits, shape (1, 5).
+
+        Where the lesions give another grade, a person is asked; the grade stays the network's.
+        """
+        grading = self._grading(logits)
+        if score.lesions is not None and disagrees(score.lesions.findings, grading):
+            grading = replace(grading, needs_human=True)
+        return replace(score, grading=grading)
 
     def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits, float32 (N, 5), of inputs, uint8 RGB (N, input_px, input_px, 3)."""

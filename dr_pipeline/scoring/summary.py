@@ -1,5 +1,6 @@
 """The summary of a run, and its line at the end."""
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ class Summary:
         bundle_id: The bundle.
         resumed: Rows that an earlier session had finished.
         nameless: Rows of which neither patient nor eye, visit or site is known.
+        lesion_seconds: Median time of finding the lesions of a photograph; None where none were looked for.
     """
 
     files: int
@@ -33,12 +35,14 @@ class Summary:
     bundle_id: str
     resumed: int
     nameless: int
+    lesion_seconds: float | None = None
 
 
 def summarise(
     journal: Journal, bundle: BundleIdentity, *, left_out: tuple[Path, ...] = (), resumed: int = 0
 ) -> Summary:
     """The summary of a run whose rows are all in the journal."""
+    seconds = journal.lesion_seconds()
     return Summary(
         files=journal.total,
         by_status=journal.by_status(),
@@ -48,6 +52,7 @@ def summarise(
         bundle_id=bundle.bundle_id,
         resumed=resumed,
         nameless=journal.nameless(),
+        lesion_seconds=statistics.median(seconds) if seconds else None,
     )
 
 
@@ -58,6 +63,8 @@ def headline(summary: Summary, *, people: bool = False) -> str:
     if people:
         notes.append(f"{summary.nameless} without patient, eye, visit and site")
     notes += [f"own file {path.name} inside a source not scored" for path in summary.left_out]
+    if summary.lesion_seconds is not None:
+        notes.append(f"lesions in {summary.lesion_seconds:.2f} s a photograph (median), beside grading")
     notes += [f"{summary.resumed} rows of an earlier session"] if summary.resumed else []
     return f"{_total(summary)}: {'; '.join([counts, *notes])}; bundle {summary.bundle_id}"
 

@@ -27,6 +27,7 @@ class ScoringTask:
         site: The site of the photographs; empty where unknown.
         dicom_salt: Where DICOM headers are asked for the person, the salt of the pseudonyms; else empty.
         places: The bundle, and the folders of the photographs.
+        lesions: Whether lesions are looked for, with the bundle's lesions.onnx.
     """
 
     bundle: Path
@@ -34,6 +35,7 @@ class ScoringTask:
     site: str = ""
     dicom_salt: str = ""
     places: tuple[Path, ...] = ()
+    lesions: bool = False
     modules: ClassVar[tuple[str, ...]] = (
         "dr_pipeline.engines.local",
         "dr_pipeline.scoring.scorer",
@@ -58,7 +60,7 @@ class ScoringTask:
         from dr_pipeline.bundle.session import Device
         from dr_pipeline.scoring.scorer import Scorer
 
-        scorer = Scorer.from_bundle(self.bundle, threads=1, site=self.site, device=Device(device))
+        scorer = Scorer.from_bundle(self.bundle, threads=1, site=self.site, device=Device(device), lesions=self.lesions)
         if scorer.bundle_id != self.bundle_id:
             raise BundleError(
                 f"the bundle was changed during the run: {scorer.bundle_id} instead of {self.bundle_id}",

@@ -118,6 +118,7 @@ def make_bundle(
     reference: Reference | None = None,
     precision: str = "float32",
     explain: bytes = b"",
+    lesions: bytes = b"",
     **changes: Any,
 ) -> Path:
     """A bundle; `changes` are entries of metadata.json that no hash covers but that of the file."""
@@ -125,7 +126,7 @@ def make_bundle(
     golden = make_golden(OnnxModel(model, threads=1), DECISION)
     metadata = metadata_of(model, validation=validation, precision=precision) | changes
     parts = {"model": model, "weights": WEIGHTS, "metadata": metadata, "golden": golden, "explain": explain}
-    write_bundle(out, **parts, reference=reference)
+    write_bundle(out, **parts, reference=reference, lesions=lesions)
     return out
 
 

@@ -1,0 +1,156 @@
+"""What `score --lesions` writes beside the predictions: the table of lesions, and each lesion's outline."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.files import atomic_write
+from dr_pipeline.lesions.findings import DISC_DIAMETER_UM, Findings, FoveaMethod, Yardstick
+from dr_pipeline.lesions.icdr import Agreement, Counts, agreement, second_opinion
+from dr_pipeline.lesions.kinds import HARD_EXUDATES, HEMORRHAGES, KINDS, VENOUS_BEADING
+from dr_pipeline.lesions.quadrants import QUADRANTS
+from dr_pipeline.schema import Eye, Status
+from dr_pipeline.scoring.journal import Journal, Scored
+from dr_pipeline.scoring.outputs import lesion_paths, write_table
+from dr_pipeline.scoring.prediction_rows import text_cell
+from dr_pipeline.tables.lesions import LESIONS, LesionRow
+
+OUTLINES_VERSION = 1
+_SIGNIFICANT_UM = 500.0
+_DECIMALS = 4
+
+
+def write_lesions(out: Path, journal: Journal, *, bundle_id: str) -> None:
+    """Writes the table of lesions, in the format of the predictions, and the outlines, each whole or not at all.
+
+    Args:
+        out: The table of predictions.
+        journal: The run's, all of whose files are scored.
+        bundle_id: The bundle.
+    """
+    rows = (lesion_row(scored, bundle_id=bundle_id) for scored in journal.scored())
+    table, outlines = lesion_paths(out)
+    write_table(table, LESIONS, rows)
+    with atomic_write(outlines, private=True) as stream:
+        for scored in journal.scored():
+            line = json.dumps(outlines_of(scored), ensure_ascii=False, separators=(",", ":"))
+            stream.write(f"{line}\n".encode())
+
+
+def lesion_row(scored: Scored, *, bundle_id: str) -> LesionRow:
+    """The row of one file."""
+    score = scored.score
+    row = LesionRow(
+        image_id=scored.image_id,
+        path=text_cell(scored.entry.relative),
+        sha256=score.sha256,
+        status=score.status,
+        bundle_id=bundle_id,
+    )
+    grading = score.grading
+    if score.status is not Status.SCORED or score.lesions is None or grading is None:
+        return row
+    findings = score.lesions.findings
+    opinion = second_opinion(Counts.of(findings))
+    agrees = agreement(opinion, grade=grading.grade, referable=grading.referable)
+    return replace(
+        row,
+        network_grade=grading.grade,
+        rule_low=int(opinion.low),
+        rule_high=int(opinion.high),
+        agreement=str(agrees),
+        needs_human=agrees is not Agreement.AGREES,
+        evidence=opinion.evidence,
+        limits="; ".join((*_limits(findings), *opinion.limits)),
+        **_counts(findings),
+        **_places(findings),
+    )
+
+
+def _limits(findings: Findings) -> Iterator[str]:
+    if findings.yardstick is Yardstick.FIELD:
+        yield "no optic disc: no quadrants, lengths by the declared field"
+    if findings.fovea_method is FoveaMethod.EXPECTED:
+        yield "fovea by its expected place"
+    if findings.fovea_method is FoveaMethod.NONE:
+        yield "fovea not found: no quadrants, no distances"
+
+
+def _counts(findings: Findings) -> dict[str, Any]:
+    lesions = [kind.name for kind in KINDS if kind.is_lesion]
+    hemorrhages = findings.by_quadrant(HEMORRHAGES.name)
+    beading = findings.by_quadrant(VENOUS_BEADING.name)
+    return {
+        **{kind: findings.count(kind) for kind in lesions},
+        **{f"{kind}_mm2": findings.area_mm2(kind) for kind in lesions},
+        **{f"hemorrhages_{place}": None if hemorrhages is None else hemorrhages.get(place, 0) for place in QUADRANTS},
+        "venous_beading_quadrants": None if beading is None else len(beading),
+    }
+
+
+def _places(findings: Findings) -> dict[str, Any]:
+    disc, fovea = findings.disc or (None, None, None), findings.fovea or (None, None)
+    nearest = findings.nearest_um(HARD_EXUDATES.name)
+    looked_for = findings.fovea is not None and HARD_EXUDATES.name in findings.kinds
+    side = Eye.UNKNOWN
+    if findings.disc and findings.fovea:  # the temple is where the fovea is
+        side = Eye.LEFT if findings.fovea[0] > findings.disc[0] else Eye.RIGHT
+    return {
+        "exudate_fovea_um": nearest,
+        "exudate_within_1dd": (nearest is not None and nearest <= DISC_DIAMETER_UM) if looked_for else None,
+        "exudate_within_500um": (nearest is not None and nearest <= _SIGNIFICANT_UM) if looked_for else None,
+        "side": side,
+        **dict(zip(("disc_x", "disc_y", "disc_diameter"), disc, strict=True)),
+        **dict(zip(("fovea_x", "fovea_y"), fovea, strict=True)),
+        "fovea_method": str(findings.fovea_method),
+        "yardstick": str(findings.yardstick),
+        "um_per_px": findings.um_per_px,
+    }
+
+
+def outlines_of(scored: Scored) -> dict[str, Any]:
+    """One file's lesions for JSON: positions in px of the upright original, lengths in µm."""
+    score = scored.score
+    findings = score.lesions.findings if score.lesions else None
+    return {
+        "schema_version": OUTLINES_VERSION,
+        "image_id": scored.image_id,
+        "sha256": score.sha256,
+        "findings": None if findings is None else _rounded(asdict(findings)),
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers with as many digits as they are worth."""
+    if isinstance(value, float):
+        return round(value, _DECIMALS)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def read_outlines(path: Path) -> Iterator[tuple[str, Findings]]:
+    """The hash of each file that has findings, and these, one at a time.
+
+    Raises:
+        DataError: The file is malformed, or another version's.
+    """
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                value = json.loads(line)
+                findings = value["findings"] and Findings.from_dict(value["findings"])
+                known = value["schema_version"] == OUTLINES_VERSION
+            except (ValueError, KeyError, TypeError):
+                known = False
+            if not known:
+                raise DataError(
+                    "not a line of outlines of this version",
+                    where=f"{path}, line {number}",
+                    todo="run `dr-pipeline score --lesions` again",
+                )
+            if findings:
+                yield value["sha256"], findings
