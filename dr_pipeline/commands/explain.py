@@ -2,9 +2,10 @@
 
 Each graded photograph gets a PNG with what raised its grade from dark blue (weak) to yellow (strong, outlined where it
 is at least half of the strongest); explanations.json lists all of them. The colours of each picture have their own
-scale. A file that is not graded has no picture, and its reason in the list. With masks of lesions, figures say how
-often the strongest place is a lesion, beside the centre of the field. Where the network looked is no proof that it was
-right. Research use only. Not a medical device.
+scale. A bundle with a network for lesions gives a second PNG with their outlines and counts, and the grade that these
+have by the ICDR rules. A file that is not graded has no picture, and its reason in the list. With masks of lesions,
+figures say how often the strongest place is a lesion, beside the centre of the field. Where the network looked is no
+proof that it was right. Research use only. Not a medical device.
 """
 
 import argparse
@@ -49,7 +50,9 @@ def run(args: argparse.Namespace) -> Outcome:
 
     trusted_identity(args.bundle, args.require_signature)
     entries = [entry for entry in list_entries(args.sources) if not entry.left_out]
-    explainer = Explainer.from_bundle(args.bundle, threads=usable_threads(), site=args.site, method=args.method)
+    explainer = Explainer.from_bundle(
+        args.bundle, threads=usable_threads(), site=args.site, method=args.method, lesions=not args.only_figures
+    )
     masks = LesionMasks(args.masks) if args.masks else None
     make_private_folder(args.out)
     report = explain_files(entries, explainer, args.out, masks=masks, pictures=not args.only_figures)

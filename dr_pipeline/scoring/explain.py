@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.attribution import ATTRIBUTION_NAME, AttributionModel, read_attribution
+from dr_pipeline.bundle.bundle_files import LESIONS
+from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.errors import BundleError
 from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.fundus.opencv import cv2
@@ -70,6 +72,10 @@ class Explainer:
         scorer: The loaded bundle.
         attribution: Its network with the second output; None: by occlusion, which any network allows, in some hundred
             times the time.
+
+    Attributes:
+        bundle_id: The bundle's.
+        method: One of METHODS.
     """
 
     def __init__(self, scorer: Scorer, attribution: AttributionModel | None) -> None:
@@ -78,7 +84,9 @@ class Explainer:
         self.method = ATTRIBUTION_NAME if attribution else OCCLUSION_NAME
 
     @classmethod
-    def from_bundle(cls, root: Path, *, threads: int, site: str = "", method: str = "") -> "Explainer":
+    def from_bundle(
+        cls, root: Path, *, threads: int, site: str = "", method: str = "", lesions: bool = False
+    ) -> "Explainer":
         """Loads a bundle that passes its checks.
 
         Args:
@@ -86,12 +94,14 @@ class Explainer:
             threads: Threads inside one operator.
             site: As in `Scorer`.
             method: One of METHODS; empty: the second output where the bundle has one, else occlusion.
+            lesions: Whether lesions are looked for too, where the bundle has a network for them.
 
         Raises:
             BundleError: A file is missing, unknown or altered, or the bundle lacks the second output asked for.
             DataError: No threshold was fitted for `site`.
         """
-        scorer = Scorer.from_bundle(root, threads=threads, site=site)
+        has_lesions = LESIONS in identify_bundle(root).sha256
+        scorer = Scorer.from_bundle(root, threads=threads, site=site, lesions=lesions and has_lesions)
         attribution = None if method == OCCLUSION_NAME else read_attribution(root, threads=threads)
         if method == ATTRIBUTION_NAME and attribution is None:
             raise BundleError(

@@ -5,16 +5,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.files import atomic_write, printable
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.lesions.drawing import draw_lesions
+from dr_pipeline.lesions.findings import Findings
+from dr_pipeline.lesions.icdr import Counts, second_opinion
+from dr_pipeline.lesions.kinds import KINDS
 from dr_pipeline.logs import progress
 from dr_pipeline.metrics.localisation import TOLERANCE, Localisation, centre_prior, localisation_figures, localise
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.scoring.explain import Explainer, Explanation
 from dr_pipeline.scoring.lesion_masks import LesionMasks
-from dr_pipeline.scoring.overlay import overlay
+from dr_pipeline.scoring.overlay import captioned, overlay
 from dr_pipeline.scoring.score import failed
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.read import read_entry
@@ -57,6 +64,9 @@ def explain_files(
         if drawable and pictures:
             row["picture"] = names.new(entry.relative)
             _draw(out / row["picture"], explanation, data)
+            if explanation.score.lesions is not None:
+                row["lesion_picture"] = names.new(f"{Path(row['picture']).stem}-lesions")
+                _draw_lesions(out / row["lesion_picture"], explanation.score.lesions.findings, data)
         if drawable and masks is not None:
             found = _localised(explanation, masks, entry.relative)
             row["lesions"] = "yes" if found else "no mask"
@@ -93,6 +103,17 @@ def _row(explanation: Explanation) -> dict[str, Any]:
         "grade": grading.grade,
         "expected_grade": round(grading.expected_grade, 4),
         "strongest": {"x": round(x, 1), "y": round(y, 1), "adds": float(f"{explanation.canvas_map.max():.3g}")},
+        **({} if score.lesions is None else {"found": _found(score.lesions.findings)}),
+    }
+
+
+def _found(findings: Findings) -> dict[str, Any]:
+    """The counts of the lesions, and the second opinion on them."""
+    opinion = second_opinion(Counts.of(findings))
+    return {
+        "lesions": {kind.name: findings.count(kind.name) for kind in KINDS if kind.is_lesion},
+        "second_opinion": opinion.to_text(),
+        "limits": list(opinion.limits),
     }
 
 
@@ -101,7 +122,16 @@ def _draw(path: Path, explanation: Explanation, data: bytes) -> None:
     caption = (
         f"grade {grading.grade}, expected {grading.expected_grade:.2f}. {RESEARCH_USE}" if grading else RESEARCH_USE
     )
-    drawn = overlay(decode(data, _FULL_SIDE).pixels, explanation.original_map(), caption)
+    _write_png(path, overlay(decode(data, _FULL_SIDE).pixels, explanation.original_map(), caption))
+
+
+def _draw_lesions(path: Path, findings: Findings, data: bytes) -> None:
+    opinion = second_opinion(Counts.of(findings))
+    caption = f"second opinion by counts: {opinion.to_text()}. {RESEARCH_USE}"
+    _write_png(path, captioned(draw_lesions(decode(data, _FULL_SIDE).pixels, findings), caption))
+
+
+def _write_png(path: Path, drawn: NDArray[np.uint8]) -> None:
     done, encoded = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise DataError("the picture cannot be encoded as PNG", where=printable(path.name))

@@ -37,7 +37,7 @@ def overlay(rgb: NDArray[np.uint8], found: NDArray[np.float32], caption: str = "
         (strength >= _OUTLINED_FROM).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     cv2.drawContours(drawn, outlines, -1, (255, 255, 255), thickness, cv2.LINE_AA)
-    return _captioned(drawn, caption) if caption else drawn
+    return captioned(drawn, caption) if caption else drawn
 
 
 def _palette() -> NDArray[np.uint8]:
@@ -46,7 +46,7 @@ def _palette() -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(steps, cv2.COLOR_BGR2RGB)[:, 0], np.uint8)
 
 
-def _captioned(drawn: NDArray[np.uint8], caption: str) -> NDArray[np.uint8]:
+def captioned(drawn: NDArray[np.uint8], caption: str) -> NDArray[np.uint8]:
     """White on black in the lower left corner, where photographs are black as a rule; in place."""
     height, width = drawn.shape[:2]
     font, weight = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(height / 1000))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr_pipeline.fundus.opencv import cv2
@@ -49,6 +49,7 @@ def test_small_ones_are_left_out_and_corners_connect() -> None:
     assert find_components(plane * 0.4, threshold=0.5, min_pixels=1) == []
 
 
+@settings(max_examples=20)
 @given(places=st.sets(st.tuples(st.integers(0, 9), st.integers(0, 7)), max_size=20), threshold=st.floats(0.2, 0.8))
 def test_dots_apart_are_counted_one_by_one_and_their_areas_add_up(
     places: set[tuple[int, int]], threshold: float

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.clinic.review.lesion_picture import findings_of, lesion_facts, lesion_svg
 from dr_pipeline.clinic.review.order import RankedRow, rank
-from dr_pipeline.clinic.review.page import open_folder, page_data, write_page
+from dr_pipeline.clinic.review.page import PICTURES, open_folder, page_data, write_page
 from dr_pipeline.clinic.review.pictures import PictureJob, Pictures
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, sha256_file, spreadsheet_safe
+from dr_pipeline.files import printable, read_json, sha256_file, spreadsheet_safe, write_text
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import Status
@@ -113,16 +114,34 @@ def make_review(
         for job, fault in progress(workers.results(jobs.values()), label="pictures", total=len(jobs)):
             faults[job.sha256] = fault
     missing = dict(_missing(ranked, todo, faults, options))
-    pictures.remove_others({item.row.sha256 for item in shown if item.number not in missing})
+    with_picture = {item.row.sha256: item.row for item in shown if item.number not in missing}
+    lesions = _write_lesions(predictions, pictures, with_picture)
+    pictures.remove_others(set(with_picture), set(lesions))
     data = page_data(
         ranked,
         {item.number: pictures.names(item.row.sha256) for item in shown if item.number not in missing},
         missing,
+        lesions,
         batch=batch_of(predictions),
         made=now(),
         names=not options.hide_patients,
     )
     return Review(write_page(out, data), len(rows), len(shown) - len(todo), Counter(missing.values()))
+
+
+def _write_lesions(
+    predictions: Path, pictures: Pictures, rows: Mapping[str, PredictionRow]
+) -> dict[str, Mapping[str, Any]]:
+    """Draws the lesions of the photographs that have pictures, by their hash; returns what the page states of them."""
+    facts = {}
+    for sha256, findings in findings_of(predictions):
+        if sha256 not in rows or sha256 in facts:
+            continue
+        row, name = rows[sha256], pictures.lesions_name(sha256)
+        frame = (0.0, 0.0, float(row.width or 0), float(row.height or 0)) if pictures.whole_frame else findings.window
+        write_text(pictures.folder / name, lesion_svg(findings, frame), private=True)
+        facts[sha256] = {"lesions": f"{PICTURES}/{name}", **lesion_facts(findings)}
+    return facts
 
 
 def batch_of(predictions: Path) -> str:

@@ -63,6 +63,7 @@ def page_data(
     ranked: Sequence[RankedRow],
     pictures: Mapping[int, tuple[str, str]],
     missing: Mapping[int, str],
+    lesions: Mapping[str, Mapping[str, Any]],
     *,
     batch: str,
     made: str,
@@ -74,6 +75,7 @@ def page_data(
         ranked: The rows in the order of reading.
         pictures: By row number, the file names of thumbnail and full picture.
         missing: By row number, why a photograph has no picture.
+        lesions: By hash, what is shown of the lesions of a photograph that has a picture.
         batch: Under which the browser keeps readings: another table has another.
         made: When, UTC.
         names: Whether ids, paths, patients, visits and sites are part of it.
@@ -90,6 +92,7 @@ def page_data(
         "version": VERSION,
         "items": [
             _item(ranked_row, pictures.get(ranked_row.number), missing.get(ranked_row.number, ""), names=names)
+            | (lesions.get(ranked_row.row.sha256, {}) if ranked_row.number in pictures else {})
             for ranked_row in ranked
         ],
     }

@@ -26,7 +26,7 @@ THUMBNAIL_PX = 240
 _THUMBNAIL_QUALITY, _FULL_QUALITY = 80, 92
 _NAME_DIGITS = 32
 # Pictures, and what a killed run left of one.
-_OWN_NAMES = re.compile(r"\.?[0-9a-f]{32}(-frame)?-(thumb|[0-9]+)\.jpg(\..*\.part)?")
+_OWN_NAMES = re.compile(r"\.?[0-9a-f]{32}(-frame)?-(thumb\.jpg|[0-9]+\.jpg|lesions\.svg)(\..*\.part)?")
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,15 @@ class Pictures:
 
     def names(self, sha256: str) -> tuple[str, str]:
         """File names of a photograph's thumbnail and full picture."""
-        stem = sha256[:_NAME_DIGITS] + ("-frame" if self.whole_frame else "")
+        stem = self._stem(sha256)
         return f"{stem}-thumb.jpg", f"{stem}-{self.full_px}.jpg"
+
+    def _stem(self, sha256: str) -> str:
+        return sha256[:_NAME_DIGITS] + ("-frame" if self.whole_frame else "")
+
+    def lesions_name(self, sha256: str) -> str:
+        """File name of the picture that lies over the full one where lesions were looked for."""
+        return f"{self._stem(sha256)}-lesions.svg"
 
     def are_made(self, sha256: str) -> bool:
         """Whether both are there."""
@@ -94,9 +101,14 @@ class Pictures:
                 stream.write(_encode(pixels, quality))
         return ""
 
-    def remove_others(self, sha256s: set[str]) -> None:
-        """Removes other pictures, such as those that an earlier run made of the whole frame."""
-        wanted = {name for sha256 in sha256s for name in self.names(sha256)}
+    def remove_others(self, sha256s: set[str], lesions: set[str]) -> None:
+        """Removes other pictures, such as those that an earlier run made of the whole frame.
+
+        Args:
+            sha256s: Of the photographs whose pictures stay.
+            lesions: Of those whose lesions are shown.
+        """
+        wanted = {name for sha256 in sha256s for name in self.names(sha256)} | set(map(self.lesions_name, lesions))
         for path in self.folder.iterdir():
             if path.name not in wanted and _OWN_NAMES.fullmatch(path.name):
                 path.unlink()

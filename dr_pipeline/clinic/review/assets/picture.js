@@ -19,17 +19,19 @@ class PictureView {
     stage.onpointerup = stage.onpointercancel = (event) => this.pointers.delete(event.pointerId);
   }
 
-  // Shows a picture, or text where there is no address. The element is new each time: an old one would show the
-  // photograph before until the next is loaded.
-  show(address, alt, text) {
+  // Shows a picture, or text where there is no address, and over it another of the same frame, if there is one. The
+  // elements are new each time: an old one would show the photograph before until the next is loaded.
+  show(address, alt, text, over) {
     this.isLoaded = false;
     this.pointers.clear();
     const image = Object.assign(document.createElement("img"), { alt, draggable: false });
     this.image = image;
+    this.over = null;
     if (!address) return this.showText(text);
     image.onload = () => {
       if (image !== this.image) return; // another photograph is shown by now
       this.isLoaded = true;
+      if (over) this.cover(over);
       this.fit();
     };
     image.onerror = () => {
@@ -37,6 +39,14 @@ class PictureView {
     };
     image.src = address;
     this.stage.replaceChildren(image);
+  }
+
+  // Lays a picture over the one that is shown, as large as it is.
+  cover(address) {
+    this.over = Object.assign(document.createElement("img"), { className: "lesions program", alt: "", src: address });
+    this.over.style.width = `${this.image.naturalWidth}px`;
+    this.over.style.height = `${this.image.naturalHeight}px`;
+    this.stage.append(this.over);
   }
 
   showText(text) {
@@ -75,7 +85,9 @@ class PictureView {
       x: within(x, this.image.naturalWidth * scale, this.stage.clientWidth),
       y: within(y, this.image.naturalHeight * scale, this.stage.clientHeight),
     };
-    this.image.style.transform = `translate(${this.place.x}px, ${this.place.y}px) scale(${scale})`;
+    const transform = `translate(${this.place.x}px, ${this.place.y}px) scale(${scale})`;
+    this.image.style.transform = transform;
+    if (this.over) this.over.style.transform = transform;
     this.zoomed(scale);
   }
 

@@ -78,6 +78,7 @@ function start() {
   $("mask").onchange = () => document.body.classList.toggle("masked", $("mask").checked);
   $("comment").onchange = keepComment;
   $("brightness").oninput = () => stage.style.setProperty("--brightness", `${$("brightness").value}%`);
+  $("lesions").oninput = () => setLesions($("lesions").value);
   $("import").onchange = importReadings;
   grid.onkeydown = gridKeys;
   Object.assign(viewer, { onkeydown: viewerKeys, onclose: viewerClosed });

@@ -23,8 +23,9 @@ function show() {
   $("position").textContent = `${current + 1} of ${shown.length}`;
   $("previous").disabled = current === 0;
   $("next").disabled = !following;
-  picture.show(item.full, `Photograph ${item.number}`, item.missing);
+  picture.show(item.full, `Photograph ${item.number}`, item.missing, item.lesions);
   showResult(item);
+  showLesions(item);
   showReading(item);
   if (following?.full) new Image().src = following.full;
 }
@@ -61,6 +62,30 @@ function showResult(item) {
         make("dd", { textContent, className }),
       ]);
   $("facts").replaceChildren(...pairs(program, "program"), ...pairs(facts, ""));
+}
+
+// The legend of what lies over the picture, and the second opinion that follows from its numbers.
+function showLesions(item) {
+  $("lesions-switch").hidden = !item.lesions;
+  const kinds = (item.lesionCounts ?? []).flatMap(([name, colour, number]) => {
+    const swatch = make("i", { ariaHidden: "true" });
+    swatch.style.background = colour;
+    return [swatch, make("span", { textContent: name }), make("span", { textContent: number })];
+  });
+  const texts = [item.opinion && `By the counts (ICDR rules): ${item.opinion}`, item.opinionLimits].filter(Boolean);
+  $("lesion-counts").replaceChildren(...kinds, ...texts.map((textContent) => make("p", { textContent })));
+}
+
+// The opacity in percent; the key l hides the lesions and shows them again as they were.
+let lesionsBefore = 60;
+function setLesions(value) {
+  $("lesions").value = value;
+  stage.style.setProperty("--lesions", $("lesions").value / 100);
+}
+function toggleLesions() {
+  const value = Number($("lesions").value);
+  if (value) lesionsBefore = value;
+  setLesions(value ? 0 : lesionsBefore);
 }
 
 function showReading(item) {
@@ -144,6 +169,9 @@ const KEYS = {
   f: () => picture.fit(),
   a: () => picture.actualSize(),
   r: toggleRedFree,
+  l: toggleLesions,
+  "[": () => setLesions(Number($("lesions").value) - 10),
+  "]": () => setLesions(Number($("lesions").value) + 10),
   ...Object.fromEntries(GRADES.map((number) => [String(number), () => grade(String(number))])),
 };
 const PAN_KEYS = { ArrowLeft: [PAN_PX, 0], ArrowRight: [-PAN_PX, 0], ArrowUp: [0, PAN_PX], ArrowDown: [0, -PAN_PX] };

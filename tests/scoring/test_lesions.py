@@ -1,0 +1,240 @@
+"""`score --lesions`: places and sizes in the photograph's pixels, tables, resumed runs, and what cannot be asked."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dr_pipeline import cli
+from dr_pipeline.bundle.lesions import LesionModel
+from dr_pipeline.fundus.decode import decode
+from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.lesions.drawing import draw_lesions
+from dr_pipeline.lesions.findings import Findings, FoveaMethod, Yardstick
+from dr_pipeline.scoring.lesion_outputs import read_outlines
+from dr_pipeline.scoring.lesions import LesionFinder
+from dr_pipeline.scoring.outputs import lesion_paths
+from dr_pipeline.tables.lesions import read_lesions
+from dr_pipeline.tables.predictions import read_predictions
+from tests.factories.bundles import encode, make_bundle, photograph
+from tests.factories.drawings import encode as encode_as
+from tests.factories.lesion_networks import CANVAS_PX, COLOURS, colour_network
+from tests.factories.scoring import score_in_process
+
+pytestmark = pytest.mark.slow
+
+DISC, FOVEA = (2900.0, 1400.0), (1720.0, 1500.0)
+EXUDATES = ((1900.5, 1300.5), (1000.5, 1000.5), (2500.5, 2300.5))
+
+
+def large_photograph() -> np.ndarray:
+    """(2848, 4288, 3) as IDRiD's: a field that the frame cuts off above and below, with dots of pure colours."""
+    picture = np.zeros((2848, 4288, 3), np.uint8)
+    cv2.circle(picture, (2144, 1424), 1712, (150, 90, 45), -1)
+    for (x, y), radius, kind in (
+        (DISC, 240, "optic_disc"),
+        (FOVEA, 100, "fovea"),
+        *((place, 20, "hard_exudates") for place in EXUDATES),
+    ):
+        cv2.circle(picture, (int(x), int(y)), radius, COLOURS[kind], -1)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def finder() -> LesionFinder:
+    network = colour_network(canvas_px=1536, tile_px=512, overlap=0.25, um_per_px=45 * 288 / 1534)
+    return LesionFinder(LesionModel(network, threads=1))
+
+
+@pytest.fixture(scope="module")
+def found(finder: LesionFinder) -> Findings:
+    """What is found in the large photograph."""
+    return finder.find(encode_as(large_photograph(), ".jpg", cv2.IMWRITE_JPEG_QUALITY, 95)).findings
+
+
+def test_lesions_lie_within_two_pixels_of_where_they_are_and_have_their_sizes(found: Findings) -> None:
+    lesions = sorted(found.lesions, key=lambda lesion: lesion.y)
+    assert [lesion.kind for lesion in lesions] == ["hard_exudates"] * 3
+    for lesion, (x, y) in zip(lesions, sorted(EXUDATES, key=lambda place: place[1]), strict=True):
+        assert np.hypot(lesion.x - x, lesion.y - y) < 2
+        # the disc, of 481 px, measures 1,500 µm
+        assert lesion.diameter_um == pytest.approx(41 * 1500 / 481, rel=0.1)
+        assert lesion.longest_um == pytest.approx(lesion.diameter_um, rel=0.15)
+        assert lesion.area_mm2 == pytest.approx(np.pi * (lesion.diameter_um / 2000) ** 2, rel=0.01)
+    assert found.disc == (pytest.approx(DISC[0], abs=2), pytest.approx(DISC[1], abs=2), pytest.approx(481, rel=0.01))
+    assert found.fovea == (pytest.approx(FOVEA[0], abs=2), pytest.approx(FOVEA[1], abs=2))
+    assert (found.fovea_method, found.yardstick) == (FoveaMethod.NETWORK, Yardstick.OPTIC_DISC)
+    assert {(lesion.x > 2000, lesion.quadrant) for lesion in lesions} == {
+        (False, "superior_temporal"),
+        (True, "inferior_temporal"),
+    }
+    nearest = (np.hypot(1900.5 - FOVEA[0], 1300.5 - FOVEA[1]) - 20.5) * 1500 / 481
+    assert found.nearest_um("hard_exudates") == pytest.approx(nearest, rel=0.02)
+
+
+def test_the_drawing_lies_within_two_pixels_of_the_lesions(found: Findings) -> None:
+    drawn = draw_lesions(np.zeros((2848, 4288, 3), np.uint8), found, opacity=1.0)
+    shown = (drawn[..., :2] > 150).all(axis=2) & (drawn[..., 2] < 150)  # yellow
+    shown[:400, :1200] = False  # the legend
+    # Between outline and fill, half of the black edge lies.
+    whole = cv2.morphologyEx(shown.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    number, _, stats, centroids = cv2.connectedComponentsWithStats(whole)
+    assert number == len(EXUDATES) + 1
+    for centroid, place in zip(centroids[1:] + 0.5, sorted(EXUDATES, key=lambda place: place[1]), strict=True):
+        assert np.hypot(*(centroid - place)) < 2
+    assert np.abs(np.sqrt(4 * stats[1:, cv2.CC_STAT_AREA] / np.pi) - 41).max() < 4
+
+
+def test_an_empty_field_without_disc_is_a_marked_limit() -> None:
+    picture = np.zeros((900, 1200, 3), np.uint8)
+    cv2.circle(picture, (600, 450), 430, (150, 90, 45), -1)
+    found = LesionFinder(LesionModel(colour_network(), threads=1)).find(encode(picture, ".png")).findings
+    assert (found.lesions, found.disc, found.fovea) == ((), None, None)
+    assert found.yardstick is Yardstick.FIELD
+    assert found.um_per_px == pytest.approx(45 * 288 / 860, rel=0.02)
+    assert found.by_quadrant("hemorrhages") is None
+
+
+def dotted(seed: int, *, dots: int) -> bytes:
+    """A drawn fundus, gradable, with some red dots."""
+    pixels = decode(photograph(seed), 1 << 16).pixels.copy()
+    for number in range(dots):
+        cv2.circle(pixels, (110 + 22 * number, 140), 3, (255, 0, 0), -1)
+    return encode(pixels, ".png")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made") / "release", lesions=colour_network())
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("clinic")
+    (root / "a.png").write_bytes(dotted(2, dots=4))
+    (root / "b.jpg").write_bytes(photograph(2))
+    (root / "broken.jpg").write_bytes(b"x")
+    return root
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_the_tables_of_a_run_and_of_one_that_was_interrupted(
+    bundle: Path, clinic: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "whole" / f"p{suffix}"
+    summary = score_in_process(clinic, bundle, out, lesions=True)
+    assert summary.lesion_seconds is not None
+    again = tmp_path / "again" / f"p{suffix}"
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dr_pipeline.scoring.lesion_outputs.write_table", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score_in_process(clinic, bundle, again, lesions=True)
+    assert not again.exists()
+    score_in_process(clinic, bundle, again, lesions=True, resume=True)
+    for one, other in zip((out, *lesion_paths(out)), (again, *lesion_paths(again)), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+        assert stat.S_IMODE(one.stat().st_mode) == 0o600
+    manifest = json.loads((again.parent / f"p{suffix}.manifest.json").read_text())
+    assert set(manifest["outputs"]) == {path.name for path in (again, *lesion_paths(again))}
+    assert manifest["lesions"]["seconds"]["n"] == 2
+    assert score_in_process(clinic, bundle, again, lesions=True, resume=True).resumed == 3
+    lesion_paths(again)[1].unlink()  # such a run is not at its end
+    score_in_process(clinic, bundle, again, lesions=True, resume=True)
+    assert lesion_paths(again)[1].read_bytes() == lesion_paths(out)[1].read_bytes()
+
+
+def test_one_row_per_file_with_counts_opinion_and_limits(bundle: Path, clinic: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.csv"
+    score_in_process(clinic, bundle, out, lesions=True)
+    dotted_row, plain, broken = read_lesions(lesion_paths(out)[0])
+    predictions = read_predictions(out)
+    assert [row.image_id for row in predictions] == [row.image_id for row in (dotted_row, plain, broken)]
+    assert (dotted_row.hemorrhages, dotted_row.hard_exudates, dotted_row.irma) == (4, 0, None)
+    assert (dotted_row.rule_low, dotted_row.rule_high) == (2, 4)
+    assert dotted_row.evidence == "hemorrhages (4), short of the 4-2-1 rule"
+    assert "no optic disc" in dotted_row.limits
+    assert "does not look for venous beading, IRMA" in dotted_row.limits
+    assert (dotted_row.yardstick, dotted_row.hemorrhages_inferior_nasal) == ("declared_field", None)
+    assert (plain.rule_low, plain.rule_high, plain.evidence) == (0, 0, "no lesion found")
+    assert (broken.status, broken.hemorrhages, broken.agreement) == ("failed", None, "")
+    ((_, findings), _) = read_outlines(lesion_paths(out)[1])
+    assert [lesion.kind for lesion in findings.lesions] == ["hemorrhages"] * 4
+
+
+def test_disagreement_sends_to_a_person_and_leaves_the_grade(bundle: Path, clinic: Path, tmp_path: Path) -> None:
+    score_in_process(clinic, bundle, tmp_path / "without.csv")
+    score_in_process(clinic, bundle, tmp_path / "with.csv", lesions=True)
+    without, found = read_predictions(tmp_path / "without.csv"), read_predictions(tmp_path / "with.csv")
+    opinions = read_lesions(tmp_path / "with.lesions.csv")
+    assert {row.agreement for row in opinions} >= {"", "referable_differs"}
+    for before, after, opinion in zip(without, found, opinions, strict=True):
+        differs = opinion.agreement in ("grade_differs", "referable_differs")
+        assert after.needs_human == (before.needs_human or differs)
+        assert (after.grade, after.probabilities) == (before.grade, before.probabilities)
+
+
+def test_without_the_option_nothing_is_written_or_stored_of_lesions(clinic: Path, bundle: Path, tmp_path: Path) -> None:
+    plain = make_bundle(tmp_path / "plain")
+    for name, one in (("with", bundle), ("without", plain)):
+        score_in_process(clinic, one, tmp_path / name / "p.csv")
+    assert (tmp_path / "with" / "p.csv").read_bytes() == (tmp_path / "without" / "p.csv").read_bytes()
+    assert sorted(path.name for path in (tmp_path / "with").iterdir()) == ["p.csv", "p.csv.manifest.json"]
+    settings = json.loads((tmp_path / "with" / "p.csv.manifest.json").read_text())
+    assert "lesions" not in json.dumps(settings["settings"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "has no lesions.onnx"),
+        (["--watch"], "--lesions with --watch"),
+        (["--device", "cuda"], "--lesions with --device cuda"),
+    ],
+)
+def test_what_cannot_be_asked_is_an_error_before_any_work(
+    bundle: Path,
+    clinic: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    root = bundle if options else make_bundle(tmp_path / "plain")
+    words = ["score", clinic, "--bundle", root, "--out", tmp_path / "out" / "p.csv", "--lesions", *options]
+    assert cli.main([str(word) for word in words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_resumed_run_keeps_to_its_lesions(
+    bundle: Path, clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "p.csv"
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dr_pipeline.scoring.folder.publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score_in_process(clinic, bundle, out, lesions=True)
+    with pytest.raises(Exception, match="lesions was True, not None"):
+        score_in_process(clinic, bundle, out, resume=True)
+
+
+def test_explain_draws_the_lesions_where_the_bundle_has_them(bundle: Path, clinic: Path, tmp_path: Path) -> None:
+    words = ["explain", clinic / "a.png", "--bundle", bundle, "--out", tmp_path / "out"]
+    assert cli.main([str(word) for word in words]) == 0
+    (row,) = json.loads((tmp_path / "out" / "explanations.json").read_text())["photographs"]
+    assert row["found"]["lesions"]["hemorrhages"] == 4
+    assert row["found"]["second_opinion"].startswith("grade 2 (3 to 4 not excluded)")
+    drawn = cv2.imread(str(tmp_path / "out" / row["lesion_picture"]))
+    assert drawn.shape == decode((clinic / "a.png").read_bytes(), CANVAS_PX).pixels.shape
+    assert stat.S_IMODE((tmp_path / "out" / row["lesion_picture"]).stat().st_mode) == 0o600
