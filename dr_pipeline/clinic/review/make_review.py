@@ -131,7 +131,7 @@ def make_review(
 
 def _write_lesions(
     predictions: Path, pictures: Pictures, rows: Mapping[str, PredictionRow]
-) -> dict[str, Mapping[str, Any]]:
+) -> dict[str, dict[str, Any]]:
     """Draws the lesions of the photographs that have pictures, by their hash; returns what the page states of them."""
     facts = {}
     for sha256, findings in findings_of(predictions):

@@ -63,7 +63,7 @@ def page_data(
     ranked: Sequence[RankedRow],
     pictures: Mapping[int, tuple[str, str]],
     missing: Mapping[int, str],
-    lesions: Mapping[str, Mapping[str, Any]],
+    lesions: Mapping[str, dict[str, Any]],
     *,
     batch: str,
     made: str,
