@@ -33,7 +33,7 @@ from dr_pipeline.scoring.sources.listing import iter_entries
 from dr_pipeline.scoring.sources.objects import without_secrets
 from dr_pipeline.scoring.sources.people import People
 from dr_pipeline.scoring.summary import Summary, summarise
-from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
+from dr_pipeline.tables.predictions import PredictionRow
 
 # A killed run loses the rows since the last commit, and scores these files again.
 _COMMIT_S = 0.5
@@ -164,7 +164,7 @@ def publish(out: Path, journal: Journal, bundle: BundleIdentity, settings: Mappi
 
         write_lesions(out, journal, bundle_id=bundle.bundle_id)
     if Format.of(out) is Format.PARQUET:
-        write_parquet(out, PREDICTIONS, journal.rows(bundle_id=bundle.bundle_id))
+        write_parquet(out, journal.rows(bundle_id=bundle.bundle_id))
         partial_path(out).unlink()
     else:
         partial_path(out).replace(out)

@@ -136,7 +136,7 @@ def _encoder(format: Format, table: Table[Row]) -> Callable[[Iterable[Row]], byt
 def write_table(path: Path, table: Table[Row], rows: Iterable[Row]) -> None:
     """Writes a table in the format of its name, whole or not at all, in bounded memory; only its owner may read it."""
     if Format.of(path) is Format.PARQUET:
-        write_parquet(path, table, rows)
+        _write_parquet(path, table, rows)
         return
     encode, rows = _encoder(Format.of(path), table), iter(rows)
     with atomic_write(path, private=True) as stream:
@@ -155,8 +155,12 @@ def require_parquet() -> None:
         ) from None
 
 
-def write_parquet(path: Path, table: Table[Row], rows: Iterable[Row]) -> None:
-    """Writes the rows as Parquet, whole or not at all, in bounded memory; numbers have the decimals of the CSV."""
+def write_parquet(path: Path, rows: Iterable[PredictionRow]) -> None:
+    """Writes predictions as Parquet, whole or not at all, in bounded memory; numbers have the decimals of the CSV."""
+    _write_parquet(path, PREDICTIONS, rows)
+
+
+def _write_parquet(path: Path, table: Table[Row], rows: Iterable[Row]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -13,7 +13,7 @@ from dr_pipeline.clinic.review.page import PICTURES, open_folder, page_data, wri
 from dr_pipeline.clinic.review.pictures import PictureJob, Pictures
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, read_json, sha256_file, spreadsheet_safe, write_text
+from dr_pipeline.files import printable, sha256_file, spreadsheet_safe, write_text
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import Status
