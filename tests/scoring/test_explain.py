@@ -12,6 +12,7 @@ from dr_pipeline.deployment.formats.attribution_part import attribution_part
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.lesions.kinds import FIBROUS_TISSUE, OPTIC_DISC
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.explain import METHODS, Explainer, attribution_map
 from dr_pipeline.scoring.lesion_masks import LesionMasks
@@ -150,6 +151,19 @@ def test_masks_of_several_lesions_are_one_and_an_optic_disc_is_none(tmp_path: Pa
     assert lesions[33, 33]
     assert lesions.sum() == 32
     assert LesionMasks([tmp_path]).read("q.jpg", 80, 90) is None
+
+
+def test_of_the_phantom_s_masks_the_landmarks_are_no_lesions(tmp_path: Path) -> None:
+    bits = np.zeros((80, 90), np.uint16)
+    bits[40:60, 40:60] = 1 << OPTIC_DISC.bit
+    for name, bit in (("healthy", OPTIC_DISC.bit), ("sick", FIBROUS_TISSUE.bit)):
+        bits[50:53, 50:53] |= 1 << bit
+        (tmp_path / f"{name}.png").write_bytes(encode(bits, ".png"))
+    masks = LesionMasks([tmp_path])
+    assert masks.read("healthy.jpg", 80, 90) is None
+    lesions = masks.read("sick.jpg", 80, 90)
+    assert lesions is not None
+    assert lesions.sum() == 9
 
 
 def test_a_map_that_is_nowhere_above_zero_leaves_the_photograph_as_it_is() -> None:
