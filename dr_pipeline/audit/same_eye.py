@@ -6,7 +6,7 @@ mirror images and do not match.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -118,7 +118,9 @@ def group_pairs(pairs: Iterable[SameEyePair], duplicates: Mapping[str, tuple[str
     )
 
 
-def find_same_eyes(names: Iterable[str], read_canvas: Callable[[str], NDArray[np.uint8]]) -> list[SameEyePair]:
+def find_same_eyes(
+    names: Iterable[str], read_canvas: Callable[[str], NDArray[np.uint8]], *, of: Collection[str] | None = None
+) -> list[SameEyePair]:
     """Finds the pairs of photographs that show one eye.
 
     The memory is about 110 KiB per photograph. The result does not depend on the order of the names.
@@ -127,6 +129,7 @@ def find_same_eyes(names: Iterable[str], read_canvas: Callable[[str], NDArray[np
         names: Image ids.
         read_canvas: Returns a canvas by image id, (canvas_px, canvas_px, 3) RGB, all with one enhancement; called by
             several threads.
+        of: Only pairs with one of these are looked for; None: all.
 
     Returns:
         Sorted.
@@ -139,6 +142,8 @@ def find_same_eyes(names: Iterable[str], read_canvas: Callable[[str], NDArray[np
     contrast = lru_cache(_KEPT_CONTRASTS)(lambda row: features(read_canvas(names[row])))
     pairs = []
     candidates = candidate_pairs([one.descriptors for one in described])
+    if of is not None:
+        candidates = [pair for pair in candidates if any(names[row] in of for row in pair)]
     for one, other in progress(candidates, label="same eye: candidates", total=len(candidates)):
         for alignment in alignments(described[one], described[other]):
             similarity = aligned_correlation(alignment, contrast(one), contrast(other))

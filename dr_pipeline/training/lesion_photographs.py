@@ -167,10 +167,10 @@ def _links(pool: _Pool) -> list[tuple[str, str, str]]:
             links.append((first, name, IDENTICAL))
     links += [(pair.first, pair.second, NEAR_DUPLICATE) for pair in find_near_duplicates(hashes, pool.read)]
     known = {name for one, other, _ in links if one.startswith(_GRADING) for name in (one, other)}
-    new = [name for name in hashes if name.startswith(_LESIONS) and name not in known]
+    new = {name for name in hashes if name.startswith(_LESIONS) and name not in known}
     if new:
-        names = [name for name in hashes if name.startswith(_GRADING)] + new
-        links += [(pair.first, pair.second, SAME_EYE) for pair in find_same_eyes(names, pool.read)]
+        names = new | {name for name in hashes if name.startswith(_GRADING)}
+        links += [(pair.first, pair.second, SAME_EYE) for pair in find_same_eyes(names, pool.read, of=new)]
     return [link for link in links if link[1].startswith(_LESIONS)]
 
 

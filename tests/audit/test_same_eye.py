@@ -73,6 +73,14 @@ def test_each_kind_of_retake_is_found_and_nothing_else(view: str, eyes: dict[str
     assert pair.shift == pytest.approx(distance, abs=0.02)
 
 
+def test_only_pairs_with_some_photographs_are_looked_for(eyes: dict[str, Pixels]) -> None:
+    canvases = {name: small(eyes[name]) for name in ("eye1", "eye8", "eye3")}
+    for name in ("eye1", "eye8"):
+        canvases[f"{name} again"] = small(take(eyes[name], VIEWS["shifted"], 640))
+    (pair,) = find_same_eyes(canvases, canvases.__getitem__, of={"eye8 again", "eye3"})
+    assert (pair.first, pair.second) == ("eye8", "eye8 again")
+
+
 def test_fellow_eyes_and_strangers_are_not_one_eye(eyes: dict[str, Pixels]) -> None:
     """A fellow eye is at best the mirror image."""
     right = {f"{name} right": small(eye) for name, eye in eyes.items()}

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from dr_pipeline.errors import DataError
@@ -44,10 +45,17 @@ def rgba() -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def white_is_zero() -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.where(SHOWN, 0, 255).astype(np.uint8), photometric="miniswhite")
+    return stream.getvalue()
+
+
 GREY = SHOWN.astype(np.uint8)
 TWO_VALUES = {
     "1 bit PNG": lambda: saved(Image.fromarray(SHOWN)),
     "1 bit TIFF": lambda: saved(Image.fromarray(SHOWN), "TIFF", compression="group4"),
+    "TIFF whose white is zero": white_is_zero,
     "palette PNG": lambda: saved(palette([0, 0, 0, 200, 10, 10])),
     "palette TIFF": lambda: saved(palette([0, 0, 0, 255, 0, 0]), "TIFF", compression="tiff_adobe_deflate"),
     "0 and 1": lambda: encode(GREY, ".png"),

@@ -19,7 +19,6 @@ from dr_pipeline.lesions.kinds import (
     HARD_EXUDATES,
     HEMORRHAGES,
     IRMA,
-    KINDS,
     MICROANEURYSMS,
     NEW_VESSELS,
     OPTIC_DISC,
@@ -127,22 +126,20 @@ def kind_masks(lesions: Lesions, anatomy: Anatomy, frame: Frame) -> Masks:
         FIBROUS_TISSUE: lesions.fibrous,
     }
     lines = {VENOUS_BEADING: lesions.beading, IRMA: lesions.irma, NEW_VESSELS: lesions.new_vessels}
-    field = _blank(frame)
+    drawn = {kind: _blank(frame) for kind, items in (outlines | lines).items() if items}
+    for kind, plane in drawn.items():
+        for line, width_dd, _ in lines.get(kind, ()):
+            draw_lines(plane, [fixed_point(frame.to_px(line))], 255, max(1, round(width_dd * frame.px_per_dd)))
+        for outline in outlines.get(kind, ()):
+            fill(plane, fixed_point(frame.to_px(outline)), 255)
+    drawn[OPTIC_DISC], drawn[FOVEA], field = _blank(frame), _blank(frame), _blank(frame)
+    place, _, _, radius = _disc_coordinates(anatomy, frame)
+    drawn[OPTIC_DISC][place] = np.where(radius <= sum(_DISC_EDGE) / 2, 255, 0)
+    fill_circle(drawn[FOVEA], frame.to_px(np.array(anatomy.fovea_dd)), FOVEA_RADIUS_DD * frame.px_per_dd, 255)
     fill_circle(field, np.array(frame.centre_px), frame.radius_px, 255)
     masks = np.zeros(field.shape, np.uint16)
-    for kind in KINDS:
-        drawn = _blank(frame)
-        for line, width_dd, _ in lines.get(kind, ()):
-            draw_lines(drawn, [fixed_point(frame.to_px(line))], 255, max(1, round(width_dd * frame.px_per_dd)))
-        for outline in outlines.get(kind, ()):
-            fill(drawn, fixed_point(frame.to_px(outline)), 255)
-        if kind is FOVEA:
-            fill_circle(drawn, frame.to_px(np.array(anatomy.fovea_dd)), FOVEA_RADIUS_DD * frame.px_per_dd, 255)
-        if kind is OPTIC_DISC:
-            place, _, _, radius = _disc_coordinates(anatomy, frame)
-            drawn[place] = np.where(radius <= sum(_DISC_EDGE) / 2, 255, 0)
-        # half of an antialiased pixel
-        masks = with_plane(masks, kind, (drawn >= 128) & (field >= 128))
+    for kind, plane in drawn.items():
+        masks = with_plane(masks, kind, (plane >= 128) & (field >= 128))  # half of an antialiased pixel
     return masks
 
 
