@@ -9,7 +9,7 @@ from dr_pipeline.canvases.lesion_store import canvas_name, masks_name
 from dr_pipeline.canvases.store import INDEX, PIXEL_PATH
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import atomic_write, write_json
+from dr_pipeline.files import atomic_write, make_private_folder, write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.logs import progress
 
@@ -24,7 +24,7 @@ def write_lesion_canvases(
 
     Args:
         sources: The photographs, at least one, all of one root.
-        out: The folder to write: canvases, masks and pixel_path.json.
+        out: The folder to write: canvases and masks, which only their owner may read, and pixel_path.json.
         pixel_path: Applied to each photograph.
         engines: Where the work is done; the output does not depend on it.
 
@@ -39,7 +39,7 @@ def write_lesion_canvases(
     names = [name(source.image_id).casefold() for source in sources for name in (canvas_name, masks_name)]
     if len(set(names)) < len(names):
         raise DataError("a photograph has the name of another's masks", where=str(root), todo="rename NAME_masks")
-    out.mkdir(parents=True, exist_ok=True)
+    make_private_folder(out)
     (out / INDEX).unlink(missing_ok=True)
     found: dict[str, RenderedMasks] = {}
     faults = []
@@ -65,5 +65,5 @@ def write_lesion_canvases(
 
 
 def _write(path: Path, data: bytes) -> None:
-    with atomic_write(path) as stream:
+    with atomic_write(path, private=True) as stream:
         stream.write(data)

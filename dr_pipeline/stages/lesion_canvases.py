@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> Outcome:
         ParamsError: The section is wrong.
     """
     from dr_pipeline.canvases.store import INDEX, CanvasStore
-    from dr_pipeline.files import write_json
+    from dr_pipeline.files import make_private_folder, write_json
     from dr_pipeline.logs import logger
     from dr_pipeline.params.lesions import LesionData
     from dr_pipeline.params.params_file import load_section
@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> Outcome:
     data = load_section(args.params, f"lesions.{args.name}.data", LesionData)
     grading = GradingSet(CanvasStore(args.canvases), read_manifest(args.audited), read_splits(args.splits))
     scratch = args.scratch / f"lesions-{args.name}"
+    make_private_folder(args.out)
+    make_private_folder(scratch)
     report = prepare_lesion_canvases(args.name, data, grading, args.out, scratch, engine_choice(args))
     write_json(args.report, report)
     figures = report["lesion_canvases"][args.name]

@@ -73,7 +73,7 @@ def prepare_lesion_canvases(
     for image_id, rendered in found.items():
         group = photographs.groups[image_id]
         rows.append(_row(image_id, rendered, group, folds[group], sites[image_id], scale))
-    write_lesion_index(out / INDEX, rows)
+    write_lesion_index(out / INDEX, rows, private=True)
     return {"lesion_canvases": {name: _report(data, lesion_set, photographs, rows, found, kinds)}}
 
 

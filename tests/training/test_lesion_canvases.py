@@ -207,6 +207,8 @@ def test_the_stage_from_files_to_files(grading: GradingSet, outlined: Path, tmp_
     assert main(["lesion-canvases", "--name", "clinic", "--workers", "1", *map(str, words)]) == 0
     rows = read_lesion_index(tmp_path / "out" / INDEX)
     assert len(rows) == read_json(tmp_path / "report.json")["lesion_canvases"]["clinic"]["photographs"]["used"] == 5
+    for path in (tmp_path / "out", tmp_path / "out" / INDEX, tmp_path / "out" / "new_a.png", tmp_path / "scratch"):
+        assert not path.stat().st_mode & 0o077, path
     write_lesion_index(tmp_path / "again.csv", rows)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out" / INDEX).read_bytes()
 

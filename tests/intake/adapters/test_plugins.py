@@ -74,8 +74,8 @@ def test_each_shipped_adapter_is_one_file_and_one_line() -> None:
     paths = {f"intake/adapters/{name}.py" for name in files}
     closures = {stage: set(module_hashes(stage_module(stage))) for stage in STAGES}
     assert paths <= closures["intake"]
-    # `pretrain` reads a folder of photographs as `intake` does, `external` another data set
-    readers = ("intake", "pretrain", "external")
+    # `pretrain` and `lesion-canvases` read a folder of photographs as `intake` does, `external` another data set
+    readers = ("intake", "pretrain", "lesion-canvases", "external")
     assert not any(paths & closure for stage, closure in closures.items() if stage not in readers)
 
 
