@@ -29,7 +29,7 @@ def test_it_is_as_the_schema_says_with_and_without_other_data_sets() -> None:
     assert document["external"] == {}
     assert document["evidence_limits"] == evidence_limits(shown)
     further = valid(metrics_document(replace(shown, external={"far": external_report()})))
-    assert further["external"]["far"]["all"]["qwk"]["n"] == 124
+    assert further["external"]["far"]["all"]["qwk"]["n"] == 125
     assert set(further["external"]["far"]["screening"]) == {
         "referable_sensitivity",
         "referable_specificity",

@@ -58,7 +58,7 @@ def test_a_format_of_fewer_bits_is_compared_with_float32(page: str) -> None:
 
 
 def test_screening_uncertainty_and_baselines_are_shown(page: str) -> None:
-    test, text = sources().test, " ".join(page.split())
+    test, text = sources().test, re.sub(r"[ \n]+", " ", page)  # a no-break space stays
     screened = test["screening"]["intention_to_screen"]
     for figure in (
         screened["referable_sensitivity"],
