@@ -20,7 +20,6 @@ from dr_pipeline.stages.outcome import Outcome
 
 if TYPE_CHECKING:
     from dr_pipeline.evaluation.paired_answers import PairedAnswers
-    from dr_pipeline.tables.changed import ChangedRow
 
 _CONFIDENCE = 0.95
 _NO_MARGIN = "none"
@@ -67,37 +66,23 @@ def run(args: argparse.Namespace) -> Outcome:
         BundleError: A bundle fails its checks.
         ParamsError: A margin is none.
     """
-    from dr_pipeline.evaluation.comparison import Verdict, changed_rows, compare_graders, declared_margins
-    from dr_pipeline.files import canonical_json, write_text
+    from dr_pipeline.evaluation.comparison import declared_margins
+    from dr_pipeline.evaluation.comparison_report import compare_pair
     from dr_pipeline.logs import logger
-    from dr_pipeline.reporting.comparison_page import MAX_SHOWN, render_comparison
-    from dr_pipeline.tables.changed import write_changed
+    from dr_pipeline.reporting.comparison_page import write_comparison
 
     margins = declared_margins(dict(args.margin))
     graders = _graders(args)
-    pair = graders.pair
-    for warning in pair.warnings:
+    for warning in graders.pair.warnings:
         logger.warning("%s", warning)
     drawn: Any = {"replicates": args.replicates, "seed": args.seed, "confidence": _CONFIDENCE}
-    report = compare_graders(pair.old, pair.new, pair.grades, pair.groups, margins, drawn) | {
-        "old": graders.old,
-        "new": graders.new,
-        "left_out": dict(pair.left_out),
-        "warnings": pair.warnings,
-        "research_use": RESEARCH_USE,
-    }
-    changed = changed_rows(pair.image_ids, pair.old, pair.new, pair.grades)
-    jpegs = {row.image_id: graders.jpeg(row.image_id) for row in changed[:MAX_SHOWN]} if graders.jpeg else None
-    result, table, page = (args.out / name for name in ("comparison.json", "changed.csv", "index.html"))
-    write_text(result, canonical_json(report), private=True)
-    write_changed(table, changed, private=True)
-    write_text(page, render_comparison(report, changed, jpegs), private=True)
-    passed = report["verdict"] in (Verdict.IDENTICAL, Verdict.NOT_INFERIOR)
+    comparison = compare_pair(graders.pair, margins, drawn, old=graders.old, new=graders.new)
+    wrote = write_comparison(args.out, comparison, graders.jpeg)
     return Outcome(
-        wrote=(result, table, page),
-        headline=_headline(report, changed),
-        next_command=f"open {page}",
-        exit_code=0 if passed else 1,
+        wrote=wrote,
+        headline="\n  ".join(comparison.lines()) + f"\n{RESEARCH_USE}",
+        next_command=f"open {wrote[-1]}",
+        exit_code=0 if comparison.passed else 1,
     )
 
 
@@ -162,16 +147,6 @@ def _bundles(args: argparse.Namespace) -> _Graders:
 
     first, second = ({"name": printable(bundle.root), "id": bundle.bundle_id} for bundle in (old, new))
     return _Graders(pair, first, second, jpeg if args.pictures else None)
-
-
-def _headline(report: dict[str, Any], changed: "list[ChangedRow]") -> str:
-    from dr_pipeline.metrics.intervals import format_estimate
-
-    lines = [f"{report['n']} photographs, {len(changed)} with another answer; verdict: {report['verdict']}"]
-    for name, one in report["endpoints"].items():
-        margin = "no margin" if one["margin"] is None else f"margin {one['margin']:g}: {one['verdict']}"
-        lines.append(f"  {name}: {format_estimate(one['difference'])}; {margin}")
-    return "\n".join([*lines, RESEARCH_USE])
 
 
 def _margin(text: str) -> tuple[str, float | None]:

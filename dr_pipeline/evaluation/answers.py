@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.schema import Status
+from dr_pipeline.tables.compared import ComparedRow
 from dr_pipeline.tables.graded import GradedRow
 
 
@@ -35,6 +36,17 @@ class Answers:
         return cls(
             status=tuple(row.status for row in rows),
             grade=np.array([row.predicted_locked for row in rows], dtype=np.int64),
+            probabilities=np.array([row.probabilities for row in rows], dtype=np.float64).reshape(len(rows), -1),
+            referable=np.array([row.referable for row in rows], dtype=np.bool_),
+            referable_probability=np.array([row.referable_probability for row in rows], dtype=np.float64),
+        )
+
+    @classmethod
+    def of_compared(cls, rows: Sequence[ComparedRow]) -> "Answers":
+        """The answers of a registered version: on validation, grade and referral by decisions fitted on others."""
+        return cls(
+            status=tuple(row.status for row in rows),
+            grade=np.array([row.predicted for row in rows], dtype=np.int64),
             probabilities=np.array([row.probabilities for row in rows], dtype=np.float64).reshape(len(rows), -1),
             referable=np.array([row.referable for row in rows], dtype=np.bool_),
             referable_probability=np.array([row.referable_probability for row in rows], dtype=np.float64),

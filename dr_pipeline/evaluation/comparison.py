@@ -121,7 +121,7 @@ def compare_graders(
             "difference": figures[name][2].to_dict(),
             "higher_is_better": endpoint.higher_is_better,
             "margin": margins[name],
-            "verdict": _verdict(figures[name][2], endpoint, margins[name], identical=identical),
+            "verdict": margin_verdict(figures[name][2].to_dict(), endpoint, margins[name], identical=identical),
         }
         for name, endpoint in ENDPOINTS.items()
     }
@@ -142,6 +142,24 @@ def overall_verdict(endpoints: Mapping[str, Mapping[str, Any]]) -> Verdict:
     """The worst verdict of the endpoints that have a margin."""
     order = list(Verdict)
     return max((Verdict(one["verdict"]) for one in endpoints.values() if one["verdict"]), key=order.index)
+
+
+def margin_verdict(
+    difference: Mapping[str, Any], endpoint: Endpoint, margin: float | None, *, identical: bool
+) -> Verdict | None:
+    """What the interval of new minus old, {"low", "high"}, shows by a margin; None where there is no margin."""
+    if margin is None:
+        return None
+    if identical:
+        return Verdict.IDENTICAL
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None:
+        return Verdict.NOT_SHOWN
+    if not endpoint.higher_is_better:
+        low, high = -high, -low
+    if low >= -margin:
+        return Verdict.NOT_INFERIOR
+    return Verdict.INFERIOR if high < -margin else Verdict.NOT_SHOWN
 
 
 def changed_rows(image_ids: Sequence[str], old: Answers, new: Answers, grades: NDArray[np.int64]) -> list[ChangedRow]:
@@ -254,19 +272,6 @@ def _mcnemar(
             "p_photographs": exact_mcnemar(lost, gained),
         }
     return tests
-
-
-def _verdict(difference: Estimate, endpoint: Endpoint, margin: float | None, *, identical: bool) -> Verdict | None:
-    if margin is None:
-        return None
-    if identical:
-        return Verdict.IDENTICAL
-    low, high = difference.low, difference.high
-    if not endpoint.higher_is_better:
-        low, high = -high, -low
-    if low >= -margin:
-        return Verdict.NOT_INFERIOR
-    return Verdict.INFERIOR if high < -margin else Verdict.NOT_SHOWN  # nan: not shown
 
 
 def _effect(old: Answers, new: Answers, grades: NDArray[np.int64], row: int) -> Effect:

@@ -1,8 +1,9 @@
 """The answers of two graders for the same photographs, from the predictions of their tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.answers import Answers
 from dr_pipeline.files import printable
+from dr_pipeline.tables.compared import ComparedRow
 from dr_pipeline.tables.graded import GradedRow, read_graded
 
-_KNOWN_PATIENT = "patient:"
+KNOWN_PATIENT = "patient:"  # begins a group whose patient is known
+Row = TypeVar("Row", GradedRow, ComparedRow)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ class PairedAnswers:
 
 def unknown_patients_warning(groups: Sequence[str]) -> list[str]:
     """A sentence where patients are unknown; none where all are known."""
-    unknown = sum(not group.startswith(_KNOWN_PATIENT) for group in groups)
+    unknown = sum(not group.startswith(KNOWN_PATIENT) for group in groups)
     if not unknown:
         return []
     return [
@@ -66,29 +69,45 @@ def read_paired_tables(old: Path, new: Path) -> PairedAnswers:
     for path, rows in tables.items():
         if not rows:
             raise DataError("holds no photograph", where=printable(path), todo="give the predictions of a test")
-    olds = {row.image_id: row for row in tables[old]}
-    news = {row.image_id: row for row in tables[new]}
-    if unmatched := sorted(olds.keys() ^ news.keys()):
+    olds, news = ({row.image_id: row for row in tables[path]} for path in (old, new))
+    return pair_rows(olds, news, Answers.of_rows, where=f"{printable(old)}, {printable(new)}")
+
+
+def pair_rows(
+    old: Mapping[str, Row], new: Mapping[str, Row], answers: Callable[[Sequence[Row]], Answers], *, where: str
+) -> PairedAnswers:
+    """Pairs the rows of two tables.
+
+    Args:
+        old: Those of the grader in use, by photograph.
+        new: Those of the one that may replace it.
+        answers: What rows answer.
+        where: Named in errors.
+
+    Raises:
+        DataError: They are not of the same photographs, grades and patients.
+    """
+    todo = "test both graders on the same split"
+    if unmatched := sorted(old.keys() ^ new.keys()):
         raise DataError(
             f"the two tables are not of the same photographs: {len(unmatched)} are in one only, such as "
             f"{unmatched[0]!r}",
-            where=f"{printable(old)}, {printable(new)}",
-            todo="test both graders on the same split",
+            where=where,
+            todo=todo,
         )
     for name, what in (("grade", "grade by the readers"), ("group", "patient")):
-        differing = [image_id for image_id in olds if getattr(olds[image_id], name) != getattr(news[image_id], name)]
-        if differing:
+        if differing := [key for key in old if getattr(old[key], name) != getattr(new[key], name)]:
             raise DataError(
                 f"{len(differing)} photographs have another {what} in the other table, such as {differing[0]!r}",
-                where=f"{printable(old)}, {printable(new)}",
-                todo="test both graders on the same split",
+                where=where,
+                todo=todo,
             )
-    names = sorted(olds)
-    first: list[GradedRow] = [olds[name] for name in names]
+    names = sorted(old)
+    first = [old[name] for name in names]
     return PairedAnswers(
         image_ids=tuple(names),
         grades=np.array([row.grade for row in first], dtype=np.int64),
         groups=tuple(row.group for row in first),
-        old=Answers.of_rows(first),
-        new=Answers.of_rows([news[name] for name in names]),
+        old=answers(first),
+        new=answers([new[name] for name in names]),
     )

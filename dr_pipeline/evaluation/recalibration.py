@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,6 @@ from dr_pipeline.schema import GRADE_NAMES, GRADES, REFERABLE_FROM
 
 MIN_PHOTOGRAPHS = 50
 FEW_OF_A_GRADE = 5
-
-
-class Grades(Protocol):
-    """Grades and referrals of N photographs; `Decided` has them."""
-
-    @property
-    def grade(self) -> NDArray[np.int64]:
-        """Shape (N,)."""
-
-    @property
-    def referable(self) -> NDArray[np.bool_]:
-        """Shape (N,)."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +171,7 @@ def require_width(report: Mapping[str, Any], max_width: float) -> None:
 
 
 def differences(
-    before: Grades, after: Grades, true: NDArray[np.int64], groups: Sequence[str], params: Evaluation
+    before: Decided, after: Decided, true: NDArray[np.int64], groups: Sequence[str], params: Evaluation
 ) -> dict[str, Any]:
     """After minus before, each with the interval of paired resamplings by patient."""
     referable = true >= REFERABLE_FROM

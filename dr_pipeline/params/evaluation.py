@@ -1,4 +1,4 @@
-"""The sections `evaluation` … `promotion`: figures, decision, what may be deployed, what may replace it."""
+"""The sections `evaluation` … `deployment`: figures, decision, and what may be deployed."""
 
 from typing import Annotated, Literal, Self
 
@@ -75,10 +75,3 @@ class Deployment(Section):
     target: str = Field(default=MACHINE, min_length=1)
     formats: Formats = Formats()
     format_limits: FormatLimits = FormatLimits()
-
-
-class Promotion(Section):
-    """What a new champion of the registry may lose against the present one, in the figure's own unit."""
-
-    qwk_margin: float = Field(ge=0, lt=1)
-    referable_sensitivity_margin: float = Field(ge=0, lt=1)

@@ -37,7 +37,7 @@ ADDED: dict[str, Any] = {
     "subgroups": {"by": ["camera", "site", "quality", "eye", "resolution"], "min_photographs": 20},
     "external": {},
     "lesions": {},
-    "promotion": {"qwk_margin": 0.02, "referable_sensitivity_margin": 0.02},
+    "promotion": {"margins": {"qwk": 0.02}},
 }
 # Keys that version 0.1 had, by section. They are still read; a message on standard error gives the new name.
 RENAMED = {"preprocess": {"arm": "enhancement"}, "split": {"straddling": "on_group_conflict"}}

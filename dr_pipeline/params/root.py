@@ -12,12 +12,13 @@ from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.curation import Audit, QualityParams, SplitParams
 from dr_pipeline.params.data_source import Dataset
-from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint, Promotion
+from dr_pipeline.params.evaluation import Deployment, Evaluation, Latency, OperatingPoint
 from dr_pipeline.params.external import External
 from dr_pipeline.params.lesions import Lesions
 from dr_pipeline.params.params_file import read_document
 from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.params.pretraining import Pretraining
+from dr_pipeline.params.promotion import Promotion
 from dr_pipeline.params.section import Section, contradiction, validate
 from dr_pipeline.params.subgroups import Subgroups
 from dr_pipeline.params.training import Training

@@ -1,16 +1,36 @@
-"""The page of a comparison of two graders: one self-contained HTML file."""
+"""The files of a comparison of two graders; its page is one self-contained HTML file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dr_pipeline.evaluation.comparison import ENDPOINTS, Verdict
+from dr_pipeline.evaluation.comparison_report import Comparison
+from dr_pipeline.files import canonical_json, write_text
 from dr_pipeline.reporting.format_figure import format_difference, format_figure
 from dr_pipeline.reporting.pages import environment
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.tables.changed import ChangedRow
+from dr_pipeline.tables.changed import ChangedRow, write_changed
 
 MAX_SHOWN = 60  # changed photographs; changed.csv lists all
 _TESTS = {"accuracy": "Grade of the readers"}
+
+
+def write_comparison(out: Path, comparison: Comparison, jpeg: Callable[[str], bytes] | None = None) -> tuple[Path, ...]:
+    """Writes comparison.json, changed.csv and index.html, which only their owner reads.
+
+    Args:
+        out: Their folder.
+        comparison: What they show.
+        jpeg: Gives a photograph's thumbnail by its image id; None: no pictures.
+    """
+    result, table, page = (out / name for name in ("comparison.json", "changed.csv", "index.html"))
+    shown = comparison.changed[:MAX_SHOWN]
+    jpegs = {row.image_id: jpeg(row.image_id) for row in shown} if jpeg else None
+    write_text(result, canonical_json(comparison.report), private=True)
+    write_changed(table, comparison.changed, private=True)
+    write_text(page, render_comparison(comparison.report, comparison.changed, jpegs), private=True)
+    return result, table, page
 
 
 def render_comparison(

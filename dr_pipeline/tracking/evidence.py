@@ -1,4 +1,4 @@
-"""The graded photographs of a registered version: what `promote` compares. They lie in the run of the version.
+"""The graded photographs of a registered version: what `promote` compares. They lie in the version's run.
 
 A team reads the store, so that they have no ids: a photograph and its group are hashes. Who has the split can compute
 them; nobody else can turn them back into a name without guessing it.
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.errors import DataError, GateError
+from dr_pipeline.evaluation.answers import Answers
+from dr_pipeline.evaluation.paired_answers import KNOWN_PATIENT, PairedAnswers, pair_rows
 from dr_pipeline.files import sha256_bytes
 from dr_pipeline.tables.compared import ComparedRow, read_compared, write_compared
 from dr_pipeline.tables.graded import GradedRow
@@ -27,10 +29,13 @@ def pseudonymous_rows(rows: Iterable[GradedRow], splits_sha256: str) -> list[Com
     return [
         ComparedRow(
             photograph=hashed(row.image_id),
-            group=hashed(row.group),
+            group=KNOWN_PATIENT * row.group.startswith(KNOWN_PATIENT) + hashed(row.group),
             grade=row.grade,
             predicted=row.predicted,
+            probabilities=row.probabilities,
             referable=row.referable,
+            referable_probability=row.referable_probability,
+            status=row.status,
         )
         for row in rows
     ]
@@ -48,17 +53,27 @@ def add_evidence(
     client.set_model_version_tag(model, version, f"graded.{part}", splits_sha256)
 
 
-def read_evidence(client: Any, version: Any, part: str) -> list[ComparedRow]:
-    """The graded photographs of a part.
+def pair_evidence(client: Any, challenger: Any, champion: Any, part: str) -> PairedAnswers:
+    """The answers of two versions for the photographs of a part.
 
     Args:
         client: Of MLflow.
-        version: A model version, as MLflow gives it.
+        challenger: A model version, as MLflow gives it.
+        champion: Likewise.
         part: One of PARTS.
 
     Raises:
-        DataError: The version has none.
+        DataError: A version has none; or they are not of the same photographs, grades and patients.
+        GateError: The versions were graded on different splits.
     """
+    new, old = (_read_evidence(client, version, part) for version in (challenger, champion))
+    _require_same_split(challenger, champion, part)
+    where = f"{champion.name}, versions {champion.version} and {challenger.version}"
+    return pair_rows(old, new, Answers.of_compared, where=where)
+
+
+def _read_evidence(client: Any, version: Any, part: str) -> dict[str, ComparedRow]:
+    """The graded photographs of a part, by photograph."""
     if f"graded.{part}" not in version.tags:
         raise DataError(
             f"version {version.version} (bundle {version.tags.get('bundle_id')}) has no graded photographs of the "
@@ -69,16 +84,18 @@ def read_evidence(client: Any, version: Any, part: str) -> list[ComparedRow]:
             "with --force REASON",
         )
     with tempfile.TemporaryDirectory() as folder:
-        path = client.download_artifacts(version.run_id, f"{_folder(version)}/{part}.csv", folder)
-        return read_compared(Path(path))
+        rows = read_compared(Path(client.download_artifacts(version.run_id, f"{_folder(version)}/{part}.csv", folder)))
+    photographs = {row.photograph: row for row in rows}
+    if not rows or len(photographs) < len(rows):
+        raise DataError(
+            f"its table of the {part} split holds no photograph, or one twice",
+            where=f"{version.name}, version {version.version}",
+            todo="run `dr-pipeline track rebuild` where the version was made",
+        )
+    return photographs
 
 
-def require_same_split(challenger: Any, champion: Any, part: str) -> None:
-    """Checks that two versions graded a part of the same split.
-
-    Raises:
-        GateError: They did not.
-    """
+def _require_same_split(challenger: Any, champion: Any, part: str) -> None:
     ours, theirs = (version.tags[f"graded.{part}"] for version in (challenger, champion))
     if ours != theirs:
         raise GateError(

@@ -11,7 +11,7 @@ from dr_pipeline.tracking.run import tracked
 from tests.factories.bundles import make_bundle, onnx_model
 from tests.factories.repository import Repository
 
-TRUE = (0, 1, 2, 3, 4) * 16
+TRUE = (0, 1, 2, 3, 4) * 80
 
 
 def wrong(every: int) -> list[int]:
@@ -25,15 +25,15 @@ def graded(predicted: Sequence[int]) -> list[GradedRow]:
         GradedRow(
             image_id=f"Meier-{index}",
             patient_id=f"Meier{index // 2}",
-            group=f"Meier{index // 2}",
+            group=f"patient:Meier{index // 2}",
             grade=true,
             logits=(0.0,) * 5,
-            probabilities=(0.2,) * 5,
+            probabilities=tuple(0.96 if each == said else 0.01 for each in range(5)),
             expected_grade=float(said),
             predicted=said,
             predicted_locked=said,
             referable=said >= REFERABLE_FROM,
-            referable_probability=0.5,
+            referable_probability=said / 4,
             needs_human=False,
             status=Status.SCORED,
         )

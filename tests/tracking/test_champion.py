@@ -1,6 +1,7 @@
 """The champion of the registry changes by a comparison, a stated reason or a rollback, and every change is recorded."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from dr_pipeline import cli
+from dr_pipeline.evaluation.comparison import ENDPOINTS
+from dr_pipeline.files import read_json
 from dr_pipeline.tracking.registry import MODEL_NAME
 from dr_pipeline.tracking.store import Store
 from tests.factories.bundles import make_bundle
@@ -71,15 +74,17 @@ def test_a_better_version_becomes_champion_and_rollback_swaps_them(
     assert aliases(client) == {"champion": 2, "previous": 1}
     shown = capsys.readouterr().out
     assert "champion: version 2" in shown
-    assert "QWK: 1.000 (1.000 to 1.000, n = 80), champion 0.9" in shown
-    assert "referable sensitivity: 1.000" in shown
+    assert "400 photographs, 40 with another answer; verdict: not inferior" in shown
+    assert re.search(r"qwk: 0\.9\d\d → 1\.000, difference 0\.0.*n = 400\); margin 0\.02: not inferior", shown)
+    assert "vision_threatening_sensitivity: " in shown
     assert "Research use only" in shown
     assert cli.main(["rollback", "--reason", "slow on  the van's PC"]) == 0
     assert aliases(client) == {"champion": 1, "previous": 2}
     assert cli.main(["rollback"]) == 0
     assert aliases(client) == {"champion": 2, "previous": 1}
     first, second, third = history(client)
-    assert first.startswith("version 2 after 1; promoted; on the test split; QWK: 1.000")
+    assert first.startswith("version 2 after 1; promoted; on the test split; 400 photographs")
+    assert len(first) < 2000  # MLflow's table holds 5000 characters
     assert second == "version 1 after 2; rolled back; reason: slow on the van's PC"
     assert third == "version 2 after 1; rolled back"
     assert client.get_model_version(MODEL_NAME, "2").tags["promotion"] == third
@@ -88,24 +93,34 @@ def test_a_better_version_becomes_champion_and_rollback_swaps_them(
 def test_a_worse_version_is_refused_with_the_figures(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["promote", "3"]) == 2
     message = capsys.readouterr().err
-    assert "version 3 does not replace the champion, version 1" in message
+    assert "version 3 does not replace the champion, version 1: qwk is inferior, " in message
     assert "difference -0." in message
-    assert "it must be at least -0.02 (qwk_margin)" in message
-    assert "it must be at least -0.02 (referable_sensitivity_margin)" in message
+    assert "margin 0.02: inferior" in message
+    assert "referable_sensitivity is inferior" in message
     assert aliases(client) == UNCHANGED
     assert history(client) == []
 
 
 def test_margins_are_those_of_the_parameters(client: Any, versions: Path, tmp_path: Path) -> None:
-    text = (versions / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("margin: 0.02 ", "margin: 0.9 "))
-    assert cli.main(["promote", "3", "--params", str(tmp_path / "params.yaml")]) == 0
+    params, text = tmp_path / "params.yaml", (versions / "params.yaml").read_text()
+    margins = "".join(f"    {name}: 0.9\n" for name in ENDPOINTS if name != "qwk")
+    params.write_text(text.replace("    qwk: 0.02\n", f"    qwk: null\n{margins}"))
+    assert cli.main(["promote", "3", "--params", str(params), "--out", str(tmp_path / "out")]) == 0
+    report = read_json(tmp_path / "out" / "comparison.json")
+    assert {name: one["margin"] for name, one in report["endpoints"].items()} == dict.fromkeys(ENDPOINTS, 0.9) | {
+        "qwk": None
+    }
+    assert "version 3" in (tmp_path / "out" / "index.html").read_text()
+    stored = client.download_artifacts(client.get_model_version(MODEL_NAME, "3").run_id, "promotion", str(tmp_path))
+    assert read_json(Path(stored) / "3" / "comparison.json") == report
+    params.write_text(text.replace("    qwk: 0.02\n", "    kappa: 0.02\n"))
+    assert cli.main(["promote", "3", "--params", str(params)]) == 2
     assert aliases(client)["champion"] == 3
 
 
 def test_a_reason_forces_and_is_kept(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["promote", "3", "--force", "the only one that reads the new camera"]) == 0
-    assert "it must be at least" in capsys.readouterr().out
+    assert "verdict: inferior" in capsys.readouterr().out
     assert aliases(client) == {"champion": 3, "previous": 1, "challenger": 2}
     tags = client.get_model_version(MODEL_NAME, "3").tags
     assert tags["promotion.forced"] == "the only one that reads the new camera"
