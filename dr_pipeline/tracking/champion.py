@@ -4,7 +4,6 @@ The comparison is that of `dr-pipeline compare`. Every change of the champion is
 registered model, which is never overwritten. One change is made at a time (promotion_lock.py).
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,21 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.identity import identify_bundle
-from dr_pipeline.bundle.read import read_bundle
-from dr_pipeline.errors import BundleError, DataError, DrPipelineError, EnvironmentProblem, GateError
+from dr_pipeline.errors import DataError, DrPipelineError, EnvironmentProblem, GateError
 from dr_pipeline.evaluation.comparison import Verdict, declared_margins
 from dr_pipeline.evaluation.comparison_report import Comparison, compare_pair, read_comparison
 from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.tracking.evidence import pair_evidence
 from dr_pipeline.tracking.promotion_lock import promotion_lock
-from dr_pipeline.tracking.registry import CHALLENGER, CHAMPION, MODEL_NAME, version_of
-from dr_pipeline.tracking.remote import without_credentials
+from dr_pipeline.tracking.registry import CHALLENGER, CHAMPION, MODEL_NAME
 from dr_pipeline.tracking.store import Store
+from dr_pipeline.tracking.versions import answering, find_version, place_of, require_whole, version_by_alias
 
 PREVIOUS = "previous"
-_REBUILD = "run `dr-pipeline track rebuild`, which registers data/release"
 
 
 @dataclass(frozen=True)
@@ -84,17 +80,17 @@ def promote(store: Store, wanted: str, rule: Rule, *, break_lock: bool = False) 
         ParamsError: A margin is none.
     """
     declared_margins(rule.margins)
-    with _alone(store, break_lock) as require_alone:
-        version, champion = _find(store.client, wanted), _by_alias(store.client, CHAMPION)
+    with _alone(store, break_lock) as require_unchanged:
+        version, champion = find_version(store.client, wanted), version_by_alias(store.client, CHAMPION)
         bundle_id = str(version.tags.get("bundle_id"))
         if champion is not None and champion.version == version.version:
             return Change(str(version.version), bundle_id, "", ("it is the champion already; nothing was changed",))
-        _require_whole(store, version)
+        require_whole(store, version)
         lines = [] if champion is None else _compared(store, version, champion, rule)
-        require_alone()
+        require_unchanged(champion)
         if rule.force:
             store.client.set_model_version_tag(MODEL_NAME, version.version, "promotion.forced", rule.force)
-        if (challenger := _by_alias(store.client, CHALLENGER)) and challenger.version == version.version:
+        if (challenger := version_by_alias(store.client, CHALLENGER)) and challenger.version == version.version:
             store.client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
         return _move(store, version, champion, ("promoted", *lines))
 
@@ -107,16 +103,16 @@ def rollback(store: Store, *, reason: str = "", break_lock: bool = False) -> Cha
         BundleError: Its bundle in the registry is damaged.
         EnvironmentProblem: The store refuses, or somebody else changes the champion.
     """
-    with _alone(store, break_lock) as require_alone:
-        champion, previous = _by_alias(store.client, CHAMPION), _by_alias(store.client, PREVIOUS)
+    with _alone(store, break_lock) as require_unchanged:
+        champion, previous = version_by_alias(store.client, CHAMPION), version_by_alias(store.client, PREVIOUS)
         if champion is None or previous is None or champion.version == previous.version:
             raise DataError(
                 "there is no previous champion to go back to",
-                where=f"{MODEL_NAME} at {without_credentials(store.uri)}",
+                where=place_of(store),
                 todo="promote a version by its number: dr-pipeline promote VERSION",
             )
-        _require_whole(store, previous)
-        require_alone()
+        require_whole(store, previous)
+        require_unchanged(champion)
         return _move(store, previous, champion, ("rolled back", *([f"reason: {reason}"] if reason else [])))
 
 
@@ -137,7 +133,7 @@ def _compared(store: Store, version: Any, champion: Any, rule: Rule) -> list[str
     not_shown = comparison.report["verdict"] == Verdict.NOT_SHOWN
     raise GateError(
         "\n  ".join([refused + ", ".join(comparison.failures), on, *comparison.lines()]),
-        where=f"{MODEL_NAME} at {without_credentials(store.uri)}",
+        where=place_of(store),
         todo=("compare on more photographs (--on, --comparison)" if not_shown else "train a better one")
         + ", declare other margins before you look (params.yaml, `promotion`), or promote it with --force REASON",
     )
@@ -157,10 +153,9 @@ def _move(store: Store, version: Any, champion: Any | None, lines: tuple[str, ..
     """Moves the aliases, `previous` first: whatever ends this halfway, there is a champion.
 
     Raises:
-        EnvironmentProblem: The champion is another one than it was, or is another one again.
+        EnvironmentProblem: Somebody has moved `champion` at the same time.
     """
     client, previous = store.client, "" if champion is None else str(champion.version)
-    _require_champion(store, previous, "nothing was changed")
     if champion is not None:
         client.set_registered_model_alias(MODEL_NAME, PREVIOUS, champion.version)
     client.set_registered_model_alias(MODEL_NAME, CHAMPION, version.version)
@@ -168,89 +163,31 @@ def _move(store: Store, version: Any, champion: Any | None, lines: tuple[str, ..
     text = "; ".join([f"version {version.version} after {previous or 'none'}", *lines])
     client.set_registered_model_tag(MODEL_NAME, f"champion.{time}", text)
     client.set_model_version_tag(MODEL_NAME, version.version, "promotion", text)
-    _require_champion(store, str(version.version), "this change is in the tags, and was overwritten")
+    _require_champion(store, version, "this change is in the tags, and was overwritten")
     return Change(str(version.version), str(version.tags.get("bundle_id")), previous, lines[1:])
 
 
-def _require_champion(store: Store, number: str, then: str) -> None:
-    """Checks the alias against what this process knows; MLflow has no request that does both at once."""
-    found = _by_alias(store.client, CHAMPION)
-    if (found_number := "" if found is None else str(found.version)) != number:
+def _require_champion(store: Store, expected: Any | None, then: str) -> None:
+    """Checks the alias against what this process knows; MLflow has no request that compares and moves it."""
+    found = version_by_alias(store.client, CHAMPION)
+    numbers = ["none" if version is None else str(version.version) for version in (found, expected)]
+    if numbers[0] != numbers[1]:
         raise EnvironmentProblem(
-            f"somebody changes the champion by other means than dr-pipeline: it is version {found_number or 'none'}, "
-            f"not {number or 'none'}; {then}",
-            where=f"{MODEL_NAME} at {without_credentials(store.uri)}",
+            f"somebody changes the champion by other means than dr-pipeline: it is version {numbers[0]}, "
+            f"not {numbers[1]}; {then}",
+            where=place_of(store),
             todo="see who does, then run it again",
         )
 
 
-def _find(client: Any, wanted: str) -> Any:
-    """The version of a number, of a bundle's path, or of an alias."""
-    if Path(wanted).exists() and not wanted.isdecimal():
-        bundle_id = identify_bundle(Path(wanted)).bundle_id
-        number = version_of(client, bundle_id)
-        if number is None:
-            raise DataError(f"bundle {bundle_id} is not registered", where=wanted, todo=_REBUILD)
-        wanted = number
-    found = _version(client, wanted) if wanted.isdecimal() else _by_alias(client, wanted)
-    if found is None:
-        numbers = sorted(int(version.version) for version in client.search_model_versions(f"name = '{MODEL_NAME}'"))
-        known = f"it has the versions {', '.join(map(str, numbers))}" if numbers else "it has no version"
-        raise DataError(
-            f"{MODEL_NAME} has no version or alias {wanted!r}, and there is no such bundle; {known}",
-            where=wanted,
-            todo="name one of them" if numbers else _REBUILD,
-        )
-    return found
-
-
-def _version(client: Any, number: str) -> Any | None:
-    found = client.search_model_versions(f"name = '{MODEL_NAME}' and version_number = {number}")
-    return client.get_model_version(MODEL_NAME, number) if found else None
-
-
-def _by_alias(client: Any, alias: str) -> Any | None:
-    """The version with an alias, with its tags."""
-    models = client.search_registered_models(f"name = '{MODEL_NAME}'")
-    number = models[0].aliases.get(alias) if models else None
-    return None if number is None else client.get_model_version(MODEL_NAME, number)
-
-
-def _require_whole(store: Store, version: Any) -> None:
-    """Loads the bundle as a clinic would: hashes and self-test."""
-    from mlflow.artifacts import download_artifacts
-
-    with tempfile.TemporaryDirectory() as folder:
-        uri = f"models:/{MODEL_NAME}/{version.version}/data"
-        place = Path(download_artifacts(uri, dst_path=folder, tracking_uri=store.uri, registry_uri=store.registry_uri))
-        (root,) = place.iterdir()
-        bundle_id = read_bundle(root, threads=1).bundle_id
-    if bundle_id != version.tags.get("bundle_id"):
-        raise BundleError(
-            f"version {version.version} holds bundle {bundle_id}, not {version.tags.get('bundle_id')} as its tag says",
-            where=f"{MODEL_NAME} at {without_credentials(store.uri)}",
-            todo="register the bundle again",
-        )
-
-
 @contextmanager
-def _alone(store: Store, break_lock: bool) -> Iterator[Callable[[], None]]:
-    """No other promotion or rollback runs in the block; yields a check of it."""
-    where = f"{MODEL_NAME} at {without_credentials(store.uri)}"
-    with _answering(store), promotion_lock(store.client, where=where, break_other=break_lock) as require_held:
-        yield require_held
+def _alone(store: Store, break_lock: bool) -> Iterator[Callable[[Any | None], None]]:
+    """No other promotion or rollback runs in the block; yields a check of it, and of the champion so far."""
+    where = place_of(store)
+    with answering(store), promotion_lock(store.client, where=where, break_other=break_lock) as require_held:
 
+        def require_unchanged(champion: Any | None) -> None:
+            require_held()
+            _require_champion(store, champion, "nothing was changed")
 
-@contextmanager
-def _answering(store: Store) -> Iterator[None]:
-    """Turns MLflow's errors into one that names the store without its password."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        raise EnvironmentProblem(
-            f"the MLflow store refuses: {without_credentials(str(error))}",
-            where=without_credentials(store.uri),
-            todo="check the server and its log; `dr-pipeline track rebuild` brings the store up to date",
-        ) from error
+        yield require_unchanged

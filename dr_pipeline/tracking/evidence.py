@@ -80,8 +80,8 @@ def _read_evidence(client: Any, version: Any, part: str) -> dict[str, ComparedRo
             f"{part} split",
             where=f"{version.name}, version {version.version}",
             todo=f"run `dvc repro {'test' if part == 'test' else 'package'}` or `dr-pipeline track rebuild` where this "
-            f"bundle is data/release, compare --on {next(other for other in PARTS if other != part)}, or promote "
-            "with --force REASON",
+            f"bundle is data/release, promote --on {next(other for other in PARTS if other != part)}, or compare the "
+            "two bundles on other photographs: dr-pipeline compare, then promote --comparison",
         )
     with tempfile.TemporaryDirectory() as folder:
         rows = read_compared(Path(client.download_artifacts(version.run_id, f"{_folder(version)}/{part}.csv", folder)))

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dr_pipeline.code_version import module_files
@@ -60,11 +61,26 @@ def register_in(store: Store, layout: Layout, bundle: Path) -> None:
     metadata = read_json(bundle / "metadata.json")
     found = version_of(store.client, metadata["bundle_id"])
     if found is None:
-        found = _log_model(store, layout, bundle, metadata["bundle_id"])
+        run_id = pipeline_session(store, layout, "package").run.run_id
+        found = add_version(store, run_id, bundle, metadata["bundle_id"])
+    else:
+        _challenge(store.client, found)
     _add_validation(store, layout, metadata, found)
-    store.client.set_registered_model_alias(MODEL_NAME, CHALLENGER, found)
-    if CHAMPION not in store.client.get_registered_model(MODEL_NAME).aliases:
-        store.client.set_registered_model_alias(MODEL_NAME, CHAMPION, found)
+
+
+def add_version(
+    store: Store, run_id: str, bundle: Path, bundle_id: str, tags: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Adds a bundle to the registry as its newest version, the challenger, in a run; returns its number."""
+    version = _log_model(store, run_id, bundle, bundle_id, tags)
+    _challenge(store.client, version)
+    return version
+
+
+def _challenge(client: Any, version: str) -> None:
+    client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
+    if CHAMPION not in client.get_registered_model(MODEL_NAME).aliases:
+        client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
 
 
 def _add_validation(store: Store, layout: Layout, metadata: dict[str, Any], version: str) -> None:
@@ -120,11 +136,10 @@ def version_of(client: Any, bundle_id: str) -> str | None:
     return str(max(numbers)) if numbers else None
 
 
-def _log_model(store: Store, layout: Layout, bundle: Path, bundle_id: str) -> str:
+def _log_model(store: Store, run_id: str, bundle: Path, bundle_id: str, tags: Mapping[str, str]) -> str:
     import mlflow
 
     mlflow.set_tracking_uri(store.uri)
-    run_id = pipeline_session(store, layout, "package").run.run_id
     with mlflow.start_run(run_id=run_id), tempfile.TemporaryDirectory() as folder:
         logged = mlflow.pyfunc.log_model(
             name=MODEL_NAME,
@@ -142,7 +157,7 @@ def _log_model(store: Store, layout: Layout, bundle: Path, bundle_id: str) -> st
         MODEL_NAME,
         source=logged.model_uri,
         run_id=logged.run_id,
-        tags={"bundle_id": bundle_id},
+        tags={"bundle_id": bundle_id, **tags},
         description=f"{RESEARCH_USE} Bundle {bundle_id}.",
         model_id=logged.model_id,
     )

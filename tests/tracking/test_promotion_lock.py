@@ -25,7 +25,7 @@ FORCED = Rule({}, RULE.params, force="a race")
 @pytest.fixture
 def store(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Five versions without files; what promotes them does not load them."""
-    monkeypatch.setattr(champion, "_require_whole", lambda _store, _version: None)
+    monkeypatch.setattr(champion, "require_whole", lambda _store, _version: None)
     store = Store(repository.root)
     store.client.create_registered_model(MODEL_NAME)
     for number in range(1, 6):
