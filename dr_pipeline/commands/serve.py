@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--queue",
         type=positive_int,
         metavar="N",
-        help=f"photographs at a time that arrive, wait or are scored; more get 503 (default: {_MOST_PLACES}, or as "
-        "many of --max-megabytes as a quarter of the memory holds)",
+        help=f"photographs at a time that wait or are scored; more get 503 (default: {_MOST_PLACES}, or as many of "
+        "--max-megabytes as a quarter of the memory holds)",
     )
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="holds a token that requests must show: Authorization: Bearer …"

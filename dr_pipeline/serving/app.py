@@ -25,7 +25,7 @@ from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.serving.api import NOT_DECODED, restore_nulls, score_request, score_responses
 from dr_pipeline.serving.metrics import Metrics
-from dr_pipeline.serving.reception import RETRY_AFTER_S, Limits, Places, read_body, require_photograph, require_token
+from dr_pipeline.serving.reception import RETRY_AFTER_S, Limits, Reception, require_photograph, require_token
 from dr_pipeline.serving.refusal import Refusal
 from dr_pipeline.tables.predictions import PREDICTIONS
 
@@ -72,12 +72,17 @@ class Service:
     workers: int
     ending: bool = False
     fault: DrPipelineError | None = None
-    places: Places = field(init=False)
+    reception: Reception = field(init=False)
     metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
-        self.places = Places(self.limits.queue)
-        self.metrics = Metrics(self.bundle_id, workers=self.workers, accepted=lambda: self.places.taken)
+        self.reception = Reception(self.limits)
+        self.metrics = Metrics(
+            self.bundle_id,
+            workers=self.workers,
+            accepted=lambda: self.reception.taken,
+            held_bytes=lambda: self.reception.held_bytes,
+        )
 
     def row(self, score: Score, name: str) -> dict[str, Any]:
         """The row of one photograph, as `score` writes it."""
@@ -121,12 +126,13 @@ def make_app(service: Service) -> FastAPI:
         started_s = time.perf_counter()
         require_token(request.headers, service.token)
         require_photograph(request.headers, service.limits.max_bytes)
-        with service.places.take():
-            try:
-                data = await read_body(request.stream(), service.limits)
-                result = await _scored(request, service, data)
-            except ClientDisconnect:
-                return Response(status_code=_CLIENT_GONE)
+        service.reception.require_place()  # before it is sent in vain
+        try:
+            async with service.reception.photograph(request.stream()) as data:
+                with service.reception.place():
+                    result = await _scored(request, service, data)
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_GONE)
         service.metrics.rows.labels(result.status.value).inc()
         service.metrics.seconds.observe(time.perf_counter() - started_s)
         row = service.row(result, unquote(request.headers.get("x-file-name", "")) or _DEFAULT_NAME)
@@ -141,7 +147,7 @@ def make_app(service: Service) -> FastAPI:
             "bundle_id": service.bundle_id,
             "version": __version__,
             "workers": service.workers,
-            "accepted": service.places.taken,
+            "accepted": service.reception.taken,
             "research_use": RESEARCH_USE,
         }
         return _json(state, HTTPStatus.SERVICE_UNAVAILABLE if service.ending else HTTPStatus.OK)

@@ -1,8 +1,8 @@
-"""Connections as uvicorn has them, with a time limit where it has none, and an end that loses no request."""
+"""Connections as uvicorn has them, with limits where it has none, and an end that loses no request."""
 
 import asyncio
 import ssl
-from typing import Any
+from typing import Any, Self
 
 import h11
 import uvicorn
@@ -24,26 +24,33 @@ class Connection(H11Protocol):
     """Ends itself where the head of a request takes too long; uvicorn limits the time between two requests only.
 
     The rest of a refused body is received and dropped for half a minute: a sender that writes it all before it reads
-    would otherwise see a broken connection instead of the answer.
+    would otherwise see a broken connection instead of the answer. Where there are too many connections, the oldest that
+    the server waits for is ended: slow senders do not keep others from connecting.
 
     Args:
         timeout_s: For the head of a request.
+        most: Connections at a time.
+        opened: All that are open, oldest first.
         uvicorns: See `H11Protocol`.
     """
 
-    def __init__(self, *, timeout_s: float, **uvicorns: Any) -> None:
+    def __init__(self, *, timeout_s: float, most: int, opened: dict[Self, None], **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
-        self._timeout_s = timeout_s
+        self._timeout_s, self._most, self._opened = timeout_s, most, opened
         self._limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called with a new connection."""
         super().connection_made(transport)
+        self._opened[self] = None
+        if len(self._opened) > self._most:
+            next((other for other in self._opened if other._is_waited_for()), self).transport.abort()
         self._close_in(self._timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called when the connection has ended."""
         super().connection_lost(exc)
+        self._opened.pop(self, None)
         if self._limit:
             self._limit.cancel()
 
@@ -77,6 +84,11 @@ class Connection(H11Protocol):
     def _abort_soon(self) -> None:
         """Ends a connection over TLS whose peer does not say goodbye, for which asyncio waits half a minute."""
         self.loop.call_later(_GOODBYE_S, self.transport.abort)
+
+    def _is_waited_for(self) -> bool:
+        """Whether it is the sender's turn: to begin a request, or to send the rest of one."""
+        waits = not self._is_in_work() or self.conn.their_state is h11.SEND_BODY
+        return waits and not self.transport.is_closing()
 
     def _is_in_work(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -17,12 +17,15 @@ class Metrics:
     Args:
         bundle_id: The bundle that scores.
         workers: Processes that score.
-        accepted: Called for the number of photographs that are received, wait or are scored.
+        accepted: Called for the number of photographs that wait or are scored.
+        held_bytes: Called for the bytes of all photographs in memory, those that arrive included.
     """
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
-    def __init__(self, bundle_id: str, *, workers: int, accepted: Callable[[], int]) -> None:
+    def __init__(
+        self, bundle_id: str, *, workers: int, accepted: Callable[[], int], held_bytes: Callable[[], int]
+    ) -> None:
         self._registry = registry = CollectorRegistry()
         self.requests = Counter(
             "dr_pipeline_requests", "Answers by path and status code.", ("path", "code"), registry=registry
@@ -36,9 +39,8 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        Gauge(
-            "dr_pipeline_accepted", "Photographs that are received, wait or are scored.", registry=registry
-        ).set_function(accepted)
+        Gauge("dr_pipeline_accepted", "Photographs that wait or are scored.", registry=registry).set_function(accepted)
+        Gauge("dr_pipeline_held_bytes", "Of all photographs in memory.", registry=registry).set_function(held_bytes)
         Gauge("dr_pipeline_workers", "Processes that score.", registry=registry).set(workers)
         Info("dr_pipeline_bundle", "The bundle that scores.", registry=registry).info(
             {"bundle_id": bundle_id, "version": __version__}

@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -13,6 +13,7 @@ RETRY_AFTER_S = 1
 # `curl --data-binary` states the last one unless a header states another. The bytes decide what a photograph is.
 _TYPES = ("application/dicom", "application/octet-stream", "application/x-www-form-urlencoded")
 _MEGABYTE = 1_000_000
+_GRACE_S = 1.0  # so long nobody who sends has to go for another
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Limits:
 
     Attributes:
         max_bytes: Of one photograph.
-        queue: Photographs that are received, wait or are scored, at a time.
+        queue: Photographs that wait or are scored, at a time. As many of `max_bytes` are the memory for photographs,
+            those that arrive included.
         timeout_s: For one photograph to arrive.
     """
 
@@ -30,31 +32,90 @@ class Limits:
     timeout_s: float
 
 
-class Places:
-    """The places for photographs that are accepted at a time: they bound the memory and the wait.
+class Reception:
+    """The photographs in memory: those that arrive, and those that wait or are scored, which have a place each.
+
+    Who sends has no place, so that slow senders keep nobody out. They hold memory for what they have sent; where it is
+    full, the one that has been sending for the longest time is refused for the others.
 
     Args:
-        number: How many there are.
+        limits: What the server accepts.
+
+    Attributes:
+        taken: Places that are taken.
+        held_bytes: Of all photographs in memory.
     """
 
-    def __init__(self, number: int) -> None:
-        self._number, self.taken = number, 0
+    def __init__(self, limits: Limits) -> None:
+        self._limits, self.taken, self.held_bytes = limits, 0, 0
+        self._sending: dict[asyncio.Timeout, float] = {}  # the time of each sender's end → of its begin, oldest first
+
+    def require_place(self) -> None:
+        """Raises Refusal where no place is free."""
+        if self.taken >= self._limits.queue:
+            raise _full(f"the queue is full: {self._limits.queue} photographs")
 
     @contextmanager
-    def take(self) -> Iterator[None]:
+    def place(self) -> Iterator[None]:
         """Holds one place; raises Refusal where none is free."""
-        if self.taken >= self._number:
-            raise Refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"the queue is full: {self._number} photographs",
-                "send the photograph again after the time in Retry-After",
-                {"Retry-After": str(RETRY_AFTER_S)},
-            )
+        self.require_place()
         self.taken += 1
         try:
             yield
         finally:
             self.taken -= 1
+
+    @asynccontextmanager
+    async def photograph(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Receives a photograph, which the block has.
+
+        Raises:
+            Refusal: It is larger than the limit, or takes longer; or the memory is full.
+        """
+        pieces, size = list[bytes](), 0
+        try:
+            with self._sender() as deadline:
+                async with deadline:
+                    async for piece in chunks:
+                        if size + len(piece) > self._limits.max_bytes:
+                            raise _too_large(self._limits.max_bytes)
+                        self._make_room(len(piece), deadline)
+                        self.held_bytes += len(piece)
+                        size += len(piece)
+                        pieces.append(piece)
+            yield b"".join(pieces)
+        finally:
+            self.held_bytes -= size
+
+    @contextmanager
+    def _sender(self) -> Iterator[asyncio.Timeout]:
+        """One more who sends, until the time is up."""
+        deadline = asyncio.timeout(self._limits.timeout_s)
+        self._sending[deadline] = asyncio.get_running_loop().time()
+        try:
+            yield deadline
+        except TimeoutError:
+            raise Refusal(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the photograph did not arrive within {self._limits.timeout_s:g} s, or kept others waiting",
+                "send it again over a faster connection",
+                {"Connection": "close"},
+            ) from None
+        finally:
+            del self._sending[deadline]
+
+    def _make_room(self, size: int, own: asyncio.Timeout) -> None:
+        """Where the memory is full: ends the time of whoever has been sending longest, or refuses this one."""
+        if self.held_bytes + size <= self._limits.queue * self._limits.max_bytes:
+            return
+        now = asyncio.get_running_loop().time()
+        for deadline, since in self._sending.items():
+            if deadline is own or now - since < _GRACE_S:
+                break
+            if (deadline.when() or now) > now:
+                deadline.reschedule(now)
+            return  # its memory is free in a moment
+        raise _full("the memory for photographs is full")
 
 
 def require_token(headers: Mapping[str, str], token: str) -> None:
@@ -90,28 +151,13 @@ def require_photograph(headers: Mapping[str, str], max_bytes: int) -> None:
         raise _too_large(max_bytes)
 
 
-async def read_body(chunks: AsyncIterator[bytes], limits: Limits) -> bytes:
-    """Receives a photograph.
-
-    Raises:
-        Refusal: It is larger than the limit, or takes longer.
-    """
-    pieces, size = list[bytes](), 0
-    try:
-        async with asyncio.timeout(limits.timeout_s):
-            async for piece in chunks:
-                size += len(piece)
-                if size > limits.max_bytes:
-                    raise _too_large(limits.max_bytes)
-                pieces.append(piece)
-    except TimeoutError:
-        raise Refusal(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"the photograph did not arrive within {limits.timeout_s:g} s",
-            "send it again over a faster connection",
-            {"Connection": "close"},
-        ) from None
-    return b"".join(pieces)
+def _full(what: str) -> Refusal:
+    return Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        what,
+        "send the photograph again after the time in Retry-After",
+        {"Retry-After": str(RETRY_AFTER_S)},
+    )
 
 
 def _too_large(max_bytes: int) -> Refusal:

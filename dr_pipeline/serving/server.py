@@ -22,6 +22,7 @@ from dr_pipeline.serving.pool import ScoringPool
 from dr_pipeline.serving.reception import Limits
 
 _MIN_TOKEN = 16
+_MOST_CONNECTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _serve(
 
     config = uvicorn.Config(
         make_app(service),
-        http=partial(Connection, timeout_s=settings.limits.timeout_s),  # type: ignore[arg-type]
+        http=partial(Connection, timeout_s=settings.limits.timeout_s, most=most_connections(), opened={}),  # type: ignore[arg-type]
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -136,6 +137,16 @@ def _bind(host: str, port: int) -> socket.socket:
             todo="choose another --host or --port, or stop the program that uses it",
         ) from None
     return listener
+
+
+def most_connections() -> int:
+    """Connections at a time: half of the files that this process may open, which sockets are too."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return _MOST_CONNECTIONS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, soft // 2)
 
 
 def _address(listener: socket.socket, settings: ServerSettings) -> str:

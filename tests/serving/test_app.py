@@ -61,7 +61,7 @@ def test_a_photograph_whose_sender_has_gone_is_not_scored() -> None:
     assert post(make_app(serving), [PHOTOGRAPH, GONE]) == (499, None)
     assert waiting.cancelled()
     assert post(make_app(serving), [PHOTOGRAPH | {"more_body": True}, GONE]) == (499, None)
-    assert serving.places.taken == 0
+    assert (serving.reception.taken, serving.reception.held_bytes) == (0, 0)
 
 
 def test_a_bundle_that_was_changed_ends_the_server() -> None:
@@ -85,9 +85,11 @@ def test_a_photograph_that_took_too_long_is_a_row_with_the_reason() -> None:
 
 def test_places_are_given_back_whatever_happens() -> None:
     serving, _ = service(Future())
-    with pytest.raises(ValueError), serving.places.take():
+    with pytest.raises(ValueError), serving.reception.place():
         raise ValueError
-    with serving.places.take(), pytest.raises(Refusal) as caught, serving.places.take():
-        pass
+    with serving.reception.place():
+        with pytest.raises(Refusal) as caught, serving.reception.place():
+            pass
+        assert post(make_app(serving), [PHOTOGRAPH])[0] == 503
     assert caught.value.headers == {"Retry-After": "1"}
-    assert serving.places.taken == 0
+    assert serving.reception.taken == 0

@@ -127,17 +127,36 @@ def test_a_body_that_grows_beyond_the_limit_is_refused_and_the_answer_arrives(se
 
 
 def test_slow_senders_are_refused_and_hold_no_place(server: Running) -> None:
-    with (
-        socket.create_connection(("127.0.0.1", server.port)) as body,
-        socket.create_connection(("127.0.0.1", server.port)) as head,
-    ):
-        body.sendall(b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
-        head.sendall(b"POST /v1/score HT")
-        assert server.score(photograph(4))[0] == 200  # meanwhile
-        assert b"408 Request Timeout" in (answer := received(body))
-        assert b"did not arrive within 1 s" in answer
-        assert b"408 Request Timeout" in received(head)
+    """Three times as many as there are places: some have sent no head, some no whole body, some all but a byte."""
+    slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(12)]
+    for number, connection in enumerate(slow):
+        head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n"
+        connection.sendall((head[:17], head + b"slow", head + b"s" * 1000)[number % 3])
+    wait(lambda: server.metric("dr_pipeline_held_bytes") == 4 * 1004)
     assert server.metric("dr_pipeline_accepted") == 0
+    assert server.score(photograph(4))[0] == 200  # meanwhile
+    for number, connection in enumerate(slow):
+        assert b"408 Request Timeout" in (answer := received(connection))
+        assert (b"did not arrive within 1 s" in answer) == (number % 3 > 0)
+        connection.close()
+    assert server.metric("dr_pipeline_held_bytes") == 0
+
+
+def test_who_fills_the_memory_slowly_goes_for_others(bundle: Path, tmp_path: Path) -> None:
+    """One place of 1 MB: a sender that has sent nearly all of it and stalls is ended when another one comes."""
+    with serving(bundle, tmp_path, "--max-megabytes", "1", "--queue", "1", "--timeout", "60") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as stalled:
+            stalled.sendall(b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"s" * 999_999)
+            wait(lambda: server.metric("dr_pipeline_held_bytes") == 999_999)
+            status, answer = server.score(photograph(4))
+            if status == 503:  # it had sent for less than a second
+                assert answer["error"] == "the memory for photographs is full"
+                time.sleep(1.1)
+                status, answer = server.score(photograph(4))
+            assert (status, answer["status"]) == (200, "scored")
+            assert b"408 Request Timeout" in (refused := received(stalled))
+            assert b"kept others waiting" in refused
+        assert server.metric("dr_pipeline_held_bytes") == 0
 
 
 def received(connection: socket.socket) -> bytes:
@@ -149,18 +168,32 @@ def received(connection: socket.socket) -> bytes:
 
 
 def test_a_full_queue_refuses_with_the_time_to_come_again(server: Running) -> None:
-    held = []
-    for _ in range(4):
-        held.append(socket.create_connection(("127.0.0.1", server.port)))
-        held[-1].sendall(b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-    wait(lambda: server.metric("dr_pipeline_accepted") == 4)
-    status, headers, answer = server.ask("POST", "/v1/score", photograph(5), Content_Type="image/jpeg")
+    """The workers stand still, so that four photographs stay in their places."""
+    connections = [server.connection() for _ in range(4)]
+    for worker in workers_of(server):
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        for number, connection in enumerate(connections):
+            connection.request("POST", "/v1/score", photograph(number), {"Content-Type": "image/jpeg"})
+        wait(lambda: server.metric("dr_pipeline_accepted") == 4)
+        status, headers, answer = server.ask("POST", "/v1/score", photograph(5), Content_Type="image/jpeg")
+    finally:
+        for worker in workers_of(server):
+            os.kill(worker, signal.SIGCONT)
     assert (status, headers["retry-after"]) == (503, "1")
     assert "queue is full: 4" in answer["error"]
-    for connection in held:
-        connection.close()
+    assert [connection.getresponse().status for connection in connections] == [200] * 4
     wait(lambda: server.metric("dr_pipeline_accepted") == 0)
     assert server.score(photograph(5))[0] == 200
+
+
+def workers_of(server: Running) -> list[int]:
+    """Process ids, as children of the fork server."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+    parents = {int(pid): int(ppid) for pid, ppid in (line.split() for line in listed.splitlines()[1:])}
+    workers = [pid for pid, parent in parents.items() if parents.get(parent) == server.process.pid]
+    assert workers
+    return workers
 
 
 def wait(condition) -> None:
@@ -171,12 +204,8 @@ def wait(condition) -> None:
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_photograph_scored(server: Running) -> None:
-    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
-    parents = {int(pid): int(ppid) for pid, ppid in (line.split() for line in listed.splitlines()[1:])}
-    own = [pid for pid, parent in parents.items() if parents.get(parent) == server.process.pid]  # of the fork server
-    assert own
-    for pid in own:
-        os.kill(pid, signal.SIGKILL)
+    for worker in workers_of(server):
+        os.kill(worker, signal.SIGKILL)
     assert server.score(photograph(6))[1]["status"] == "scored"
 
 
@@ -190,7 +219,7 @@ def test_health_metrics_and_description(server: Running) -> None:
     assert server.metric('dr_pipeline_requests_total{code="422",path="/v1/score"}') >= 1
     assert server.metric(f'dr_pipeline_bundle_info{{bundle_id="{health["bundle_id"]}"') == 1
     server.ask("GET", "/patients/4711.jpg")
-    assert "4711" not in server.ask("GET", "/metrics")[2]
+    assert "4711.jpg" not in server.ask("GET", "/metrics")[2]
     api = server.ask("GET", "/openapi.json")[2]
     row = api["paths"]["/v1/score"]["post"]["responses"]["200"]["content"]["application/json"]
     assert list(row["schema"]["properties"]) == list(row["example"]) == list(PREDICTIONS.columns)
