@@ -37,6 +37,14 @@ def share(text: str) -> float:
     return value
 
 
+def inner_fraction(text: str) -> float:
+    """A fraction above 0 and below 1."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"a number between 0 and 1 is needed, not {text!r}")
+    return value
+
+
 def _whole_number(text: str, needed: str, *, low: int = 0, high: float = math.inf) -> int:
     if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
         raise argparse.ArgumentTypeError(f"{needed} is needed, not {text!r}")

@@ -1,7 +1,7 @@
 """Measures how fast this machine scores: a folder (`score`), or one photograph from file to grade (`latency`).
 
 `bench score FOLDER --bundle BUNDLE` runs `score` on FOLDER as it is, then the pixel path and the network alone with all
-cores full, which is the ideal, and every step on one core.
+cores full, which is the ideal, and every step on one core. `--device cuda` runs the network on a GPU, as `score` does.
 
 `bench latency FOLDER --bundle BUNDLE` times at least 200 gradings one after the other, and says whether the bundle
 keeps its latency budget on this machine. `--out FILE` adds the figures to a file that `deployment.target` in
@@ -14,6 +14,8 @@ import argparse
 from pathlib import Path
 
 from dr_pipeline.commands.argument_types import positive_int, positive_ms
+from dr_pipeline.commands.bundle_arguments import add_signature_argument
+from dr_pipeline.commands.score_arguments import add_device_argument
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("EXPORT", "VALIDATION", "GRADABILITY"),
         help="latency: one not packed, such as data/exports/b0 data/validation/b0 data/gradability.json",
     )
+    add_signature_argument(parser)
     parser.add_argument(
         "--limit",
         type=positive_int,
@@ -48,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="score: price of this machine per hour, for the cost of 1,000 files",
     )
+    add_device_argument(parser)
     parser.add_argument("--threads", type=positive_int, default=1, metavar="N", help="latency: of the network")
     parser.add_argument(
         "--budget-ms",
@@ -60,26 +64,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measures and prints."""
+    from dr_pipeline.bundle.signature import trusted_identity
     from dr_pipeline.errors import ParamsError
 
-    if args.what == "latency":
-        return _latency(args)
-    if args.bundle is None:
-        raise ParamsError("`bench score` runs a bundle", where="--candidate", todo="name it with --bundle")
-    return _score(args)
+    if args.what == "latency" and args.device != "cpu":
+        raise ParamsError("the latency is that of the processor", where="--device", todo="use it with `bench score`")
+    if args.bundle is None and (args.what == "score" or args.require_signature):
+        what = "`bench score` runs a bundle" if args.what == "score" else "a candidate has no signature"
+        raise ParamsError(what, where="--candidate", todo="name a bundle with --bundle")
+    if args.bundle:
+        trusted_identity(args.bundle, args.require_signature)
+    return _score(args) if args.what == "score" else _latency(args)
 
 
 def _score(args: argparse.Namespace) -> Outcome:
+    from dr_pipeline.bundle.session import Device
     from dr_pipeline.machine import describe_machine, usable_processes
     from dr_pipeline.scoring.throughput import measure_throughput
 
-    files = _files(args.folder)
-    measured = measure_throughput(args.bundle, args.folder, files, limit=args.limit, workers=usable_processes())
+    files, workers = _files(args.folder), usable_processes()
+    measured = measure_throughput(
+        args.bundle, args.folder, files, limit=args.limit, workers=workers, device=Device(args.device)
+    )
     total_ms = sum(measured.steps_ms.values())
+    network = "network alone" if measured.device is Device.CPU else f"network alone, on {measured.device} beside it,"
     lines = [
         f"{measured.files} files in {measured.whole_s:.1f} s, start included: {measured.files_per_s:.1f} files/s",
         f"ideal {measured.ideal_per_s:.1f} files/s ({measured.workers} processes; pixel path alone "
-        f"{1 / measured.pixel_path_s:.1f}/s, network alone {1 / measured.network_s:.1f}/s): "
+        f"{1 / measured.pixel_path_s:.1f}/s, {network} {1 / measured.network_s:.1f}/s): "
         f"{measured.files_per_s / measured.ideal_per_s:.0%} of the ideal",
         f"one photograph on one core, medians of {measured.photographs}:",
         *(f"  {step:9s} {ms:6.2f} ms  {ms / total_ms:4.0%}" for step, ms in measured.steps_ms.items()),

@@ -8,6 +8,7 @@ without an answer count as referred (intention to screen). Needs the extra `trai
 import argparse
 from pathlib import Path
 
+from dr_pipeline.commands.argument_types import inner_fraction
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="the figures to write")
     parser.add_argument(
         "--prevalence",
-        type=_share,
+        type=inner_fraction,
         nargs="+",
         default=[0.05, 0.1, 0.2],
         metavar="P",
@@ -71,13 +72,3 @@ def run(args: argparse.Namespace) -> Outcome:
         RESEARCH_USE,
     ]
     return Outcome(wrote=(args.out,), headline="\n".join(lines), next_command="")
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"a number between 0 and 1 is needed, not {text!r}")
-    return value

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dr_pipeline.commands.argument_types import inner_fraction
 from dr_pipeline.commands.engine_arguments import add_engine_arguments, engine_choice
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
@@ -53,13 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"column of the label table (default: {', '.join(aliases[:4])} …)",
         )
     parser.add_argument(
-        "--sensitivity", type=_fraction, default=0.9, help="target for referable disease (default: 0.9)"
+        "--sensitivity", type=inner_fraction, default=0.9, help="target for referable disease (default: 0.9)"
     )
     parser.add_argument(
-        "--review", type=_fraction, default=0.1, help="fraction of photographs for human review (default: 0.1)"
+        "--review", type=inner_fraction, default=0.1, help="fraction of photographs for human review (default: 0.1)"
     )
     parser.add_argument(
-        "--max-width", type=_fraction, metavar="WIDTH", help="refuse if the interval of the held-out kappa is wider"
+        "--max-width",
+        type=inner_fraction,
+        metavar="WIDTH",
+        help="refuse if the interval of the held-out kappa is wider",
     )
     add_engine_arguments(parser)
 
@@ -171,13 +175,3 @@ def _options(args: argparse.Namespace) -> "Options":
         args.max_width,
         engine_choice(args),
     )
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"a number between 0 and 1 is needed, not {text!r}")
-    return value

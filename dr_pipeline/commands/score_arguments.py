@@ -110,15 +110,20 @@ def add_destination_arguments(parser: argparse.ArgumentParser, name: str, **opti
     )
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares engine, limits, resuming, shards and watching."""
-    add_engine_arguments(parser)
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares the device."""
     parser.add_argument(
         "--device",
         choices=("cpu", "cuda"),
         default="cpu",
         help="where the network runs; cuda: batches on an NVIDIA GPU, with onnxruntime-gpu (default: cpu)",
     )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares engine, limits, resuming, shards and watching."""
+    add_engine_arguments(parser)
+    add_device_argument(parser)
     parser.add_argument(
         "--time-limit",
         type=positive_seconds,

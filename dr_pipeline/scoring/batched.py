@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dr_pipeline.scoring.scorer import Prepared
 
 # Photographs: EfficientNet-Lite0 to B4 gain next to nothing beyond it, and 300 px take 17 MB.
-_BATCH = 64
+BATCH = 64
 
 
 def scoring_engine(
@@ -62,7 +62,7 @@ class BatchedEngine:
             EnvironmentProblem: The device fails.
         """
         prepared = self._preparing.results(items)
-        while batch := list(islice(prepared, _BATCH)):
+        while batch := list(islice(prepared, BATCH)):
             yield from zip((entry for entry, _ in batch), self._scores([one for _, one in batch]), strict=True)
 
     def _scores(self, batch: "list[Prepared]") -> Iterator[Score]:

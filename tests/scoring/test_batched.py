@@ -40,7 +40,7 @@ def _scores(engine, folder):
 
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_scores_are_those_of_one_network_per_worker(clinic, task, batch, monkeypatch):
-    monkeypatch.setattr(batched, "_BATCH", batch)
+    monkeypatch.setattr(batched, "BATCH", batch)
     alone = _scores(InProcessEngine(task), clinic)
     together = _scores(BatchedEngine(task, InProcessEngine(PreparationTask(task)), "cpu"), clinic)
     assert [entry for entry, _ in together] == [entry for entry, _ in alone]
