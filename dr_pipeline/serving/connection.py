@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import Any, Self
+from typing import Any
 
 import h11
 import uvicorn
@@ -34,7 +34,7 @@ class Connection(H11Protocol):
         uvicorns: See `H11Protocol`.
     """
 
-    def __init__(self, *, timeout_s: float, most: int, opened: dict[Self, None], **uvicorns: Any) -> None:
+    def __init__(self, *, timeout_s: float, most: int, opened: "dict[Connection, None]", **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self._timeout_s, self._most, self._opened = timeout_s, most, opened
         self._limit: asyncio.TimerHandle | None = None

@@ -196,15 +196,23 @@ def test_a_bundle_of_before_there_were_weights_is_to_be_remade(bundle):
         lambda m: m.update(preprocessing=None),
         lambda m: m.update(bundle_id="0" * 16),
         lambda m: m["decision"].update(temperature=2.0),
-        lambda m: m["preprocessing"]["pixel_path"].update(version=99),
         lambda m: m["preprocessing"]["pixel_path"].update(canvas_px=128),
         lambda m: m["model"].update(input_px=64),
     ],
-    ids=["no decision", "no path", "id", "temperature", "path version", "canvas", "input_px"],
+    ids=["no decision", "no path", "id", "temperature", "canvas", "input_px"],
 )
 def test_metadata_that_contradicts_the_files_is_refused(bundle, change):
     _change_metadata(bundle, change)
     with pytest.raises(BundleError):
+        read_bundle(bundle, threads=1)
+
+
+@pytest.mark.parametrize("version", [4, 99, "5", None])
+def test_an_unknown_version_of_preprocessing_is_refused_with_the_way_out(bundle, version):
+    _change_metadata(bundle, lambda m: m["preprocessing"]["pixel_path"].update(version=version))
+    with pytest.raises(
+        BundleError, match=rf"pixel path version {version!r}; this program has 5[\s\S]*use the program of"
+    ):
         read_bundle(bundle, threads=1)
 
 
