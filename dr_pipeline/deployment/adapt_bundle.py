@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.adapted import adapted_metadata
-from dr_pipeline.bundle.bundle_files import WEIGHTS
+from dr_pipeline.bundle.bundle_files import LESIONS, WEIGHTS
 from dr_pipeline.bundle.decision import Decided
 from dr_pipeline.bundle.golden import make_golden
 from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.session import OnnxModel
-from dr_pipeline.bundle.verify import verify_weights
+from dr_pipeline.bundle.verify import verified_content, verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.bundle_storage import as_folder
 from dr_pipeline.deployment.class_shares import require_no_child
@@ -97,6 +97,7 @@ def adapt_bundle(root: Path, photographs: Path, out: Path, *, site: str) -> Adap
             reference=reference.without_scores() if reference else None,
             sbom=runtime_sbom(),
             explain=attribution_part(model.read_bytes()),
+            lesions=verified_content(parent.root).get(LESIONS, b""),
         )
     verify_weights(out)
     return Adapted(read_bundle(out, threads=1), report)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_pipeline.bundle.bundle_files import MODEL, WEIGHTS
+from dr_pipeline.bundle.bundle_files import LESIONS, MODEL, WEIGHTS
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
 from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.recalibrated import recalibrated_metadata
 from dr_pipeline.bundle.reference import read_reference
-from dr_pipeline.bundle.verify import verify_weights
+from dr_pipeline.bundle.verify import verified_content, verify_weights
 from dr_pipeline.bundle.write import write_bundle
 from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.deployment.class_shares import require_no_child, score_photographs
@@ -234,6 +234,7 @@ def _write_child(
         reference=reference.without_scores() if reference else None,
         sbom=runtime_sbom(),
         explain=attribution_part(model),
+        lesions=verified_content(parent.root).get(LESIONS, b""),
     )
     verify_weights(out)
 
