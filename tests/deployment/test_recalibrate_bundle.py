@@ -25,6 +25,7 @@ from dr_pipeline.schema import RESEARCH_USE, Status
 from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.tables.recalibrated import read_recalibrated
 from tests.factories.bundles import PIXEL_PATH, make_bundle, photograph
+from tests.factories.lesion_networks import colour_network
 from tests.factories.drift import make_reference
 
 NUM = 60
@@ -48,7 +49,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release", reference=make_reference())
+    return make_bundle(tmp_path_factory.mktemp("made") / "release", reference=make_reference(), lesions=colour_network())
 
 
 def write_labels(path: Path, rows: Rows, header: tuple[str, ...] = ("image", "patient", "grade")) -> Path:
@@ -70,7 +71,7 @@ def done(bundle: Path, photographs: Path, tmp_path_factory: pytest.TempPathFacto
 
 def test_the_child_has_the_network_of_its_parent_and_another_decision(bundle: Path, done: Outcome) -> None:
     child, parent = done.child, read_bundle(bundle, threads=1)
-    for name in ("model.onnx", "weights.safetensors"):
+    for name in ("model.onnx", "weights.safetensors", "lesions.onnx"):
         assert (child.root / name).read_bytes() == (bundle / name).read_bytes()
     assert child.bundle_id != parent.bundle_id
     assert child.decision != parent.decision
