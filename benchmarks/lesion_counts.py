@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dr_pipeline.lesions.on_canvas import masks_to_canvas, um_per_px
 
 from dr_pipeline.files import write_json
 from dr_pipeline.fundus.canvas import canvas_window, to_canvas
@@ -25,6 +24,7 @@ from dr_pipeline.lesions.count import Counting, count_lesions
 from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.icdr import Counts, second_opinion
 from dr_pipeline.lesions.kinds import FOVEA, KINDS, Kind, plane
+from dr_pipeline.lesions.on_canvas import masks_to_canvas, um_per_px
 from dr_pipeline.machine import describe_machine, usable_cores
 from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.params.phantom_params import Phantom, PlantedFaults

@@ -4,16 +4,20 @@ Two lists: vision-threatening disease that was called none or mild, and labels t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.canvases.store import CanvasStore
-from dr_pipeline.errors import DataError
+from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.label_errors import OutOfFold, suspicious_labels
 from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.lesions.findings import Findings
+from dr_pipeline.lesions.icdr import Counts, second_opinion
+from dr_pipeline.lesions.kinds import KINDS
+from dr_pipeline.lesions.svg import hex_colour, lesion_svg
 from dr_pipeline.reporting.pages import environment
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 from dr_pipeline.scoring.overlay import overlay
@@ -35,6 +39,7 @@ class Case:
         quality: Score and reasons.
         picture: JPEG; empty beyond MAX_PICTURES.
         found: JPEG with what raised the grade over the picture; empty where the bundle cannot show it.
+        lesions: SVG of the lesions, to lie over the picture; empty where the bundle cannot find them.
     """
 
     image_id: str
@@ -44,8 +49,10 @@ class Case:
     quality: str
     picture: bytes = b""
     found: bytes = b""
+    lesions: bytes = b""
 
 
+FindLesions = Callable[[str], Findings]
 CanvasMap = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -67,19 +74,23 @@ def render(misses: Sequence[Case], labels: Sequence[Case], *, bundle_id: str, vi
             bundle_id=bundle_id,
             vision_threatening=vision_threatening,
             max_pictures=MAX_PICTURES,
+            legend=[(kind.name.replace("_", " "), hex_colour(kind)) for kind in KINDS if kind.is_lesion],
             grades=[(grade, GRADE_NAMES[grade]) for grade in GRADES],
             research_use=RESEARCH_USE,
         )
     )
 
 
-def missed_cases(graded: Graded, store: CanvasStore, canvas_map: CanvasMap | None) -> list[Case]:
+def missed_cases(
+    graded: Graded, store: CanvasStore, canvas_map: CanvasMap | None, find_lesions: FindLesions | None = None
+) -> list[Case]:
     """Severe or proliferative disease called none or mild, the worst first.
 
     Args:
         graded: The test photographs.
         store: Their canvases.
         canvas_map: What raised the grade, over a canvas; None where the bundle cannot show it.
+        find_lesions: What is found in the photograph of this name; None where the bundle has no network for lesions.
     """
     cases = []
     for rank, row in enumerate(graded.missed_vision_threatening()):
@@ -88,8 +99,20 @@ def missed_cases(graded: Graded, store: CanvasStore, canvas_map: CanvasMap | Non
             ("P(referable)", f"{graded.referable_probability[row]:.3f}"),
         )
         grades = int(graded.true[row]), int(graded.predicted[row])
-        cases.append(_case(graded.image_ids[row], *grades, facts, rank, store, canvas_map))
+        case = _case(graded.image_ids[row], *grades, facts, rank, store, canvas_map)
+        cases.append(_with_lesions(case, find_lesions) if find_lesions and case.picture else case)
     return cases
+
+
+def _with_lesions(case: Case, find_lesions: FindLesions) -> Case:
+    """The case with its lesions over the picture, and the second opinion on them among its facts."""
+    try:
+        findings = find_lesions(case.image_id)
+    except ImageError as error:  # the file was moved or altered since its canvas was made
+        return replace(case, facts=(*case.facts, ("lesions", error.what)))
+    opinion = second_opinion(Counts.of(findings)).to_text()
+    svg = lesion_svg(findings, findings.window).encode()
+    return replace(case, facts=(*case.facts, ("second opinion by counts:", opinion)), lesions=svg)
 
 
 def label_cases(predictions: OutOfFold, store: CanvasStore, canvas_map: CanvasMap | None) -> list[Case]:

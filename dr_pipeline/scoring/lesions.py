@@ -1,17 +1,20 @@
 """Finds lesions in a photograph: from its bytes to counts and places in its own pixels."""
 
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dr_pipeline.bundle.bundle_files import no_lesions
 from dr_pipeline.bundle.lesions import LesionModel, read_lesions
 from dr_pipeline.fundus.canvas import canvas_window, to_canvas
-from dr_pipeline.fundus.decode import decode
+from dr_pipeline.fundus.decode import decode, read_image_file
 from dr_pipeline.fundus.field import find_disc
 from dr_pipeline.lesions.count import count_lesions
 from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.icdr import Agreement, Counts, agreement, second_opinion
+from dr_pipeline.machine import usable_threads
 from dr_pipeline.scoring.score import Grading, LesionScore
+from dr_pipeline.tables.manifest import ManifestRow
 
 
 class LesionFinder:
@@ -55,3 +58,18 @@ def disagrees(findings: Findings, grading: Grading) -> bool:
     """Whether the second opinion on what was found lies otherwise than the network's grade."""
     opinion = second_opinion(Counts.of(findings))
     return agreement(opinion, grade=grading.grade, referable=grading.referable) is not Agreement.AGREES
+
+
+def find_by_id(bundle: Path, root: Path, manifest: Iterable[ManifestRow]) -> Callable[[str], Findings] | None:
+    """What is found in the photograph of an id; None where the bundle has no lesions.onnx.
+
+    Args:
+        bundle: The bundle.
+        root: The folder that the manifest's paths are relative to.
+        manifest: Where each photograph is.
+    """
+    model = read_lesions(bundle, threads=usable_threads())
+    if model is None:
+        return None
+    finder, paths = LesionFinder(model), {row.image_id: row.path for row in manifest}
+    return lambda image_id: finder.find(read_image_file(root / paths[image_id])).findings

@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("test-predictions", "graded photographs of the test split"),
         ("canvases", "folder that `preprocess` wrote"),
         ("bundle", "the bundle"),
+        ("manifest", "table that `intake` wrote: where the photographs are"),
+        ("root", "the folder of the photographs, in which a bundle with lesions.onnx looks for lesions"),
         ("machine", "description that `machine` wrote"),
         ("external", "folder of the external validations; may be empty"),
         ("out", "the page to write"),
@@ -59,6 +61,8 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.reporting.report_plots import report_figures, report_images
     from dr_pipeline.reporting.training_plots import candidate_plots, split_name
     from dr_pipeline.scoring.explain import attribution_map
+    from dr_pipeline.scoring.lesions import find_by_id
+    from dr_pipeline.tables.manifest import iterate_manifest
     from dr_pipeline.tracking.run import tracked
 
     sources = read_sources(ReportFiles(**{field.name: getattr(args, field.name) for field in fields(ReportFiles)}))
@@ -75,7 +79,8 @@ def run(args: argparse.Namespace) -> Outcome:
         for name, rows in curves(sources).items():
             write_json(args.curves / f"{name}.json", rows)
         graded, store, canvas_map = sources.graded, CanvasStore(args.canvases), attribution_map(args.bundle)
-        missed = cases_page.missed_cases(graded, store, canvas_map)
+        find_lesions = find_by_id(args.bundle, args.root, iterate_manifest(args.manifest))
+        missed = cases_page.missed_cases(graded, store, canvas_map, find_lesions)
         write_text(args.out, render(sources, report_images(sources, figures, args.canvases), missed))
         out_of_fold = read_out_of_fold([args.validation_predictions / sources.chosen / "predictions.csv"])
         cases = cases_page.render(

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dr_pipeline.clinic.review.lesion_picture import findings_of, lesion_svg
+from dr_pipeline.clinic.review.lesion_facts import findings_of
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.lesions.svg import lesion_svg
 from dr_pipeline.scoring.outputs import lesion_paths
 from tests.factories.bundles import encode, make_bundle, photograph
 from tests.factories.lesion_networks import colour_network

@@ -25,8 +25,8 @@ from dr_pipeline.schema import RESEARCH_USE, Status
 from dr_pipeline.scoring.scorer import Scorer
 from dr_pipeline.tables.recalibrated import read_recalibrated
 from tests.factories.bundles import PIXEL_PATH, make_bundle, photograph
-from tests.factories.lesion_networks import colour_network
 from tests.factories.drift import make_reference
+from tests.factories.lesion_networks import colour_network
 
 NUM = 60
 OPTIONS = Options(
@@ -49,7 +49,9 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made") / "release", reference=make_reference(), lesions=colour_network())
+    return make_bundle(
+        tmp_path_factory.mktemp("made") / "release", reference=make_reference(), lesions=colour_network()
+    )
 
 
 def write_labels(path: Path, rows: Rows, header: tuple[str, ...] = ("image", "patient", "grade")) -> Path:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from dr_pipeline.errors import ImageError
 from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.evaluation.label_errors import OutOfFold
+from dr_pipeline.lesions.findings import Findings, FoveaMethod, Lesion, Yardstick
 from dr_pipeline.reporting import cases_page
 from dr_pipeline.reporting.cases_page import Case, label_cases, missed_cases, render
 
@@ -47,6 +49,29 @@ def test_misses_are_vision_threatening_disease_called_none_or_mild_the_worst_fir
     assert cases[0].picture.startswith(b"\xff\xd8")
     assert cases[0].found not in (b"", cases[0].picture)
     assert missed_cases(images, store, None)[0].found == b""  # type: ignore[arg-type]
+
+
+def test_lesions_lie_over_the_misses_with_a_key_for_their_opacity_and_a_second_opinion() -> None:
+    images = graded(true=[3, 4], predicted=[1, 0])
+
+    def find(image_id: str) -> Findings:
+        if image_id == "photo-0":
+            raise ImageError("the file is missing")
+        outline = ((10.0, 10.0), (12.0, 10.0), (12.0, 12.0))
+        lesion = Lesion("irma", 11, 11, 0.01, 100, 120, 0.9, "", None, outline)
+        return Findings(("irma",), (lesion,), None, None, FoveaMethod.NONE, Yardstick.FIELD, 9.0, (0, 0, 64, 64))
+
+    cases = missed_cases(images, Store(list(images.image_ids)), None, find)  # type: ignore[arg-type]
+    assert b'points="10,10 12,10 12,12"' in cases[0].lesions
+    assert "grade 3" in dict(cases[0].facts)["second opinion by counts:"]
+    assert (cases[1].lesions, dict(cases[1].facts)["lesions"]) == (b"", "the file is missing")
+    page = render(cases, [], bundle_id="b" * 16, vision_threatening=2)
+    assert page.count('class="over"') == 1
+    assert page.count('type="radio"') == 4
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    without = render(missed_cases(images, Store(["photo-0", "photo-1"]), None), [], bundle_id="b", vision_threatening=2)  # type: ignore[arg-type]
+    assert 'type="radio"' not in without
 
 
 def test_labels_are_those_that_out_of_fold_predictions_contradict() -> None:

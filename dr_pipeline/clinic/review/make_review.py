@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.clinic.review.lesion_picture import findings_of, lesion_facts, lesion_svg
+from dr_pipeline.clinic.review.lesion_facts import findings_of, lesion_facts
 from dr_pipeline.clinic.review.order import RankedRow, rank
 from dr_pipeline.clinic.review.page import PICTURES, open_folder, page_data, write_page
 from dr_pipeline.clinic.review.pictures import PictureJob, Pictures
@@ -15,6 +15,7 @@ from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable, sha256_file, spreadsheet_safe, write_text
 from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.lesions.svg import lesion_svg
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.outputs import read_rows
