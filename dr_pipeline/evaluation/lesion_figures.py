@@ -1,0 +1,149 @@
+"""Thresholds of each kind of lesion, fitted on photographs that their network did not see, and the figures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_pipeline.errors import DataError
+from dr_pipeline.evaluation.lesion_evidence import THRESHOLDS, KindEvidence, LesionEvidence
+from dr_pipeline.lesions.kinds import Kind
+from dr_pipeline.metrics.bootstrap import bootstrap_sums
+from dr_pipeline.metrics.intervals import clustered_proportion
+from dr_pipeline.metrics.segmentation import confusion_at, counts_within, dice, pooled_average_precision
+from dr_pipeline.params.evaluation import Evaluation
+
+# Sizes in px of the canvas among which the smallest component that is kept is chosen.
+MIN_PIXELS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """From which probability on a pixel shows a kind, and how small a component may be; by the kind's name."""
+
+    thresholds: Mapping[str, float]
+    min_pixels: Mapping[str, int]
+
+    def count(self, name: str, evidence: KindEvidence) -> int:
+        """Components of this kind that the network finds in a photograph."""
+        areas = evidence.found_areas[THRESHOLDS.index(self.thresholds[name])]
+        return int((areas >= self.min_pixels[name]).sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As lesions.onnx and the report state them."""
+        return {"thresholds": dict(self.thresholds), "min_pixels": dict(self.min_pixels)}
+
+
+def fit_operating_points(evidence: Iterable[LesionEvidence], kinds: Sequence[Kind]) -> OperatingPoints:
+    """Fits both for each kind.
+
+    The threshold has the best Dice over the pixels of all photographs together. Then the smallest component kept is the
+    size with the least mean difference between the number of components found and true; of equal ones the smallest.
+
+    Raises:
+        DataError: A kind is shown in none of the photographs.
+    """
+    photographs = list(evidence)
+    thresholds, sizes = {}, {}
+    for kind in kinds:
+        found = [photograph.kinds[kind.name] for photograph in photographs if kind.name in photograph.kinds]
+        pixels = sum((one.pixels for one in found), np.zeros((2, 1), np.int64))
+        if not pixels[1].sum():
+            raise DataError(
+                f"no photograph shows {kind.name}, so that no threshold can be fitted",
+                where="validation photographs of the lesions' folds",
+                todo="lower lesions.NAME.folds, or leave the kind out of lesions.NAME.kinds in params.yaml",
+            )
+        confusions = np.stack([confusion_at(pixels, threshold) for threshold in THRESHOLDS])
+        best = int(np.argmax(np.nan_to_num(dice(confusions.astype(np.float64)))))
+        true = np.array([len(one.true_areas) for one in found])
+        counts = np.array([[(one.found_areas[best] >= size).sum() for size in MIN_PIXELS] for one in found])
+        off = np.abs(counts - true[:, None]).mean(axis=0)
+        thresholds[kind.name], sizes[kind.name] = THRESHOLDS[best], MIN_PIXELS[int(np.argmin(off))]
+    return OperatingPoints(thresholds, sizes)
+
+
+def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], params: Evaluation) -> dict[str, Any]:
+    """The figures of a cross-validation.
+
+    Average precision needs no threshold. For Dice and counts each fold has the operating points that were fitted on the
+    other folds, so that no photograph is measured with points that it helped to fit.
+
+    Args:
+        evidence: Each photograph once, of the network that did not see it; of two folds or more.
+        kinds: Outputs of the network.
+        params: Bootstrap and confidence.
+
+    Returns:
+        By kind: `aupr`, `dice`, `count_within_1`, `false_components` (mean over photographs without the kind), and the
+        numbers of photographs; and `false_components_without_lesions`, of all lesions together in photographs in which
+        every kind was annotated and none was found.
+
+    Raises:
+        DataError: There is one fold only, or a kind is in no photograph of the others.
+    """
+    folds = sorted({photograph.fold for photograph in evidence})
+    if len(folds) < 2:
+        raise DataError(
+            f"found the photographs of {len(folds)} fold, needs two: thresholds are fitted on the others",
+            where="validation of the lesions",
+            todo="train at least two folds",
+        )
+    points = {fold: fit_operating_points((other for other in evidence if other.fold != fold), kinds) for fold in folds}
+    figures = {kind.name: _kind_figures(kind.name, evidence, points, params) for kind in kinds}
+    lesions = [kind.name for kind in kinds if kind.is_lesion]
+    healthy = [
+        photograph
+        for photograph in evidence
+        if all(name in photograph.kinds and not len(photograph.kinds[name].true_areas) for name in lesions)
+    ]
+    false = [
+        sum(points[photograph.fold].count(name, photograph.kinds[name]) for name in lesions) for photograph in healthy
+    ]
+    return {
+        "kinds": figures,
+        "false_components_without_lesions": _mean(false, [photograph.group for photograph in healthy], params),
+        "photographs": len(evidence),
+        "folds": len(folds),
+    }
+
+
+def _kind_figures(
+    name: str, evidence: Sequence[LesionEvidence], points: Mapping[int, OperatingPoints], params: Evaluation
+) -> dict[str, Any]:
+    photographs = [photograph for photograph in evidence if name in photograph.kinds]
+    found = [photograph.kinds[name] for photograph in photographs]
+    groups = [photograph.group for photograph in photographs]
+    counts = np.array([points[one.fold].count(name, one.kinds[name]) for one in photographs], np.int64)
+    true = np.array([len(one.true_areas) for one in found], np.int64)
+    thresholds = [points[one.fold].thresholds[name] for one in photographs]
+    confusions = [confusion_at(one.pixels, threshold) for one, threshold in zip(found, thresholds, strict=True)]
+    settings = _bootstrap(params)
+    absent = true == 0
+    return {
+        "aupr": pooled_average_precision([one.pixels for one in found], groups, **settings).to_dict(),
+        "dice": bootstrap_sums(dice, np.stack(confusions), groups, **settings).to_dict(),
+        "count_within_1": clustered_proportion(counts_within(counts, true), groups, params.confidence).to_dict(),
+        "false_components": _mean(counts[absent].tolist(), list(np.array(groups)[absent]), params),
+        "photographs": len(photographs),
+        "photographs_that_show_it": int((~absent).sum()),
+    }
+
+
+def _mean(values: Sequence[int], groups: Sequence[str], params: Evaluation) -> dict[str, Any]:
+    records = np.array([[value, 1] for value in values], np.float64).reshape(-1, 2)
+    return bootstrap_sums(_ratio, records, groups, **_bootstrap(params)).to_dict()
+
+
+def _ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(sums[:, 0] / sums[:, 1])
+
+
+def _bootstrap(params: Evaluation) -> dict[str, Any]:
+    return {
+        "replicates": params.bootstrap_replicates,
+        "seed": params.bootstrap_seed,
+        "confidence": params.confidence,
+    }

@@ -1,0 +1,62 @@
+"""The loss of a batch of tiles: Tversky's index and the focal loss, over what was annotated alone."""
+
+from monai.losses.focal_loss import FocalLoss
+from monai.losses.tversky import TverskyLoss
+from torch import Tensor, nn
+
+from dr_pipeline.errors import DataError
+
+# Added to both sides of the index, in pixels: about the area of a microaneurysm, so that a tile's batch without a
+# kind, of which a network finds a few pixels, costs little and not everything.
+_SMOOTH_PX = 50.0
+
+
+class LesionLoss(nn.Module):
+    """Mean over kinds of (1 - Tversky index) + weight × focal loss.
+
+    The index (Salehi et al. 2017, arXiv:1706.05721) is of all tiles of the batch together, since many tiles show no
+    lesion of a kind; 0.5 for false positives makes it Dice. A kind that was not annotated in a tile's photograph adds
+    nothing for that tile: it may be there.
+
+    Args:
+        false_positives: Weight of false positives in the index; false negatives have the rest.
+        focal_gamma: Of the focal loss (Lin et al. 2017, arXiv:1708.02002); 0 is cross-entropy.
+        focal_weight: Of the focal loss.
+    """
+
+    def __init__(self, *, false_positives: float, focal_gamma: float, focal_weight: float) -> None:
+        super().__init__()
+        self._overlap = TverskyLoss(
+            sigmoid=True,
+            alpha=false_positives,
+            beta=1 - false_positives,
+            batch=True,
+            smooth_nr=_SMOOTH_PX,
+            smooth_dr=_SMOOTH_PX,
+        )
+        self._focal, self._focal_weight = FocalLoss(gamma=focal_gamma), focal_weight
+
+    def forward(self, logits: Tensor, shown: Tensor, labelled: Tensor) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            logits: float (N, kinds, H, W).
+            shown: Of the same shape, 0 or 1.
+            labelled: bool (N, kinds).
+
+        Raises:
+            DataError: No kind was annotated in any of these photographs.
+        """
+        losses = []
+        for kind in range(logits.shape[1]):
+            rows = labelled[:, kind]
+            if rows.any():
+                found, truth = logits[rows, kind : kind + 1].float(), shown[rows, kind : kind + 1].float()
+                losses.append(self._overlap(found, truth) + self._focal_weight * self._focal(found, truth))
+        if not losses:
+            raise DataError(
+                "no kind of lesion was annotated in the photographs of a batch",
+                where="the column `labelled` of the store of lesion canvases",
+                todo="leave photographs without annotations out of the data set",
+            )
+        return sum(losses[1:], losses[0]) / len(losses)
