@@ -1,6 +1,7 @@
 """The segmenter: a timm encoder under a U-Net decoder of MONAI's blocks, with its input normalisation inside."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -14,7 +15,7 @@ from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.lesion_training import LesionTraining
 
 MIN_CHANNELS = 16
-# Of the head, in logits: lesions cover about a hundredth of a photograph, so that the first steps do not unlearn a half.
+# Of the head, in logits: lesions cover about a hundredth of a photograph; from 0 the first steps would unlearn a half.
 _INITIAL_LOGIT = -4.0
 
 
@@ -148,7 +149,7 @@ def _pyramid(encoder: Any, model: str) -> list[tuple[int, int]]:
     """
     info = getattr(encoder, "feature_info", ())
     maps = [(info[level]["num_chs"], info[level]["reduction"]) for level in range(len(info))]
-    halved = all(2 * fine == coarse for (_, fine), (_, coarse) in zip(maps, maps[1:], strict=False))
+    halved = all(2 * fine == coarse for (_, fine), (_, coarse) in pairwise(maps))
     if len(maps) < 2 or not halved or not hasattr(encoder, "prune_intermediate_layers"):
         raise ParamsError(
             f"{model} has no pyramid of feature maps, each half as large as the one before",

@@ -12,11 +12,11 @@ class LesionTraining(Section):
     """How the network that outlines lesions is trained, and how it runs over a canvas.
 
     `model` is any timm network with a pyramid of feature maps; `weights` are as a candidate's, so that the encoder may
-    start from ImageNet, from a grader's bundle, or from a self-supervised encoder. An epoch draws `tiles_per_photograph`
-    tiles of each photograph in the mean. `lesion_tiles` is the fraction of tiles that are drawn around a lesion; the
-    others lie anywhere. The loss is Tversky's index with the weight `false_positives` for false positives and the rest
-    for false negatives (0.5 is Dice), plus `focal_weight` times the focal loss. `overlap` is that of neighbouring tiles
-    at inference, as a fraction of a tile.
+    start from ImageNet, from a grader's bundle, or from a self-supervised encoder. An epoch draws
+    `tiles_per_photograph` tiles of each photograph in the mean. `lesion_tiles` is the fraction of tiles that are drawn
+    around a lesion; the others lie anywhere. The loss is 1 - Tversky's index, with the weight `false_positives` for
+    false positives and the rest for false negatives (0.5 is Dice), plus `focal_weight` times the focal loss. `overlap`
+    is that of neighbouring tiles at inference, as a fraction of a tile.
     """
 
     model: str = Field(min_length=1)

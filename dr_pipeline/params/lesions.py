@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.params.section import Section, contradiction
 
 # Those of `dr_pipeline.lesions.kinds`, which lies above this room.
@@ -84,6 +85,7 @@ class LesionData(Section):
 
 
 class Lesions(Section):
-    """A data set with masks."""
+    """A data set with masks, and the network that learns from it."""
 
     data: LesionData
+    training: LesionTraining

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from dr_pipeline.bundle.session import FLOAT32, LOGITS_NAME, PRECISION, PROBABILITIES_NAME, OnnxModel
+from dr_pipeline.bundle.session import FLOAT32, INPUT_NAME, LOGITS_NAME, PRECISION, PROBABILITIES_NAME, OnnxModel
 from dr_pipeline.deployment.formats import FormatSource, Logits
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import atomic_write
@@ -51,6 +52,17 @@ def export_onnx(grader: nn.Module, *, input_px: int, path: Path) -> None:
         path: The file to write: input `image`, outputs `logits` and `probabilities`, float32 (N, 5).
     """
     model = _WithProbabilities(grader).eval().cpu()
+    write_onnx(to_onnx(model, input_px=input_px, outputs=[LOGITS_NAME, PROBABILITIES_NAME]), path)
+
+
+def to_onnx(model: nn.Module, *, input_px: int, outputs: list[str]) -> onnx.ModelProto:
+    """The graph of a network in evaluation mode: input `image`, uint8 RGB (N, input_px, input_px, 3).
+
+    Args:
+        model: The network.
+        input_px: Side of the input; fixed in the graph. The batch is free.
+        outputs: Names of its outputs.
+    """
     # a batch of two: an example of one would fix the batch dimension to one
     example = torch.zeros(2, input_px, input_px, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -60,16 +72,15 @@ def export_onnx(grader: nn.Module, *, input_px: int, path: Path) -> None:
             model,
             (example,),
             written,
-            input_names=["image"],
-            output_names=["logits", "probabilities"],
+            input_names=[INPUT_NAME],
+            output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=OPSET,
             external_data=False,
             dynamo=True,
             verbose=False,
         )
-        exported = onnx.load(written)
-    write_onnx(exported, path)
+        return onnx.load(written)
 
 
 def calibrated(model: bytes, temperature: float) -> onnx.ModelProto:
@@ -90,17 +101,21 @@ def calibrated(model: bytes, temperature: float) -> onnx.ModelProto:
     return graph
 
 
-def write_onnx(model: onnx.ModelProto, path: Path, *, precision: str = FLOAT32) -> None:
+def write_onnx(
+    model: onnx.ModelProto, path: Path, *, precision: str = FLOAT32, entries: Mapping[str, str] | None = None
+) -> None:
     """Writes a graph without what its maker records of its own run; equal graphs give equal bytes.
 
     Args:
         model: The graph, which is changed.
         path: The file.
         precision: Stated in the file where it is not float32; a bundle's self-test needs it.
+        entries: Further entries of the file's own metadata.
     """
     remove_provenance(model)
-    if precision != FLOAT32:
-        onnx.helper.set_model_props(model, {PRECISION: precision})
+    stated = dict(entries or {}) | ({PRECISION: precision} if precision != FLOAT32 else {})
+    if stated:
+        onnx.helper.set_model_props(model, stated)
     with atomic_write(path) as stream:
         stream.write(model.SerializeToString(deterministic=True))
 

@@ -79,9 +79,9 @@ class TileSampler:
 
     A tile is drawn around a lesion, or anywhere on the retinal disc. For the former first a kind is drawn, each equally
     often, then one of the photographs that show it, then one of its pixels, which comes to lie anywhere in the inner
-    two thirds of the tile; so rare kinds and small photographs' lesions are seen as often as others. Rotation, mirroring
-    and scale are one resampling of the canvas, so that a tile has no black corners; the other augmentations are those of
-    grading.
+    two thirds of the tile; so a rare kind, and a photograph with few lesions, are seen as often as others. Rotation,
+    mirroring and scale are one resampling of the canvas, so that a tile has no black corners; the other augmentations
+    are those of grading.
 
     Args:
         store: The canvases.

@@ -17,37 +17,19 @@ from torch.utils.data import DataLoader, Dataset
 
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.files import sha256_json
-from dr_pipeline.lesions.kinds import Kind
 from dr_pipeline.logs import progress
 from dr_pipeline.models.segmenter import Segmenter, segmenter_from_params
 from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.processes import keep_freed_memory
 from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.data.sampler import derived_seed
 from dr_pipeline.training.fabric import device_name, num_loader_workers, one_device
+from dr_pipeline.training.lesions.lesion_data import LesionData
 from dr_pipeline.training.lesions.lesion_loss import LesionLoss
-from dr_pipeline.training.lesions.tiles import AnnotatedCanvases, TileBatch, TileSampler
+from dr_pipeline.training.lesions.tiles import TileBatch, TileSampler
 from dr_pipeline.training.optimization import MovingAverage, warmup_cosine
 from dr_pipeline.training.run_identity import provenance
 from dr_pipeline.training.training_checks import require_finite
-
-
-@dataclass(frozen=True)
-class LesionData:
-    """What a network is trained on.
-
-    Attributes:
-        store: The canvases.
-        image_ids: Of the training photographs.
-        kinds: Outputs of the network, in order.
-        identity: Hash of the canvases and masks, for the checkpoint's key.
-    """
-
-    store: AnnotatedCanvases
-    image_ids: tuple[str, ...]
-    kinds: tuple[Kind, ...]
-    identity: str
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,118 @@
+"""lesions.onnx: the network of all photographs, which states what a reader needs, and its parity on real tiles."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dr_pipeline.bundle.onnx_content import require_self_contained
+from dr_pipeline.bundle.session import INPUT_NAME, PROBABILITIES_NAME
+from dr_pipeline.canvases.lesion_store import LesionStore
+from dr_pipeline.deployment.formats.onnx_graph import to_onnx, write_onnx
+from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE
+from dr_pipeline.errors import GateError
+from dr_pipeline.models.segmenter import Segmenter
+from dr_pipeline.models.segmenter_files import ALL, SegmenterSpec, read_network
+
+# Of the file's own metadata: one entry of this name, JSON of this version.
+ENTRY, VERSION = "lesions", 1
+_PARITY_PHOTOGRAPHS = 8
+
+
+@dataclass(frozen=True)
+class LesionParity:
+    """How far the exported network is from the trained one.
+
+    Attributes:
+        tiles: Number of tiles compared, each of another photograph.
+        max_probability_difference: The largest over their pixels and kinds.
+    """
+
+    tiles: int
+    max_probability_difference: float
+
+
+class _Probabilities(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.sigmoid(self.network(image))
+
+
+def export_lesions(
+    networks: Path, spec: SegmenterSpec, points: Mapping[str, Any], store: LesionStore, path: Path
+) -> LesionParity:
+    """Writes lesions.onnx and compares it with the trained network.
+
+    Args:
+        networks: The folder of the networks, with that of all photographs.
+        spec: What model.json in it states.
+        points: `thresholds` and `min_pixels` by kind, as `validate-lesions` fitted them.
+        store: The canvases, for real tiles.
+        path: The file to write.
+
+    Raises:
+        DataError: The network is missing.
+        GateError: The exported network gives other probabilities, or the points are not of these kinds.
+        BundleError: The file would not be self-contained.
+    """
+    names = [kind.name for kind in spec.kinds]
+    if any(sorted(points[key]) != sorted(names) for key in ("thresholds", "min_pixels")):
+        raise GateError(
+            f"thresholds are not of the network's kinds: {', '.join(names)}",
+            where="operating points of the lesions",
+            todo="run `dvc repro validate-lesions`",
+        )
+    network = read_network(networks, ALL, spec)
+    entry = {
+        "version": VERSION,
+        "kinds": names,
+        "canvas_px": spec.canvas_px,
+        "tile_px": spec.training.tile_px,
+        "overlap": spec.training.overlap,
+        "um_per_px": spec.um_per_px,
+        "thresholds": dict(points["thresholds"]),
+        "min_pixels": dict(points["min_pixels"]),
+    }
+    graph = to_onnx(_Probabilities(network).eval(), input_px=spec.training.tile_px, outputs=[PROBABILITIES_NAME])
+    write_onnx(graph, path, entries={ENTRY: json.dumps(entry, sort_keys=True)})
+    require_self_contained(path.read_bytes(), where=path.name)
+    return _require_parity(network, path, _tiles(store, spec.training.tile_px))
+
+
+def _tiles(store: LesionStore, tile_px: int) -> NDArray[np.uint8]:
+    """The middle of each of some photographs at even distances over the store, (N, tile, tile, 3)."""
+    image_ids = list(store.rows)
+    chosen = image_ids[:: math.ceil(len(image_ids) / _PARITY_PHOTOGRAPHS)]
+    start = (store.pixel_path.canvas_px - tile_px) // 2
+    middle = np.s_[start : start + tile_px, start : start + tile_px]
+    return np.stack([store.read(image_id).pixels[middle] for image_id in chosen])
+
+
+def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8]) -> LesionParity:
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for tile in tiles:
+        with torch.inference_mode():
+            expected = torch.sigmoid(network(torch.from_numpy(tile)[None])).numpy()
+        (found,) = session.run([PROBABILITIES_NAME], {INPUT_NAME: tile[None]})
+        largest = max(largest, float(np.abs(found - expected).max()))
+    if not largest <= MAX_PROBABILITY_DIFFERENCE:
+        raise GateError(
+            f"the exported network's probabilities differ by up to {largest:.2g} on {len(tiles)} tiles, allowed "
+            f"{MAX_PROBABILITY_DIFFERENCE:g}",
+            where=str(path),
+            todo="do not ship it; report the versions of torch, onnxscript and onnxruntime",
+        )
+    return LesionParity(len(tiles), largest)

@@ -1,0 +1,76 @@
+"""Trains the networks that outline lesions: one for each fold, and one of all photographs, which is exported.
+
+The section `lesions` of params.yaml names the data sets; `{}` leaves the stage out. The weights are an exponential
+moving average after the last epoch. An interrupted training resumes after the last finished epoch.
+"""
+
+import argparse
+from pathlib import Path
+
+from dr_pipeline.stages.outcome import Outcome
+
+PARAMS: tuple[str, ...] = ("lesions.{name}",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the paths that dvc.yaml gives."""
+    parser.add_argument("--name", required=True, help="entry of the section `lesions` in params.yaml")
+    parser.add_argument("--params", type=Path, required=True)
+    parser.add_argument("--canvases", type=Path, required=True, help="folder that `lesion-canvases` wrote")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the networks")
+    parser.add_argument("--report", type=Path, required=True, help="JSON figures of the trainings")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for unfinished trainings")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Trains and writes the networks and their figures.
+
+    Raises:
+        DataError: A table or folder is missing or wrong, or a kind is in no training photograph.
+        ParamsError: The section is wrong, or the network or its weights are not there.
+        GateError: The loss is not finite.
+        EnvironmentProblem: The memory or the disk is full.
+    """
+    import shutil
+
+    from dr_pipeline.canvases.lesion_store import LesionStore
+    from dr_pipeline.files import write_json
+    from dr_pipeline.lesions.kinds import kinds_named
+    from dr_pipeline.logs import logger
+    from dr_pipeline.params.lesions import Lesions
+    from dr_pipeline.params.params_file import load_section
+    from dr_pipeline.schema import RESEARCH_USE
+    from dr_pipeline.tables.lesion_history import LesionEpoch
+    from dr_pipeline.tracking.run import tracked
+    from dr_pipeline.training.lesions.cross_validation import train_networks
+
+    params = load_section(args.params, f"lesions.{args.name}", Lesions)
+    kinds = kinds_named(params.data.kinds, where=f"{args.params}, lesions.{args.name}.data.kinds")
+    scratch = args.scratch / f"lesions-{args.name}-training"
+
+    def show(network: str, row: LesionEpoch) -> None:
+        minutes = row.seconds * (params.training.epochs - 1 - row.epoch) / 60
+        logger.info(
+            "%s, epoch %d/%d: loss %.3f, %.1f tiles/s, about %.0f minutes left for this network",
+            network, row.epoch + 1, params.training.epochs, row.loss, row.tiles_per_s, minutes,
+        )  # fmt: skip
+
+    with tracked("train-lesions"):
+        figures = train_networks(
+            LesionStore(args.canvases),
+            kinds,
+            params.training,
+            args.out,
+            scratch,
+            folds=[*range(params.data.folds), None],
+            seed=params.data.seed,
+            on_epoch=show,
+        )
+        write_json(args.report, {"lesion_training": {args.name: {"research_use": RESEARCH_USE, "networks": figures}}})
+    shutil.rmtree(scratch)
+    losses = [network["loss"] for network in figures.values()]
+    return Outcome(
+        wrote=(args.out, args.report),
+        headline=f"{args.name}: {len(figures)} networks, loss {min(losses):.3f} to {max(losses):.3f}",
+        next_command=f"dvc repro validate-lesions@{args.name}",
+    )

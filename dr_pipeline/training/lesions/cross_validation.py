@@ -1,0 +1,72 @@
+"""Trains a network for each fold, which its figures come from, and one of all photographs, which is exported."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dr_pipeline.canvases.lesion_store import LesionStore
+from dr_pipeline.files import sha256_file
+from dr_pipeline.lesions.kinds import Kind
+from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, write_network, write_spec
+from dr_pipeline.params.lesion_training import LesionTraining
+from dr_pipeline.tables.lesion_history import LesionEpoch
+from dr_pipeline.training.checkpoint import Checkpoint
+from dr_pipeline.training.lesions.lesion_data import lesion_data
+from dr_pipeline.training.lesions.train_lesions import checkpoint_key, train_lesions
+
+
+def train_networks(
+    store: LesionStore,
+    kinds: tuple[Kind, ...],
+    params: LesionTraining,
+    out: Path,
+    scratch: Path,
+    *,
+    folds: Sequence[int | None],
+    seed: int,
+    on_epoch: Callable[[str, LesionEpoch], None],
+) -> dict[str, Any]:
+    """Trains the networks one after the other; an interrupted one resumes after its last finished epoch.
+
+    A network that has finished is not trained again when the stage is interrupted later: its checkpoint stays in
+    `scratch` until the caller removes it.
+
+    Args:
+        store: The canvases with their folds.
+        kinds: Outputs of the networks.
+        params: How they are trained; all alike, with the same number of epochs, so that none is chosen by its figures.
+        out: The folder for weights and model.json.
+        scratch: Folder of unfinished trainings.
+        folds: Which networks; None is that of all photographs.
+        seed: Of tiles and initial weights.
+        on_epoch: Called with the network's name after each epoch.
+
+    Returns:
+        Figures of each training, by the network's name.
+
+    Raises:
+        DataError: A kind is in no training photograph, or a canvas cannot be read.
+        ParamsError: The network or its weights are not there.
+        GateError: The loss is not finite.
+        EnvironmentProblem: The memory or the disk is full.
+    """
+    rows = list(store.rows.values())
+    spec = SegmenterSpec(
+        kinds=kinds,
+        training=params,
+        folds=1 + max(row.fold for row in rows),
+        canvas_px=store.pixel_path.canvas_px,
+        um_per_px=rows[0].um_per_px,
+        index_sha256=sha256_file(store.index_path),
+    )
+    data = {network_name(fold): lesion_data(store, kinds, fold) for fold in folds}  # refuses before it trains
+    figures = {}
+    for name, photographs in data.items():
+        checkpoint = Checkpoint(scratch / name, checkpoint_key(params, photographs, seed=seed))
+        trained = train_lesions(
+            params, photographs, checkpoint, seed=seed, on_epoch=lambda row, name=name: on_epoch(name, row)
+        )
+        write_network(out, name, trained.tensors)
+        figures[name] = trained.figures() | {"photographs": len(photographs.image_ids)}
+    write_spec(out, spec)
+    return figures

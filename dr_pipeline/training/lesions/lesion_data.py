@@ -1,0 +1,48 @@
+"""The photographs that train one network, and the check that they can."""
+
+from dataclasses import dataclass
+
+from dr_pipeline.canvases.lesion_store import LesionStore
+from dr_pipeline.errors import DataError
+from dr_pipeline.files import sha256_file
+from dr_pipeline.lesions.kinds import Kind
+from dr_pipeline.training.lesions.tiles import AnnotatedCanvases
+
+
+@dataclass(frozen=True)
+class LesionData:
+    """What a network is trained on.
+
+    Attributes:
+        store: The canvases.
+        image_ids: Of the training photographs.
+        kinds: Outputs of the network, in order.
+        identity: Hash of the canvases and masks, for the checkpoint's key.
+    """
+
+    store: AnnotatedCanvases
+    image_ids: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    identity: str
+
+
+def lesion_data(store: LesionStore, kinds: tuple[Kind, ...], fold: int | None) -> LesionData:
+    """The photographs outside a fold; None: all of them.
+
+    Raises:
+        DataError: There are none, or none of them shows one of the kinds, which could then not be learned.
+    """
+    rows = [row for row in store.rows.values() if row.fold != fold]
+    where = f"{store.index_path}, fold {fold}" if fold is not None else str(store.index_path)
+    shown = {name for row in rows for name, pixels in row.pixels_of.items() if pixels}
+    annotated = {name for row in rows for name in row.labelled_kinds}
+    if missing := [kind.name for kind in kinds if kind.name not in shown]:
+        names = ", ".join(
+            f"{name} ({'annotated, none found' if name in annotated else 'not annotated'})" for name in missing
+        )
+        raise DataError(
+            f"none of {len(rows)} training photographs shows {names}",
+            where=where,
+            todo="leave it out of lesions.NAME.data.kinds in params.yaml, use fewer folds, or add photographs",
+        )
+    return LesionData(store, tuple(row.image_id for row in rows), kinds, sha256_file(store.index_path))
