@@ -1,22 +1,18 @@
 """Runs each fold's network over the photographs that it did not see."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.errors import GateError
 from dr_pipeline.evaluation.lesion_evidence import LesionEvidence, photograph_evidence, segment
 from dr_pipeline.files import sha256_file
+from dr_pipeline.logs import progress
 from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, read_network
 
 
 def lesion_evidence(
-    store: LesionStore,
-    networks: Path,
-    spec: SegmenterSpec,
-    *,
-    folds: Sequence[int],
-    on_photograph: Callable[[str], None],
+    store: LesionStore, networks: Path, spec: SegmenterSpec, *, folds: Sequence[int]
 ) -> list[LesionEvidence]:
     """Compares the networks with the truth, photograph by photograph.
 
@@ -25,7 +21,6 @@ def lesion_evidence(
         networks: The folder of the networks.
         spec: What model.json in it states.
         folds: Those that have a network.
-        on_photograph: Called with the image id after each photograph.
 
     Raises:
         GateError: The networks were trained on other canvases.
@@ -40,12 +35,10 @@ def lesion_evidence(
     evidence = []
     for fold in folds:
         network = read_network(networks, network_name(fold), spec)
-        for row in store.rows.values():
-            if row.fold != fold:
-                continue
+        rows = [row for row in store.rows.values() if row.fold == fold]
+        for row in progress(rows, label=f"fold {fold}"):
             canvas = store.read(row.image_id)
             maps = segment(network, canvas.pixels, tile_px=spec.training.tile_px, overlap=spec.training.overlap)
             kinds = photograph_evidence(maps, canvas.masks, spec.kinds, canvas.labelled)
             evidence.append(LesionEvidence(row.image_id, row.group, fold, kinds))
-            on_photograph(row.image_id)
     return evidence

