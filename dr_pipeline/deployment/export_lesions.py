@@ -12,8 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dr_pipeline.bundle.onnx_content import require_self_contained
-from dr_pipeline.bundle.session import INPUT_NAME, PROBABILITIES_NAME
+from dr_pipeline.bundle.bundle_files import LESIONS, SUMS, WEIGHTS, sums_text
+from dr_pipeline.bundle.lesions import ENTRY, VERSION, LesionModel
+from dr_pipeline.bundle.session import INPUT_NAME, PROBABILITIES_NAME, open_session
+from dr_pipeline.bundle.verify import verified_content, verify_weights
+from dr_pipeline.bundle.write import write_files
+from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.deployment.formats.onnx_graph import to_onnx, write_onnx
 from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE
@@ -21,8 +25,6 @@ from dr_pipeline.errors import GateError
 from dr_pipeline.models.segmenter import Segmenter
 from dr_pipeline.models.segmenter_files import ALL, SegmenterSpec, read_network
 
-# Of the file's own metadata: one entry of this name, JSON of this version.
-ENTRY, VERSION = "lesions", 1
 _PARITY_PHOTOGRAPHS = 8
 
 
@@ -63,7 +65,7 @@ def export_lesions(
     Raises:
         DataError: The network is missing.
         GateError: The exported network gives other probabilities, or the points are not of these kinds.
-        BundleError: The file would not be self-contained.
+        BundleError: A bundle's reader would refuse the file.
     """
     names = [kind.name for kind in spec.kinds]
     if any(sorted(points[key]) != sorted(names) for key in ("thresholds", "min_pixels")):
@@ -85,7 +87,7 @@ def export_lesions(
     }
     graph = to_onnx(_Probabilities(network).eval(), input_px=spec.training.tile_px, outputs=[PROBABILITIES_NAME])
     write_onnx(graph, path, entries={ENTRY: json.dumps(entry, sort_keys=True)})
-    require_self_contained(path.read_bytes(), where=path.name)
+    LesionModel(path.read_bytes(), threads=1)
     return _require_parity(network, path, _tiles(store, spec.training.tile_px))
 
 
@@ -99,9 +101,7 @@ def _tiles(store: LesionStore, tile_px: int) -> NDArray[np.uint8]:
 
 
 def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8]) -> LesionParity:
-    import onnxruntime as ort
-
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path, where=str(path), threads=1)
     largest = 0.0
     for tile in tiles:
         with torch.inference_mode():
@@ -116,3 +116,23 @@ def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8]) ->
             todo="do not ship it; report the versions of torch, onnxscript and onnxruntime",
         )
     return LesionParity(len(tiles), largest)
+
+
+def add_lesions(bundle: Path, lesions: Path, out: Path) -> None:
+    """Writes a copy of a bundle with this network for lesions; the grading network and its id stay as they are.
+
+    A signature is left out, since the copy has another file: sign it again.
+
+    Args:
+        bundle: The bundle.
+        lesions: lesions.onnx.
+        out: The copy's folder, which is new, empty, or a bundle.
+
+    Raises:
+        BundleError: The bundle is damaged, the network cannot be read, or `out` holds something else.
+    """
+    network = lesions.read_bytes()
+    LesionModel(network, threads=1)
+    verify_weights(bundle)
+    content = verified_content(bundle) | {WEIGHTS: read_stored(bundle, WEIGHTS), LESIONS: network}
+    write_files(out, content | {SUMS: sums_text(content).encode()})

@@ -1,16 +1,18 @@
 """The stages train-, validate- and export-lesions, from files to files; and an interrupted training."""
 
-import json
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 import yaml
 
+from dr_pipeline.bundle.lesions import LesionModel, read_lesions
+from dr_pipeline.bundle.read import read_bundle
+from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import GateError
+from dr_pipeline.evaluation.lesion_evidence import segment
 from dr_pipeline.files import read_json, write_json
 from dr_pipeline.models.segmenter_files import network_name, read_network, read_spec
 from dr_pipeline.tables.lesion_history import LesionEpoch
@@ -19,6 +21,7 @@ from dr_pipeline.training.lesions.cross_validation import train_networks
 from dr_pipeline.training.lesions.lesion_data import lesion_data
 from dr_pipeline.training.lesions.train_lesions import checkpoint_key, train_lesions
 from tests.factories import REPOSITORY
+from tests.factories.bundles import make_bundle
 from tests.factories.lesion_sets import CANVAS_PX, KINDS, training, write_store
 
 pytestmark = pytest.mark.slow
@@ -63,20 +66,27 @@ def test_from_canvases_to_lesions_onnx(workplace: Path, capsys: pytest.CaptureFi
 
     export = ["--models", "models", "--points", "points.json", "--canvases", "canvases", "--out", "lesions.onnx"]
     assert main(["export-lesions", *export]) == 0
-    session = ort.InferenceSession("lesions.onnx", providers=["CPUExecutionProvider"])
-    entry = json.loads(session.get_modelmeta().custom_metadata_map["lesions"])
-    assert entry["kinds"] == [kind.name for kind in KINDS]
-    assert (entry["version"], entry["canvas_px"], entry["tile_px"], entry["overlap"]) == (1, CANVAS_PX, 64, 0.25)
-    assert entry["thresholds"] == figures["thresholds"] == read_json(Path("points.json"))["thresholds"]
-    image = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    (found,) = session.run(["probabilities"], {"image": image})
-    network = read_network(Path("models"), "all", read_spec(Path("models")))
-    with torch.inference_mode():
-        np.testing.assert_allclose(found, torch.sigmoid(network(torch.from_numpy(image))), atol=1e-4)
+    scoring = LesionModel(Path("lesions.onnx").read_bytes(), threads=1)
+    described = scoring.description
+    assert described.counting.kinds == KINDS
+    assert (described.canvas_px, described.tile_px, described.overlap) == (CANVAS_PX, 64, 0.25)
+    assert described.counting.thresholds == figures["thresholds"] == read_json(Path("points.json"))["thresholds"]
+    canvas = LesionStore(Path("canvases")).read("p3").pixels
+    trained = read_network(Path("models"), "all", read_spec(Path("models")))
+    expected = segment(trained, canvas, tile_px=64, overlap=0.25)
+    np.testing.assert_allclose(scoring.probabilities(canvas), expected, atol=1e-4)  # tiles and their blending too
     first = Path("lesions.onnx").read_bytes()
     assert str(workplace).encode() not in first
     assert main(["export-lesions", *export]) == 0
     assert Path("lesions.onnx").read_bytes() == first
+
+    make_bundle(Path("bundle"))
+    assert main(["export-lesions", *export, "--bundle", "bundle", "--bundle-out", "with-lesions"]) == 0
+    assert "score FOLDER --lesions --bundle with-lesions" in capsys.readouterr().out
+    assert read_bundle(Path("with-lesions"), threads=1).bundle_id == read_bundle(Path("bundle"), threads=1).bundle_id
+    assert read_lesions(Path("with-lesions"), threads=1) is not None
+    assert main(["export-lesions", *export, "--bundle", "bundle"]) == EXIT_USER_ERROR
+    assert "belong together" in capsys.readouterr().err
 
     points = read_json(Path("points.json"))
     del points["thresholds"][KINDS[0].name]
