@@ -47,7 +47,7 @@ def _bins(probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
     with np.errstate(divide="ignore"):
         logits = np.log(probabilities) - np.log1p(-probabilities)
     scaled = (np.clip(logits, -_LIMIT, _LIMIT) + _LIMIT) * (BINS / (2 * _LIMIT))
-    return np.minimum(scaled.astype(np.intp), BINS - 1)
+    return np.minimum(scaled, BINS - 1).astype(np.intp)
 
 
 def average_precision(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,4 +114,4 @@ def dice(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def counts_within(found: NDArray[np.int64], true: NDArray[np.int64], tolerance: int = 1) -> NDArray[np.bool_]:
     """Of each photograph, whether the number of lesions found differs from the truth by at most `tolerance`."""
-    return np.abs(found - true) <= tolerance
+    return np.asarray(np.abs(found - true) <= tolerance)

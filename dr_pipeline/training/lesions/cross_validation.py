@@ -1,6 +1,7 @@
 """Trains a network for each fold, which its figures come from, and one of all photographs, which is exported."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,7 @@ def train_networks(
     figures = {}
     for name, photographs in data.items():
         checkpoint = Checkpoint(scratch / name, checkpoint_key(params, photographs, seed=seed))
-        trained = train_lesions(
-            params, photographs, checkpoint, seed=seed, on_epoch=lambda row, name=name: on_epoch(name, row)
-        )
+        trained = train_lesions(params, photographs, checkpoint, seed=seed, on_epoch=partial(on_epoch, name))
         write_network(out, name, trained.tensors)
         figures[name] = trained.figures() | {"photographs": len(photographs.image_ids)}
     write_spec(out, spec)
