@@ -132,7 +132,7 @@ def iterate_csv(path: Path, columns: Sequence[str] = (), *, version: int | None 
         DataError: The file is missing or not UTF-8, lacks a column, has a row of another length or version.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with _csv_errors(path), path.open(encoding="utf-8-sig", newline="") as stream:
             delimiter, skipped = _declared_delimiter(stream)
             reader = csv.DictReader(stream, restkey="\0too many", restval=None, strict=True, delimiter=delimiter)
             header = list(reader.fieldnames or ())
@@ -148,17 +148,28 @@ def iterate_csv(path: Path, columns: Sequence[str] = (), *, version: int | None 
                 yield row
     except FileNotFoundError:
         raise DataError("a table is missing", where=str(path), todo="check the path, or run `dvc repro`") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8: {error.reason}", where=str(path), todo="save the table as UTF-8 CSV") from None
-    except csv.Error as error:
-        raise DataError(f"not a CSV table: {error}", where=str(path), todo="save the table as UTF-8 CSV") from None
 
 
 def read_csv_header(path: Path) -> list[str]:
-    """The names in the header of a table that `read_csv` reads, also repeated ones; none where the file is empty."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    """The names in the header of a table that `read_csv` reads, also repeated ones; none where the file is empty.
+
+    Raises:
+        OSError: The file cannot be read.
+        DataError: It is not UTF-8, or no CSV table.
+    """
+    with _csv_errors(path), path.open(encoding="utf-8-sig", newline="") as stream:
         delimiter, _ = _declared_delimiter(stream)
         return next(csv.reader(stream, delimiter=delimiter), [])
+
+
+@contextmanager
+def _csv_errors(path: Path) -> Iterator[None]:
+    """Turns what is wrong with the text of a table into a sentence."""
+    try:
+        yield
+    except (UnicodeDecodeError, csv.Error) as error:
+        what = f"not UTF-8: {error.reason}" if isinstance(error, UnicodeDecodeError) else f"not a CSV table: {error}"
+        raise DataError(what, where=printable(path), todo="save the table as UTF-8 CSV") from None
 
 
 def _declared_delimiter(stream: TextIO) -> tuple[str, int]:

@@ -86,15 +86,19 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _recalibrate(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.deployment.recalibrate_bundle import Site, recalibrate_bundle
+    from dr_pipeline.errors import DataError
+    from dr_pipeline.files import printable
     from dr_pipeline.logs import logger
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.tables.recalibrated import write_recalibrated
 
+    table = args.table or args.out.with_name(f"{args.out.name}.csv")
+    if table.exists():  # it may be the label table
+        raise DataError("there is something here already", where=printable(table), todo="name a new table by --table")
     site = Site(args.photographs, args.labels, _columns(args), args.site)
     done = recalibrate_bundle(args.bundle, site, args.out, _options(args))
     for warning in done.warnings:
         logger.warning("%s", warning)
-    table = args.table or args.out.with_name(f"{args.out.name}.csv")
     write_recalibrated(table, done.rows, private=True)
     before, after, difference = (done.report[name]["qwk"] for name in ("before", "after", "difference"))
     counts = ", ".join(f"{number} {status}" for status, number in done.report["by_status"].items())
@@ -150,6 +154,12 @@ def _columns(args: argparse.Namespace) -> dict[str, str]:
     if not args.labels.is_file():
         raise DataError("the label table is missing", where=printable(args.labels), todo="name a UTF-8 CSV file")
     header = {name.strip().casefold(): name.strip() for name in read_csv_header(args.labels)}
+    if "bundle_id" in header:  # its column `grade` would fit here
+        raise DataError(
+            "this is a table of predictions, not of readers' grades",
+            where=printable(args.labels),
+            todo="name the table of grades that the site's readers gave",
+        )
     asked = {"key": args.key_column, "grade": args.grade_column, "patient_id": args.patient_column}
     usual = {
         field: next((header[alias] for alias in aliases if alias in header), "") for field, aliases in _COLUMNS.items()

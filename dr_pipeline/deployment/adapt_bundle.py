@@ -18,7 +18,7 @@ from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.session import OnnxModel
 from dr_pipeline.bundle.verify import verified_content, verify_weights
-from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.bundle.write import require_new_folder, write_bundle
 from dr_pipeline.bundle_storage import as_folder
 from dr_pipeline.deployment.class_shares import require_no_child
 from dr_pipeline.deployment.formats.attribution_part import attribution_part
@@ -71,8 +71,7 @@ def adapt_bundle(root: Path, photographs: Path, out: Path, *, site: str) -> Adap
         BundleError: The parent is damaged, an ensemble, recalibrated, or without batch normalisation.
         DataError: Fewer than 50 photographs are gradable, or there is something at `out`.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError("there is something here already", where=str(out), todo="name a new folder for --out")
+    require_new_folder(out, parent=root)
     parent = read_bundle(root, threads=torch.get_num_threads())
     verify_weights(root)
     require_no_child(parent)

@@ -15,7 +15,7 @@ from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.recalibrated import recalibrated_metadata
 from dr_pipeline.bundle.reference import read_reference
 from dr_pipeline.bundle.verify import verified_content, verify_weights
-from dr_pipeline.bundle.write import write_bundle
+from dr_pipeline.bundle.write import require_new_folder, write_bundle
 from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.deployment.class_shares import require_no_child, score_photographs
 from dr_pipeline.deployment.formats.attribution_part import attribution_part
@@ -105,8 +105,7 @@ def recalibrate_bundle(root: Path, site: Site, out: Path, options: Options) -> O
             developed on a photograph; there is something at `out`.
         GateError: The interval is wider than was asked for.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError("there is something here already", where=str(out), todo="name a new folder for --out")
+    require_new_folder(out, parent=root)
     parent = read_bundle(root, threads=1)
     verify_weights(root)
     require_no_child(parent)

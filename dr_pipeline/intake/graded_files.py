@@ -102,8 +102,6 @@ def _find_columns(labels: Path) -> dict[str, str]:
         header = read_csv_header(labels)
     except OSError as error:
         raise DataError(f"the table cannot be read: {error.strerror}", where=printable(labels)) from None
-    except UnicodeDecodeError:
-        raise DataError("not UTF-8", where=printable(labels), todo="save the table as UTF-8 CSV") from None
     found = {
         field: next((name for alias in aliases for name in header if name.strip().casefold() == alias), "")
         for field, aliases in _COLUMNS.items()

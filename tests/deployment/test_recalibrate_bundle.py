@@ -196,6 +196,37 @@ def test_nothing_is_overwritten(bundle: Path, photographs: Path, tmp_path: Path)
         recalibrate(bundle, photographs, tmp_path, ROWS)
 
 
+def test_the_parent_and_the_label_table_are_not_written_over(
+    bundle: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = write_labels(tmp_path / "west.csv", ROWS)
+    before = labels.read_bytes()
+    arguments = ["recalibrate", str(bundle), "--photographs", str(photographs), "--labels", str(labels), "--out"]
+    assert cli.main([*arguments, str(tmp_path / "west")]) == 2  # its table would be west.csv
+    assert "something here already" in capsys.readouterr().err
+    assert labels.read_bytes() == before
+    assert cli.main([*arguments, str(bundle / "child")]) == 2
+    assert "inside the parent bundle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("image,grade\n0.jpg,0\n".encode("utf-16"), "not UTF-8"),
+        ("image,patient,grade\n0.jpg,Müller,0\n".encode("latin-1"), "not UTF-8"),
+        (b"image,grade," + b"x" * 200_000, "not a CSV table"),
+        (b"image_id,grade,bundle_id\n0,0,ab\n", "not of readers' grades"),
+    ],
+)
+def test_a_table_that_holds_no_labels_is_a_sentence(
+    bundle: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: bytes, said: str
+) -> None:
+    (tmp_path / "labels.csv").write_bytes(table)
+    arguments = ["--photographs", str(photographs), "--labels", str(tmp_path / "labels.csv")]
+    assert cli.main(["recalibrate", str(bundle), *arguments, "--out", str(tmp_path / "child")]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_command(bundle: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = write_labels(tmp_path / "labels.csv", ROWS, ("Image", "who", "ICDR"))
     child = tmp_path / "child"

@@ -92,8 +92,6 @@ def _find_columns(path: Path) -> dict[str, str]:
         header = read_csv_header(path)
     except OSError as error:
         raise DataError(f"the table cannot be read: {error.strerror}", where=printable(path)) from None
-    except UnicodeDecodeError:
-        raise DataError("not UTF-8", where=printable(path), todo="save the table as UTF-8 CSV") from None
     found = {
         name: [column for column in header if column.strip().casefold() in aliases]
         for name, aliases in _COLUMNS.items()
