@@ -47,7 +47,7 @@ def _bins(probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
     with np.errstate(divide="ignore"):
         logits = np.log(probabilities) - np.log1p(-probabilities)
     scaled = (np.clip(logits, -_LIMIT, _LIMIT) + _LIMIT) * (BINS / (2 * _LIMIT))
-    return np.minimum(scaled, BINS - 1).astype(np.intp)
+    return np.asarray(np.minimum(scaled, BINS - 1), np.intp)
 
 
 def average_precision(sums: NDArray[np.float64]) -> NDArray[np.float64]:
