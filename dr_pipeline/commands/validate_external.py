@@ -51,11 +51,14 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from dr_pipeline.bundle.read import read_bundle
     from dr_pipeline.bundle.signature import trusted_identity
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.deployment.external_validation import validate_external
     from dr_pipeline.files import canonical_json, write_text
     from dr_pipeline.logs import logger
     from dr_pipeline.metrics.intervals import format_estimate
+    from dr_pipeline.reporting import cases_page
     from dr_pipeline.reporting.external_page import render_external
+    from dr_pipeline.scoring.explain import attribution_map
     from dr_pipeline.tables.graded import write_graded
 
     trusted_identity(args.bundle, args.require_signature)
@@ -66,10 +69,13 @@ def run(args: argparse.Namespace) -> Outcome:
     report = result.report
     for warning in report["warnings"] + report["limits"]:
         logger.warning("%s", warning)
-    written = {name: folder / name for name in ("external.json", "predictions.csv", "audit.json")}
+    written = {name: folder / name for name in ("external.json", "predictions.csv", "audit.json", "cases.html")}
     write_text(written["external.json"], canonical_json(report), private=True)
     write_graded(written["predictions.csv"], result.rows, private=True)
     write_text(written["audit.json"], canonical_json(result.audit), private=True)
+    store, canvas_map = CanvasStore(folder / "canvases"), attribution_map(args.bundle)
+    cases = cases_page.render_external(result.rows, store, canvas_map, bundle_id=bundle.bundle_id)
+    write_text(written["cases.html"], cases, private=True)
     page = args.out / "index.html"
     write_text(page, render_external(_reports(args.out, bundle.bundle_id)), private=True)
     screening, recalibrated = report["intention_to_screen"], report["recalibration"]

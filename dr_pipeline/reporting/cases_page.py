@@ -1,4 +1,4 @@
-"""data/cases.html: photographs that a reader should look at again, with what raised their grades; kept private.
+"""cases.html: photographs that a reader should look at again, with what raised their grades; kept private.
 
 Two lists: vision-threatening disease that was called none or mild, and labels that out-of-fold predictions contradict.
 """
@@ -21,6 +21,7 @@ from dr_pipeline.lesions.svg import hex_colour, lesion_svg
 from dr_pipeline.reporting.pages import environment
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
 from dr_pipeline.scoring.overlay import overlay
+from dr_pipeline.tables.graded import GradedRow
 
 MAX_PICTURES = 60  # of each list: two JPEGs of about 10 kB each; the others have their line alone
 _SIDE_PX = 240
@@ -63,7 +64,7 @@ def render(misses: Sequence[Case], labels: Sequence[Case], *, bundle_id: str, vi
         misses: From `missed_cases`.
         labels: From `label_cases`.
         bundle_id: The bundle's.
-        vision_threatening: Number of test photographs with severe or proliferative disease.
+        vision_threatening: Number of photographs with severe or proliferative disease.
     """
     return (
         environment("dr_pipeline.reporting")
@@ -78,6 +79,27 @@ def render(misses: Sequence[Case], labels: Sequence[Case], *, bundle_id: str, vi
             grades=[(grade, GRADE_NAMES[grade]) for grade in GRADES],
             research_use=RESEARCH_USE,
         )
+    )
+
+
+def render_external(
+    rows: Sequence[GradedRow], store: CanvasStore, canvas_map: CanvasMap | None, *, bundle_id: str
+) -> str:
+    """The page of another data set: the bundle was trained on none of it, so that its grades are out of fold.
+
+    Args:
+        rows: The photographs that the network graded.
+        store: Their canvases.
+        canvas_map: See `missed_cases`.
+        bundle_id: The bundle's.
+    """
+    graded = Graded.of(rows)
+    probabilities = np.array([row.probabilities for row in rows], dtype=np.float64)
+    return render(
+        missed_cases(graded, store, canvas_map),
+        label_cases(OutOfFold(graded.image_ids, graded.true, probabilities, left_aside=0), store, canvas_map),
+        bundle_id=bundle_id,
+        vision_threatening=int(graded.vision_threatening.sum()),
     )
 
 

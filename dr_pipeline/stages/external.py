@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> Outcome:
         GateError: The audit found what the data set's params.yaml stops at.
     """
     from dr_pipeline.bundle.read import read_bundle
+    from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.deployment.external_validation import ExternalSet, validate_external
     from dr_pipeline.files import canonical_json, write_json, write_text
     from dr_pipeline.logs import logger
@@ -42,7 +43,9 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.external import load_external
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.params.subgroups import Subgroups
+    from dr_pipeline.reporting import cases_page
     from dr_pipeline.schema import RESEARCH_USE
+    from dr_pipeline.scoring.explain import attribution_map
     from dr_pipeline.tables.graded import write_graded
     from dr_pipeline.tracking.run import tracked
 
@@ -55,16 +58,19 @@ def run(args: argparse.Namespace) -> Outcome:
         subgroups=load_section(args.params, "subgroups", Subgroups),
     )
     bundle = read_bundle(args.bundle, threads=1)
-    predictions, audit = args.out / "predictions.csv", args.out / "audit.json"
+    predictions, audit, cases = (args.out / name for name in ("predictions.csv", "audit.json", "cases.html"))
     with tracked("external"):
         result = validate_external(bundle, external, args.out / "canvases", engine_choice(args))
         for warning in result.report["warnings"] + result.report["limits"]:
             logger.warning("%s", warning)
         write_graded(predictions, result.rows, private=True)
         write_text(audit, canonical_json(result.audit), private=True)
+        store, canvas_map = CanvasStore(args.out / "canvases"), attribution_map(args.bundle)
+        page = cases_page.render_external(result.rows, store, canvas_map, bundle_id=bundle.bundle_id)
+        write_text(cases, page, private=True)
         write_json(args.report, {"external": {args.name: result.report}})
     return Outcome(
-        wrote=(predictions, audit, args.report),
+        wrote=(predictions, audit, cases, args.report),
         headline=f"{args.name}: QWK {format_estimate(result.report['figures']['qwk'])}, sensitivity "
         f"{format_estimate(result.report['intention_to_screen']['referable_sensitivity'])}. {RESEARCH_USE}",
         next_command="dvc repro report",

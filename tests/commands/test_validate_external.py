@@ -128,6 +128,17 @@ def test_the_pipelines_report_and_metrics_hold_it(report: dict[str, Any]) -> Non
     assert document["external"]["clinic"]["screening"]["referable_sensitivity"]["n"] > 0
 
 
+def test_dangerous_misses_have_pictures_and_are_counted_in_the_page(report: dict[str, Any], out: Path) -> None:
+    rows = read_graded(out / "clinic" / "predictions.csv")
+    threatening = [row for row in rows if row.grade >= 3]
+    missed = sum(row.predicted <= 1 for row in threatening)
+    cases = (out / "clinic" / "cases.html").read_text(encoding="utf-8")
+    assert f"{missed} of {len(threatening)} graded photographs with severe" in cases
+    assert cases.count("data:image/jpeg") >= missed > 0
+    assert f"<td>{missed} of {len(threatening)}; pictures" in render_external([report])
+    assert stat.S_IMODE((out / "clinic" / "cases.html").stat().st_mode) & 0o077 == 0
+
+
 def test_names_and_sites_are_escaped(report: dict[str, Any]) -> None:
     page = render_external([report | {"name": "<script>alert(1)</script>"}])
     assert "<script>" not in page

@@ -91,7 +91,7 @@ def test_beyond_the_limit_lines_have_no_pictures_and_the_page_stays_small(monkey
     assert [bool(case.picture) for case in cases] == [True] * 3 + [False] * 7
     page = render(cases, [], bundle_id="b" * 16, vision_threatening=10)
     assert page.count("<img ") == 6
-    assert "10 of 10 test photographs" in page
+    assert "10 of 10 graded photographs" in page
 
 
 def test_names_are_escaped_and_nothing_is_loaded_from_elsewhere() -> None:
