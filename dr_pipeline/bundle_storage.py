@@ -16,8 +16,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from dr_pipeline.errors import BundleError
-from dr_pipeline.files import atomic_write
+from dr_pipeline.errors import BundleError, DataError
+from dr_pipeline.files import atomic_write, printable
 from dr_pipeline.folder_rules import is_system_name
 
 SUFFIX = ".drbundle"
@@ -134,6 +134,20 @@ def as_folder(root: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dr-pipeline-") as folder:
         write_folder(Path(folder), {name: read_stored(root, name) for name in file_names(root)})
         yield Path(folder)
+
+
+def require_outside(out: Path, root: Path) -> None:
+    """Checks that what is to be written does not lie inside a bundle, which a file that is not its own would break.
+
+    Raises:
+        DataError: It does.
+    """
+    if root.resolve() in out.resolve().parents:
+        raise DataError(
+            "this lies inside the bundle, which is refused with a file that is not its own",
+            where=printable(out),
+            todo="name a place outside the bundle's folder",
+        )
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

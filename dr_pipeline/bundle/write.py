@@ -23,7 +23,7 @@ from dr_pipeline.bundle.bundle_files import (
 from dr_pipeline.bundle.card import model_card
 from dr_pipeline.bundle.golden import Golden
 from dr_pipeline.bundle.reference import Reference
-from dr_pipeline.bundle_storage import write_folder
+from dr_pipeline.bundle_storage import require_outside, write_folder
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import canonical_json, printable
 from dr_pipeline.folder_rules import is_system_name
@@ -85,12 +85,11 @@ def require_new_folder(out: Path, *, parent: Path) -> None:
         parent: The bundle that it comes from.
 
     Raises:
-        DataError: There is something at `out`, or it lies inside the parent, which a further file would break.
+        DataError: There is something at `out`, or it lies inside the parent.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("there is something here already", where=printable(out), todo="name a new folder for --out")
-    if parent.resolve() in out.resolve().parents:
-        raise DataError("this lies inside the parent bundle", where=printable(out), todo="name a folder beside it")
+    require_outside(out, parent)
 
 
 def write_files(out: Path, files: Mapping[str, bytes]) -> None:

@@ -21,8 +21,9 @@ def run(args: argparse.Namespace) -> Outcome:
     """Verifies the bundle and packs it."""
     from dr_pipeline.bundle.read import read_bundle
     from dr_pipeline.bundle.verify import verify_weights
-    from dr_pipeline.bundle_storage import file_names, pack_files, read_stored
+    from dr_pipeline.bundle_storage import file_names, pack_files, read_stored, require_outside
 
+    require_outside(args.out, args.bundle)
     bundle = read_bundle(args.bundle, threads=1)
     verify_weights(args.bundle)
     pack_files({name: read_stored(args.bundle, name) for name in file_names(args.bundle)}, args.out)

@@ -19,6 +19,7 @@ from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.task import ScoringTask
 
 TIME_LIMIT_S = 60.0
+MIN_PHOTOGRAPHS = 50  # the likeliest shares of one photograph are those of its own grade alone
 MAX_CONTRADICTION = 0.1  # of class shares: two samples of 100 photographs differ by about as much
 
 
@@ -31,7 +32,7 @@ def class_share_report(root: Path, photographs: Path, *, site: str, engine: Engi
 
     Raises:
         BundleError: The bundle is damaged, or does not state the grades of its validation photographs.
-        DataError: There is no gradable photograph.
+        DataError: Fewer than 50 photographs are gradable.
     """
     bundle = read_bundle(root, threads=1)
     require_no_child(bundle)
@@ -44,8 +45,12 @@ def class_share_report(root: Path, photographs: Path, *, site: str, engine: Engi
     paths = list_photographs(photographs, photographs).photographs
     scores = score_photographs(bundle, photographs, paths, site, engine)
     probabilities = np.array([s.grading.probabilities for s in scores if s.grading and s.status is Status.SCORED])
-    if not len(probabilities):
-        raise DataError("no photograph is gradable", where=printable(photographs), todo="name another folder")
+    if len(probabilities) < MIN_PHOTOGRAPHS:
+        raise DataError(
+            f"{len(probabilities)} of {len(paths)} photographs are gradable; at least {MIN_PHOTOGRAPHS} are needed",
+            where=printable(photographs),
+            todo="add photographs of the site",
+        )
     shares = class_shares(probabilities, source)
     cuts = np.asarray(bundle.decision.cut_points)
     before, after = (

@@ -39,6 +39,12 @@ def test_it_is_the_same_bundle(folder: Path, packed: Path) -> None:
     verify_weights(packed)
 
 
+def test_it_is_not_packed_into_its_own_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pack", str(folder), "--out", str(folder / "release.drbundle")]) == 2
+    assert "inside the bundle" in capsys.readouterr().err
+    read_bundle(folder, threads=1)
+
+
 def test_a_file_that_no_bundle_has_is_refused(packed: Path, tmp_path: Path) -> None:
     files = {name: read_stored(packed, name) for name in file_names(packed)}
     pack_files({**files, "extra.py": b""}, tmp_path / "a.drbundle")

@@ -206,7 +206,7 @@ def test_the_parent_and_the_label_table_are_not_written_over(
     assert "something here already" in capsys.readouterr().err
     assert labels.read_bytes() == before
     assert cli.main([*arguments, str(bundle / "child")]) == 2
-    assert "inside the parent bundle" in capsys.readouterr().err
+    assert "inside the bundle" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -261,6 +261,11 @@ def test_class_shares(photographs: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert sum(shares["shares_here"].values()) == pytest.approx(1)
     assert (shares["photographs"], shares["not_graded"]) == (NUM, 1)
     assert shares["plausible"] == (shares["contradiction"] <= MAX_CONTRADICTION)
+    (tmp_path / "few").mkdir()
+    shutil.copy(photographs / "0.jpg", tmp_path / "few")
+    few = ["--photographs", str(tmp_path / "few"), "--class-shares", str(out), "--workers", "1"]
+    assert cli.main(["recalibrate", str(stating), *few]) == 2
+    assert "1 of 1 photographs are gradable; at least 50 are needed" in capsys.readouterr().err
     assert cli.main(["recalibrate", str(make_bundle(tmp_path / "silent")), *arguments]) == 2
     assert "does not state the grades" in capsys.readouterr().err
     assert cli.main(["recalibrate", str(stating), "--photographs", str(photographs)]) == 2

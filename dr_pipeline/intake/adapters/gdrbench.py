@@ -116,7 +116,7 @@ def _rows(table: Path, name: str, part: Split) -> Iterable[LabelText]:
 
 
 def _is_of(path: str, name: str) -> bool:
-    return PurePosixPath(path).parts[0].upper() == name
+    return [part.upper() for part in PurePosixPath(path).parts[:1]] == [name]
 
 
 def _ids(paths: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Weights of finished networks: folders that the stage `train` wrote, and bundles."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ MODEL_SPEC = "model.json"  # of a folder that `train` wrote
 # Written by the room `bundle`, which this one may not import.
 WEIGHTS, METADATA, SUMS = "weights.safetensors", "metadata.json", "SHA256SUMS"
 _MEMBERS, _FIRST_MEMBER = "members.", "members.0."
+_SHOWN_CHARACTERS = 400
 _REPACKAGE = "run `dvc repro package`"
 
 
@@ -135,8 +137,9 @@ def load_strict(module: nn.Module, path: Path) -> None:
     """
     try:
         module.load_state_dict(read_tensors(checkpoint_files(path)), strict=True)
-    except RuntimeError as error:
-        raise DataError(f"weights of another network: {error}", where=str(path), todo="run `dvc repro`") from None
+    except RuntimeError as error:  # names each tensor, which may be hundreds
+        differences = textwrap.shorten(str(error), _SHOWN_CHARACTERS, placeholder=" …")
+        raise DataError(f"weights of another network: {differences}", where=str(path), todo="run `dvc repro`") from None
 
 
 def read_trained(folder: Path) -> tuple[Grader, dict[str, Any]]:

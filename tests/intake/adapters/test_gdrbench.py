@@ -93,6 +93,7 @@ def test_what_differs_from_the_layout_is_refused_or_listed(tmp_path: Path) -> No
     for wrong, message in (
         (good + "DDR/nodr/x.jpg\n", r"not a path DDR/… and a grade: DDR/nodr/x\.jpg"),
         (good.replace("DDR/", "APTOS/"), "not a path DDR/… and a grade"),
+        (good + ". 3\n/ 3\n", "not a path DDR/… and a grade"),
         (good.replace(" 4", " 5"), "5"),
         ("", "no lines"),
     ):
