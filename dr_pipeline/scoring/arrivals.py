@@ -100,7 +100,7 @@ class Arrivals:
                     del folders[path]
                     continue
                 done += 1
-                if folders[path].is_due(changed_ns, now_s) or read_all:
+                if folders[path].is_due(changed_ns, now_s) or read_all or changed_ns is None:
                     yield from self._walk.read(path)
 
     def _notice(self, entry: Entry, now_s: float) -> None:

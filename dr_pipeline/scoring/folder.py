@@ -25,7 +25,7 @@ from dr_pipeline.scoring.outputs import (
     require_parquet,
     write_parquet,
 )
-from dr_pipeline.scoring.run import Run, lies_in, own_outputs, require_same_bundle
+from dr_pipeline.scoring.run import Run, devices_of, lies_in, own_outputs, require_same_bundle, require_same_devices
 from dr_pipeline.scoring.run_manifest import manifest_path, now, read_manifest, write_manifest
 from dr_pipeline.scoring.score import Score
 from dr_pipeline.scoring.sources.entry import Entry
@@ -249,9 +249,11 @@ class _Session:
     def _score_rest(self, table: GrowingTable, people: People) -> None:
         """Scores what is not finished; at any moment, the table has no row that the journal has not."""
         journal, batch, committed_s = self.journal, list[PredictionRow](), float("-inf")
+        devices = devices_of(self.run.sources)
 
         def commit() -> None:
             require_same_bundle(self.run, self.bundle)
+            require_same_devices(devices)
             journal.commit()
             table.add(batch)
             batch.clear()

@@ -1,12 +1,13 @@
 """A run: what is scored, with what bundle, to where; and the files that are its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dr_pipeline import __version__
 from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
+from dr_pipeline.bundle_storage import require_outside
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.files import printable
 from dr_pipeline.folder_rules import FolderRules
@@ -14,9 +15,11 @@ from dr_pipeline.scoring.journal import journal_path, own_files
 from dr_pipeline.scoring.outputs import beginning_path, lesion_paths, partial_path
 from dr_pipeline.scoring.run_manifest import manifest_path
 from dr_pipeline.scoring.shards import Shard
-from dr_pipeline.scoring.sources.objects import without_secrets
+from dr_pipeline.scoring.sources.objects import is_address, without_secrets
 from dr_pipeline.scoring.sources.people import PeopleSources
 from dr_pipeline.scoring.task import ScoringTask
+
+_BRING_BACK = "bring it back, such as a network drive, and run again with --resume"
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,7 @@ class Run:
     lesions: bool = False
 
     def __post_init__(self) -> None:
-        if lies_in(self.out, [str(self.bundle)]):
-            raise DataError(
-                "the table would lie inside the bundle, which is refused with a file that is not its own",
-                where=str(self.out),
-                todo="name an --out in another folder",
-            )
+        require_outside(self.out, self.bundle)
 
     def settings(self, bundle_id: str) -> dict[str, Any]:
         """What the rows depend on, beside the files: equal in every session of a run."""
@@ -99,6 +97,36 @@ def require_same_bundle(run: Run, bundle: BundleIdentity) -> None:
             where=str(run.bundle),
             todo="put the bundle back and run again with --resume",
         )
+
+
+def devices_of(sources: Iterable[str]) -> dict[str, int]:
+    """The device of each folder among the sources: another one, or none, once a network drive is away.
+
+    Raises:
+        DataError: There is nothing at a source, be it a folder or a file.
+    """
+    local = [source for source in sources if not source.startswith("@") and not is_address(source)]
+    if gone := next((source for source in local if _device(source) is None), None):
+        raise DataError("there is no such folder or file", where=printable(gone), todo=_BRING_BACK)
+    return {source: device for source in local if Path(source).is_dir() and (device := _device(source)) is not None}
+
+
+def require_same_devices(devices: Mapping[str, int]) -> None:
+    """Refuses to go on where a folder went away with its drive: every file would be a row that says `missing`.
+
+    Raises:
+        DataError: It did.
+    """
+    for source, device in devices.items():
+        if _device(source) != device:
+            raise DataError("the folder of the photographs went away", where=printable(source), todo=_BRING_BACK)
+
+
+def _device(source: str) -> int | None:
+    try:
+        return Path(source).stat().st_dev
+    except OSError:
+        return None
 
 
 def results_of(run: Run) -> tuple[Path, ...]:

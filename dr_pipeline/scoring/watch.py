@@ -95,8 +95,7 @@ class _Watching:
             self._queue.extend(self.journal.todo())
             try:
                 while True:
-                    self._take_arrivals()
-                    if self._queue:
+                    if self._take_arrivals() and self._queue:
                         self._score_some(table)
                     else:
                         time.sleep(_POLL_S)
@@ -108,19 +107,21 @@ class _Watching:
     def _rows(self) -> Iterator[PredictionRow]:
         return self.journal.rows(bundle_id=self.bundle.bundle_id)
 
-    def _take_arrivals(self) -> None:
+    def _take_arrivals(self) -> bool:
+        """Queues what has arrived; returns whether the folder is there, since nothing in it can be read else."""
         try:
             arrived = self.arrivals.poll(time.monotonic())
         except DataError as error:  # a network drive that is away comes again
             if time.monotonic() - self._warned_s >= _WARN_AGAIN_S:
                 logger.warning("%s; the watch goes on", error)
                 self._warned_s = time.monotonic()
-            return
+            return False
         for entry, signature in arrived:
             self.journal.add(self.journal.total, entry, signature)
             self._queue.append(entry)
         if arrived:
             self.journal.commit()
+        return True
 
     def _score_some(self, table: GrowingTable) -> None:
         require_same_bundle(self.run, self.bundle)

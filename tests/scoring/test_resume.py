@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +26,8 @@ from dr_pipeline.scoring.journal import Journal, journal_path
 from dr_pipeline.scoring.outputs import partial_path, read_rows
 from dr_pipeline.scoring.run import Run
 from dr_pipeline.scoring.run_manifest import manifest_path
+from dr_pipeline.scoring.score import Score, failed
+from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.tables.predictions import PREDICTIONS
 from tests.factories.bundles import make_bundle, onnx_model, photograph
 from tests.factories.scoring import DrawnScores
@@ -201,6 +204,35 @@ def test_a_bundle_that_is_swapped_during_the_run_stops_it_and_the_right_one_goes
         score(scoring, identity, DrawnScores())
     shutil.copytree(bundle, used, dirs_exist_ok=True)
     score(scoring, identify_bundle(used), DrawnScores(), resume=True)
+    assert out.read_bytes() == (whole / "p.csv").read_bytes()
+
+
+class DriveAway(DrawnScores):
+    """An engine during whose work a folder goes away: each further file is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def results(self, items: Iterable[Entry]) -> Iterator[tuple[Entry, Score]]:
+        for number, (item, found) in enumerate(super().results(items)):
+            if number == 10:
+                self._folder.rename(self._folder.with_name("away"))
+            yield item, failed("the file is missing") if number >= 10 else found
+
+
+def test_a_drive_that_goes_away_stops_the_run_and_no_file_counts_as_missing(
+    clinic: Path, bundle: Path, whole: Path, tmp_path: Path
+) -> None:
+    mounted, out = tmp_path / "drive" / "clinic", tmp_path / "p.csv"
+    shutil.copytree(clinic, mounted, symlinks=True)
+    scoring, identity = Run((str(mounted),), bundle, out), identify_bundle(bundle)
+    with pytest.raises(DataError, match="went away"):
+        score(scoring, identity, DriveAway(mounted))
+    with pytest.raises(DataError, match="no such folder"):
+        score(scoring, identity, DrawnScores(), resume=True)
+    mounted.with_name("away").rename(mounted)
+    score(scoring, identity, DrawnScores(), resume=True)
     assert out.read_bytes() == (whole / "p.csv").read_bytes()
 
 
