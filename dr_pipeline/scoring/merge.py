@@ -31,7 +31,10 @@ def merge(out: Path, tables: Sequence[Path]) -> Summary:
         bundle = BundleIdentity(**shards[0].fact("bundle"))
         settings = {**_settings(shards[0]), "num_shards": 1, "shard_index": 0, "merged_shards": len(shards)}
         journal = stack.enter_context(Journal(journal_path(out)))
-        if (journal.fact("settings") or {}).get("merged_shards"):  # a merge that was killed
+        earlier = journal.fact("settings") or {}
+        if earlier.get("num_shards", 1) > 1:
+            raise DataError("a shard of another run is here", where=str(out), todo="name another table to write")
+        if earlier.get("merged_shards"):  # a merge that was killed
             journal.clear()
         begin(journal, bundle, settings, resume=False)
         try:

@@ -79,6 +79,9 @@ def test_a_shard_that_is_missing_twice_there_or_another_runs_is_refused(clinic, 
     refused("site differ", out, [shards[0], other, shards[2]])
     other = run(clinic, bundle, tmp_path / "other.csv", shard=Shard(1, 4))  # in place of the earlier one
     refused("num_shards differ", out, [shards[0], other, shards[2]])
+    with pytest.raises(DataError, match="a shard of another run is here"):
+        merge(other, shards)
+    assert journal_path(other).exists()
     merge(out, shards)
 
 
