@@ -7,8 +7,8 @@ from dr_pipeline.fundus.field import Disc
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.kinds import KINDS, Kind, Masks, plane, with_plane
 
-# A canvas pixel shows a kind if half of its area does: that keeps each kind's area (0.99 to 1.00 of it on eight IDRiD
-# photographs at 1,536 px). Of their 1,781 components 1,749 stay apart; from a quarter on, 1,704: more are joined.
+# A canvas pixel shows a kind if half of its area does: that keeps each kind's area (0.99 to 1.00 of it on seven IDRiD
+# photographs at 1,536 px). Of their 1,781 components 1,749 stay apart; from a quarter on, 1,714: more are joined.
 _SHOWN_FROM = 128
 # What a degree of the visual angle measures on the retina of an average eye (Drasdo and Fowler, Br J Ophthalmol 1974).
 _UM_PER_DEGREE = 288
