@@ -1,12 +1,13 @@
 """Photographs and folders of masks, matched by name: a folder for each kind, or one of coloured pictures.
 
 A mask belongs to the photograph of the same name without its suffix, or with the kind's abbreviation, its name or
-"mask" behind it: `a.tif`, `a_EX.png`, `a_hard_exudates.png` and `a-mask.png` to `a.jpg`.
+"mask" behind it: `a.tif`, `a_EX.png`, `a_hard_exudates.png` and `a-mask.png` to `a.jpg`. Below sub-folders, names with
+their folders are compared first.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -14,10 +15,12 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
 from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.intake.lesion_adapters.lesion_set import LesionSet, MaskedPhotograph
-from dr_pipeline.intake.photographs import list_photographs, one_spelling, stems_as_ids
+from dr_pipeline.intake.photographs import ids_from_paths, list_photographs, one_spelling
 from dr_pipeline.intake.records import Provenance, shortlist
 from dr_pipeline.lesions.kinds import Kind
 from dr_pipeline.lesions.mask_files import MaskFile
+
+_TODO = "check root, adapter and masks of this entry of `lesions` in params.yaml"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def read_mask_folders(
     Args:
         root: The data set's root.
         photographs: The folder of the photographs, in the root.
-        folders: Of the masks. One that is missing means that its kinds were annotated in no photograph.
+        folders: Of the masks. One that is missing or empty means that its kinds were annotated in no photograph.
         provenance: Of the data set.
         absent_is_none: Whether a photograph that a folder has no file of shows none of its kinds (as in IDRiD), if it
             has a mask in another folder. Otherwise these kinds were not annotated in it.
@@ -57,38 +60,42 @@ def read_mask_folders(
         DataError: The folder of the photographs or all of the masks are missing, two photographs have one name, or
             two masks of one folder belong to one photograph.
     """
+    if not photographs.is_dir():
+        raise DataError("the folder of the photographs is missing", where=printable(photographs), todo=_TODO)
     inside = tuple(f"{folder.folder.relative_to(root).as_posix()}/" for folder in folders)
     listed = list_photographs(root, photographs, rules=rules).photographs
-    ids = stems_as_ids([path for path in listed if not path.startswith(inside)])
-    path_of = {one_spelling(image_id): path for path, image_id in ids.items()}
+    below = {_below(path, photographs, root): path for path in listed if not path.startswith(inside)}
+    ids = {below[name]: image_id for name, image_id in ids_from_paths(list(below)).items()}
+    path_of = _by_name(below, where=printable(photographs))
     present: list[Kind] = []
     masks: defaultdict[str, list[MaskFile]] = defaultdict(list)
     orphans, missing = [], []
     for folder in folders:
-        if not folder.folder.is_dir():
+        if not folder.folder.is_dir() or not any(folder.folder.iterdir()):
             missing.append(f"{folder.folder.name} ({', '.join(kind.name for kind in folder.masks.kinds)})")
             continue
         present += folder.masks.kinds
-        matched, unmatched = _match(list_photographs(root, folder.folder, rules=rules).photographs, path_of, folder)
+        files = list_photographs(root, folder.folder, rules=rules).photographs
+        matched, unmatched = _match({_below(path, folder.folder, root): path for path in files}, path_of, folder)
         orphans += unmatched
         for photograph, mask in matched.items():
             masks[photograph].append(replace(folder.masks, path=mask))
     if not present:
         raise DataError(
-            f"none of the folders of masks is there: {'; '.join(missing)}",
+            f"none of the folders of masks is there, or all are empty: {'; '.join(missing)}",
             where=printable(root),
-            todo="check root, adapter and masks of this entry of `lesions` in params.yaml",
+            todo=_TODO,
         )
     return LesionSet(
         photographs=tuple(
-            MaskedPhotograph(ids[path], path, files, _annotated(files, present, absent_is_none=absent_is_none))
+            MaskedPhotograph(ids[path], path, own, _annotated(own, present, absent_is_none=absent_is_none))
             for path in ids
-            if (files := tuple(masks.get(path, ())))
+            if (own := tuple(masks.get(path, ())))
         ),
         provenance=provenance,
         not_annotated=tuple(path for path in ids if path not in masks),
         orphan_masks=tuple(orphans),
-        warnings=(f"folders of masks that are missing, their kinds not annotated: {'; '.join(missing)}",)
+        warnings=(f"folders of masks that are missing or empty, their kinds not annotated: {'; '.join(missing)}",)
         if missing
         else (),
     )
@@ -101,15 +108,39 @@ def _annotated(files: tuple[MaskFile, ...], present: list[Kind], *, absent_is_no
     return tuple(kind for kind in present if kind in shown)
 
 
-def _match(listed: Iterable[str], path_of: Mapping[str, str], folder: MaskFolder) -> tuple[dict[str, str], list[str]]:
+def _below(path: str, folder: Path, root: Path) -> str:
+    """The path below a folder, of a path below the root."""
+    return PurePosixPath(path).relative_to(folder.relative_to(root).as_posix()).as_posix()
+
+
+def _by_name(below: Mapping[str, str], *, where: str) -> dict[str, str]:
+    """The photographs by their path below the folder, and by their name alone where no other has it; no suffixes.
+
+    Raises:
+        DataError: Two differ in nothing but suffix or case.
+    """
+    paths, names = defaultdict(list), defaultdict(list)
+    for name, path in below.items():
+        paths[one_spelling(str(PurePosixPath(name).with_suffix("")))].append(path)
+        names[one_spelling(PurePosixPath(name).stem)].append(path)
+    if twice := [shortlist(several) for several in paths.values() if len(several) > 1]:
+        raise DataError(f"photographs of one name: {twice[0]}", where=where, todo="keep or rename one of them")
+    unique = {name: several[0] for name, several in names.items() if len(several) == 1}
+    return unique | {name: path for name, (path,) in paths.items()}
+
+
+def _match(
+    below: Mapping[str, str], path_of: Mapping[str, str], folder: MaskFolder
+) -> tuple[dict[str, str], list[str]]:
     """The mask of each photograph, by its path, and the masks of none."""
     words = {"mask", *(word for kind in folder.masks.kinds for word in (kind.abbreviation, kind.name))}
     ending = re.compile(rf"[_-]({'|'.join(map(re.escape, sorted(words)))})$", re.IGNORECASE)
     matched: dict[str, str] = {}
     orphans = []
-    for mask in listed:
-        stem = one_spelling(PurePosixPath(mask).stem)
-        photograph = path_of.get(stem) or path_of.get(ending.sub("", stem))
+    for name, mask in below.items():
+        spellings = [one_spelling(str(PurePosixPath(name).with_suffix(""))), one_spelling(PurePosixPath(name).stem)]
+        spellings = [text for spelling in spellings for text in (spelling, ending.sub("", spelling))]
+        photograph = next((path_of[spelling] for spelling in spellings if spelling in path_of), None)
         if photograph is None:
             orphans.append(mask)
         elif photograph in matched:

@@ -114,8 +114,36 @@ def test_a_missing_folder_means_not_annotated_whatever_is_declared(tmp_path: Pat
     lesions = clinic(tmp_path)
     assert lesions.photographs[0].annotated == (MICROANEURYSMS,)
     assert "EX (hard_exudates)" in lesions.warnings[0]
-    with pytest.raises(DataError, match="none of the folders of masks is there: XX"):
+    (tmp_path / "EX").mkdir()
+    assert clinic(tmp_path).warnings == lesions.warnings
+    with pytest.raises(DataError, match="none of the folders of masks is there, or all are empty: XX"):
         clinic(tmp_path, folders={"hard_exudates": "XX"})
+    with pytest.raises(DataError, match="the folder of the photographs is missing"):
+        clinic(tmp_path, photographs="elsewhere")
+
+
+def test_names_with_blanks_and_mirrored_folders_match(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images" / "left eye", ["IM 001", "IM 002"])
+    write_photographs(tmp_path / "images" / "right eye", ["IM 001"])
+    write_masks(tmp_path / "MA" / "left eye", {"IM 001.png": dot(100, 100)})
+    write_masks(tmp_path / "MA" / "right eye", {"IM 001_MA.png": dot(100, 100)})
+    write_masks(tmp_path / "EX", {"IM 002.png": dot(100, 100), "IM 001.png": dot(100, 100)})
+    lesions = clinic(tmp_path)
+    assert {(one.path, mask.path) for one in lesions.photographs for mask in one.masks} == {
+        ("images/left eye/IM 001.jpg", "MA/left eye/IM 001.png"),
+        ("images/right eye/IM 001.jpg", "MA/right eye/IM 001_MA.png"),
+        ("images/left eye/IM 002.jpg", "EX/IM 002.png"),
+    }
+    assert lesions.orphan_masks == ("EX/IM 001.png",)  # of the left or of the right eye?
+    assert all(" " not in one.image_id and "/" not in one.image_id for one in lesions.photographs)
+
+
+def test_two_photographs_that_differ_in_their_suffix_are_refused(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images", ["a"])
+    write_masks(tmp_path / "images", {"A.png": dot(100, 100)})
+    write_masks(tmp_path / "MA", {"a.png": dot(100, 100)})
+    with pytest.raises(DataError, match=r"photographs of one name: images/a.jpg, images/A.png"):
+        clinic(tmp_path)
 
 
 def test_two_masks_of_one_photograph_in_one_folder_are_refused(tmp_path: Path) -> None:
