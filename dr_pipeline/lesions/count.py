@@ -71,7 +71,7 @@ def count_lesions(
     return Findings(
         kinds=tuple(kind.name for kind in counting.kinds),
         lesions=tuple(lesions),
-        disc=None if disc is None else (*place.in_original(disc.x, disc.y), disc.diameter * place.scale),
+        disc=None if disc is None else (*place.in_original(disc.x, disc.y), round(disc.diameter * place.scale, 1)),
         fovea=None if fovea is None else place.in_original(*fovea),
         fovea_method=landmarks.fovea_method,
         yardstick=landmarks.yardstick,
@@ -94,9 +94,9 @@ class _Place:
         return float(np.sqrt(self.window.width * self.window.height)) / self.canvas_px
 
     def in_original(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the canvas in the original."""
+        """A point of the canvas in the original, to a tenth of a pixel: finer than the canvas, and short to store."""
         x, y = points_in_original(np.array([x, y]), self.window, self.canvas_px).tolist()
-        return x, y
+        return round(x, 1), round(y, 1)
 
     def lesions(self, kind: str, components: Sequence[Component]) -> list[Lesion]:
         """The components of one kind, measured."""
@@ -109,19 +109,19 @@ class _Place:
             Lesion(
                 kind,
                 *self.in_original(component.x, component.y),
-                area_mm2=component.area * um_per_px**2 / _UM2_PER_MM2,
-                diameter_um=component.diameter * um_per_px,
-                longest_um=component.longest * um_per_px,
-                probability=component.probability,
+                area_mm2=round(component.area * um_per_px**2 / _UM2_PER_MM2, 6),
+                diameter_um=round(component.diameter * um_per_px, 1),
+                longest_um=round(component.longest * um_per_px, 1),
+                probability=round(component.probability, 4),
                 quadrant=quadrant,
-                fovea_um=None if fovea is None else _distance(component.outline, fovea) * um_per_px,
+                fovea_um=None if fovea is None else round(_distance(component.outline, fovea) * um_per_px, 1),
                 outline=self._outline(component),
             )
             for component, quadrant in zip(components, quadrants, strict=True)
         ]
 
     def _outline(self, component: Component) -> tuple[tuple[float, float], ...]:
-        """Rounded to a tenth of a pixel, which is finer than the canvas and short to store."""
+        """Its corners in the original, likewise."""
         corners = points_in_original(component.outline, self.window, self.canvas_px)
         return tuple((round(x, 1), round(y, 1)) for x, y in corners.tolist())
 

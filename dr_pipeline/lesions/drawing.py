@@ -33,7 +33,7 @@ def draw_lesions(rgb: NDArray[np.uint8], findings: Findings, *, opacity: float =
             cv2.fillPoly(filled, [polygon], kind.colour, cv2.LINE_AA, _FRACTION_BITS)
     drawn = np.asarray(cv2.addWeighted(filled, opacity, rgb, 1 - opacity, 0), np.uint8)
     for kind, polygons in outlines.items():  # on black, or orange outlines would vanish on an orange fundus
-        for colour, thickness in ((_BLACK, 3 * line_px), (kind.colour, line_px)):
+        for colour, thickness in ((_BLACK, 2 * line_px), (kind.colour, line_px)):
             cv2.polylines(drawn, polygons, True, colour, thickness, cv2.LINE_AA, _FRACTION_BITS)
     _draw_landmarks(drawn, findings, line_px)
     _draw_legend(drawn, {kind: len(polygons) for kind, polygons in outlines.items()})

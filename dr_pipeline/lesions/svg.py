@@ -3,7 +3,7 @@
 from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.kinds import KINDS, Kind
 
-_LINE_FRACTION = 1 / 900  # of the picture's width
+_LINE_FRACTION = 1 / 1200  # of the picture's width
 _FILL_OPACITY = 0.3
 
 
@@ -31,7 +31,7 @@ def lesion_svg(findings: Findings, frame: tuple[float, float, float, float]) -> 
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
         f'viewBox="{left:g} {top:g} {width:g} {height:g}" preserveAspectRatio="none">'
         # beneath the colours a black edge: orange outlines would vanish on an orange fundus
-        f'<g fill="none" stroke="#000" stroke-width="{3 * line:g}">{"".join(shapes.values())}</g>'
+        f'<g fill="none" stroke="#000" stroke-width="{2 * line:g}">{"".join(shapes.values())}</g>'
         f'<g fill-opacity="{_FILL_OPACITY}" stroke-width="{line:g}">{coloured}</g></svg>'
     )
 

@@ -20,7 +20,6 @@ from dr_pipeline.tables.lesions import LESIONS, LesionRow
 
 OUTLINES_VERSION = 1
 _SIGNIFICANT_UM = 500.0
-_DECIMALS = 4
 
 
 def write_lesions(out: Path, journal: Journal, *, bundle_id: str) -> None:
@@ -119,17 +118,8 @@ def outlines_of(scored: Scored) -> dict[str, Any]:
         "schema_version": OUTLINES_VERSION,
         "image_id": scored.image_id,
         "sha256": score.sha256,
-        "findings": None if findings is None else _rounded(asdict(findings)),
+        "findings": None if findings is None else asdict(findings),
     }
-
-
-def _rounded(value: Any) -> Any:
-    """Numbers with as many digits as they are worth."""
-    if isinstance(value, float):
-        return round(value, _DECIMALS)
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_outlines(path: Path) -> Iterator[tuple[str, Findings]]:

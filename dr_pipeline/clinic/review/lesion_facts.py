@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_json, sha256_file
+from dr_pipeline.files import sha256_file
 from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.icdr import Counts, second_opinion
 from dr_pipeline.lesions.kinds import KINDS
 from dr_pipeline.lesions.svg import hex_colour
 from dr_pipeline.scoring.lesion_outputs import read_outlines
 from dr_pipeline.scoring.outputs import lesion_paths
-from dr_pipeline.scoring.run_manifest import manifest_path
+from dr_pipeline.scoring.run_manifest import manifest_path, read_manifest
 
 
 def findings_of(predictions: Path) -> Iterator[tuple[str, Findings]]:
@@ -23,7 +23,7 @@ def findings_of(predictions: Path) -> Iterator[tuple[str, Findings]]:
     """
     manifest = manifest_path(predictions)
     _, outlines = lesion_paths(predictions)
-    stated = read_json(manifest)["outputs"].get(outlines.name) if manifest.is_file() else None
+    stated = read_manifest(predictions)["outputs"].get(outlines.name) if manifest.is_file() else None
     if stated is None:  # of a run without lesions
         return
     if not outlines.is_file() or sha256_file(outlines) != stated:

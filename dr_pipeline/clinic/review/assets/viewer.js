@@ -72,7 +72,10 @@ function showLesions(item) {
     swatch.style.background = colour;
     return [swatch, make("span", { textContent: name }), make("span", { textContent: number })];
   });
-  const texts = [item.opinion && `By the counts (ICDR rules): ${item.opinion}`, item.opinionLimits].filter(Boolean);
+  const texts = [
+    item.opinion && `By the counts (ICDR rules): ${item.opinion}`,
+    item.opinionLimits && `Limits: ${item.opinionLimits}`,
+  ].filter(Boolean);
   $("lesion-counts").replaceChildren(...kinds, ...texts.map((textContent) => make("p", { textContent })));
 }
 
