@@ -170,7 +170,8 @@ def test_the_command_finds_the_photographs_by_the_manifest(tmp_path: Path, capsy
     assert cli.main(arguments) == 2
     assert "name them with --photographs" in capsys.readouterr().err
     settings = {"sources": [str(tmp_path / "photographs")], "ignore": ["eye4.*"], "follow_links": False}
-    (tmp_path / "p.csv.manifest.json").write_text(json.dumps({"settings": settings}))
+    manifest = {"schema_version": 1, "settings": settings, "bundle": {}, "inputs": {}, "rows": {}, "outputs": {}}
+    (tmp_path / "p.csv.manifest.json").write_text(json.dumps(manifest))
     assert cli.main([*arguments, "--full-px", "256"]) == 0
     captured = capsys.readouterr()
     assert "12 photographs, 3 without a picture. Research use only. Not a medical device." in captured.out
