@@ -87,6 +87,14 @@ def test_from_canvases_to_lesions_onnx(workplace: Path, capsys: pytest.CaptureFi
     assert main(["export-lesions", *export, "--bundle", "bundle"]) == EXIT_USER_ERROR
     assert "belong together" in capsys.readouterr().err
 
+    make_bundle(Path("bundle"))
+    assert main(["export-lesions", *export, "--bundle", "bundle", "--bundle-out", "with-lesions"]) == 0
+    assert "score FOLDER --lesions --bundle with-lesions" in capsys.readouterr().out
+    assert read_bundle(Path("with-lesions"), threads=1).bundle_id == read_bundle(Path("bundle"), threads=1).bundle_id
+    assert read_lesions(Path("with-lesions"), threads=1) is not None
+    assert main(["export-lesions", *export, "--bundle", "bundle"]) == EXIT_USER_ERROR
+    assert "belong together" in capsys.readouterr().err
+
     points = read_json(Path("points.json"))
     del points["thresholds"][KINDS[0].name]
     write_json(Path("points.json"), points)
