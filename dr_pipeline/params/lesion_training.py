@@ -22,6 +22,7 @@ class LesionTraining(Section):
     model: str = Field(min_length=1)
     weights: str = Field(pattern=r"^(none|timm|(package|file|bundle):.+)$")
     decoder_channels: int = Field(ge=16, le=1024)  # of the coarsest step; each finer one has half, 16 at least
+    seed: int = Field(ge=0)
     epochs: int = Field(ge=1)
     tiles_per_photograph: int = Field(ge=1)
     tile_px: int = Field(ge=64, le=2048)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
 
-PARAMS: tuple[str, ...] = ("lesions.{name}",)
+PARAMS: tuple[str, ...] = ("lesions.{name}.training",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,37 +35,28 @@ def run(args: argparse.Namespace) -> Outcome:
 
     from dr_pipeline.canvases.lesion_store import LesionStore
     from dr_pipeline.files import write_json
-    from dr_pipeline.lesions.kinds import kinds_named
     from dr_pipeline.logs import logger
-    from dr_pipeline.params.lesions import Lesions
+    from dr_pipeline.params.lesion_training import LesionTraining
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE
     from dr_pipeline.tables.lesion_history import LesionEpoch
     from dr_pipeline.tracking.run import tracked
     from dr_pipeline.training.lesions.cross_validation import train_networks
 
-    params = load_section(args.params, f"lesions.{args.name}", Lesions)
-    kinds = kinds_named(params.data.kinds, where=f"{args.params}, lesions.{args.name}.data.kinds")
+    params = load_section(args.params, f"lesions.{args.name}.training", LesionTraining)
+    store = LesionStore(args.canvases)
     scratch = args.scratch / f"lesions-{args.name}-training"
 
     def show(network: str, row: LesionEpoch) -> None:
-        minutes = row.seconds * (params.training.epochs - 1 - row.epoch) / 60
+        minutes = row.seconds * (params.epochs - 1 - row.epoch) / 60
         logger.info(
             "%s, epoch %d/%d: loss %.3f, %.1f tiles/s, about %.0f minutes left for this network",
-            network, row.epoch + 1, params.training.epochs, row.loss, row.tiles_per_s, minutes,
+            network, row.epoch + 1, params.epochs, row.loss, row.tiles_per_s, minutes,
         )  # fmt: skip
 
     with tracked("train-lesions"):
-        figures = train_networks(
-            LesionStore(args.canvases),
-            kinds,
-            params.training,
-            args.out,
-            scratch,
-            folds=[*range(params.data.folds), None],
-            seed=params.data.seed,
-            on_epoch=show,
-        )
+        folds = [*sorted({row.fold for row in store.rows.values()}), None]
+        figures = train_networks(store, params, args.out, scratch, folds=folds, on_epoch=show)
         write_json(args.report, {"lesion_training": {args.name: {"research_use": RESEARCH_USE, "networks": figures}}})
     shutil.rmtree(scratch)
     losses = [network["loss"] for network in figures.values()]

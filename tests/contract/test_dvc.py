@@ -145,12 +145,14 @@ def test_every_parameter_is_read_by_every_stage_that_tracks_its_section() -> Non
 
 
 # dataset.root is interpolated by dvc.yaml itself; `select` takes the names of the candidates only; one key of `train`
-# is read by the check of its own section; predictive values are stated of the test part alone
+# is read by the check of its own section; predictive values are stated of the test part alone; lesions have neither
 READ_BY_DVC = {
     ("intake", "root"),
     ("train", "weights_and_sampling"),
     ("validate", "prevalences"),
     ("select", "prevalences"),
+    ("validate-lesions", "prevalences"),
+    ("validate-lesions", "two_eye_fusion"),
 }
 
 

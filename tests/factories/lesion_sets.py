@@ -102,6 +102,7 @@ def training(**changes: Any) -> LesionTraining:
         "model": "resnet10t",
         "weights": "none",
         "decoder_channels": 16,
+        "seed": 3,
         "epochs": 2,
         "tiles_per_photograph": 2,
         "tile_px": 64,

@@ -110,16 +110,16 @@ def test_from_canvases_to_lesions_onnx(workplace: Path, capsys: pytest.CaptureFi
 def test_an_interrupted_training_gives_the_same_network(tmp_path: Path) -> None:
     data = lesion_data(write_store(tmp_path / "canvases"), KINDS, 0)
     params = training(epochs=3)
-    key = checkpoint_key(params, data, seed=3)
+    key = checkpoint_key(params, data)
 
     def interrupt(row: LesionEpoch) -> None:
         if row.epoch == 1:
             raise KeyboardInterrupt
 
-    whole = train_lesions(params, data, Checkpoint(tmp_path / "a", key), seed=3, on_epoch=lambda _row: None)
+    whole = train_lesions(params, data, Checkpoint(tmp_path / "a", key), on_epoch=lambda _row: None)
     with pytest.raises(KeyboardInterrupt):
-        train_lesions(params, data, Checkpoint(tmp_path / "b", key), seed=3, on_epoch=interrupt)
-    resumed = train_lesions(params, data, Checkpoint(tmp_path / "b", key), seed=3, on_epoch=lambda _row: None)
+        train_lesions(params, data, Checkpoint(tmp_path / "b", key), on_epoch=interrupt)
+    resumed = train_lesions(params, data, Checkpoint(tmp_path / "b", key), on_epoch=lambda _row: None)
     assert [row.loss for row in resumed.history] == [row.loss for row in whole.history]
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, resumed.tensors[name])
@@ -131,12 +131,10 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
     with pytest.raises(GateError, match="the loss is"):
         train_networks(
             store,
-            KINDS,
             training(learning_rate=1e30, clip_norm=1e30),
             tmp_path / "models",
             tmp_path / "scratch",
             folds=[0],
-            seed=3,
             on_epoch=lambda _name, _row: None,
         )
 

@@ -7,24 +7,21 @@ from typing import Any
 
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.files import sha256_file
-from dr_pipeline.lesions.kinds import Kind
 from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, write_network, write_spec
 from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
-from dr_pipeline.training.lesions.lesion_data import lesion_data
+from dr_pipeline.training.lesions.lesion_data import annotated_kinds, lesion_data
 from dr_pipeline.training.lesions.train_lesions import checkpoint_key, train_lesions
 
 
 def train_networks(
     store: LesionStore,
-    kinds: tuple[Kind, ...],
     params: LesionTraining,
     out: Path,
     scratch: Path,
     *,
     folds: Sequence[int | None],
-    seed: int,
     on_epoch: Callable[[str, LesionEpoch], None],
 ) -> dict[str, Any]:
     """Trains the networks one after the other; an interrupted one resumes after its last finished epoch.
@@ -33,13 +30,11 @@ def train_networks(
     `scratch` until the caller removes it.
 
     Args:
-        store: The canvases with their folds.
-        kinds: Outputs of the networks.
+        store: The canvases with their folds; the networks learn every kind that was annotated in them.
         params: How they are trained; all alike, with the same number of epochs, so that none is chosen by its figures.
         out: The folder for weights and model.json.
         scratch: Folder of unfinished trainings.
         folds: Which networks; None is that of all photographs.
-        seed: Of tiles and initial weights.
         on_epoch: Called with the network's name after each epoch.
 
     Returns:
@@ -51,7 +46,7 @@ def train_networks(
         GateError: The loss is not finite.
         EnvironmentProblem: The memory or the disk is full.
     """
-    rows = list(store.rows.values())
+    rows, kinds = list(store.rows.values()), annotated_kinds(store)
     spec = SegmenterSpec(
         kinds=kinds,
         training=params,
@@ -63,8 +58,8 @@ def train_networks(
     data = {network_name(fold): lesion_data(store, kinds, fold) for fold in folds}  # refuses before it trains
     figures = {}
     for name, photographs in data.items():
-        checkpoint = Checkpoint(scratch / name, checkpoint_key(params, photographs, seed=seed))
-        trained = train_lesions(params, photographs, checkpoint, seed=seed, on_epoch=partial(on_epoch, name))
+        checkpoint = Checkpoint(scratch / name, checkpoint_key(params, photographs))
+        trained = train_lesions(params, photographs, checkpoint, on_epoch=partial(on_epoch, name))
         write_network(out, name, trained.tensors)
         figures[name] = trained.figures() | {"photographs": len(photographs.image_ids)}
     write_spec(out, spec)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_file
-from dr_pipeline.lesions.kinds import Kind
+from dr_pipeline.lesions.kinds import KINDS, Kind
 from dr_pipeline.training.lesions.tiles import AnnotatedCanvases
 
 
@@ -24,6 +24,12 @@ class LesionData:
     image_ids: tuple[str, ...]
     kinds: tuple[Kind, ...]
     identity: str
+
+
+def annotated_kinds(store: LesionStore) -> tuple[Kind, ...]:
+    """The kinds that were annotated in one photograph or more, in the order of `KINDS`."""
+    annotated = {name for row in store.rows.values() for name in row.labelled_kinds}
+    return tuple(kind for kind in KINDS if kind.name in annotated)
 
 
 def lesion_data(store: LesionStore, kinds: tuple[Kind, ...], fold: int | None) -> LesionData:

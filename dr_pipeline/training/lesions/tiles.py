@@ -87,8 +87,7 @@ class TileSampler:
         store: The canvases.
         image_ids: Of the training photographs.
         kinds: Outputs of the network, in order.
-        params: Tile, batch, fraction of lesions, augmentation.
-        seed: Of the draws.
+        params: Tile, batch, fraction of lesions, augmentation, and the seed of the draws.
     """
 
     def __init__(
@@ -97,11 +96,9 @@ class TileSampler:
         image_ids: Sequence[str],
         kinds: Sequence[Kind],
         params: LesionTraining,
-        *,
-        seed: int,
     ) -> None:
         self._store, self._image_ids, self._kinds = store, tuple(image_ids), tuple(kinds)
-        self._params, self._seed = params, seed
+        self._params, self._seed = params, params.seed
         strength = params.augmentation
         geometric = {"rotation_deg": 0.0, "scale": 0.0, "translation": 0.0, "flip": False}
         self._photometric = augmenter(strength.model_copy(update=geometric))

@@ -61,7 +61,7 @@ class TrainedSegmenter:
         }
 
 
-def checkpoint_key(params: LesionTraining, data: LesionData, *, seed: int) -> str:
+def checkpoint_key(params: LesionTraining, data: LesionData) -> str:
     """Hash of everything that the result depends on: values, photographs, weights, code and libraries."""
     return sha256_json(
         {
@@ -69,7 +69,6 @@ def checkpoint_key(params: LesionTraining, data: LesionData, *, seed: int) -> st
             "image_ids": list(data.image_ids),
             "kinds": [kind.name for kind in data.kinds],
             "canvases": data.identity,
-            "seed": seed,
             **provenance(params.weights, "none", module=__name__),
         }
     )
@@ -80,7 +79,6 @@ def train_lesions(
     data: LesionData,
     checkpoint: Checkpoint,
     *,
-    seed: int,
     on_epoch: Callable[[LesionEpoch], None],
 ) -> TrainedSegmenter:
     """Trains one network, or resumes from the checkpoint.
@@ -89,7 +87,6 @@ def train_lesions(
         params: Network, tiles, loss and schedule.
         data: The photographs.
         checkpoint: Written after each epoch.
-        seed: Of the tiles and the decoder's initial weights.
         on_epoch: Called after each epoch.
 
     Raises:
@@ -99,7 +96,7 @@ def train_lesions(
         EnvironmentProblem: The memory or the disk is full.
     """
     keep_freed_memory(all_of_it=True)
-    set_determinism(seed)
+    set_determinism(params.seed)
     fabric = one_device(params.precision)
     network, source = segmenter_from_params(params, len(data.kinds), weights=params.weights)
     model: Any = network.to(memory_format=torch.channels_last)
@@ -109,7 +106,7 @@ def train_lesions(
     loss_of = LesionLoss(
         false_positives=params.false_positives, focal_gamma=params.focal_gamma, focal_weight=params.focal_weight
     )
-    sampler = TileSampler(data.store, data.image_ids, data.kinds, params, seed=seed)
+    sampler = TileSampler(data.store, data.image_ids, data.kinds, params)
     steps = math.ceil(len(data.image_ids) * params.tiles_per_photograph / params.batch_tiles)
     scheduler = LambdaLR(
         optimizer,

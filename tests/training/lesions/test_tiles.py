@@ -16,7 +16,7 @@ from tests.factories.lesion_sets import KINDS, training, write_store
 
 def sampler(folder: Path, **changes: float) -> TileSampler:
     store = write_store(folder)
-    return TileSampler(store, list(store.rows), KINDS, training(**changes), seed=3)
+    return TileSampler(store, list(store.rows), KINDS, training(**changes))
 
 
 def test_masks_follow_the_pixels_through_every_transform(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_fraction_of_tiles_around_lesions(tmp_path: Path) -> None:
 
 def test_a_kind_that_was_not_annotated_is_marked_and_draws_no_tile(tmp_path: Path) -> None:
     store = write_store(tmp_path, labelled=dict.fromkeys(range(5), (HARD_EXUDATES,)))
-    batch = TileSampler(store, ["p1", "p2"], KINDS, training(batch_tiles=16, lesion_tiles=1.0), seed=3).batch(0, 0)
+    batch = TileSampler(store, ["p1", "p2"], KINDS, training(batch_tiles=16, lesion_tiles=1.0)).batch(0, 0)
     assert batch.labelled.tolist() == [[True, False]] * 16
     assert batch.shown[:, 0].any(axis=(1, 2)).mean() > 0.9
 
