@@ -226,6 +226,16 @@ def _ensemble(ensemble: Mapping[str, Any]) -> list[str]:
     members, views = ensemble["members"], ensemble["views"]
     if len(members) == len(views) == 1:
         return []
+    if ensemble["combine"] == "cascade":
+        fitted = ensemble["fitted"]
+        return [
+            f"| two networks in a row | {fitted['small']} grades; {fitted['large']} grades again where the expected "
+            f"grade lies closer than {fitted['margin']:.3f} to a cut point: {fitted['asked_share']:.1%} of the "
+            "validation photographs. Logits are divided by each network's own temperature. The time of a photograph "
+            "depends on whether both grade it |",
+            "| attribution | none in `explain.onnx`: which network grades is no smooth function of the picture; "
+            "`explain` takes occlusion |",
+        ]
     trained = ", ".join(f"fold {member['fold']} seed {member['seed']}" for member in members)
     return [
         f"| ensemble | {len(members)} network(s) ({trained}) on {len(views)} view(s) ({', '.join(views)}), "

@@ -21,6 +21,8 @@ NUM_INPUTS = 4
 MAX_PROBABILITY_DIFFERENCE = {FLOAT32: 1e-4, FLOAT16: 0.01, INT8: 0.02}
 # Closer to a cut point, rounding on another processor may change a grade: only the probabilities are compared there.
 _CLEAR_OF_CUT_POINTS = 1e-2
+# Of a cascade: closer to its margin, another processor may ask other networks; 8 bits move an expected grade by 0.02.
+_CLEAR_OF_MARGIN = 0.05
 _MAX_SEEDS = 64
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: equal arrays give equal bytes
 
@@ -92,14 +94,23 @@ def make_golden(model: OnnxModel, decision: Decision) -> Golden:
     An untrained network gives every drawing the same grade, possibly at a cut point. Its bundle must still be packed,
     so that a first trial run ends with figures.
     """
-    drawn: list[tuple[float, NDArray[np.uint8]]] = []
+    drawn: list[tuple[float, int, NDArray[np.uint8]]] = []  # clearance, rank among those of its route, drawing
+    ranks = [0, 0]
     for seed in range(_MAX_SEEDS):
         drawing = draw_disc(seed, model.input_px)
-        drawn.append((float(_clearance(decision, model.logits(drawing[np.newaxis]))[0]), drawing))
-        if sum(clearance >= _CLEAR_OF_CUT_POINTS for clearance, _ in drawn) == NUM_INPUTS:
+        clearance = float(_clearance(decision, model.logits(drawing[np.newaxis]))[0])
+        route = 0
+        if model.is_cascade:  # drawings of both routes, clear of the border between them
+            to_margin = float(model.routing(drawing[np.newaxis])[0])
+            route = int(to_margin < 0)
+            clearance = min(clearance, abs(to_margin) * _CLEAR_OF_CUT_POINTS / _CLEAR_OF_MARGIN)
+        drawn.append((clearance, ranks[route], drawing))
+        ranks[route] += 1
+        is_enough = sum(clearance >= _CLEAR_OF_CUT_POINTS for clearance, _, _ in drawn) == NUM_INPUTS
+        if is_enough and not model.is_cascade:
             break
-    clearest = sorted(drawn, key=lambda item: -min(item[0], _CLEAR_OF_CUT_POINTS))[:NUM_INPUTS]
-    inputs = np.stack([drawing for _, drawing in clearest])
+    clearest = sorted(drawn, key=lambda item: (-min(item[0], _CLEAR_OF_CUT_POINTS), item[1]))[:NUM_INPUTS]
+    inputs = np.stack([drawing for _, _, drawing in clearest])
     logits = model.logits(inputs)
     return Golden(inputs, logits, decision.apply(logits).grade.astype(np.int64))
 

@@ -168,6 +168,12 @@ def _ensemble(ensemble: Mapping[str, Any]) -> str:
     networks, views = len(ensemble["members"]), len(ensemble["views"])
     if networks == views == 1:
         return ""
+    if ensemble["combine"] == "cascade":
+        fitted = ensemble["fitted"]
+        return (
+            f", two networks in a row: {fitted['small']} grades, and {fitted['large']} grades again what lies closer "
+            f"than {fitted['margin']:.3f} to a cut point ({fitted['asked_share']:.1%} of the validation photographs)"
+        )
     if ensemble["combine"] == "soup":
         return f", the mean of the weights of {networks} networks, on {views} view(s)"
     return f", {networks} network(s) on {views} view(s) combined inside ({ensemble['combine']})"

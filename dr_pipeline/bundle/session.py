@@ -15,6 +15,7 @@ INPUT_NAME = "image"
 _CUDA = "CUDAExecutionProvider"
 LOGITS_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
+ROUTING_NAME = "routing"  # a cascade's third output, float32 (N,): below 0 its second network has graded too
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 PRECISION = "precision"  # an entry of the ONNX file's own metadata; a file without it is float32
 _NOWHERE = os.path.join(os.devnull, "none")  # noqa: PTH118 (ONNX Runtime takes text)
@@ -83,6 +84,7 @@ class OnnxModel:
     Attributes:
         input_px: Side of the input.
         precision: `float32`, `float16` or `int8`, as the file states it.
+        is_cascade: Whether it holds two networks, see `routing`.
 
     Raises:
         BundleError: The file is no ONNX model, or its inputs and outputs break the contract.
@@ -93,6 +95,7 @@ class OnnxModel:
         self._where = "model.onnx (from memory)" if isinstance(path, bytes) else str(path)
         self._session = open_session(path, where=self._where, threads=threads, device=device)
         self.input_px = self._check_contract()
+        self.is_cascade = ROUTING_NAME in {output.name for output in self._session.get_outputs()}
         self.precision: str = self._session.get_modelmeta().custom_metadata_map.get(PRECISION, FLOAT32)
 
     def logits(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -117,6 +120,10 @@ class OnnxModel:
         if not np.isfinite(logits).all():
             raise BundleError("the network's logits are not finite", where=self._where, todo=_REMAKE)
         return logits
+
+    def routing(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Of a cascade, in grades, shape (N,): below 0 its second network has graded too; the farther, the surer."""
+        return np.asarray(self._session.run([ROUTING_NAME], {INPUT_NAME: inputs})[0])
 
     def _check_contract(self) -> int:
         """Returns the side of the input in pixels."""

@@ -1,6 +1,7 @@
 """A candidate's formats: each written one is a candidate of its own, such as `lite0/onnx-int8`.
 
-It lies in a folder of its name below the candidate's, in `data/exports` and `data/validation` alike.
+It lies in a folder of its name below the candidate's, in `data/exports` and `data/validation` alike. A cascade of two
+candidates or formats, such as `lite0+lite1.onnx-int8`, has a folder in `data/cascades` with what both stages write.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from dr_pipeline.files import read_json
 REFUSAL = "refusal"  # in the export.json of a format that could not be written: why
 EXPORT = "export.json"
 FLOAT32_FORMAT = "onnx"
+CASCADE_FORMAT = "cascade"
+_JOINED = "+"
 
 
 def format_name(candidate: str, folder: str) -> str:
@@ -23,6 +26,16 @@ def format_name(candidate: str, folder: str) -> str:
 def candidate_of(name: str) -> str:
     """The candidate of params.yaml that a name belongs to."""
     return name.partition("/")[0]
+
+
+def cascade_name(small: str, large: str) -> str:
+    """The name of two networks in a row."""
+    return _JOINED.join(name.replace("/", ".") for name in (small, large))
+
+
+def is_cascade(name: str) -> bool:
+    """Whether a name is that of two networks in a row."""
+    return _JOINED in name
 
 
 def written_formats(export: Path) -> list[str]:

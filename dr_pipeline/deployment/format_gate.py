@@ -1,10 +1,13 @@
 """The gate of a format of fewer bits: by its decisions and its time, against the same network in float32."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dr_pipeline.deployment.candidate_formats import candidate_of
 from dr_pipeline.deployment.parity import Parity, Tolerance, compare_decided, decision_refusal
 from dr_pipeline.deployment.selection_inputs import CandidateFiles, compare_paired
+from dr_pipeline.params.evaluation import Deployment
 
 # The two were timed one after the other: what lies within the repeatability of a latency is no gain.
 _LEAST_SPEEDUP = 1.1
@@ -24,6 +27,13 @@ class FormatGate:
     qwk_margin: float
     calibration: int
 
+    @classmethod
+    def of(cls, deployment: Deployment) -> "FormatGate":
+        """The gate of params.yaml."""
+        changes = deployment.format_limits
+        tolerance = Tolerance(probability=1.0, grades=changes.changed_grades, referrals=changes.changed_referrals)
+        return cls(tolerance, changes.qwk_margin, deployment.formats.calibration_photographs)
+
 
 @dataclass(frozen=True)
 class FormatComparison:
@@ -42,6 +52,19 @@ class FormatComparison:
     def to_dict(self) -> dict[str, Any]:
         """For reports/selection.json; the refusals stand among the row's reasons."""
         return {key: value for key, value in asdict(self).items() if key != "refusals"}
+
+
+def compare_formats(
+    candidates: Mapping[str, CandidateFiles], gate: FormatGate, *, replicates: int, seed: int, confidence: float
+) -> dict[str, FormatComparison]:
+    """`compare_with_float32` of each candidate that is a format, by name such as `lite0/onnx-int8`."""
+    return {
+        name: compare_with_float32(
+            candidates[candidate_of(name)], files, gate, replicates=replicates, seed=seed, confidence=confidence
+        )
+        for name, files in candidates.items()
+        if name != candidate_of(name)
+    }
 
 
 def compare_with_float32(

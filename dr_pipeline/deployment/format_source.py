@@ -14,6 +14,7 @@ from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.session import FLOAT32
 from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.canvases.store import CanvasStore
+from dr_pipeline.deployment.candidate_formats import CASCADE_FORMAT
 from dr_pipeline.deployment.formats import FormatSource, Inputs
 from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import read_json, sha256_bytes, sha256_file
@@ -68,6 +69,12 @@ def read_deployed(
             f"neither a bundle's folder ({SUMS}) nor a candidate's ({_EXPORT})",
             where=str(path),
             todo="name data/release, or data/exports/CANDIDATE",
+        )
+    if facts["ensemble"]["combine"] == CASCADE_FORMAT:
+        raise DataError(
+            "two networks in a row; formats are written from one network",
+            where=str(path),
+            todo="name one of its candidates, such as data/exports/lite0, and its --decision",
         )
     store, rows = CanvasStore(canvases), read_splits(splits)
     require_trained_on(facts, store, splits)

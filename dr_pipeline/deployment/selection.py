@@ -8,7 +8,7 @@ from typing import Any
 
 from dr_pipeline.errors import GateError, ParamsError
 
-SCHEMA_VERSION = 3  # 2: limits of size and memory, the target, cascades; 3: formats
+SCHEMA_VERSION = 4  # 2: limits of size and memory, the target, cascades; 3: formats; 4: cascades are candidates
 # How far a latency moves from run to run (nnU-Net publishes its benchmarks with 5–10 %); a smaller difference is none.
 _REPEATABILITY = 0.10
 RULE = (
@@ -18,8 +18,10 @@ RULE = (
     "float32 does within `deployment.format_limits` and is faster, take the highest "
     "lower 95 % bound of validation QWK; those whose paired interval against it includes zero are ties, and the "
     "fastest tie wins; a p95 within 10 % of the fastest tie's, which another run may turn round, counts as equal, and "
-    "of equals the highest lower bound wins. Other families are compared and shown, not deployed. Nothing fits → "
-    "non-zero exit and the nearest misses."
+    "of equals the highest lower bound wins. A cascade of two networks is a candidate where it is better than both, or "
+    "better than its small one and as good as its large one in less time on average; its p95 is measured, and is that "
+    "of both networks where more than 5 % of the photographs meet both. Other families are compared and shown, not "
+    "deployed. Nothing fits → non-zero exit and the nearest misses."
 )
 
 Figure = Mapping[str, Any]  # value, low, high, n; None where undefined
@@ -49,7 +51,7 @@ class SelectionCandidate:
         memory_mib: The most memory that a process held which graded with it; None: not measured.
         conditions: What else latencies must share to compare: number of threads, photographs.
         how_to_measure: What to do where `p95_ms` is None.
-        refusals: Why its format may not take the place of float32; empty: it may, or is float32.
+        refusals: Why its format may not take the place of float32, or a cascade that of its networks; empty: it may.
     """
 
     name: str

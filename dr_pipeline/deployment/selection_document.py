@@ -1,43 +1,25 @@
 """Applies the selection rule to the candidates' files, and builds reports/selection.json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from dr_pipeline.deployment.candidate_formats import FLOAT32_FORMAT, REFUSAL, candidate_of
-from dr_pipeline.deployment.cascade import Stage, evaluate_cascades
-from dr_pipeline.deployment.format_gate import FormatComparison, FormatGate, compare_with_float32
+from dr_pipeline.deployment.candidate_formats import FLOAT32_FORMAT, REFUSAL
+from dr_pipeline.deployment.cascade import not_worth_it
+from dr_pipeline.deployment.format_gate import FormatComparison, FormatGate, compare_formats
 from dr_pipeline.deployment.selection import (
     RULE,
     SCHEMA_VERSION,
     Limits,
     Selection,
-    SelectionCandidate,
     Verdict,
     select,
 )
-from dr_pipeline.deployment.selection_inputs import CandidateFiles, compare_paired
-from dr_pipeline.errors import GateError
+from dr_pipeline.deployment.selection_inputs import CandidateFiles, compare_paired, require_same_photographs
 from dr_pipeline.schema import RESEARCH_USE
 
 _TIMES = ("p50_ms", "p95_ms", "p99_ms", "threads")
 _FACTS = ("model", "family", "parameters", "input_px")
-
-
-def _require_same_photographs(candidates: Sequence[CandidateFiles]) -> None:
-    first = candidates[0]
-    for other in candidates[1:]:
-        split = all(first.export[key] == other.export[key] for key in ("splits_sha256", "fold"))
-        same = (first.image_ids, first.groups) == (other.image_ids, other.groups)
-        if not (split and same and np.array_equal(first.true, other.true)):
-            raise GateError(
-                f"{first.summary.name} and {other.summary.name} were validated on different "
-                f"{'photographs' if split else 'splits'}",
-                where="validation predictions",
-                todo="dvc repro select",
-            )
 
 
 def select_candidate(
@@ -46,6 +28,8 @@ def select_candidate(
     gate: FormatGate,
     *,
     unwritten: Mapping[str, Mapping[str, Any]],
+    cascades: Mapping[str, CandidateFiles],
+    pairs: Sequence[Mapping[str, Any]],
     replicates: int,
     seed: int,
     confidence: float,
@@ -57,6 +41,8 @@ def select_candidate(
         limits: The limits of a deployable candidate.
         gate: What a format of fewer bits may change.
         unwritten: The export.json of each format that could not be written, by name: rows without figures.
+        cascades: The exported cascades, by name: candidates too.
+        pairs: The row of each pair of networks, as `cascade` wrote it.
         replicates: Of the paired bootstrap.
         seed: Of the paired bootstrap.
         confidence: Such as 0.95.
@@ -67,22 +53,20 @@ def select_candidate(
     Raises:
         GateError: Latencies of different machines, other validation photographs, or no candidate is deployable.
     """
-    _require_same_photographs(list(candidates.values()))
+    everything = {**candidates, **cascades}
+    require_same_photographs(list(everything.values()))
     bootstrap: Any = {"replicates": replicates, "seed": seed, "confidence": confidence}
-    formats = {
-        name: compare_with_float32(candidates[candidate_of(name)], files, gate, **bootstrap)
-        for name, files in candidates.items()
-        if name != candidate_of(name)
-    }
 
     def paired(first: str, second: str) -> dict[str, Any]:
-        return compare_paired(candidates[first], candidates[second], **bootstrap)
+        return compare_paired(everything[first], everything[second], **bootstrap)
 
-    def summary(name: str, files: CandidateFiles) -> SelectionCandidate:
-        return replace(files.summary, refusals=formats[name].refusals) if name in formats else files.summary
-
-    selection = select([summary(name, files) for name, files in candidates.items()], limits, paired)
-    stages = {name: files for name, files in candidates.items() if name not in formats or not formats[name].refusals}
+    formats = compare_formats(candidates, gate, **bootstrap)
+    refusals = {name: comparison.refusals for name, comparison in formats.items()}
+    for pair in pairs:
+        if pair["name"]:
+            refusals[pair["name"]] = _cascade_refusals(pair, everything, refusals, paired, gate.qwk_margin)
+    summaries = [replace(files.summary, refusals=refusals.get(name, ())) for name, files in everything.items()]
+    selection = select(summaries, limits, paired)
     document = {
         "schema_version": SCHEMA_VERSION,
         "research_use": RESEARCH_USE,
@@ -90,45 +74,31 @@ def select_candidate(
         "leader": selection.leader,
         "rule": RULE,
         "limits": limits.to_dict(),
-        "machine": candidates[selection.chosen].summary.machine,
+        "machine": everything[selection.chosen].summary.machine,
         "candidates": [
-            *_table(selection, candidates, formats),
+            *_table(selection, everything, formats),
             *(_unwritten_row(name, facts) for name, facts in unwritten.items()),
         ],
-        "cascades": _cascades(stages, limits, **bootstrap),
+        "cascades": [{**pair, "deployed": pair["name"] == selection.chosen} for pair in pairs],
     }
     return selection, document
 
 
-def _cascades(
-    candidates: Mapping[str, CandidateFiles], limits: Limits, *, replicates: int, seed: int, confidence: float
-) -> list[dict[str, Any]]:
-    """What two networks would do together: figures only, since a bundle holds one network."""
-    measured = [item for item in candidates.values() if "mean_ms" in item.latency]
-    stages = [
-        Stage(
-            name=item.summary.name,
-            grade=item.predicted,
-            expected=item.expected,
-            cut_points=item.decision.cut_points,
-            mean_ms=item.latency["mean_ms"],
-            p95_ms=item.latency["p95_ms"],
-            network_ms=item.latency["steps_ms"]["network"],
-        )
-        for item in measured
-        if item.summary.family in limits.families
-    ]
-    if not stages:
-        return []
-    return evaluate_cascades(
-        stages,
-        measured[0].true,
-        measured[0].groups,
-        budget_ms=limits.latency_budget_ms,
-        replicates=replicates,
-        seed=seed,
-        confidence=confidence,
-    )
+def _cascade_refusals(
+    pair: Mapping[str, Any],
+    candidates: Mapping[str, CandidateFiles],
+    refusals: Mapping[str, tuple[str, ...]],
+    paired: Callable[[str, str], dict[str, Any]],
+    qwk_margin: float,
+) -> tuple[str, ...]:
+    """Why an exported cascade may not be deployed, by its own grades and its own time on the target."""
+    name, small, large = pair["name"], pair["small"], pair["large"]
+    latencies = [candidates[each].latency for each in (name, large)]
+    reasons = [f"{member} may not be deployed either" for member in (small, large) if refusals.get(member)]
+    if all("mean_ms" in latency for latency in latencies):  # what was not measured is refused as such
+        relative_time = latencies[0]["mean_ms"] / latencies[1]["mean_ms"]
+        reasons.append(not_worth_it(paired(name, small), paired(name, large), relative_time, qwk_margin=qwk_margin))
+    return tuple(filter(None, reasons))
 
 
 def _table(

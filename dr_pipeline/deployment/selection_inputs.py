@@ -13,12 +13,13 @@ from dr_pipeline.deployment.candidate_formats import (
     EXPORT,
     candidate_of,
     format_name,
+    is_cascade,
     require_exported,
     unwritten_formats,
     written_formats,
 )
 from dr_pipeline.deployment.selection import SelectionCandidate
-from dr_pipeline.errors import DataError
+from dr_pipeline.errors import DataError, GateError
 from dr_pipeline.files import read_json
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference
 from dr_pipeline.params.evaluation import MACHINE
@@ -35,15 +36,22 @@ class CandidatePaths:
         validation: Likewise of `validate`.
         figures: The validation figures (JSON), those of a candidate's formats too; of all candidates, their folder.
         latency: Likewise the latency figures of this machine.
+        cascades: Parent of the folders that `cascade` wrote; None: there are none.
+        cascade_figures: The figures that `cascade` wrote.
     """
 
     export: Path
     validation: Path
     figures: Path
     latency: Path
+    cascades: Path | None = None
+    cascade_figures: Path | None = None
 
     def of(self, name: str) -> "CandidatePaths":
-        """Those of one candidate among all, such as `lite0` or `lite0/onnx-int8`."""
+        """Those of one candidate among all, such as `lite0`, `lite0/onnx-int8` or `lite0+lite1`."""
+        if is_cascade(name) and self.cascades and self.cascade_figures:
+            folder, figures = self.cascades / name, self.cascade_figures
+            return CandidatePaths(folder, folder, figures, figures)
         file = f"{candidate_of(name)}.json"
         return CandidatePaths(self.export / name, self.validation / name, self.figures / file, self.latency / file)
 
@@ -112,6 +120,36 @@ def read_candidates(
             files[name] = read_candidate(name, paths.of(name), target=target)
         unwritten |= {format_name(candidate, folder): facts for folder, facts in unwritten_formats(export).items()}
     return files, unwritten
+
+
+def require_same_photographs(candidates: Sequence[CandidateFiles]) -> None:
+    """Raises GateError where candidates were validated on different photographs, or on those of different splits."""
+    first = candidates[0]
+    for other in candidates[1:]:
+        split = all(first.export[key] == other.export[key] for key in ("splits_sha256", "fold"))
+        same = (first.image_ids, first.groups) == (other.image_ids, other.groups)
+        if not (split and same and np.array_equal(first.true, other.true)):
+            raise GateError(
+                f"{first.summary.name} and {other.summary.name} were validated on different "
+                f"{'photographs' if split else 'splits'}",
+                where="validation predictions",
+                todo="dvc repro select",
+            )
+
+
+def read_cascades(
+    paths: CandidatePaths, *, target: str = MACHINE
+) -> tuple[dict[str, CandidateFiles], list[dict[str, Any]]]:
+    """Reads what `cascade` wrote: the exported ones by name, and the row of every pair.
+
+    Raises:
+        DataError: A file or an entry of it is missing.
+    """
+    if paths.cascade_figures is None:
+        return {}, []
+    document = read_json(paths.cascade_figures)
+    files = {name: read_candidate(name, paths.of(name), target=target) for name in document["validation"]}
+    return files, list(document["pairs"])
 
 
 def read_candidate(name: str, paths: CandidatePaths, *, target: str = MACHINE) -> CandidateFiles:

@@ -22,7 +22,6 @@ from dr_pipeline.evaluation.image_metrics import all_and_gradable
 from dr_pipeline.evaluation.inference import canvas_logits
 from dr_pipeline.evaluation.site_figures import figures_by_site, thresholds_by_site
 from dr_pipeline.files import read_json, sha256_file
-from dr_pipeline.params.candidate import FITTED
 from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
 from dr_pipeline.schema import RESEARCH_USE, Split
 from dr_pipeline.tables.graded import GradedRow
@@ -79,7 +78,7 @@ def validate_candidate(inputs: ValidationInputs, params: Evaluation, targets: Op
     image_ids, groups = [row.image_id for row in rows], [row.group for row in rows]
     statuses = read_statuses(inputs.gradability, image_ids)
     grades = np.array([row.grade for row in rows], dtype=np.int64)
-    is_fitted = export["ensemble"]["combine"] in FITTED
+    is_fitted = bool(export["ensemble"]["fitted"])
     logits = _logits(inputs, export, image_ids, is_fitted=is_fitted)
     provenance = {"split": Split.VALIDATION.value, "splits_sha256": splits_sha256, "fold": str(inputs.fold)}
     decision = fit_decision(logits, grades, groups, targets, seed=params.bootstrap_seed, provenance=provenance)

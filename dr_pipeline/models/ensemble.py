@@ -169,13 +169,14 @@ def soup(graders: Sequence[Grader]) -> Grader:
 
 def ensemble_state_dict(graders: Sequence[nn.Module]) -> dict[str, Tensor]:
     """Content of weights.safetensors: a single grader's state dict, or several with the prefix `members.INDEX.`."""
-    if len(graders) == 1:
-        return dict(graders[0].state_dict())
-    return {
-        f"members.{index}.{name}": tensor
-        for index, grader in enumerate(graders)
-        for name, tensor in grader.state_dict().items()
-    }
+    return join_state_dicts([grader.state_dict() for grader in graders])
+
+
+def join_state_dicts(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """One state dict as it is, or several with the prefix `members.INDEX.`."""
+    if len(states) == 1:
+        return dict(states[0])
+    return {f"members.{index}.{name}": tensor for index, state in enumerate(states) for name, tensor in state.items()}
 
 
 def split_state_dict(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:

@@ -65,7 +65,10 @@ class FormatLimits(Section):
 
 
 class Deployment(Section):
-    """Limits of a deployable candidate, and the machine whose latency counts."""
+    """Limits of a deployable candidate, and the machine whose latency counts.
+
+    With `cascades`, each pair of candidates that is better as two networks in a row is a candidate too.
+    """
 
     families: tuple[str, ...] = Field(min_length=1)
     latency_budget_ms: float = Field(gt=0)
@@ -75,3 +78,4 @@ class Deployment(Section):
     target: str = Field(default=MACHINE, min_length=1)
     formats: Formats = Formats()
     format_limits: FormatLimits = FormatLimits()
+    cascades: bool = True

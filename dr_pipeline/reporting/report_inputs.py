@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.deployment.candidate_formats import candidate_of, is_cascade
 from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.graded_images import Graded
 from dr_pipeline.files import read_json
@@ -103,6 +104,7 @@ class ReportFiles:
     bundle: Path
     machine: Path
     external: Path
+    cascade_figures: Path | None = None  # without: no cascade is a candidate
 
 
 def read_sources(files: ReportFiles) -> Sources:
@@ -114,11 +116,13 @@ def read_sources(files: ReportFiles) -> Sources:
         DataError: A file is missing, or its entries are not as its stage writes them.
     """
     selected = read_json(files.selection)
-    candidates = {line["candidate"].partition("/")[0] for line in selected["candidates"]}  # without their formats
+    listed = [line["candidate"] for line in selected["candidates"]]
+    candidates = {candidate_of(name) for name in listed if not is_cascade(name)}  # without their formats
     names = sorted(candidates)
     trained = [path for path in sorted(files.training.glob("*.csv")) if path.stem.rpartition("-")[0] in candidates]
     test, graded = _entry(files.test, "test"), Graded.of(read_graded(files.test_predictions))
     bundle = read_json(files.bundle / "metadata.json")
+    cascades = read_json(files.cascade_figures) if files.cascade_figures else {}
     _require_of_one_test(test, graded, bundle, where=str(files.test))
     return Sources(
         intake=read_json(files.intake),
@@ -128,8 +132,10 @@ def read_sources(files: ReportFiles) -> Sources:
         training=_merged([path.with_suffix(".json") for path in trained], "training", files.training),
         histories={path.stem: read_history(path) for path in trained},
         layers={path.stem: read_layers_by_time(layers_path(files.training, path.stem)) for path in trained},
-        validation=_merged([files.validation / f"{name}.json" for name in names], "validation", files.validation),
-        latency=_merged([files.latency / f"{name}.json" for name in names], "latency", files.latency),
+        validation=_merged([files.validation / f"{name}.json" for name in names], "validation", files.validation)
+        | cascades.get("validation", {}),
+        latency=_merged([files.latency / f"{name}.json" for name in names], "latency", files.latency)
+        | cascades.get("latency", {}),
         selection=selected,
         test=test,
         graded=graded,

@@ -105,7 +105,7 @@ class Explainer:
         attribution = None if method == OCCLUSION_NAME else read_attribution(root, threads=threads)
         if method == ATTRIBUTION_NAME and attribution is None:
             raise BundleError(
-                "has no explain.onnx: it is older, or its network is an ensemble or of a kind without one",
+                "has no explain.onnx: it is older, or its network is an ensemble, a cascade or of a kind without one",
                 where=str(root),
                 todo=f"take --method {OCCLUSION_NAME}",
             )

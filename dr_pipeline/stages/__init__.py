@@ -20,6 +20,7 @@ STAGES = (
     "validate",
     "machine",
     "latency",
+    "cascade",
     "select",
     "package",
     "test",

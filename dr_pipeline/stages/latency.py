@@ -33,44 +33,27 @@ def run(args: argparse.Namespace) -> Outcome:
         GateError: This is not the machine that `machine` described.
         DataError: A file is missing, or a validation photograph cannot be graded.
     """
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-    from statistics import median
-
     from dr_pipeline.deployment.candidate_formats import format_name, written_formats
+    from dr_pipeline.deployment.measure_latency import TimedPhotographs, measure_latency
     from dr_pipeline.files import read_json, write_json
     from dr_pipeline.machine import require_same_machine
     from dr_pipeline.params.evaluation import Latency
     from dr_pipeline.params.params_file import load_section
-    from dr_pipeline.processes import exit_with_parent
-    from dr_pipeline.schema import Split
-    from dr_pipeline.scoring.latency import export_latency
-    from dr_pipeline.tables.manifest import read_manifest
-    from dr_pipeline.tables.splits import read_splits, select_split
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "latency", Latency)
     machine = require_same_machine(args.machine)
     fold = read_json(args.export / "export.json")["fold"]
-    manifest = {row.image_id: row for row in read_manifest(args.audited)}
-    rows = [manifest[row.image_id] for row in select_split(read_splits(args.splits), Split.VALIDATION, fold)]
-    megapixels = round(median((row.width or 0) * (row.height or 0) / 1e6 for row in rows), 3)
-    measured = {}
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=exit_with_parent, max_tasks_per_child=1) as pool:
-        for folder in written_formats(args.export):
-            latency = pool.submit(
-                export_latency,
-                args.export / folder,
-                args.validation / folder,
-                args.gradability,
-                [args.root / row.path for row in rows],
-                warmup=params.warmup_photographs,
-                count=params.num_photographs,
-                threads=params.threads,
-            ).result()
-            described = {"machine": machine["fingerprint"], "median_megapixels": megapixels}
-            measured[format_name(args.candidate, folder)] = latency | described
+    measured = measure_latency(
+        {
+            format_name(args.candidate, folder): (args.export / folder, args.validation / folder)
+            for folder in written_formats(args.export)
+        },
+        TimedPhotographs.of_validation(args.root, args.audited, args.splits, fold),
+        args.gradability,
+        params,
+        machine=machine["fingerprint"],
+    )
     figures = measured[args.candidate]
     with tracked("latency", candidate=args.candidate, fold=fold) as tracker:
         write_json(args.report, {"latency": measured})

@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation", type=Path, required=True, help="parent of the folders that `validate` wrote")
     parser.add_argument("--validation-reports", type=Path, required=True, help="folder of the validation figures")
     parser.add_argument("--latency", type=Path, required=True, help="folder of the latencies")
+    parser.add_argument("--cascades", type=Path, help="parent of the folders that `cascade` wrote; without: none")
+    parser.add_argument("--cascade-figures", type=Path, help="the figures that `cascade` wrote")
     parser.add_argument("--gradability", type=Path, required=True, help="thresholds that `gradability` wrote (JSON)")
     parser.add_argument("--canvases", type=Path, required=True, help="folder of canvases, for how photographs look")
     parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
@@ -34,8 +36,8 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A file is missing.
     """
     from dr_pipeline.canvases.store import INDEX
-    from dr_pipeline.deployment.candidate_formats import candidate_of
     from dr_pipeline.deployment.package_candidate import CandidateParts, package_candidate
+    from dr_pipeline.deployment.selection_inputs import CandidatePaths
     from dr_pipeline.deployment.training_reference import DevelopmentData
     from dr_pipeline.files import read_json
     from dr_pipeline.tracking.registry import register
@@ -43,18 +45,20 @@ def run(args: argparse.Namespace) -> Outcome:
 
     selection = read_json(args.selection)
     chosen = selection["chosen"]
-    figures = f"{candidate_of(chosen)}.json"
+    paths = CandidatePaths(
+        args.exports, args.validation, args.validation_reports, args.latency, args.cascades, args.cascade_figures
+    ).of(chosen)
     parts = CandidateParts(
-        export=args.exports / chosen,
-        decision=args.validation / chosen / "decision.json",
-        validation=args.validation_reports / figures,
-        latency=args.latency / figures,
+        export=paths.export,
+        decision=paths.validation / "decision.json",
+        validation=paths.figures,
+        latency=paths.latency,
         gradability=args.gradability,
         development=DevelopmentData(
             canvas_index=args.canvases / INDEX,
             splits=args.splits,
             statuses=args.statuses,
-            validation=args.validation / chosen / "predictions.csv",
+            validation=paths.validation / "predictions.csv",
             manifest=args.audited,
         ),
         lock=args.lock,

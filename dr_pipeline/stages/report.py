@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("reliability", "plot to write"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
+    parser.add_argument("--cascades", type=Path, help="parent of the folders that `cascade` wrote; without: none")
+    parser.add_argument("--cascade-figures", type=Path, help="the figures that `cascade` wrote")
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A file is missing or not as its stage writes it.
     """
     from dr_pipeline.canvases.store import CanvasStore
+    from dr_pipeline.deployment.candidate_formats import is_cascade
     from dr_pipeline.evaluation.label_errors import read_out_of_fold
     from dr_pipeline.files import atomic_write, write_json, write_text
     from dr_pipeline.metrics.intervals import format_estimate
@@ -82,7 +85,8 @@ def run(args: argparse.Namespace) -> Outcome:
         find_lesions = find_by_id(args.bundle, args.root, iterate_manifest(args.manifest))
         missed = cases_page.missed_cases(graded, store, canvas_map, find_lesions)
         write_text(args.out, render(sources, report_images(sources, figures, args.canvases), missed))
-        out_of_fold = read_out_of_fold([args.validation_predictions / sources.chosen / "predictions.csv"])
+        predictions = args.cascades if is_cascade(sources.chosen) else args.validation_predictions
+        out_of_fold = read_out_of_fold([predictions / sources.chosen / "predictions.csv"])
         cases = cases_page.render(
             missed,
             cases_page.label_cases(out_of_fold, store, canvas_map),

@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-reports", type=Path, required=True, help="folder of the validation figures")
     parser.add_argument("--latency", type=Path, required=True, help="folder of the latencies")
     parser.add_argument("--exports", type=Path, required=True, help="parent of the folders that `export` wrote")
+    parser.add_argument("--cascades", type=Path, help="parent of the folders that `cascade` wrote; without: none")
+    parser.add_argument("--cascade-figures", type=Path, help="the figures that `cascade` wrote")
     parser.add_argument("--report", type=Path, required=True, help="the choice to write")
 
 
@@ -26,10 +28,9 @@ def run(args: argparse.Namespace) -> Outcome:
         DataError: A file or an entry of it is missing.
     """
     from dr_pipeline.deployment.format_gate import FormatGate
-    from dr_pipeline.deployment.parity import Tolerance
     from dr_pipeline.deployment.selection import Limits
     from dr_pipeline.deployment.selection_document import select_candidate
-    from dr_pipeline.deployment.selection_inputs import CandidatePaths, read_candidates
+    from dr_pipeline.deployment.selection_inputs import CandidatePaths, read_candidates, read_cascades
     from dr_pipeline.files import write_json
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Deployment, Evaluation
@@ -38,14 +39,13 @@ def run(args: argparse.Namespace) -> Outcome:
 
     deployment = load_section(args.params, "deployment", Deployment)
     evaluation = load_section(args.params, "evaluation", Evaluation)
-    candidates, unwritten = read_candidates(
-        load_names(args.params, "candidates"),
-        deployment.formats.names,
-        CandidatePaths(args.exports, args.validation, args.validation_reports, args.latency),
-        target=deployment.target,
+    paths = CandidatePaths(
+        args.exports, args.validation, args.validation_reports, args.latency, args.cascades, args.cascade_figures
     )
-    changes = deployment.format_limits
-    tolerance = Tolerance(probability=1.0, grades=changes.changed_grades, referrals=changes.changed_referrals)
+    candidates, unwritten = read_candidates(
+        load_names(args.params, "candidates"), deployment.formats.names, paths, target=deployment.target
+    )
+    cascades, pairs = read_cascades(paths, target=deployment.target)
     limits = Limits(
         families=deployment.families,
         latency_budget_ms=deployment.latency_budget_ms,
@@ -57,15 +57,17 @@ def run(args: argparse.Namespace) -> Outcome:
         selection, document = select_candidate(
             candidates,
             limits,
-            FormatGate(tolerance, changes.qwk_margin, deployment.formats.calibration_photographs),
+            FormatGate.of(deployment),
             unwritten=unwritten,
+            cascades=cascades,
+            pairs=pairs,
             replicates=evaluation.bootstrap_replicates,
             seed=evaluation.bootstrap_seed,
             confidence=evaluation.confidence,
         )
         write_json(args.report, document | {"target": deployment.target})
         tracker.params({"selection.chosen": selection.chosen, "selection.leader": selection.leader})
-    chosen = candidates[selection.chosen].summary
+    chosen = (candidates | cascades)[selection.chosen].summary
     others = ", ".join(f"{row.name}: {row.verdict}" for row in selection.rows if row.name != selection.chosen)
     return Outcome(
         wrote=(args.report,),

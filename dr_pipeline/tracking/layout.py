@@ -119,8 +119,8 @@ class Layout:
 
     def validation_predictions(self, item: Item) -> list[Path]:
         """The graded validation photographs of a candidate, in each of its formats."""
-        folder = self.data / "validation" / item.candidate
-        return [folder / "predictions.csv", *sorted(folder.glob("*/predictions.csv"))]
+        folder, cascades = self.data / "validation" / item.candidate, self.data / "cascades" / item.candidate
+        return [folder / "predictions.csv", *sorted(folder.glob("*/predictions.csv")), cascades / "predictions.csv"]
 
     @property
     def test_predictions(self) -> Path:

@@ -245,7 +245,8 @@ def sources(*, warnings: tuple[str, ...] = (), adapter: str = "synthetic") -> So
                     "asked_share": 0.123,
                     "mean_ms": 15.0,
                     "p95_ms_at_most": 30.0,
-                    "beats_both": False,
+                    "reasons": ["the large network is never asked"],
+                    "name": "",
                     "deployed": False,
                 }
             ],
