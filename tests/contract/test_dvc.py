@@ -139,18 +139,20 @@ def test_every_parameter_is_read_by_every_stage_that_tracks_its_section() -> Non
                 for field in fields_of(dotted)
                 if not re.search(rf"[.\"]{field}\b", code)
                 and (stage, field) not in READ_BY_DVC
-                and (stage, dotted) != ("select", "candidates")
+                and (stage, dotted) not in (("select", "candidates"), ("cascade", "candidates"))
             ]
     assert unread == []
 
 
-# dataset.root is interpolated by dvc.yaml itself; `select` takes the names of the candidates only; one key of `train`
-# is read by the check of its own section; predictive values are stated of the test part alone; lesions have neither
+# dataset.root is interpolated by dvc.yaml itself; `select` and `cascade` take the names of the candidates only; one key
+# of `train` is read by the check of its own section; predictive values are stated of the test part alone; lesions have
+# neither
 READ_BY_DVC = {
     ("intake", "root"),
     ("train", "weights_and_sampling"),
     ("validate", "prevalences"),
     ("select", "prevalences"),
+    ("cascade", "prevalences"),
     ("validate-lesions", "prevalences"),
     ("validate-lesions", "two_eye_fusion"),
 }

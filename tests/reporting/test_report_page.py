@@ -47,7 +47,7 @@ def test_it_says_what_a_reader_must_know(page: str) -> None:
     assert format_figure(shown.test["baselines"]["majority_grade"]["accuracy"]) in page
     assert "18.2 (16.4–20.0)" in page
     assert "memory at most 300.0 MiB" in page
-    assert "Not deployed: a bundle holds one network" in page
+    assert "no: the large network is never asked" in page
     for text in ("Test CPU", "f" * 16, "b" * 16, "a" * 64, "tie, not taken", "The rule in one sentence.", "2 time(s)"):
         assert text in page
 
