@@ -70,8 +70,8 @@ def test_a_stage_depends_on_its_own_code_version_and_on_no_module(stage: str) ->
 
 
 def test_the_pipeline_is_readable_from_top_to_bottom() -> None:
-    # four stages of lesions, off by default, are 80 of them
-    assert len((REPOSITORY / "dvc.yaml").read_text().splitlines()) <= 500
+    # four stages of lesions, off by default, are 80 of them, that of cascades 35
+    assert len((REPOSITORY / "dvc.yaml").read_text().splitlines()) <= 540
 
 
 def test_output_neutral_modules_exist_and_only_the_allowed_ones_are_left_out() -> None:
