@@ -120,7 +120,8 @@ def _grader(parent: Bundle) -> Grader:
 
 def _model_inputs(parent: Bundle, photographs: Path, site: str) -> tuple[NDArray[np.uint8], int]:
     """The inputs (N, side, side, 3) of gradable photographs, and how many files there are."""
-    paths = list_photographs(photographs, photographs).photographs
+    listing = list_photographs(photographs, photographs)
+    paths = listing.photographs
     drawn = paths[:: max(1, -(-len(paths) // _MAX_PHOTOGRAPHS))]
     inputs = []
     for path in progress(drawn, label="adapt", total=len(drawn)):
@@ -137,7 +138,7 @@ def _model_inputs(parent: Bundle, photographs: Path, site: str) -> tuple[NDArray
             where=printable(photographs),
             todo="add photographs of the site",
         )
-    return np.stack(inputs), len(paths)
+    return np.stack(inputs), len(paths) + len(listing.unnameable)
 
 
 def _batches(inputs: NDArray[np.uint8]) -> Iterator[torch.Tensor]:

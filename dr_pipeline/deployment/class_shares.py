@@ -42,12 +42,13 @@ def class_share_report(root: Path, photographs: Path, *, site: str, engine: Engi
         raise BundleError("does not state the grades of its validation photographs", where=str(root))
     counts = np.asarray(confusion, dtype=np.float64)
     source = counts.sum(axis=1) / counts.sum()
-    paths = list_photographs(photographs, photographs).photographs
+    listing = list_photographs(photographs, photographs)
+    paths, num_files = listing.photographs, len(listing.photographs) + len(listing.unnameable)
     scores = score_photographs(bundle, photographs, paths, site, engine)
     probabilities = np.array([s.grading.probabilities for s in scores if s.grading and s.status is Status.SCORED])
     if len(probabilities) < MIN_PHOTOGRAPHS:
         raise DataError(
-            f"{len(probabilities)} of {len(paths)} photographs are gradable; at least {MIN_PHOTOGRAPHS} are needed",
+            f"{len(probabilities)} of {num_files} photographs are gradable; at least {MIN_PHOTOGRAPHS} are needed",
             where=printable(photographs),
             todo="add photographs of the site",
         )
@@ -68,7 +69,7 @@ def class_share_report(root: Path, photographs: Path, *, site: str, engine: Engi
         "contradiction": contradiction,
         "plausible": contradiction <= MAX_CONTRADICTION,
         "photographs": len(probabilities),
-        "not_graded": len(paths) - len(probabilities),
+        "not_graded": num_files - len(probabilities),
         "shares_at_validation": dict(zip(map(str, GRADES), source.tolist(), strict=True)),
         "shares_here": dict(zip(map(str, GRADES), shares.tolist(), strict=True)),
         "grades_that_would_change": int((before != after).sum()),

@@ -33,6 +33,7 @@ from dr_pipeline.tables.splits import SplitRow
 TEST_OR_VALIDATION = "test or validation part"
 OF_HELD_OUT = "same patient, eye, copy or site as a held-out photograph"
 COPIES = "copies of held-out photographs"
+UNNAMEABLE = "file names that are not UTF-8"
 _NUM_SHARDS = 16
 DATA_SET, FOLDER = "data set", "folder"
 
@@ -189,6 +190,8 @@ def with_folder(
         [f"{DATA_SET}/{image_id}" for image_id in held_out if own.rows[image_id].shard],
     )
     left_out = Counter(photographs.left_out)
+    if listing.unnameable:
+        left_out[UNNAMEABLE] += len(listing.unnameable)
     names = []
     for image_id, row in sorted(further.rows.items()):
         if (name := f"{FOLDER}/{image_id}") in copies:

@@ -1,5 +1,6 @@
 """No held-out photograph is learnt from: not itself, not a copy, not one of its patient, eye or site."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dr_pipeline.training.self_supervised.photographs import (
     COPIES,
     OF_HELD_OUT,
     TEST_OR_VALIDATION,
+    UNNAMEABLE,
     Photographs,
     collect_photographs,
     related_ids,
@@ -127,8 +129,9 @@ def test_of_a_folder_copies_of_held_out_photographs_are_left_out(data_set, tmp_p
         "notes.txt": b"no photograph",
     }.items():
         (folder / name).write_bytes(data)
+    (folder / os.fsdecode(b"caf\xe9.jpg")).write_bytes(fundus(22))
     pool = collect(data_set, folder, tmp_path / "scratch")
-    assert pool.left_out == {TEST_OR_VALIDATION: 4, "not_fundus": 1, COPIES: 3, "failed": 1}
+    assert pool.left_out == {TEST_OR_VALIDATION: 4, "not_fundus": 1, COPIES: 3, "failed": 1, UNNAMEABLE: 1}
     assert len(pool.names) == 2 + 3
     assert pool.read(pool.names[-1]).shape == (pool.canvas_px, pool.canvas_px, 3)
     assert OF_HELD_OUT not in pool.left_out
