@@ -13,6 +13,7 @@ from types import MappingProxyType
 import pytest
 
 from dr_pipeline import cli
+from dr_pipeline.tracking.promotion_lock import promotion_lock
 from dr_pipeline.tracking.registry import MODEL_NAME
 from dr_pipeline.tracking.store import Store
 from tests.factories import REPOSITORY
@@ -22,6 +23,7 @@ from tests.factories.repository import Repository
 
 pytestmark = pytest.mark.slow
 
+ARTIFACTS = "/srv/mlflow/artifacts"
 PAGE = (REPOSITORY / "docs" / "how-to" / "team-setup.md").read_text(encoding="utf-8")
 
 
@@ -44,11 +46,11 @@ def test_the_commands_of_the_page(
         subprocess.run(["sh", "-ec", database], check=True, env=os.environ | owner, cwd="/", timeout=60)
         places = {
             "/srv/mlflow/venv/bin/mlflow": f"{sys.executable} -m mlflow",
-            "/srv/mlflow/artifacts": str(folder / "artifacts"),
+            ARTIFACTS: str(folder / "artifacts"),
             "/var/run/postgresql": str(sockets),
             "5000": str(port),
         }
-        server = ["sh", "-ec", block("mlflow server", places)]
+        server = ["sh", "-ec", block(f"--artifacts-destination {ARTIFACTS}", places)]
         with loopback_server(server, folder, port):
             monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # this machine may be busy
             client = block("track rebuild", {"5000": str(port)})
@@ -77,6 +79,8 @@ def _live_through(client: str, repository: Repository, first: str, second: str) 
         "lite0-0",
         "pipeline",
     }
+    with promotion_lock(registry, where="another machine"):
+        assert cli.main(promote) == 2  # PostgreSQL keeps the lock's name unique
     assert cli.main(promote) == 0
     assert (bundle_of("champion"), bundle_of("previous")) == (second, first)
     assert cli.main(rollback) == 0
