@@ -19,7 +19,7 @@ from dr_pipeline.params.section import validate
 from dr_pipeline.tables.lesion_index import LesionRow, write_lesion_index
 
 CANVAS_PX = 128
-KINDS = (HARD_EXUDATES, HEMORRHAGES)
+KINDS = (HEMORRHAGES, HARD_EXUDATES)
 _COLOURS = {HARD_EXUDATES: (250, 240, 120), HEMORRHAGES: (60, 10, 10)}
 _GROUND = (150, 80, 40)
 _UM_PER_PX = 100.0

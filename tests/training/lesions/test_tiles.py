@@ -25,10 +25,10 @@ def test_masks_follow_the_pixels_through_every_transform(tmp_path: Path) -> None
     assert batch.shown.shape == (32, 2, 64, 64)
     assert batch.labelled.all()
     blue, red = batch.images[..., 2].astype(int), batch.images[..., 0].astype(int)
-    inside, outside = batch.images.any(axis=-1) & (batch.shown[:, 0] > 0), batch.images.any(axis=-1)
+    inside, outside = batch.images.any(axis=-1) & (batch.shown[:, 1] > 0), batch.images.any(axis=-1)
     ground = outside & ~batch.shown.any(axis=1)
     assert np.median(blue[inside]) > 2 * np.median(blue[ground])  # exudates are bright
-    assert np.median(red[batch.shown[:, 1] > 0]) < 0.6 * np.median(red[ground])  # hemorrhages are dark
+    assert np.median(red[batch.shown[:, 0] > 0]) < 0.6 * np.median(red[ground])  # hemorrhages are dark
 
 
 def test_a_tile_depends_on_its_seed_alone(tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_the_fraction_of_tiles_around_lesions(tmp_path: Path) -> None:
 def test_a_kind_that_was_not_annotated_is_marked_and_draws_no_tile(tmp_path: Path) -> None:
     store = write_store(tmp_path, labelled=dict.fromkeys(range(5), (HARD_EXUDATES,)))
     batch = TileSampler(store, ["p1", "p2"], KINDS, training(batch_tiles=16, lesion_tiles=1.0)).batch(0, 0)
-    assert batch.labelled.tolist() == [[True, False]] * 16
-    assert batch.shown[:, 0].any(axis=(1, 2)).mean() > 0.9
+    assert batch.labelled.tolist() == [[False, True]] * 16
+    assert batch.shown[:, 1].any(axis=(1, 2)).mean() > 0.9
 
 
 def test_training_photographs_are_those_outside_the_fold(tmp_path: Path) -> None:
