@@ -29,15 +29,17 @@ def run(args: argparse.Namespace) -> Outcome:
 
     from dr_pipeline.scoring.destination import Destination
     from dr_pipeline.scoring.merge import local_shards, merge
-    from dr_pipeline.scoring.run_manifest import manifest_path
+    from dr_pipeline.scoring.run_manifest import manifest_path, read_manifest
     from dr_pipeline.scoring.summary import headline
 
     destination = Destination.of(args.out, args.work_dir)
     destination.require_writable()
     with TemporaryDirectory(prefix="shards-") as folder:
         summary = merge(destination.table, local_shards(args.shards, Path(folder)))
+    table = destination.table
+    beside = (table.with_name(name) for name in read_manifest(table)["outputs"] if name != table.name)
     return Outcome(
-        wrote=destination.upload((destination.table, manifest_path(destination.table))),
+        wrote=destination.upload((table, *beside, manifest_path(table))),
         headline=f"{len(args.shards)} shards complete; {headline(summary)}. {RESEARCH_USE}",
         next_command="",
     )

@@ -10,13 +10,16 @@ import pytest
 
 from dr_pipeline import cli
 from dr_pipeline.bundle.lesions import LesionModel
+from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.drawing import draw_lesions
 from dr_pipeline.lesions.findings import Findings, FoveaMethod, Yardstick
 from dr_pipeline.scoring.lesion_outputs import read_outlines
 from dr_pipeline.scoring.lesions import LesionFinder
+from dr_pipeline.scoring.merge import merge
 from dr_pipeline.scoring.outputs import lesion_paths
+from dr_pipeline.scoring.shards import Shard
 from dr_pipeline.tables.lesions import read_lesions
 from dr_pipeline.tables.predictions import read_predictions
 from tests.factories.bundles import encode, make_bundle, photograph
@@ -188,6 +191,24 @@ def test_without_the_option_nothing_is_written_or_stored_of_lesions(clinic: Path
     assert sorted(path.name for path in (tmp_path / "with").iterdir()) == ["p.csv", "p.csv.manifest.json"]
     settings = json.loads((tmp_path / "with" / "p.csv.manifest.json").read_text())
     assert "lesions" not in json.dumps(settings["settings"])
+
+
+def test_a_merge_of_shards_has_the_tables_of_one_run(
+    bundle: Path, clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score_in_process(clinic, bundle, tmp_path / "whole" / "p.csv", lesions=True)
+    shards = [tmp_path / f"shard{index}.csv" for index in range(2)]
+    for index, shard in enumerate(shards):
+        score_in_process(clinic, bundle, shard, lesions=True, shard=Shard(index, 2))
+    merged = tmp_path / "merged" / "p.csv"
+    assert cli.main(["merge", str(merged), *map(str, shards)]) == 0
+    printed = capsys.readouterr().out
+    for path in (merged, *lesion_paths(merged)):
+        assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+        assert f"wrote {path}\n" in printed
+    score_in_process(clinic, bundle, shards[1], shard=Shard(1, 2))
+    with pytest.raises(DataError, match="shards of different runs: lesions differ"):
+        merge(tmp_path / "again.csv", shards)
 
 
 @pytest.mark.parametrize(
