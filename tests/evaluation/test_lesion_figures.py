@@ -13,7 +13,12 @@ from dr_pipeline.evaluation.lesion_evidence import (
     photograph_evidence,
     segment,
 )
-from dr_pipeline.evaluation.lesion_figures import OperatingPoints, fit_operating_points, lesion_figures
+from dr_pipeline.evaluation.lesion_figures import (
+    OperatingPoints,
+    fit_operating_points,
+    lesion_figures,
+    require_every_kind,
+)
 from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.lesions.kinds import HARD_EXUDATES, HEMORRHAGES, OPTIC_DISC, plane
 from dr_pipeline.params.evaluation import Evaluation
@@ -82,8 +87,16 @@ def test_what_was_not_annotated_gives_no_figure() -> None:
 def test_one_fold_and_a_kind_without_photographs_are_refused() -> None:
     with pytest.raises(DataError, match="1 fold, needs two"):
         lesion_figures([evidence(0), evidence(2)], KINDS, EVALUATION)
+    points = fit_operating_points([evidence(1)], (*KINDS, OPTIC_DISC))
     with pytest.raises(DataError, match="no photograph shows optic_disc"):
-        fit_operating_points([evidence(1)], (OPTIC_DISC,))
+        require_every_kind(points, (*KINDS, OPTIC_DISC))
+
+
+def test_a_kind_that_one_fold_alone_shows_has_its_area_and_no_count_there() -> None:
+    photographs = [evidence(number, dots=2 * (number % 2)) for number in range(8)]
+    figures = lesion_figures(photographs, KINDS, EVALUATION)["kinds"][HARD_EXUDATES.name]
+    assert (figures["aupr"]["value"], figures["aupr"]["n"]) == (1, 8)
+    assert (figures["dice"]["n"], figures["count_within_1"]["n"]) == (4, 4)
 
 
 class _Bright(nn.Module):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from dr_pipeline.errors import DataError
 
-# Added to both sides of the index, in pixels: about the area of a microaneurysm, so that a tile's batch without a
-# kind, of which a network finds a few pixels, costs little and not everything.
+# Pixels, about the area of a microaneurysm, added to both sides of the index and to the number of pixels that show a
+# kind: so a batch without the kind, in which a network finds a few pixels, costs little and not everything.
 _SMOOTH_PX = 50.0
 
 
@@ -16,12 +16,14 @@ class LesionLoss(nn.Module):
     """Mean over kinds of (1 - Tversky index) + weight × focal loss.
 
     The index (Salehi et al. 2017, arXiv:1706.05721) is of all tiles of the batch together, since many tiles show no
-    lesion of a kind; 0.5 for false positives makes it Dice. A kind that was not annotated in a tile's photograph adds
-    nothing for that tile: it may be there.
+    lesion of a kind; 0.5 for false positives makes it Dice. The focal loss (Lin et al. 2017, arXiv:1708.02002) is
+    summed over pixels and divided by the number that show the kind, as there by the number of objects: as a mean over
+    pixels it drove every probability of microaneurysms, a thousandth of a tile, to zero. A kind that was not annotated
+    in a tile's photograph adds nothing for that tile: it may be there.
 
     Args:
         false_positives: Weight of false positives in the index; false negatives have the rest.
-        focal_gamma: Of the focal loss (Lin et al. 2017, arXiv:1708.02002); 0 is cross-entropy.
+        focal_gamma: Of the focal loss; 0 is cross-entropy.
         focal_weight: Of the focal loss.
     """
 
@@ -35,7 +37,7 @@ class LesionLoss(nn.Module):
             smooth_nr=_SMOOTH_PX,
             smooth_dr=_SMOOTH_PX,
         )
-        self._focal, self._focal_weight = FocalLoss(gamma=focal_gamma), focal_weight
+        self._focal, self._focal_weight = FocalLoss(gamma=focal_gamma, reduction="none"), focal_weight
 
     def forward(self, logits: Tensor, shown: Tensor, labelled: Tensor) -> Tensor:
         """The loss, a scalar.
@@ -53,7 +55,8 @@ class LesionLoss(nn.Module):
             rows = labelled[:, kind]
             if rows.any():
                 found, truth = logits[rows, kind : kind + 1].float(), shown[rows, kind : kind + 1].float()
-                losses.append(self._overlap(found, truth) + self._focal_weight * self._focal(found, truth))
+                focal = self._focal(found, truth).sum() / (truth.sum() + _SMOOTH_PX)
+                losses.append(self._overlap(found, truth) + self._focal_weight * focal)
         if not losses:
             raise DataError(
                 "no kind of lesion was annotated in the photographs of a batch",

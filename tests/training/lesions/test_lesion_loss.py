@@ -12,7 +12,7 @@ BOTH = torch.ones(2, 2, dtype=torch.bool)
 
 
 def loss(*, false_positives: float = 0.5) -> LesionLoss:
-    return LesionLoss(false_positives=false_positives, focal_gamma=0.0, focal_weight=10.0)
+    return LesionLoss(false_positives=false_positives, focal_gamma=2.0, focal_weight=1.0)
 
 
 def test_a_perfect_outline_costs_nothing_and_a_wrong_one_more() -> None:
