@@ -23,6 +23,8 @@ from dr_pipeline.files import read_json, sha256_file, write_json
 from dr_pipeline.params.evaluation import Deployment, Evaluation, OperatingPoint
 from dr_pipeline.params.params_file import load_section
 from dr_pipeline.tables.graded import read_graded
+from dr_pipeline.tables.manifest import ManifestRow, write_manifest
+from dr_pipeline.tables.splits import read_splits
 from tests.factories import trained_folds
 from tests.factories.bundles import GRADABILITY, INPUT_PX, LATENCY, export_json
 
@@ -82,6 +84,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
             report = f"reports/validation/{name}.json"
             assert cli.main(["validate", "--candidate", name, "--fold", "0", *common, "--report", report]) == 0
             write_json(root / "reports" / "latency" / f"{name}.json", {"latency": {name: times(name)}})
+        rows = [ManifestRow(image_id=row.image_id, path="x") for row in read_splits(root / "splits.csv")]
+        write_manifest(root / "audited.csv", rows)
         thresholds = GRADABILITY.to_dict()
         thresholds["fitted_on"] |= {"splits_sha256": hashes["splits_sha256"]}
         write_json(root / "gradability.json", thresholds)
@@ -157,7 +161,7 @@ def test_it_is_selected_by_the_rule_packed_and_read_back(
     assert rows[NAME]["p95_ms"] == 17.0
     assert selection["cascades"][0]["deployed"]
     others = {"selection": "selection.json", "gradability": "gradability.json", "canvases": "canvases"}
-    others |= {"splits": "splits.csv", "statuses": "gradability.csv", "out": "release"}
+    others |= {"splits": "splits.csv", "statuses": "gradability.csv", "audited": "audited.csv", "out": "release"}
     assert cli.main(arguments(study, "package", **others)) == 0
     bundle = read_bundle(study / "release", threads=1)
     verify_weights(study / "release")
