@@ -9,20 +9,21 @@ from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
 
-PARAMS: tuple[str, ...] = ()
+PARAMS: tuple[str, ...] = ()  # runs every time, whatever the parameters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the paths that dvc.yaml gives."""
     parser.add_argument("--out", type=Path, required=True, help="the description to write")
-    parser.add_argument("--target", default="machine", help="`deployment.target`: machine, or a file of bench latency")
-    parser.add_argument("--target-out", type=Path, help="JSON to write: the target, and the hash of its file")
+    parser.add_argument("--params", type=Path, metavar="PATH", help="params.yaml; reads deployment.target")
+    parser.add_argument("--target", type=Path, metavar="PATH", help="JSON to write: that target, and its file's hash")
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Describes, writes.
 
     Raises:
+        ParamsError: params.yaml cannot be read.
         DataError: The file of the target is missing, or no file of `bench latency`.
     """
     from dr_pipeline.files import write_json
@@ -34,22 +35,28 @@ def run(args: argparse.Namespace) -> Outcome:
         guarded(lambda: follow_moved_repository(files_root(Path.cwd())))
     machine = describe_machine()
     write_json(args.out, machine)
-    if args.target_out:
-        write_json(args.target_out, _target(args.target))
+    if args.params and args.target:
+        write_json(args.target, _target(args.params))
     return Outcome(
-        wrote=tuple(path for path in (args.out, args.target_out) if path),
+        wrote=tuple(path for path in (args.out, args.target) if path),
         headline=f"machine {machine['fingerprint']}: {machine['cpu']}, {machine['usable_cores']} usable core(s), "
         f"{machine['memory_gib']} GiB",
         next_command="dvc repro latency",
     )
 
 
-def _target(target: str) -> dict[str, str]:
-    """The target, and the SHA-256 of its file where it is one."""
+def _target(params: Path) -> dict[str, str]:
+    """`deployment.target`, and the SHA-256 of its file where it is one.
+
+    What else is wrong with the section is for `select` to say.
+    """
     from dr_pipeline.files import sha256_file
     from dr_pipeline.params.evaluation import MACHINE
+    from dr_pipeline.params.params_file import read_document
     from dr_pipeline.scoring.latency_file import read_latency_file
 
+    deployment = read_document(params)["deployment"]
+    target = str(deployment.get("target") or MACHINE) if isinstance(deployment, dict) else MACHINE
     if target == MACHINE:
         return {"target": target}
     read_latency_file(Path(target))  # refused before anything is trained

@@ -7,6 +7,7 @@ import pytest
 from dr_pipeline import cli
 from dr_pipeline.files import read_json
 from dr_pipeline.scoring.latency_file import add_network
+from tests.factories import REPOSITORY
 
 FIGURES = dict.fromkeys(("mean_ms", "p50_ms", "p95_ms", "p99_ms"), 5.0) | {
     "n": 200,
@@ -18,13 +19,16 @@ FIGURES = dict.fromkeys(("mean_ms", "p50_ms", "p95_ms", "p99_ms"), 5.0) | {
 
 
 def described(tmp_path: Path, target: str = "machine") -> dict[str, str]:
-    arguments = ["--target", target, "--target-out", str(tmp_path / "target.json")]
+    stated = (REPOSITORY / "params.yaml").read_text()
+    line = next(line for line in stated.splitlines() if line.startswith("  target:"))
+    (tmp_path / "params.yaml").write_text(stated.replace(line, f"  target: {target}" if target else ""))
+    arguments = ["--params", str(tmp_path / "params.yaml"), "--target", str(tmp_path / "target.json")]
     assert cli.main(["machine", "--out", str(tmp_path / "machine.json"), *arguments]) == 0
     return dict(read_json(tmp_path / "target.json"))
 
 
 def test_this_machine_is_a_target_without_a_file(tmp_path: Path) -> None:
-    assert described(tmp_path) == {"target": "machine"}
+    assert described(tmp_path) == described(tmp_path, "") == {"target": "machine"}
 
 
 def test_another_file_of_latencies_is_noticed(tmp_path: Path) -> None:
