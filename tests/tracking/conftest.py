@@ -1,3 +1,4 @@
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def repository(
         monkeypatch.setenv(name, "")  # so that what the code sets is taken back
         monkeypatch.delenv(name)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+    # A loaded model's own modules stay on it, where a process that a later test starts would find them first.
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(logger, "propagate", True)  # which the command line turns off
     monkeypatch.setenv("DR_PIPELINE_TRACKING", "on")
     monkeypatch.chdir(tmp_path)
