@@ -4,9 +4,11 @@
 `python -m benchmarks.lesions phantom --work FOLDER --out reports/benchmarks/lesions_phantom.json`
 
 The photographs become canvases as in the stage `lesion-canvases`, in five folds by eye, without a grading set: the
-figures are of lesions alone. Each fold's network is trained with `RECIPE` and a fixed number of epochs; nothing is
-chosen by its validation photographs. Networks that lie in FOLDER/models are not trained again, so that the run may be
-interrupted, and `--folds` names those to train and measure now: the figures then are of their photographs alone.
+figures are of lesions alone. Each fold's network is trained with `RECIPE`, or with `GPU_RECIPE` by --gpu, and a fixed
+number of epochs; nothing is chosen by its validation photographs. Networks that lie in FOLDER/models are not trained
+again, so that the run may be interrupted. `--folds` names those to train and measure now: the figures then are of their
+photographs alone. With --train-only nothing is measured, so that several processes may each train a fold of one FOLDER
+once `--folds` without a number has written its canvases.
 
 Protocol of the area: the pixels of all validation photographs together, as in IDRiD's challenge (Porwal et al., Medical
 Image Analysis 2020;59:101561), at the canvas's resolution; thresholds of Dice and counts are fitted on other
@@ -16,6 +18,7 @@ here 43 or 44 train and 10 or 11 validate, so that figures are not those of its 
 """
 
 import argparse
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, CanvasStore
@@ -32,15 +36,27 @@ from dr_pipeline.evaluation.lesion_evidence import LesionEvidence, segment
 from dr_pipeline.evaluation.lesion_figures import fit_operating_points, lesion_figures
 from dr_pipeline.evaluation.lesion_validation import lesion_evidence
 from dr_pipeline.files import read_json, write_json
+from dr_pipeline.fundus.canvas import Window
 from dr_pipeline.fundus.decode import read_image_file
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.intake.lesion_adapters.choice import read_lesion_set
-from dr_pipeline.intake.phantom.generate import LABELS, PHANTOM_LABELS, write_phantom
+from dr_pipeline.intake.phantom.generate import (
+    GROUND_TRUTH,
+    LABELS,
+    PHANTOM_LABELS,
+    PHOTOGRAPHS,
+    write_phantom,
+)
+from dr_pipeline.lesions.count import Counting, count_lesions
+from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.kinds import KINDS, plane
 from dr_pipeline.lesions.mask_files import join_masks, read_masks
 from dr_pipeline.machine import describe_machine, usable_processes
+from dr_pipeline.metrics.bootstrap import bootstrap_sums
+from dr_pipeline.metrics.intervals import clustered_proportion
 from dr_pipeline.metrics.segmentation import Histogram, histogram, pooled_average_precision
+from dr_pipeline.models.segmenter import Segmenter
 from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, read_network, read_spec
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.params.lesion_training import LesionTraining
@@ -89,6 +105,8 @@ RECIPE: dict[str, Any] = {
         "coarse_dropout_probability": 0.0,
     },
 }
+# Larger tiles show more of what is around a lesion, and a GPU has the time for more epochs.
+GPU_RECIPE = RECIPE | {"epochs": 40, "tile_px": 512, "batch_tiles": 8, "learning_rate": 0.002, "ema_decay": 0.998}
 IDRID: dict[str, Any] = {
     "adapter": "idrid_segmentation",
     "kinds": ["microaneurysms", "hemorrhages", "hard_exudates", "cotton_wool_spots", "optic_disc"],
@@ -100,16 +118,16 @@ IDRID: dict[str, Any] = {
 PHANTOM: dict[str, Any] = {
     "adapter": "synthetic",
     "kinds": [kind.name for kind in KINDS],
-    "canvas_px": 640,
+    "canvas_px": 1536,
     "field_degrees": 36.0,
     "folds": 5,
     "seed": 20,
 }
 _PHANTOM_EYES: dict[str, Any] = {
     "seed": 20,
-    "patients": 30,
+    "patients": 60,
     "grade_shares": [0.2, 0.2, 0.2, 0.2, 0.2],
-    "megapixels": 0.5,
+    "megapixels": 2.5,  # an IRMA is four pixels wide on the canvas then
     "faults": {
         "exact_duplicates": 0,
         "near_duplicates": 0,
@@ -120,13 +138,13 @@ _PHANTOM_EYES: dict[str, Any] = {
         "not_fundus": 0,
     },
 }
+PHOTOGRAPHS_WITH, PHOTOGRAPHS_WITHOUT = "photographs", "photographs_without_lesions"
 _HASHED_PX = 384  # canvases on which photographs of one eye are searched
 EVALUATION = Evaluation(bootstrap_replicates=1000, bootstrap_seed=20, confidence=0.95, two_eye_fusion=False)
 
 
-def prepared(name: str, root: Path, work: Path) -> LesionStore:
+def prepared(data: LesionData, name: str, work: Path) -> LesionStore:
     """The store of canvases, written once."""
-    data = validate((IDRID if name == "idrid" else PHANTOM) | {"root": str(root)}, LesionData, where=name)
     out = work / "canvases"
     if not (out / INDEX).is_file():
         nobody, path = work / "no_grading_set", PixelPath(_HASHED_PX)
@@ -138,18 +156,17 @@ def prepared(name: str, root: Path, work: Path) -> LesionStore:
     return LesionStore(out)
 
 
-def trained(store: LesionStore, folds: Sequence[int], work: Path) -> dict[str, Any]:
-    """Figures of the trainings; networks that are there already are kept."""
-    params = validate(RECIPE, LesionTraining, where="RECIPE")
-    models, record = work / "models", work / "trainings.json"
-    if models.is_dir() and read_spec(models).training != params:
-        raise SystemExit(f"{models} has networks of another recipe: name another folder with --work")
-    figures: dict[str, Any] = read_json(record) if record.is_file() else {}
+def train_missing(store: LesionStore, params: LesionTraining, folds: Sequence[int], work: Path) -> None:
+    """Trains the networks that are not there yet; each has a file with the figures of its training beside."""
+    models = work / "models"
     for fold in folds:
-        if network_name(fold) in figures:
+        record = work / "trainings" / f"{network_name(fold)}.json"
+        if record.is_file():
+            if read_spec(models).training != params:
+                raise SystemExit(f"{models} has networks of another recipe: name another folder with --work")
             continue
         begun = time.process_time()
-        figures |= train_networks(
+        figures = train_networks(
             store,
             params,
             models,
@@ -157,9 +174,8 @@ def trained(store: LesionStore, folds: Sequence[int], work: Path) -> dict[str, A
             folds=[fold],
             on_epoch=lambda name, row: print(name, row, flush=True),
         )
-        figures[network_name(fold)]["cpu_s"] = round(time.process_time() - begun, 1)
-        write_json(record, figures)
-    return {network_name(fold): figures[network_name(fold)] for fold in folds}
+        cpu_s = round(time.process_time() - begun, 1)
+        write_json(record, figures[network_name(fold)] | {"cpu_s": cpu_s, "machine": describe_machine()})
 
 
 def in_two_parts(evidence: Sequence[LesionEvidence]) -> list[LesionEvidence]:
@@ -169,24 +185,55 @@ def in_two_parts(evidence: Sequence[LesionEvidence]) -> list[LesionEvidence]:
     return [replace(photograph, fold=number % 2) for number, photograph in enumerate(evidence)]
 
 
-def counts_of_mild_grades(evidence: Sequence[LesionEvidence], spec: SegmenterSpec, root: Path) -> dict[str, Any]:
-    """Of the phantom's photographs of grade 1 and 2: how often each lesion's count is within one of the truth."""
+def phantom_figures(store: LesionStore, evidence: Sequence[LesionEvidence], work: Path) -> dict[str, Any]:
+    """What only drawn eyes can show: counts beside the drawn grade, foveas, and eyes without their lesions."""
+    spec, root, bare = read_spec(work / "models"), work / PHOTOGRAPHS_WITH, work / PHOTOGRAPHS_WITHOUT
     grades = {Path(row.image).stem: row.grade for row in PHANTOM_LABELS.read(root / LABELS)}
+    truth = read_json(root / GROUND_TRUTH)["photographs"]
     within: defaultdict[str, list[bool]] = defaultdict(list)
-    for fold in {photograph.fold for photograph in evidence}:
+    foveas, false, groups = [], [], []
+    for fold in sorted({photograph.fold for photograph in evidence}):
         points = fit_operating_points((other for other in evidence if other.fold != fold), spec.kinds)
-        for photograph in evidence:
-            if photograph.fold != fold or grades[photograph.image_id] not in (1, 2):
-                continue
-            for name in points.thresholds:
-                one = photograph.kinds[name]
-                within[name].append(abs(points.count(name, one) - len(one.true_areas)) <= 1)
-    return {name: {"fraction": round(float(np.mean(hits)), 4), "n": len(hits)} for name, hits in within.items()}
+        counting = Counting(spec.kinds, points.thresholds, points.min_pixels, spec.um_per_px)
+        network = read_network(work / "models", network_name(fold), spec)
+        for photograph in (photograph for photograph in evidence if photograph.fold == fold):
+            row = store.rows[photograph.image_id]
+            if grades[photograph.image_id] in (1, 2):
+                for name in points.thresholds:
+                    one = photograph.kinds[name]
+                    within[name].append(abs(points.count(name, one) - len(one.true_areas)) <= 1)
+            window = Window(row.window_left, row.window_top, row.window_width, row.window_height)
+            drawn = truth[photograph.image_id]
+            found = _findings(network, store.read(photograph.image_id).pixels, window, spec, counting)
+            place, half_dd = (drawn["fovea"]["x"], drawn["fovea"]["y"]), drawn["px_per_disc_diameter"] / 2
+            foveas.append(found.fovea is not None and math.dist(found.fovea, place) <= half_dd)
+            without = PixelPath(spec.canvas_px).process((bare / PHOTOGRAPHS / f"{row.image_id}.jpg").read_bytes())
+            false.append(len(_findings(network, without.canvas, without.window, spec, counting).lesions))
+            groups.append(photograph.group)
+    sums = np.stack([np.array(false, np.float64), np.ones(len(false))], axis=1)
+    return {
+        "count_within_1_grades_1_and_2": {
+            name: {"fraction": round(float(np.mean(hits)), 4), "n": len(hits)} for name, hits in within.items()
+        },
+        "fovea_within_half_a_disc_diameter": clustered_proportion(
+            np.array(foveas), groups, EVALUATION.confidence
+        ).to_dict(),
+        "false_components_of_eyes_drawn_without_lesions": bootstrap_sums(
+            lambda sums: sums[:, 0] / sums[:, 1], sums, groups, replicates=1000, seed=20, confidence=0.95
+        ).to_dict(),
+    }
 
 
-def original_areas(store: LesionStore, root: Path, folds: Sequence[int], work: Path) -> dict[str, Any]:
+def _findings(
+    network: Segmenter, canvas: NDArray[np.uint8], window: Window, spec: SegmenterSpec, counting: Counting
+) -> Findings:
+    maps = segment(network, canvas, tile_px=spec.training.tile_px, overlap=spec.training.overlap)
+    return count_lesions(maps, canvas, window, counting)
+
+
+def original_areas(store: LesionStore, data: LesionData, folds: Sequence[int], work: Path) -> dict[str, Any]:
     """Areas in the photographs' own pixels, outside the canvas included."""
-    data = validate(IDRID | {"root": str(root)}, LesionData, where="idrid")
+    root = Path(data.root)
     photographs = {one.image_id: one for one in read_lesion_set(data).photographs}
     spec = read_spec(work / "models")
     histograms: defaultdict[str, list[Histogram]] = defaultdict(list)
@@ -221,16 +268,29 @@ def main() -> None:
     parser.add_argument("name", choices=["idrid", "phantom"])
     parser.add_argument("--root", type=Path, help="folder of the data set; the phantom is drawn into --work")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--folds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--gpu", action="store_true", help="GPU_RECIPE")
+    parser.add_argument("--model", default=RECIPE["model"])
+    parser.add_argument("--weights", default=RECIPE["weights"])
+    parser.add_argument("--canvas-px", type=int, default=IDRID["canvas_px"])
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--train-only", action="store_true")
     parser.add_argument("--original", action="store_true", help="the area in the photographs' own pixels as well")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    root = args.root or args.work / "photographs"
+    root = args.root or args.work / PHOTOGRAPHS_WITH
     if args.name == "phantom" and not root.is_dir():
         eyes = validate(_PHANTOM_EYES, Phantom, where="_PHANTOM_EYES")
         write_phantom(eyes, root, without_lesions=False, workers=usable_processes())
-    store = prepared(args.name, root, args.work)
-    trainings = trained(store, args.folds, args.work)
+        write_phantom(eyes, args.work / PHOTOGRAPHS_WITHOUT, without_lesions=True, workers=usable_processes())
+    own = {"root": str(root), "canvas_px": args.canvas_px}
+    data = validate((IDRID if args.name == "idrid" else PHANTOM) | own, LesionData, where=args.name)
+    recipe = (GPU_RECIPE if args.gpu else RECIPE) | {"model": args.model, "weights": args.weights}
+    recipe |= {"epochs": args.epochs} if args.epochs else {}
+    store = prepared(data, args.name, args.work)
+    train_missing(store, validate(recipe, LesionTraining, where="RECIPE"), args.folds, args.work)
+    if args.train_only or not args.folds:
+        return
     spec = read_spec(args.work / "models")
     evidence = lesion_evidence(store, args.work / "models", spec, folds=args.folds)
     result = {
@@ -241,13 +301,15 @@ def main() -> None:
         "folds": spec.folds,
         "canvas_px": spec.canvas_px,
         "recipe": spec.training.model_dump(mode="json"),
-        "trainings": trainings,
+        "trainings": {
+            network_name(fold): read_json(args.work / "trainings" / f"{network_name(fold)}.json") for fold in args.folds
+        },
         "figures": lesion_figures(in_two_parts(evidence), spec.kinds, EVALUATION),
     }
     if args.name == "phantom":
-        result["count_within_1_grades_1_and_2"] = counts_of_mild_grades(in_two_parts(evidence), spec, root)
+        result |= phantom_figures(store, evidence, args.work)
     if args.original:
-        result["aupr_in_original_pixels"] = original_areas(store, root, args.folds, args.work)
+        result["aupr_in_original_pixels"] = original_areas(store, data, args.folds, args.work)
     write_json(args.out, result)
     for name, one in result["figures"]["kinds"].items():
         print(name, one["aupr"], one["dice"]["value"], one["count_within_1"]["value"])
