@@ -106,7 +106,14 @@ RECIPE: dict[str, Any] = {
     },
 }
 # Larger tiles show more of what is around a lesion, and a GPU has the time for more epochs.
-GPU_RECIPE = RECIPE | {"epochs": 40, "tile_px": 512, "batch_tiles": 8, "learning_rate": 0.002, "ema_decay": 0.998}
+GPU_RECIPE = RECIPE | {
+    "epochs": 50,
+    "tile_px": 384,
+    "batch_tiles": 8,
+    "learning_rate": 0.002,
+    "ema_decay": 0.998,
+    "precision": "bf16-mixed",
+}
 IDRID: dict[str, Any] = {
     "adapter": "idrid_segmentation",
     "kinds": ["microaneurysms", "hemorrhages", "hard_exudates", "cotton_wool_spots", "optic_disc"],
