@@ -46,6 +46,11 @@ def network_name(fold: int | None) -> str:
     return ALL if fold is None else f"fold-{fold}"
 
 
+def grader_name(network: str) -> str:
+    """The name of the grader on a network's encoder, which a multi-task training writes as well."""
+    return f"{network}-grader"
+
+
 def write_spec(folder: Path, spec: SegmenterSpec) -> None:
     """Writes model.json."""
     document = {

@@ -8,6 +8,20 @@ from dr_pipeline.params.section import Section, contradiction
 from dr_pipeline.params.training import Augmentation
 
 
+class GradingTask(Section):
+    """Grades as a second task of the encoder: each step also learns a batch of photographs of the grading set.
+
+    Their loss is cross-entropy, in which a grade of n photographs weighs n^-`balance_exponent`, as in
+    `training.balance`; it is added `weight` times to the lesions'. `input_px` is the side to which their canvases are
+    resized, as a candidate's.
+    """
+
+    weight: float = Field(gt=0)
+    input_px: int = Field(ge=32, le=2048)
+    batch_photographs: int = Field(ge=2)
+    balance_exponent: float = Field(ge=0, le=1)
+
+
 class LesionTraining(Section):
     """How the network that outlines lesions is trained, and how it runs over a canvas.
 
@@ -16,7 +30,7 @@ class LesionTraining(Section):
     `tiles_per_photograph` tiles of each photograph in the mean. `lesion_tiles` is the fraction of tiles that are drawn
     around a lesion; the others lie anywhere. The loss is 1 - Tversky's index, with the weight `false_positives` for
     false positives and the rest for false negatives (0.5 is Dice), plus `focal_weight` times the focal loss. `overlap`
-    is that of neighbouring tiles at inference, as a fraction of a tile.
+    is that of neighbouring tiles at inference, as a fraction of a tile. With `grading` the encoder learns grades too.
     """
 
     model: str = Field(min_length=1)
@@ -40,6 +54,7 @@ class LesionTraining(Section):
     precision: Literal["auto", "32-true", "bf16-mixed"]
     overlap: float = Field(ge=0, lt=1)
     augmentation: Augmentation
+    grading: GradingTask | None = None
 
     @model_validator(mode="after")
     def _shows_a_tile(self) -> Self:

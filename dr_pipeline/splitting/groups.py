@@ -1,7 +1,7 @@
 """Groups: the photographs of one patient, of one cluster of duplicates and of one eye, which stay together."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 
 from dr_pipeline.components import components
 from dr_pipeline.schema import Eye, Role, Split
@@ -113,6 +113,20 @@ def photographs_of(rows: Iterable[ManifestRow]) -> list[Photograph]:
 def bridges_of(rows: Iterable[ManifestRow]) -> list[tuple[str, str]]:
     """Known patients, each with the duplicate clusters and eyes of which they have a photograph, used or not."""
     return [(_owner(row), name) for row in rows if row.patient_id for name in _shared(row)]
+
+
+def grouped_with(audited: Sequence[ManifestRow], image_ids: Set[str]) -> set[str]:
+    """Photographs of the patients, eyes and copies of these, with a grade or without; these are included.
+
+    They are joined as for the split, but also through photographs that have no grade or are excluded.
+    """
+    photographs = photographs_of(replace(row, grade=row.grade or 0, excluded=False) for row in audited)
+    return {
+        photograph.image_id
+        for group in group_photographs(photographs, bridges_of(audited))
+        if any(photograph.image_id in image_ids for photograph in group.photographs)
+        for photograph in group.photographs
+    }
 
 
 def _owner(photograph: Photograph | ManifestRow) -> str:

@@ -12,9 +12,10 @@ class LesionEpoch:
     Attributes:
         epoch: From 0.
         seconds: Of the epoch.
-        loss: Mean over its steps.
+        loss: Of lesions, mean over its steps.
         learning_rate: Of the decoder, at the end of the epoch.
         tiles_per_s: Tiles per second.
+        grade_loss: Mean over its steps; None where lesions are learned alone.
     """
 
     epoch: int
@@ -22,6 +23,7 @@ class LesionEpoch:
     loss: float
     learning_rate: float
     tiles_per_s: float
+    grade_loss: float | None = None
 
 
 LESION_HISTORY = Table(LesionEpoch, version=None)

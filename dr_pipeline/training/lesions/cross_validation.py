@@ -7,10 +7,11 @@ from typing import Any
 
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.files import sha256_file
-from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, write_network, write_spec
+from dr_pipeline.models.segmenter_files import SegmenterSpec, grader_name, network_name, write_network, write_spec
 from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
+from dr_pipeline.training.lesions.graded import Grades
 from dr_pipeline.training.lesions.lesion_data import annotated_kinds, lesion_data
 from dr_pipeline.training.lesions.train_lesions import checkpoint_key, train_lesions
 
@@ -22,6 +23,7 @@ def train_networks(
     scratch: Path,
     *,
     folds: Sequence[int | None],
+    grades: Grades | None = None,
     on_epoch: Callable[[str, LesionEpoch], None],
 ) -> dict[str, Any]:
     """Trains the networks one after the other; an interrupted one resumes after its last finished epoch.
@@ -35,14 +37,15 @@ def train_networks(
         out: The folder for weights and model.json.
         scratch: Folder of unfinished trainings.
         folds: Which networks; None is that of all photographs.
+        grades: What `params.grading` learns from; None without it.
         on_epoch: Called with the network's name after each epoch.
 
     Returns:
         Figures of each training, by the network's name.
 
     Raises:
-        DataError: A kind is in no training photograph, or a canvas cannot be read.
-        ParamsError: The network or its weights are not there.
+        DataError: A kind is in no training photograph, a canvas cannot be read, or grades cannot be learned.
+        ParamsError: The network or its weights are not there, or the graded canvases are of another pixel path.
         GateError: The loss is not finite.
         EnvironmentProblem: The memory or the disk is full.
     """
@@ -55,12 +58,14 @@ def train_networks(
         um_per_px=rows[0].um_per_px,
         index_sha256=sha256_file(store.index_path),
     )
-    data = {network_name(fold): lesion_data(store, kinds, fold) for fold in folds}  # refuses before it trains
+    data = {network_name(fold): lesion_data(store, kinds, fold, grades) for fold in folds}  # refuses before it trains
     figures = {}
     for name, photographs in data.items():
         checkpoint = Checkpoint(scratch / name, checkpoint_key(params, photographs))
         trained = train_lesions(params, photographs, checkpoint, on_epoch=partial(on_epoch, name))
         write_network(out, name, trained.tensors)
+        if trained.grader is not None:
+            write_network(out, grader_name(name), trained.grader)
         figures[name] = trained.figures() | {"photographs": len(photographs.image_ids)}
     write_spec(out, spec)
     return figures

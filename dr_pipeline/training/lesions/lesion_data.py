@@ -6,6 +6,7 @@ from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.lesions.kinds import KINDS, Kind
+from dr_pipeline.training.lesions.graded import GradedPhotographs, Grades
 from dr_pipeline.training.lesions.tiles import AnnotatedCanvases
 
 
@@ -18,12 +19,14 @@ class LesionData:
         image_ids: Of the training photographs.
         kinds: Outputs of the network, in order.
         identity: Hash of the canvases and masks, for the checkpoint's key.
+        graded: Photographs with grades, which the encoder learns as well; None: lesions alone.
     """
 
     store: AnnotatedCanvases
     image_ids: tuple[str, ...]
     kinds: tuple[Kind, ...]
     identity: str
+    graded: GradedPhotographs | None = None
 
 
 def annotated_kinds(store: LesionStore) -> tuple[Kind, ...]:
@@ -32,11 +35,21 @@ def annotated_kinds(store: LesionStore) -> tuple[Kind, ...]:
     return tuple(kind for kind in KINDS if kind.name in annotated)
 
 
-def lesion_data(store: LesionStore, kinds: tuple[Kind, ...], fold: int | None) -> LesionData:
+def lesion_data(
+    store: LesionStore, kinds: tuple[Kind, ...], fold: int | None, grades: Grades | None = None
+) -> LesionData:
     """The photographs outside a fold; None: all of them.
 
+    Args:
+        store: The canvases.
+        kinds: To learn.
+        fold: That is left out.
+        grades: What is learned as well, see `Grades.beside`.
+
     Raises:
-        DataError: There are none, or none of them shows one of the kinds, which could then not be learned.
+        DataError: There are none, or none of them shows one of the kinds, which could then not be learned; or grades
+            cannot be learned beside them.
+        ParamsError: The graded canvases are of another pixel path.
     """
     rows = [row for row in store.rows.values() if row.fold != fold]
     where = f"{store.index_path}, fold {fold}" if fold is not None else str(store.index_path)
@@ -51,4 +64,5 @@ def lesion_data(store: LesionStore, kinds: tuple[Kind, ...], fold: int | None) -
             where=where,
             todo="leave it out of lesions.NAME.data.kinds in params.yaml, use fewer folds, or add photographs",
         )
-    return LesionData(store, tuple(row.image_id for row in rows), kinds, sha256_file(store.index_path))
+    graded = None if grades is None else grades.beside(store, fold)
+    return LesionData(store, tuple(row.image_id for row in rows), kinds, sha256_file(store.index_path), graded)

@@ -1,16 +1,16 @@
-"""The loop that trains a network to outline lesions: tiles in, an average of its weights out."""
+"""The loop that trains a network to outline lesions, and to grade: tiles in, an average of its weights out."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from monai.utils import set_determinism
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
@@ -18,12 +18,17 @@ from torch.utils.data import DataLoader, Dataset
 from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.files import sha256_json
 from dr_pipeline.logs import progress
-from dr_pipeline.models.segmenter import Segmenter, segmenter_from_params
+from dr_pipeline.models.classifier import classifier_names, init_classifier
+from dr_pipeline.models.grader import create_grader
+from dr_pipeline.models.multi_task import MultiTaskNetwork
+from dr_pipeline.models.segmenter import segmenter_from_params
+from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.processes import keep_freed_memory
 from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.fabric import device_name, num_loader_workers, one_device
+from dr_pipeline.training.lesions.graded import GradedBatch, GradeLearning
 from dr_pipeline.training.lesions.lesion_data import LesionData
 from dr_pipeline.training.lesions.lesion_loss import LesionLoss
 from dr_pipeline.training.lesions.tiles import TileBatch, TileSampler
@@ -41,16 +46,20 @@ class TrainedSegmenter:
         history: The epochs.
         source: One line on the encoder's initial weights.
         device: What it was trained on.
+        grader: The tensors of the grader on the same encoder, by the names of `Grader`; None: lesions alone.
+        grading: How well it grades; None: lesions alone.
     """
 
     tensors: dict[str, Tensor]
     history: tuple[LesionEpoch, ...]
     source: str
     device: str
+    grader: dict[str, Tensor] | None = None
+    grading: dict[str, Any] | None = None
 
     def figures(self) -> dict[str, Any]:
         """For the report."""
-        return {
+        figures = {
             "weights": self.source,
             "epochs": len(self.history),
             "loss_first_epoch": self.history[0].loss,
@@ -59,6 +68,10 @@ class TrainedSegmenter:
             "tiles_per_s": median(row.tiles_per_s for row in self.history),
             "device": self.device,
         }
+        if self.grading is None:
+            return figures
+        losses = {"loss_first_epoch": self.history[0].grade_loss, "loss": self.history[-1].grade_loss}
+        return figures | {"grading": losses | self.grading}
 
 
 def checkpoint_key(params: LesionTraining, data: LesionData) -> str:
@@ -69,6 +82,7 @@ def checkpoint_key(params: LesionTraining, data: LesionData) -> str:
             "image_ids": list(data.image_ids),
             "kinds": [kind.name for kind in data.kinds],
             "canvases": data.identity,
+            "graded": data.graded.identity if data.graded else "",
             **provenance(params.weights, "none", module=__name__),
         }
     )
@@ -85,20 +99,24 @@ def train_lesions(
 
     Args:
         params: Network, tiles, loss and schedule.
-        data: The photographs.
+        data: The photographs; with grades where `params.grading` asks for them.
         checkpoint: Written after each epoch.
         on_epoch: Called after each epoch.
 
     Raises:
         ParamsError: timm has no such network, or the weights are not there.
-        DataError: A canvas cannot be read, or the weights are of another network.
+        DataError: A canvas cannot be read, the weights are of another network, or a grade is measured that none of
+            the training photographs has.
         GateError: The loss is not finite; the epoch before it stays saved.
         EnvironmentProblem: The memory or the disk is full.
     """
     keep_freed_memory(all_of_it=True)
     set_determinism(params.seed)
     fabric = one_device(params.precision)
-    network, source = segmenter_from_params(params, len(data.kinds), weights=params.weights)
+    network, source = _network(params, data)
+    grades = None
+    if data.graded and params.grading and network.grader:
+        grades = GradeLearning(data.graded, params, params.grading, network.grader)
     model: Any = network.to(memory_format=torch.channels_last)
     optimizer: Any = torch.optim.AdamW(_parameter_groups(network, params), weight_decay=params.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
@@ -122,23 +140,25 @@ def train_lesions(
     model.train()
     for epoch in range(len(history), params.epochs):
         started, losses = time.perf_counter(), []
-        batches = _batches(sampler, epoch, steps, workers=num_loader_workers(fabric))
-        for batch in progress(batches, label=f"epoch {epoch + 1}/{params.epochs}", total=steps):
-            losses.append(_backward(fabric, model, loss_of, batch))
-            require_finite(losses[-1], "loss", epoch, len(losses), optimizer, checkpoint)
+        batches = _batches(sampler, grades, epoch, steps, workers=num_loader_workers(fabric))
+        for step in progress(batches, label=f"epoch {epoch + 1}/{params.epochs}", total=steps):
+            losses.append(_backward(fabric, model, loss_of, grades, step))
+            require_finite(sum(losses[-1]), "loss", epoch, len(losses), optimizer, checkpoint)
             fabric.clip_gradients(model, optimizer, max_norm=params.clip_norm)
             optimizer.step()
             optimizer.zero_grad()
             scheduler.step()
             average.update_parameters(network)
         seconds = time.perf_counter() - started
+        of_lesions, *of_grades = (round(float(loss), 6) for loss in np.mean(losses, axis=0))
         history.append(
             LesionEpoch(
                 epoch=epoch,
                 seconds=round(seconds, 3),
-                loss=round(float(np.mean(losses)), 6),
+                loss=of_lesions,
                 learning_rate=optimizer.param_groups[-1]["lr"],
                 tiles_per_s=round(steps * params.batch_tiles / seconds, 3),
+                grade_loss=of_grades[0] if of_grades else None,
             )
         )
         checkpoint.save(
@@ -146,46 +166,92 @@ def train_lesions(
             | {"history": [asdict(row) for row in history]}
         )
         on_epoch(history[-1])
-    tensors = {name: tensor.detach().cpu() for name, tensor in average.module.state_dict().items()}
-    return TrainedSegmenter(tensors, tuple(history), source, device_name(fabric))
+    trained = cast("MultiTaskNetwork", average.module)
+    return TrainedSegmenter(
+        tensors=_tensors(trained.segmenter),
+        history=tuple(history),
+        source=source,
+        device=device_name(fabric),
+        grader=_tensors(trained.grader) if trained.grader else None,
+        grading=grades.figures(fabric, trained.grader) if grades and trained.grader else None,
+    )
 
 
-class _Steps(Dataset[TileBatch]):
+def _network(params: LesionTraining, data: LesionData) -> tuple[MultiTaskNetwork, str]:
+    """The network with its initial weights, and one line on their source."""
+    segmenter, source = segmenter_from_params(params, len(data.kinds), weights=params.weights)
+    if params.grading is None:
+        return MultiTaskNetwork(segmenter), source
+    grader = create_grader(params.model, input_px=params.grading.input_px, drop_rate=0.0, drop_path_rate=0.0)
+    init_classifier(grader.backbone, grader.head, [])
+    initialise_weights(grader, model=params.model, weights=params.weights)
+    return MultiTaskNetwork(segmenter, grader), source
+
+
+class _Step(NamedTuple):
+    """What one step learns."""
+
+    tiles: TileBatch
+    graded: GradedBatch | None
+
+
+class _Steps(Dataset[_Step]):
     """The steps of an epoch, for loader processes."""
 
-    def __init__(self, sampler: TileSampler, epoch: int, steps: int) -> None:
-        self._sampler, self._epoch, self._steps = sampler, epoch, steps
+    def __init__(self, sampler: TileSampler, grades: GradeLearning | None, epoch: int, steps: int) -> None:
+        self._sampler, self._grades, self._epoch, self._steps = sampler, grades, epoch, steps
 
     def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, number: int) -> TileBatch:
-        return self._sampler.batch(self._epoch, number)
+    def __getitem__(self, number: int) -> _Step:
+        graded = None if self._grades is None else self._grades.batch(self._epoch, number)
+        return _Step(self._sampler.batch(self._epoch, number), graded)
 
 
-def _batches(sampler: TileSampler, epoch: int, steps: int, *, workers: int) -> Iterator[TileBatch]:
+def _batches(
+    sampler: TileSampler, grades: GradeLearning | None, epoch: int, steps: int, *, workers: int
+) -> Iterator[_Step]:
     """The batches of an epoch as tensors."""
-    return iter(DataLoader(_Steps(sampler, epoch, steps), batch_size=None, num_workers=workers))
+    return iter(DataLoader(_Steps(sampler, grades, epoch, steps), batch_size=None, num_workers=workers))
 
 
-def _parameter_groups(network: Segmenter, params: LesionTraining) -> Sequence[dict[str, Any]]:
-    """The encoder, whose weights are trained already, at a fraction of the learning rate; decoder and head last."""
-    encoder = list(network.encoder.parameters())
-    others = [*network.decoder.parameters(), *network.head.parameters()]
+def _parameter_groups(network: MultiTaskNetwork, params: LesionTraining) -> Sequence[dict[str, Any]]:
+    """What starts from trained weights, at a fraction of the learning rate; decoder, head and classifier last."""
+    new = [*network.segmenter.decoder.parameters(), *network.segmenter.head.parameters()]
+    if network.grader is not None:
+        for name in classifier_names(network.grader.backbone):
+            new += network.grader.backbone.get_submodule(name).parameters()
+    known = {id(parameter) for parameter in new}
+    trained = [parameter for parameter in network.parameters() if id(parameter) not in known]
     rate = params.learning_rate
-    return [{"params": encoder, "lr": rate * params.encoder_rate}, {"params": others, "lr": rate}]
+    return [{"params": trained, "lr": rate * params.encoder_rate}, {"params": new, "lr": rate}]
 
 
-def _backward(fabric: Any, model: Any, loss_of: LesionLoss, batch: Any) -> float:
-    """Loss of a batch, whose gradients are accumulated."""
+def _backward(
+    fabric: Any, model: Any, loss_of: LesionLoss, grades: GradeLearning | None, step: Any
+) -> tuple[float, ...]:
+    """Loss of the tiles, and of the grades where they are learned; the gradients of both are accumulated."""
     try:
-        images, shown, labelled = (fabric.to_device(part) for part in batch)
-        loss = loss_of(model(images), shown, labelled)
-        fabric.backward(loss)
+        images, shown, labelled = (fabric.to_device(part) for part in step.tiles)
+        if grades is None:
+            logits, _ = model(images)
+            losses = [loss_of(logits, shown, labelled)]
+            fabric.backward(losses[0])
+        else:
+            photographs, true = (fabric.to_device(part) for part in step.graded)
+            logits, outputs = model(images, photographs)
+            losses = [loss_of(logits, shown, labelled), grades.loss(outputs, true)]
+            fabric.backward(losses[0] + grades.weight * losses[1])
     except torch.OutOfMemoryError as error:
         raise EnvironmentProblem(
-            f"out of memory with {len(batch.images)} tiles of {batch.images.shape[1]} px",
+            f"out of memory with {len(step.tiles.images)} tiles of {step.tiles.images.shape[1]} px"
+            + ("" if step.graded is None else f" and {len(step.graded.images)} photographs"),
             where=str(fabric.device),
-            todo="lower batch_tiles or tile_px of the lesions' training",
+            todo="lower batch_tiles or tile_px of the lesions' training, or grading.batch_photographs",
         ) from error
-    return float(loss.item())
+    return tuple(float(loss.item()) for loss in losses)
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}

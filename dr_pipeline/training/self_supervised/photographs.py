@@ -25,7 +25,7 @@ from dr_pipeline.intake.photographs import ids_from_paths, list_photographs
 from dr_pipeline.intake.records import Intake, Provenance, Record
 from dr_pipeline.logs import logger
 from dr_pipeline.schema import Split, Status
-from dr_pipeline.splitting.groups import bridges_of, group_photographs, photographs_of
+from dr_pipeline.splitting.groups import grouped_with
 from dr_pipeline.tables.canvas_index import CanvasRow
 from dr_pipeline.tables.manifest import ManifestRow
 from dr_pipeline.tables.splits import SplitRow
@@ -120,14 +120,7 @@ def related_ids(audited: Sequence[ManifestRow], splits: Sequence[SplitRow], held
             where="the split",
             todo="run `dvc repro split`, which writes it again",
         )
-    # joined as for the split, but also through photographs that have no grade or are excluded
-    photographs = photographs_of(replace(row, grade=row.grade or 0, excluded=False) for row in audited)
-    related = {
-        photograph.image_id
-        for group in group_photographs(photographs, bridges_of(audited))
-        if any(photograph.image_id in held_out for photograph in group.photographs)
-        for photograph in group.photographs
-    }
+    related = grouped_with(audited, held_out)
     tested, others = ({row.site for row in splits if (row.split == Split.TEST) is test} for test in (True, False))
     return related | {
         row.image_id for row in audited if row.official_split is Split.TEST or row.site in tested - others
