@@ -10,6 +10,11 @@ again, so that the run may be interrupted. `--folds` names those to train and me
 photographs alone. With --train-only nothing is measured, so that several processes may each train a fold of one FOLDER
 once `--folds` without a number has written its canvases.
 
+With --multi-task PROJECT the encoder learns grades as well (`GRADING`), those of the training part of fold 0 of a
+project's data/canvases, data/audited.csv and data/splits.csv. The outlined photographs stay the same; those that the
+grading set shows too are searched once and kept in FOLDER/same_eye.json. --alone FOLDER names a run without it, for the
+difference of the areas, paired by photograph.
+
 Protocol of the area: the pixels of all validation photographs together, as in IDRiD's challenge (Porwal et al., Medical
 Image Analysis 2020;59:101561), at the canvas's resolution; thresholds of Dice and counts are fitted on other
 photographs. With --original the area is computed a second time in the photographs' own pixels, to which the maps are
@@ -55,7 +60,7 @@ from dr_pipeline.lesions.mask_files import join_masks, read_masks
 from dr_pipeline.machine import describe_machine, usable_processes
 from dr_pipeline.metrics.bootstrap import bootstrap_sums
 from dr_pipeline.metrics.intervals import clustered_proportion
-from dr_pipeline.metrics.segmentation import Histogram, histogram, pooled_average_precision
+from dr_pipeline.metrics.segmentation import Histogram, average_precision, histogram, pooled_average_precision
 from dr_pipeline.models.segmenter import Segmenter
 from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, read_network, read_spec
 from dr_pipeline.params.evaluation import Evaluation
@@ -65,9 +70,12 @@ from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.params.section import validate
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.canvas_index import write_canvas_index
+from dr_pipeline.tables.manifest import read_manifest
+from dr_pipeline.tables.splits import read_splits
 from dr_pipeline.training.lesion_canvases import prepare_lesion_canvases
-from dr_pipeline.training.lesion_photographs import GradingSet
+from dr_pipeline.training.lesion_photographs import GradingSet, select_photographs
 from dr_pipeline.training.lesions.cross_validation import train_networks
+from dr_pipeline.training.lesions.graded import Grades
 
 # As docs/how-to/lesions.md has it.
 RECIPE: dict[str, Any] = {
@@ -114,6 +122,8 @@ GPU_RECIPE = RECIPE | {
     "ema_decay": 0.998,
     "precision": "bf16-mixed",
 }
+# Side, batch and weights of grades as in the recipe for grading; their loss counts half of the lesions'.
+GRADING: dict[str, Any] = {"weight": 0.5, "input_px": 288, "batch_photographs": 8, "balance_exponent": 0.5}
 IDRID: dict[str, Any] = {
     "adapter": "idrid_segmentation",
     "kinds": ["microaneurysms", "hemorrhages", "hard_exudates", "cotton_wool_spots", "optic_disc"],
@@ -163,7 +173,23 @@ def prepared(data: LesionData, name: str, work: Path) -> LesionStore:
     return LesionStore(out)
 
 
-def train_missing(store: LesionStore, params: LesionTraining, folds: Sequence[int], work: Path) -> None:
+def graded(data: LesionData, work: Path, project: Path) -> Grades:
+    """The grading set of a project, and which of its photographs show outlined eyes; searched once."""
+    store, splits = CanvasStore(project / "data" / "canvases"), read_splits(project / "data" / "splits.csv")
+    audited, found = read_manifest(project / "data" / "audited.csv"), work / "same_eye.json"
+    if not found.is_file():
+        grading, root = GradingSet(store, audited, splits), Path(data.root)
+        photographs = select_photographs(read_lesion_set(data), root, grading, work / "scratch-graded", EngineChoice())
+        write_json(found, [[match.image_id, match.grading_id] for match in photographs.matches])
+    same_eye: defaultdict[str, set[str]] = defaultdict(set)
+    for image_id, grading_id in read_json(found):
+        same_eye[image_id].add(grading_id)
+    return Grades(store, audited, splits, 0, same_eye)
+
+
+def train_missing(
+    store: LesionStore, params: LesionTraining, grades: Grades | None, folds: Sequence[int], work: Path
+) -> None:
     """Trains the networks that are not there yet; each has a file with the figures of its training beside."""
     models = work / "models"
     for fold in folds:
@@ -179,6 +205,7 @@ def train_missing(store: LesionStore, params: LesionTraining, folds: Sequence[in
             models,
             work / "training",
             folds=[fold],
+            grades=grades,
             on_epoch=lambda name, row: print(name, row, flush=True),
         )
         cpu_s = round(time.process_time() - begun, 1)
@@ -269,6 +296,27 @@ def original_areas(store: LesionStore, data: LesionData, folds: Sequence[int], w
     }
 
 
+def differences(evidence: Sequence[LesionEvidence], alone: Sequence[LesionEvidence]) -> dict[str, Any]:
+    """By kind, how much larger the area is than that of networks which learn lesions alone, on the same photographs."""
+
+    def larger(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        ours, theirs = np.split(sums, 2, axis=1)
+        return average_precision(ours) - average_precision(theirs)
+
+    pairs = list(zip(evidence, alone, strict=True))
+    return {
+        name: bootstrap_sums(
+            larger,
+            np.stack([np.stack([one.kinds[name].pixels for one in pair]).ravel() for pair in pairs]),
+            [one.group for one in evidence],
+            replicates=1000,
+            seed=20,
+            confidence=0.95,
+        ).to_dict()
+        for name in evidence[0].kinds
+    }
+
+
 def main() -> None:
     """Prepares, trains, measures, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -281,6 +329,8 @@ def main() -> None:
     parser.add_argument("--weights", default=RECIPE["weights"])
     parser.add_argument("--canvas-px", type=int, default=IDRID["canvas_px"])
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--multi-task", type=Path, metavar="PROJECT", help="whose grades are learned as well")
+    parser.add_argument("--alone", type=Path, metavar="FOLDER", help="--work of a run without --multi-task")
     parser.add_argument("--train-only", action="store_true")
     parser.add_argument("--original", action="store_true", help="the area in the photographs' own pixels as well")
     parser.add_argument("--out", type=Path)
@@ -295,7 +345,9 @@ def main() -> None:
     recipe = (GPU_RECIPE if args.gpu else RECIPE) | {"model": args.model, "weights": args.weights}
     recipe |= {"epochs": args.epochs} if args.epochs else {}
     store = prepared(data, args.name, args.work)
-    train_missing(store, validate(recipe, LesionTraining, where="RECIPE"), args.folds, args.work)
+    grades = graded(data, args.work, args.multi_task) if args.multi_task else None
+    recipe |= {"grading": GRADING if grades else None}
+    train_missing(store, validate(recipe, LesionTraining, where="RECIPE"), grades, args.folds, args.work)
     if args.train_only or not args.folds:
         return
     spec = read_spec(args.work / "models")
@@ -315,6 +367,10 @@ def main() -> None:
     }
     if args.name == "phantom":
         result |= phantom_figures(store, evidence, args.work)
+    if args.alone:
+        models = args.alone / "models"
+        alone = lesion_evidence(store, models, read_spec(models), folds=args.folds)
+        result["aupr_minus_lesions_alone"] = differences(evidence, alone)
     if args.original:
         result["aupr_in_original_pixels"] = original_areas(store, data, args.folds, args.work)
     write_json(args.out, result)

@@ -1,5 +1,6 @@
 """A timm encoder under MONAI's blocks: shapes, normalisation, weights of a grader, and what is no pyramid."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.models.grader import create_grader
+from dr_pipeline.models.multi_task import MultiTaskNetwork
 from dr_pipeline.models.segmenter import create_segmenter
 from dr_pipeline.models.segmenter_files import SegmenterSpec, read_network, read_spec, write_network, write_spec
 from dr_pipeline.models.weights.checkpoint_files import write_tensors
@@ -83,3 +85,22 @@ def test_missing_and_other_weights_are_refused(tmp_path: Path) -> None:
     write_network(tmp_path, "all", other.state_dict())
     with pytest.raises(DataError, match="not the weights"):
         read_network(tmp_path, "all", spec)
+
+
+@pytest.mark.parametrize("model", ["test_efficientnet", "resnet10t", "convnext_atto"])
+def test_a_grader_shares_the_encoders_parameters_but_not_its_statistics(model: str) -> None:
+    segmenter, _ = create_segmenter(model, num_kinds=1, decoder_channels=16, tile_px=64)
+    grader = create_grader(model, input_px=64, drop_rate=0.0, drop_path_rate=0.0)
+    names = list(grader.state_dict())
+    network = copy.deepcopy(MultiTaskNetwork(segmenter, grader)).double()  # as an average, and on another device
+    ours = dict(network.segmenter.encoder.named_parameters())
+    theirs = dict(network.grader.backbone.named_parameters())
+    assert all(theirs[name] is parameter for name, parameter in ours.items())
+    assert list(network.grader.state_dict()) == names
+    buffers = dict(network.grader.backbone.named_buffers())
+    assert not any(buffers[name] is buffer for name, buffer in network.segmenter.encoder.named_buffers())
+    pixels = torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
+    logits, outputs = network(pixels, pixels)
+    (logits.sum() + outputs.sum()).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert network(pixels)[1] is None

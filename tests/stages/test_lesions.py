@@ -14,7 +14,9 @@ from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import GateError
 from dr_pipeline.evaluation.lesion_evidence import segment
 from dr_pipeline.files import read_json, write_json
+from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.segmenter_files import network_name, read_network, read_spec
+from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.lesions.cross_validation import train_networks
@@ -22,6 +24,7 @@ from dr_pipeline.training.lesions.lesion_data import lesion_data
 from dr_pipeline.training.lesions.train_lesions import checkpoint_key, train_lesions
 from tests.factories import REPOSITORY
 from tests.factories.bundles import make_bundle
+from tests.factories.graded_sets import write_grading_set
 from tests.factories.lesion_sets import CANVAS_PX, KINDS, training, write_store
 
 pytestmark = pytest.mark.slow
@@ -35,6 +38,10 @@ DATA = {
     "folds": 2,
     "seed": 3,
 }
+GRADING_SET = {"graded": "canvases", "audited": "audited.csv", "splits": "splits.csv", "same-eye": "matches.json"}
+TRAINING = [part for name, file in GRADING_SET.items() for part in (f"--{name}", f"g/{file}")]
+TRAINING += ["--fold", "0", "--out", "models", "--report", "training.json", "--scratch", "scratch"]
+GRADING = {"weight": 0.5, "input_px": 32, "batch_photographs": 8, "balance_exponent": 0.5}
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_from_canvases_to_lesions_onnx(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = ["--name", "own", "--params", "params.yaml", "--canvases", "canvases"]
-    assert main(["train-lesions", *named, "--out", "models", "--report", "training.json", "--scratch", "scratch"]) == 0
+    assert main(["train-lesions", *named, *TRAINING]) == 0  # none of the grading set's files is there, nor read
     assert "fold-0, epoch 2/2: loss" in capsys.readouterr().err
     assert not (workplace / "scratch" / "lesions-own-training").exists()
     networks = read_json(Path("training.json"))["lesion_training"]["own"]["networks"]
@@ -87,14 +94,6 @@ def test_from_canvases_to_lesions_onnx(workplace: Path, capsys: pytest.CaptureFi
     assert main(["export-lesions", *export, "--bundle", "bundle"]) == EXIT_USER_ERROR
     assert "belong together" in capsys.readouterr().err
 
-    make_bundle(Path("bundle"))
-    assert main(["export-lesions", *export, "--bundle", "bundle", "--bundle-out", "with-lesions"]) == 0
-    assert "score FOLDER --lesions --bundle with-lesions" in capsys.readouterr().out
-    assert read_bundle(Path("with-lesions"), threads=1).bundle_id == read_bundle(Path("bundle"), threads=1).bundle_id
-    assert read_lesions(Path("with-lesions"), threads=1) is not None
-    assert main(["export-lesions", *export, "--bundle", "bundle"]) == EXIT_USER_ERROR
-    assert "belong together" in capsys.readouterr().err
-
     points = read_json(Path("points.json"))
     del points["thresholds"][KINDS[0].name]
     write_json(Path("points.json"), points)
@@ -107,9 +106,38 @@ def test_from_canvases_to_lesions_onnx(workplace: Path, capsys: pytest.CaptureFi
     assert "trained on other canvases" in capsys.readouterr().err
 
 
-def test_an_interrupted_training_gives_the_same_network(tmp_path: Path) -> None:
-    data = lesion_data(write_store(tmp_path / "canvases"), KINDS, 0)
-    params = training(epochs=3)
+def test_grades_are_learned_on_the_same_encoder(workplace: Path) -> None:
+    write_grading_set(workplace / "g")
+    params = training(epochs=1, grading=GRADING)
+    document = yaml.safe_load(Path("params.yaml").read_text())
+    document["lesions"]["own"]["training"] = params.model_dump(mode="json")
+    Path("params.yaml").write_text(yaml.safe_dump(document))
+    named = ["--name", "own", "--params", "params.yaml", "--canvases", "canvases"]
+    assert main(["train-lesions", *named, *TRAINING]) == 0
+    networks = read_json(Path("training.json"))["lesion_training"]["own"]["networks"]
+    graded = {name: one["grading"] for name, one in networks.items()}
+    assert {name: one["photographs"] for name, one in graded.items()} == {"fold-0": 18, "fold-1": 20, "all": 20}
+    assert {name: one["validation"]["photographs"] for name, one in graded.items()} == {
+        "fold-0": 16,
+        "fold-1": 20,
+        "all": 16,
+    }
+    assert all(-1 <= one["validation"]["qwk"] <= 1 and one["loss"] > 0 for one in graded.values())
+
+    segmenter = read_network(Path("models"), "all", read_spec(Path("models")))
+    grader = create_grader(params.model, input_px=32, drop_rate=0.0, drop_path_rate=0.0)
+    source = initialise_weights(grader, model=params.model, weights="file:models/all-grader.safetensors")
+    assert "%" not in source  # all of it was loaded
+    theirs = dict(grader.backbone.named_parameters())
+    for name, parameter in segmenter.encoder.named_parameters():
+        assert torch.equal(parameter, theirs[name])
+    assert not torch.equal(segmenter.encoder.bn1.running_mean, grader.backbone.bn1.running_mean)
+
+
+def test_an_interrupted_training_gives_the_same_networks(tmp_path: Path) -> None:
+    grades = write_grading_set(tmp_path / "g")
+    data = lesion_data(write_store(tmp_path / "canvases"), KINDS, 0, grades)
+    params = training(epochs=3, grading=GRADING)
     key = checkpoint_key(params, data)
 
     def interrupt(row: LesionEpoch) -> None:
@@ -120,10 +148,17 @@ def test_an_interrupted_training_gives_the_same_network(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_lesions(params, data, Checkpoint(tmp_path / "b", key), on_epoch=interrupt)
     resumed = train_lesions(params, data, Checkpoint(tmp_path / "b", key), on_epoch=lambda _row: None)
-    assert [row.loss for row in resumed.history] == [row.loss for row in whole.history]
-    for name, tensor in whole.tensors.items():
-        assert torch.equal(tensor, resumed.tensors[name])
+    assert [(row.loss, row.grade_loss) for row in resumed.history] == [
+        (row.loss, row.grade_loss) for row in whole.history
+    ]
+    for ours, theirs in ((whole.tensors, resumed.tensors), (whole.grader, resumed.grader)):
+        for name, tensor in ours.items():
+            assert torch.equal(tensor, theirs[name])
+    assert resumed.figures() == whole.figures() | {name: resumed.figures()[name] for name in ("seconds", "tiles_per_s")}
     assert whole.history[-1].loss < whole.history[0].loss
+    assert whole.history[-1].grade_loss < whole.history[0].grade_loss
+    alone = lesion_data(data.store, KINDS, 0)
+    assert checkpoint_key(training(epochs=3), alone) != checkpoint_key(params, data) != checkpoint_key(params, alone)
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The grades of a multi-task training: which photographs, their batches, their loss, and how well they are graded."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -228,11 +228,11 @@ def _canvases(
 
 
 def _require_one_pixel_path(outlined: LesionStore, graded: CanvasStore) -> None:
-    """One encoder sees both: they may differ in the canvas's side alone."""
-    ours, theirs = outlined.pixel_path, replace(graded.pixel_path, canvas_px=outlined.pixel_path.canvas_px)
+    """One encoder sees both: they may differ in the canvas's side, not in geometry or enhancement."""
+    ours, theirs = ((path.aspect, path.enhancement) for path in (outlined.pixel_path, graded.pixel_path))
     if ours != theirs:
         raise ParamsError(
-            f"graded canvases went through the pixel path {theirs.to_dict()}, outlined ones through {ours.to_dict()}",
+            f"graded canvases have the aspect and enhancement {', '.join(theirs)}; outlined ones {', '.join(ours)}",
             where="lesions.NAME.training.grading in params.yaml",
             todo="set it to null, or `preprocess` to the values of the outlined canvases",
         )
