@@ -346,7 +346,7 @@ def main() -> None:
     recipe |= {"epochs": args.epochs} if args.epochs else {}
     store = prepared(data, args.name, args.work)
     grades = graded(data, args.work, args.multi_task) if args.multi_task else None
-    recipe |= {"grading": GRADING if grades else None}
+    recipe |= {"grading": GRADING} if grades else {}
     train_missing(store, validate(recipe, LesionTraining, where="RECIPE"), grades, args.folds, args.work)
     if args.train_only or not args.folds:
         return

@@ -12,14 +12,14 @@ class GradingTask(Section):
     """Grades as a second task of the encoder: each step also learns a batch of photographs of the grading set.
 
     Their loss is cross-entropy, in which a grade of n photographs weighs n^-`balance_exponent`, as in
-    `training.balance`; it is added `weight` times to the lesions'. `input_px` is the side to which their canvases are
-    resized, as a candidate's.
+    `training.balance`; it is added `weight` times to the lesions', and 0 leaves it out. `input_px` is the side to which
+    their canvases are resized, as a candidate's.
     """
 
-    weight: float = Field(gt=0)
-    input_px: int = Field(ge=32, le=2048)
-    batch_photographs: int = Field(ge=2)
-    balance_exponent: float = Field(ge=0, le=1)
+    weight: float = Field(default=0.0, ge=0)
+    input_px: int = Field(default=288, ge=32, le=2048)
+    batch_photographs: int = Field(default=8, ge=2)
+    balance_exponent: float = Field(default=0.5, ge=0, le=1)
 
 
 class LesionTraining(Section):
@@ -54,7 +54,7 @@ class LesionTraining(Section):
     precision: Literal["auto", "32-true", "bf16-mixed"]
     overlap: float = Field(ge=0, lt=1)
     augmentation: Augmentation
-    grading: GradingTask | None = None
+    grading: GradingTask = GradingTask()
 
     @model_validator(mode="after")
     def _shows_a_tile(self) -> Self:

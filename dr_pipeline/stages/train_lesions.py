@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     params = load_section(args.params, f"lesions.{args.name}.training", LesionTraining)
     store = LesionStore(args.canvases)
-    grades = None if params.grading is None else _read_grades(args, params.weights)
+    grades = _read_grades(args, params.weights) if params.grading.weight else None
     scratch = args.scratch / f"lesions-{args.name}-training"
 
     def show(network: str, row: LesionEpoch) -> None:

@@ -37,7 +37,7 @@ def train_networks(
         out: The folder for weights and model.json.
         scratch: Folder of unfinished trainings.
         folds: Which networks; None is that of all photographs.
-        grades: What `params.grading` learns from; None without it.
+        grades: What is learned as well, as `params.grading` says; None: lesions alone.
         on_epoch: Called with the network's name after each epoch.
 
     Returns:

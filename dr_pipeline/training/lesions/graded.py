@@ -152,8 +152,7 @@ class GradeLearning:
 
     Args:
         photographs: To learn from and to measure on.
-        params: Augmentation, as that of tiles, and the seed of the draws.
-        task: Batch, side, weights.
+        params: Augmentation, as that of tiles, the seed of the draws, and the section `grading`.
         grader: Untrained.
 
     Raises:
@@ -161,9 +160,8 @@ class GradeLearning:
             none of those to learn from has.
     """
 
-    def __init__(
-        self, photographs: GradedPhotographs, params: LesionTraining, task: GradingTask, grader: Grader
-    ) -> None:
+    def __init__(self, photographs: GradedPhotographs, params: LesionTraining, grader: Grader) -> None:
+        task = params.grading
         if len(photographs.train_set) < task.batch_photographs:
             raise DataError(
                 f"{len(photographs.train_set)} photographs are left to learn grades from, and a batch has "
@@ -234,5 +232,5 @@ def _require_one_pixel_path(outlined: LesionStore, graded: CanvasStore) -> None:
         raise ParamsError(
             f"graded canvases have the aspect and enhancement {', '.join(theirs)}; outlined ones {', '.join(ours)}",
             where="lesions.NAME.training.grading in params.yaml",
-            todo="set it to null, or `preprocess` to the values of the outlined canvases",
+            todo="set its weight to 0, or `preprocess` to the values of the outlined canvases",
         )

@@ -19,7 +19,7 @@ from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.files import sha256_json
 from dr_pipeline.logs import progress
 from dr_pipeline.models.classifier import classifier_names, init_classifier
-from dr_pipeline.models.grader import create_grader
+from dr_pipeline.models.grader import Grader, create_grader
 from dr_pipeline.models.multi_task import MultiTaskNetwork
 from dr_pipeline.models.segmenter import segmenter_from_params
 from dr_pipeline.models.weights.initialise import initialise_weights
@@ -99,7 +99,7 @@ def train_lesions(
 
     Args:
         params: Network, tiles, loss and schedule.
-        data: The photographs; with grades where `params.grading` asks for them.
+        data: The photographs; where some have grades, these are learned as well.
         checkpoint: Written after each epoch.
         on_epoch: Called after each epoch.
 
@@ -113,10 +113,10 @@ def train_lesions(
     keep_freed_memory(all_of_it=True)
     set_determinism(params.seed)
     fabric = one_device(params.precision)
-    network, source = _network(params, data)
-    grades = None
-    if data.graded and params.grading and network.grader:
-        grades = GradeLearning(data.graded, params, params.grading, network.grader)
+    segmenter, source = segmenter_from_params(params, len(data.kinds), weights=params.weights)
+    grader = _untrained_grader(params) if data.graded else None
+    network = MultiTaskNetwork(segmenter, grader)
+    grades = GradeLearning(data.graded, params, grader) if data.graded and grader else None
     model: Any = network.to(memory_format=torch.channels_last)
     optimizer: Any = torch.optim.AdamW(_parameter_groups(network, params), weight_decay=params.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
@@ -177,15 +177,12 @@ def train_lesions(
     )
 
 
-def _network(params: LesionTraining, data: LesionData) -> tuple[MultiTaskNetwork, str]:
-    """The network with its initial weights, and one line on their source."""
-    segmenter, source = segmenter_from_params(params, len(data.kinds), weights=params.weights)
-    if params.grading is None:
-        return MultiTaskNetwork(segmenter), source
+def _untrained_grader(params: LesionTraining) -> Grader:
+    """With the same initial weights as the segmenter's encoder, of which it needs those of the last layers."""
     grader = create_grader(params.model, input_px=params.grading.input_px, drop_rate=0.0, drop_path_rate=0.0)
     init_classifier(grader.backbone, grader.head, [])
     initialise_weights(grader, model=params.model, weights=params.weights)
-    return MultiTaskNetwork(segmenter, grader), source
+    return grader
 
 
 class _Step(NamedTuple):

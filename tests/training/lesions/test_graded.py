@@ -10,12 +10,11 @@ from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_json
 from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.grader import create_grader
-from dr_pipeline.params.lesion_training import GradingTask
 from dr_pipeline.training.lesions.graded import GradedPhotographs, GradeLearning, Grades, read_same_eye
 from tests.factories.graded_sets import write_grading_set
 from tests.factories.lesion_sets import training, write_store
 
-TASK = GradingTask(weight=0.5, input_px=32, batch_photographs=8, balance_exponent=0.5)
+TASK = {"weight": 0.5, "input_px": 32, "batch_photographs": 8, "balance_exponent": 0.5}
 
 
 @pytest.fixture
@@ -23,9 +22,9 @@ def grades(tmp_path: Path) -> Grades:
     return write_grading_set(tmp_path / "grading")
 
 
-def learning(photographs: GradedPhotographs, task: GradingTask = TASK) -> GradeLearning:
+def learning(photographs: GradedPhotographs, **changes: int) -> GradeLearning:
     grader = create_grader("test_efficientnet", input_px=32, drop_rate=0.0, drop_path_rate=0.0)
-    return GradeLearning(photographs, training(), task, grader)
+    return GradeLearning(photographs, training(grading=TASK | changes), grader)
 
 
 def patients(rows) -> set[str]:
@@ -72,7 +71,7 @@ def test_grades_that_cannot_be_learned_are_refused(tmp_path: Path, grades: Grade
     outlined = write_store(tmp_path / "canvases")
     photographs = grades.beside(outlined, 0)
     with pytest.raises(DataError, match="18 photographs are left to learn grades from, and a batch has 19; 2 show"):
-        learning(photographs, TASK.model_copy(update={"batch_photographs": 19}))
+        learning(photographs, batch_photographs=19)
     without_3 = replace(photographs, train_set=[row for row in photographs.train_set if row.grade != 3])
     with pytest.raises(DataError, match="no training photograph of grade 3"):
         learning(without_3)
