@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def _present(path: Path, what: str) -> Path:
     return path
 
 
+def pytest_sessionstart() -> None:
+    """While the tests are imported nothing is garbage, and to look for it takes seconds."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: a search for garbage need not look at its million objects."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Starts with the files that take longest, so that parallel workers end together."""
     for item in items:
@@ -64,6 +76,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    gc.unfreeze()  # or libraries report at exit that they leak
     if _unexpected_skips:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nskipped without an accepted reason:", *_unexpected_skips, sep="\n  ")

@@ -1,6 +1,7 @@
 """A run that is interrupted at any moment loses no row, and ends with the bytes of one that was not."""
 
 import gc
+import inspect
 import os
 import random
 import shutil
@@ -34,7 +35,7 @@ from tests.factories.scoring import DrawnScores
 
 pytestmark = pytest.mark.slow
 
-MODULES = ("folder.py", "journal.py", "outputs.py", "run_manifest.py")
+FILES = {inspect.getfile(one) for one in (score, Journal, partial_path, manifest_path)}
 FORMATS = (".csv", ".jsonl", ".parquet")
 
 
@@ -67,7 +68,7 @@ def run_until(line: int, *arguments: Any, **named: Any) -> bool:
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal left
-        if Path(frame.f_code.co_filename).name not in MODULES or "scoring" not in frame.f_code.co_filename:
+        if frame.f_code.co_filename not in FILES:
             return None
         if event == "line":
             left -= 1
