@@ -115,13 +115,18 @@ def versions(root: Path) -> dict[str, bytes]:
 
 
 def test_exactly_the_stages_whose_closure_holds_a_changed_line_get_another_version(copied: Path) -> None:
+    """Of other modules in tests/e2e/test_pipeline.py."""
     before = versions(copied)
     assert set(before) == set(STAGES) - {"code"}
-    for name in ("metrics/kappa.py", "fundus/field.py", "audit/findings.py", "schema.py"):
+    texts = {
+        name: (copied / "dr_pipeline" / name).read_text(encoding="utf-8") for name in ("fundus/field.py", "schema.py")
+    }
+    for name, text in texts.items():
+        reworded = text.replace('"""', '"""Reworded. ', 1) + "# a comment\n"
+        (copied / "dr_pipeline" / name).write_text(reworded, encoding="utf-8")
+    assert versions(copied) == before
+    for name, text in texts.items():
         path = copied / "dr_pipeline" / name
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace('"""', '"""Reworded. ', 1) + "# a comment\n", encoding="utf-8")
-        assert versions(copied) == before, name
         path.write_text(text + "CHANGED = 1\n", encoding="utf-8")
         changed = {stage for stage, content in versions(copied).items() if content != before[stage]}
         assert changed == {stage for stage in before if name in module_hashes(stage_module(stage))}, name

@@ -1,5 +1,9 @@
 """Experiments as shipped, and an arm's values."""
 
+import copy
+from functools import cache
+from typing import Any
+
 import pytest
 import yaml
 
@@ -23,10 +27,15 @@ def test_every_shipped_file_has_a_name_at_the_door() -> None:
     assert set(experiment_names()) == shipped
 
 
+@cache  # to read YAML takes longer than the test
+def recipe_document(name: str) -> Any:
+    return yaml.safe_load(recipe_text(name))
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", experiment_names())
 def test_every_experiment_fits_every_recipe(name: str, recipe: str) -> None:
-    document = yaml.safe_load(recipe_text(recipe))
+    document = copy.deepcopy(recipe_document(recipe))
     candidate = next(iter(document["candidates"]))
     document["candidates"][candidate]["weights"] = PRETRAINED["candidate.weights"]
     experiment = read_experiment(name)
