@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from monai.utils import set_determinism
 
 from dr_pipeline.code_version import code_version
 from dr_pipeline.experiments.settings import Settings
@@ -18,7 +17,7 @@ from dr_pipeline.models.layer_groups import parameter_groups
 from dr_pipeline.params.training import Distillation, Objective
 from dr_pipeline.processes import keep_freed_memory
 from dr_pipeline.schema import NUM_GRADES
-from dr_pipeline.training.fabric import device_name, one_device, prepare_grader
+from dr_pipeline.training.fabric import device_name, one_device, prepare_grader, set_determinism
 from dr_pipeline.training.objectives import GradingLoss, TrainingTask
 from dr_pipeline.training.run_identity import versions
 from dr_pipeline.training.training_checks import memory_advice

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from lightning_fabric import Fabric
-from monai.utils import set_determinism
 from torch import Tensor
 
 from dr_pipeline.canvases.store import CanvasStore
@@ -24,7 +23,7 @@ from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
 from dr_pipeline.training.data.sampler import EpochBatchSampler
 from dr_pipeline.training.data.targets import training_targets
 from dr_pipeline.training.data.teacher import SEEDS, teacher_logits
-from dr_pipeline.training.fabric import device_name, make_fabric
+from dr_pipeline.training.fabric import device_name, make_fabric, set_determinism
 from dr_pipeline.training.layer_statistics import When, layer_statistics
 from dr_pipeline.training.loop import FitOptions, FitResult, fit
 from dr_pipeline.training.optimization import adapt_batch_norm

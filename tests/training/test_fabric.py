@@ -2,21 +2,36 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from dr_pipeline.errors import EnvironmentProblem
-from dr_pipeline.training.fabric import make_fabric, num_loader_workers, prepare_grader
+from dr_pipeline.training.fabric import make_fabric, num_loader_workers, prepare_grader, set_determinism
 from tests.factories import REPOSITORY, two_processes
 from tests.factories.training import CANDIDATE, grader_for, same, section
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 + 7])
+def test_random_numbers_are_those_that_monai_would_seed(seed: int) -> None:
+    from monai.utils import set_determinism as monais
+
+    drawn = []
+    for set_seed in (monais, set_determinism):
+        set_seed(seed)
+        drawn.append((random.random(), np.random.rand(), torch.rand(1)))
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+    assert drawn[0] == drawn[1]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.utils import set_determinism
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -25,7 +24,7 @@ from dr_pipeline.tables.pretraining import PretrainingRow
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.data.canvas_dataset import BatchLoader, GradedCanvases
 from dr_pipeline.training.data.sampler import EpochBatchSampler, derived_seed
-from dr_pipeline.training.fabric import device_name, num_loader_workers, one_device
+from dr_pipeline.training.fabric import device_name, num_loader_workers, one_device, set_determinism
 from dr_pipeline.training.optimization import warmup_cosine
 from dr_pipeline.training.run_identity import provenance
 from dr_pipeline.training.self_supervised.photographs import Photographs
