@@ -55,7 +55,7 @@ def one_device(precision: Precision = "32-true") -> Fabric:
 def set_determinism(seed: int) -> None:
     """Seeds Python, NumPy and torch, and has cuDNN select its algorithms by rule instead of by time.
 
-    As MONAI's function of this name, whose import of all of MONAI would cost each training four seconds.
+    As MONAI's function of this name, whose import of all of MONAI would cost each training seconds.
     """
     seed_everything(seed % 2**32, verbose=False)  # NumPy takes no more
     torch.backends.cudnn.deterministic = True

@@ -24,9 +24,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["candidates"] = {
         "lite0": params["candidates"]["lite0"]
-        | {"model": "mobilenetv3_small_050", "weights": "none", "input_px": 32, "epochs": 1}
+        | {"model": "test_efficientnet", "weights": "none", "input_px": 32, "epochs": 1}
     }
-    params["deployment"]["families"] = ["mobilenet"]
+    params["deployment"]["families"] = ["test"]
     (root / "params.yaml").write_text("# kept\n" + yaml.safe_dump(params, sort_keys=False))
     train = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["train"]
     outputs = [path for path in train["deps"] if not path.startswith("data/code/")]
