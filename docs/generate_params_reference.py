@@ -15,12 +15,13 @@ from dr_pipeline.params.section import Section, section_of
 from dr_pipeline.params.yaml_text import on_one_line, parse
 from dr_pipeline.recipes import NAMES
 from dr_pipeline.recipes.compose import recipe_text
+from dr_pipeline.recipes.lesion_entries import lesion_section
 
 REFERENCE = Path(__file__).parent / "reference" / "params.md"
 # The items whose values are shown for sections of named items.
-ITEMS = {"phantom": "default", "pretraining": "lite0", "external": "idrid", "lesions": "clinic", "candidates": "lite0"}
+ITEMS = {"phantom": "default", "pretraining": "lite0", "external": "idrid", "lesions": "masks", "candidates": "lite0"}
 # Off in every recipe: the values are those of the example that a user copies.
-EXAMPLES = {"pretraining": "pretrain.md", "external": "compare-and-validate.md", "lesions": "lesions.md"}
+EXAMPLES = {"pretraining": "pretrain.md", "external": "compare-and-validate.md"}
 _RENAMED = ", ".join(
     f"`{section}.{old}` is now `{section}.{new}`" for section, keys in RENAMED.items() for old, new in keys.items()
 )
@@ -73,6 +74,8 @@ def _document(key: str) -> Any:
     if key in EXAMPLES:
         page = Path(__file__).parent / "how-to" / EXAMPLES[key]
         return parse(page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+    if key == "lesions":
+        return {key: lesion_section("masks")}
     return parse(recipe_text("synthetic" if key == "phantom" else "folder"))
 
 

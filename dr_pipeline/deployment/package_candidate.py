@@ -8,6 +8,7 @@ from typing import Any
 from dr_pipeline.bundle.attribution import read_attribution
 from dr_pipeline.bundle.decision import Decision
 from dr_pipeline.bundle.golden import make_golden
+from dr_pipeline.bundle.lesions import read_lesions
 from dr_pipeline.bundle.metadata import PACKAGES, build_metadata
 from dr_pipeline.bundle.read import Bundle, read_bundle
 from dr_pipeline.bundle.reference import read_reference
@@ -39,6 +40,7 @@ class CandidateParts:
         development: The photographs whose look and population the bundle states.
         lock: requirements.lock, for the hashes in the list of packages; None: without.
         intake: The report of `intake`, for the name of the data set; None: not named.
+        lesions: lesions.onnx; None: the bundle finds no lesions.
     """
 
     export: Path
@@ -49,6 +51,7 @@ class CandidateParts:
     development: DevelopmentData
     lock: Path | None = None
     intake: Path | None = None
+    lesions: Path | None = None
 
 
 def package_candidate(name: str, parts: CandidateParts, out: Path, *, budget_ms: float) -> Bundle:
@@ -100,10 +103,12 @@ def package_candidate(name: str, parts: CandidateParts, out: Path, *, budget_ms:
         reference=reference,
         sbom=runtime_sbom(parts.lock),
         explain=attribution_part(model),
+        lesions=parts.lesions.read_bytes() if parts.lesions else b"",
     )
     bundle = read_bundle(out, threads=1)
     read_reference(out)
     read_attribution(out, threads=1)
+    read_lesions(out, threads=1)
     verify_weights(out)
     return bundle
 

@@ -1,10 +1,12 @@
 """The sections `evaluation` … `deployment`: figures, decision, and what may be deployed."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dr_pipeline.params.section import Section, contradiction
+from dr_pipeline.errors import ParamsError
+from dr_pipeline.params.section import Section, closest, contradiction
 
 
 class Evaluation(Section):
@@ -67,7 +69,8 @@ class FormatLimits(Section):
 class Deployment(Section):
     """Limits of a deployable candidate, and the machine whose latency counts.
 
-    With `cascades`, each pair of candidates that is better as two networks in a row is a candidate too.
+    With `cascades`, each pair of candidates that is better as two networks in a row is a candidate too. `lesions` names
+    the entry of the section `lesions` whose network the bundle gets for `score --lesions`; null: the only one.
     """
 
     families: tuple[str, ...] = Field(min_length=1)
@@ -79,3 +82,27 @@ class Deployment(Section):
     formats: Formats = Formats()
     format_limits: FormatLimits = FormatLimits()
     cascades: bool = True
+    lesions: str | None = Field(default=None, min_length=1)
+
+    def lesion_network(self, entries: Sequence[str]) -> str | None:
+        """The entry of the section `lesions` whose network the bundle gets; None where there are none.
+
+        Args:
+            entries: The section's names.
+
+        Raises:
+            ParamsError: There is no entry of that name, or there are several and none is named.
+        """
+        if self.lesions is None and len(entries) > 1:
+            raise ParamsError(
+                f"a bundle holds one network for lesions, and there are {len(entries)}: {', '.join(entries)}",
+                where="deployment.lesions",
+                todo="name the one to deploy",
+            )
+        if self.lesions is not None and self.lesions not in entries:
+            raise ParamsError(
+                f"the section `lesions` has no {self.lesions!r}{closest(self.lesions, entries)}",
+                where="deployment.lesions",
+                todo="name one of its entries, or null for the only one",
+            )
+        return self.lesions or next(iter(entries), None)

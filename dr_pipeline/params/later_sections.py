@@ -22,6 +22,7 @@ def require_later_sections(path: Path) -> None:
     load_section(path, "operating_point", OperatingPoint)
     load_section(path, "latency", Latency)
     deployable = load_section(path, "deployment", Deployment).families
+    require_lesion_network(path)
     families = sorted({model_family(candidate.model) for candidate in candidates})
     if not set(families) & set(deployable):
         raise ParamsError(
@@ -30,3 +31,12 @@ def require_later_sections(path: Path) -> None:
             where=f"{path}, deployment.families",
             todo="add the family, if the clinic agrees, or a candidate of a deployable family",
         )
+
+
+def require_lesion_network(path: Path) -> None:
+    """Refuses before the work where `select` could not say which network for lesions the bundle gets.
+
+    Raises:
+        ParamsError: See `Deployment.lesion_network`.
+    """
+    load_section(path, "deployment", Deployment).lesion_network(load_names(path, "lesions"))

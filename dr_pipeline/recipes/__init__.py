@@ -21,3 +21,4 @@ NAMES = (
 SOURCE_LINK = "source"
 SOURCE_LINKS = "sources"  # a folder of links, one for each of several sources
 WEIGHTS_LINK = "weights"
+LESION_LINK = "lesion_source"

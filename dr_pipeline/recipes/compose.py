@@ -10,6 +10,7 @@ from dr_pipeline.errors import ParamsError
 from dr_pipeline.models.weights.packages import PACKAGE, InstalledWeights, known_model
 from dr_pipeline.params.yaml_text import dump, on_one_line, parse, set_value
 from dr_pipeline.recipes import NAMES, SOURCE_LINK, SOURCE_LINKS
+from dr_pipeline.recipes.lesion_entries import lesion_section
 
 _FOLDER = Path(__file__).parent
 _BASE = "base"
@@ -87,6 +88,13 @@ class Recipe:
         set_value(dataset, "root", folder.as_posix())
         lines = "".join(f"- {on_one_line(source)}\n" for source in sources)
         set_value(dataset, "sources", parse(f"sources:\n{lines}")["sources"])
+
+    def take_lesions(self, adapter: str, root: Path) -> None:
+        """Fills the section `lesions` for a data set with masks of this adapter, in this folder."""
+        section = lesion_section(adapter)
+        for entry in section.values():
+            set_value(entry["data"], "root", root.as_posix())
+        set_value(self._document, "lesions", section)
 
     def take_package(self, package: InstalledWeights) -> None:
         """Sets the weights of the candidates whose model a package is for; of an unknown package, as those of a file.

@@ -12,8 +12,9 @@ from dr_pipeline.logs import logger
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256
 from dr_pipeline.models.weights.packages import PACKAGE, find_installed_weights
 from dr_pipeline.params.root import load_params
-from dr_pipeline.recipes import SOURCE_LINK, SOURCE_LINKS, WEIGHTS_LINK
+from dr_pipeline.recipes import LESION_LINK, SOURCE_LINK, SOURCE_LINKS, WEIGHTS_LINK
 from dr_pipeline.recipes.compose import Recipe, is_unedited
+from dr_pipeline.recipes.lesion_entries import LesionArgument
 from dr_pipeline.recipes.source_arguments import SourceArgument
 
 
@@ -38,6 +39,7 @@ def write_params(
     root: Path | None = None,
     sources: Sequence[str] = (),
     weights: str | None = None,
+    lesions: str | None = None,
 ) -> Written:
     """Checks everything first, then links and writes.
 
@@ -49,6 +51,7 @@ def write_params(
         sources: `SITE[:ROLE]=ADAPTER:PATH` of each of several data sets; each PATH gets a link in the folder `sources`.
         weights: A safetensors file or index of its shards, or a folder of such, which becomes the link `weights`; or
             `package:NAME` of an installed package.
+        lesions: `ADAPTER:FOLDER` of a data set with masks of lesions; becomes the link `lesion_source`.
 
     Raises:
         DataError: A folder or file is missing, or a link would replace a real file or folder.
@@ -67,6 +70,8 @@ def write_params(
         links[weights_link], inner = _weights(recipe, Path(weights))
         sha256 = checkpoint_sha256(checkpoint_files(links[weights_link] / inner))
         recipe.link(weights=weights_link / inner, sha256=sha256)
+    if lesions is not None:
+        links |= _take_lesions(recipe, LesionArgument.parse(lesions), data / LESION_LINK)
     for link in links:
         _require_replaceable(link)
 
@@ -112,6 +117,12 @@ def _take_sources(recipe: Recipe, arguments: Sequence[str], folder: Path) -> dic
     if sources:
         recipe.take_sources(folder, [source.values(folder / source.site) for source in sources])
     return links
+
+
+def _take_lesions(recipe: Recipe, lesions: LesionArgument, link: Path) -> dict[Path, Path]:
+    """Fills the recipe's section `lesions`; returns the link and its target, where there is one."""
+    recipe.take_lesions(lesions.adapter, link if lesions.is_linked else lesions.root)
+    return {link: lesions.root} if lesions.is_linked else {}
 
 
 def _root(recipe: Recipe, root: Path | None) -> Path | None:

@@ -31,11 +31,12 @@ def run(args: argparse.Namespace) -> Outcome:
 
     Raises:
         DataError: The data set differs from its layout, its masks cannot be used, or too few photographs are left.
-        ParamsError: The section is wrong.
+        ParamsError: The section is wrong, or nothing says which of several networks the bundle gets.
     """
     from dr_pipeline.canvases.store import INDEX, CanvasStore
     from dr_pipeline.files import make_private_folder, write_json
     from dr_pipeline.logs import logger
+    from dr_pipeline.params.later_sections import require_lesion_network
     from dr_pipeline.params.lesions import LesionData
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.tables.manifest import read_manifest
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.training.lesion_canvases import prepare_lesion_canvases
     from dr_pipeline.training.lesion_photographs import GradingSet
 
+    require_lesion_network(args.params)
     data = load_section(args.params, f"lesions.{args.name}.data", LesionData)
     grading = GradingSet(CanvasStore(args.canvases), read_manifest(args.audited), read_splits(args.splits))
     scratch = args.scratch / f"lesions-{args.name}"

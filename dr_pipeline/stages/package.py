@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
     parser.add_argument("--statuses", type=Path, required=True, help="status of each photograph (CSV)")
     parser.add_argument("--audited", type=Path, required=True, help="the manifest, for the cameras that labels state")
+    parser.add_argument("--lesions", type=Path, required=True, help="folder of the networks of `export-lesions`")
     parser.add_argument("--intake", type=Path, help="report of `intake`, for the name of the data set in the card")
     parser.add_argument("--lock", type=Path, help="requirements.lock, for the hashes in the list of packages")
     parser.add_argument("--out", type=Path, required=True, help="the bundle to write")
@@ -63,14 +64,16 @@ def run(args: argparse.Namespace) -> Outcome:
         ),
         lock=args.lock,
         intake=args.intake,
+        lesions=args.lesions / f"{selection['lesions']}.onnx" if selection["lesions"] else None,
     )
     with tracked("package") as tracker:
         bundle = package_candidate(chosen, parts, args.out, budget_ms=selection["limits"]["latency_budget_ms"])
         tracker.params({"bundle_id": bundle.bundle_id})
     register(args.out)
     model = bundle.metadata["model"]["model"]
+    lesions = f"; lesions: {selection['lesions']}" if parts.lesions else ""
     return Outcome(
         wrote=(args.out,),
-        headline=f"bundle {bundle.bundle_id} ({chosen}, {model}) read back: hashes and self-test agree",
+        headline=f"bundle {bundle.bundle_id} ({chosen}, {model}{lesions}) read back: hashes and self-test agree",
         next_command=f"dr-pipeline score FOLDER --bundle {args.out} --out predictions.csv",
     )

@@ -1,11 +1,14 @@
-"""Selects the candidate to deploy, by one rule on validation figures and latency; the test split is not used."""
+"""Selects the candidate to deploy, by one rule on validation figures and latency; the test split is not used.
+
+It also says which network for lesions the bundle gets, where params.yaml has a section `lesions`.
+"""
 
 import argparse
 from pathlib import Path
 
 from dr_pipeline.stages.outcome import Outcome
 
-PARAMS: tuple[str, ...] = ("candidates", "deployment", "evaluation")
+PARAMS: tuple[str, ...] = ("candidates", "deployment", "evaluation", "lesions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +29,7 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         GateError: No candidate is deployable, or their figures cannot be compared.
         DataError: A file or an entry of it is missing.
+        ParamsError: A section is wrong, or nothing says which of several networks for lesions is to be deployed.
     """
     from dr_pipeline.deployment.format_gate import FormatGate
     from dr_pipeline.deployment.selection import Limits
@@ -39,6 +43,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     deployment = load_section(args.params, "deployment", Deployment)
     evaluation = load_section(args.params, "evaluation", Evaluation)
+    lesions = deployment.lesion_network(load_names(args.params, "lesions"))
     paths = CandidatePaths(
         args.exports, args.validation, args.validation_reports, args.latency, args.cascades, args.cascade_figures
     )
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> Outcome:
             seed=evaluation.bootstrap_seed,
             confidence=evaluation.confidence,
         )
-        write_json(args.report, document | {"target": deployment.target})
+        write_json(args.report, document | {"target": deployment.target, "lesions": lesions})
         tracker.params({"selection.chosen": selection.chosen, "selection.leader": selection.leader})
     chosen = (candidates | cascades)[selection.chosen].summary
     others = ", ".join(f"{row.name}: {row.verdict}" for row in selection.rows if row.name != selection.chosen)

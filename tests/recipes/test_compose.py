@@ -24,7 +24,7 @@ FOLDER = Path(compose.__file__).parent
 
 
 def test_names_are_the_shipped_files() -> None:
-    assert sorted([*NAMES, "base"]) == sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    assert sorted([*NAMES, "base", "lesions"]) == sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def test_the_repository_holds_the_synthetic_recipe() -> None:

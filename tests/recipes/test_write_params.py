@@ -43,11 +43,14 @@ def run(
     data: Path | None = None,
     only: list[str] | None = None,
     source: Sequence[str] = (),
+    lesions: str | None = None,
 ) -> Outcome:
     params, data = tmp_path / "params.yaml", data or tmp_path / "data"
     given = None if weights is None else str(weights)
     return recipe.run(
-        argparse.Namespace(name=name, root=root, weights=given, params=params, data=data, only=only, source=source)
+        argparse.Namespace(
+            name=name, root=root, weights=given, params=params, data=data, only=only, source=source, lesions=lesions
+        )
     )
 
 
@@ -261,3 +264,30 @@ def test_wrong_sources_are_refused(tmp_path: Path, clinic: Path) -> None:
             run(tmp_path, "sources", source=sources)
     with pytest.raises(ParamsError, match="takes no --source"):
         run(tmp_path, "idrid", root=clinic, source=[f"a=idrid:{clinic}"])
+
+
+@pytest.mark.parametrize("adapter", ["idrid_segmentation", "masks", "synthetic"])
+def test_lesions_fill_their_section_and_link_their_folder(tmp_path: Path, clinic: Path, adapter: str) -> None:
+    outlined = tmp_path / "outlined"
+    outlined.mkdir()
+    linked = adapter != "synthetic"
+    folder = str(outlined) if linked else "data/phantom/default"
+    outcome = run(tmp_path, "idrid", root=clinic, lesions=f"{adapter}:{folder}")
+    (entry,) = written(tmp_path)["lesions"].values()
+    assert entry["data"]["adapter"] == adapter
+    assert entry["data"]["root"] == (f"{tmp_path}/data/lesion_source" if linked else folder)
+    assert ((tmp_path / "data" / "lesion_source").resolve() == outlined) == linked
+    assert (tmp_path / "data" / "lesion_source" in outcome.wrote) == linked
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    assert "canvas_px: 1536       # side of the canvas" in text
+    assert "\n\noperating_point:" in text
+    run(tmp_path, "idrid", root=clinic)
+    assert written(tmp_path)["lesions"] == {}
+    assert len(list(tmp_path.glob("params*"))) == 2  # what had lesions is kept
+
+
+@pytest.mark.parametrize("lesions", ["outlined", "idrid:outlined", "masks:", "masks:missing"])
+def test_what_is_no_data_set_with_masks_is_refused(tmp_path: Path, clinic: Path, lesions: str) -> None:
+    with pytest.raises((ParamsError, DataError), match=r"ADAPTER:FOLDER|missing"):
+        run(tmp_path, "idrid", root=clinic, lesions=lesions)
+    assert not (tmp_path / "params.yaml").exists()
