@@ -35,9 +35,9 @@ The only place with values. `dr-pipeline recipe NAME` writes a complete file, wh
 types are strict: write `0.5`, not `"0.5"`. YAML reads `1e-4` as text; write `1.0e-4` or `0.0001`.
 
 DVC tracks sections: a stage runs again only where a section that it reads has changed. `value` is that of the recipe
-`folder`, of `synthetic` for the section `phantom`, and of the examples in [how-to/pretrain.md](../how-to/pretrain.md),
-[how-to/compare-and-validate.md](../how-to/compare-and-validate.md) and [how-to/lesions.md](../how-to/lesions.md)
-for the sections `pretraining`, `external` and `lesions`.
+`folder`, of `synthetic` for the section `phantom`, of `recipe --lesions masks:FOLDER` for the section `lesions`, and of
+the examples in [how-to/pretrain.md](../how-to/pretrain.md) and
+[how-to/compare-and-validate.md](../how-to/compare-and-validate.md) for the sections `pretraining` and `external`.
 
 Keys of version 0.1 are still read, with a notice: {_RENAMED}.
 """

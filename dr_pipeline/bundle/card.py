@@ -1,4 +1,4 @@
-"""MODEL_CARD.md, written from metadata.json alone (Mitchell et al., "Model cards for model reporting", FAT* 2019).
+"""MODEL_CARD.md, from what the bundle states of itself (Mitchell et al., "Model cards for model reporting", FAT* 2019).
 
 What only a person knows is left open, in lines that begin with `OPEN`.
 """
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from dr_pipeline.bundle.lesions import LesionDescription
 from dr_pipeline.bundle.recalibrated import site_text
 from dr_pipeline.bundle.session import FLOAT32
 from dr_pipeline.metrics.intervals import format_estimate, is_estimate
@@ -15,8 +16,8 @@ from dr_pipeline.schema import VISION_THREATENING_FROM, Grade
 OPEN = "> **To be completed by the person responsible:**"
 
 
-def model_card(metadata: Mapping[str, Any]) -> str:
-    """The card as Markdown; every statement comes from metadata.json."""
+def model_card(metadata: Mapping[str, Any], lesions: LesionDescription | None = None) -> str:
+    """The card as Markdown; every statement comes from metadata.json, or from the description in lesions.onnx."""
     model, decision, latency = metadata["model"], metadata["decision"], metadata["latency"]
     gradability = metadata["gradability"]
     classes = metadata["network_data_format"]["outputs"]["probabilities"]["channel_def"]
@@ -86,6 +87,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "",
         *(f"- {grade}: {name}" for grade, name in classes.items()),
         "",
+        *(_lesions(lesions) if lesions else ()),
         "## Limits",
         "",
         "- Trust no figure here for photographs of another camera, clinic or population before validating on them.",
@@ -125,6 +127,33 @@ _CHANGE_PROTOCOL = (
     f"{OPEN} margins, who decides about a change, how often drift and local figures are looked at, and how a fault is "
     "reported.",
 )
+
+
+def _lesions(described: LesionDescription) -> list[str]:
+    """What the second network looks for, and how well networks of its training found it."""
+    counting = described.counting
+    rows = []
+    for kind in counting.kinds:
+        figure = described.aupr.get(kind.name)
+        measured = format_estimate(figure) if is_estimate(figure) else "not stated"
+        threshold, smallest = counting.thresholds[kind.name], counting.min_pixels[kind.name]
+        rows.append(f"| {kind.name} | {threshold:g} | {smallest} | {measured} |")
+    return [
+        "## Lesions",
+        "",
+        f"`lesions.onnx` outlines lesions for `dr-pipeline score --lesions`, on a canvas of {described.canvas_px} px "
+        f"({counting.um_per_px:.1f} µm a pixel). It gives no grade: where the ICDR rules on its counts differ from the "
+        "grade, a human is asked. The bundle's id does not cover it; SHA256SUMS does.",
+        "",
+        "| kind | probability from which a pixel shows it | smallest place, px | area under precision and recall, "
+        "confidence interval, photographs |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        "Areas by cross-validation, with networks of the same training that did not see the photograph; the one in the "
+        "bundle learned from all of them.",
+        "",
+    ]
 
 
 def _population(development: Mapping[str, Any] | None) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.bundle_files import METADATA, SUMS, parse_sums
+from dr_pipeline.bundle.bundle_files import LESIONS, METADATA, SUMS, parse_sums
 from dr_pipeline.bundle_storage import COPY_AGAIN, file_names, missing_file, read_stored
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
@@ -23,6 +23,11 @@ class BundleIdentity:
 
     bundle_id: str
     sha256: dict[str, str]
+
+    @property
+    def lesions(self) -> str:
+        """Hash of lesions.onnx, which the id does not cover: it grades nothing; empty where there is none."""
+        return self.sha256.get(LESIONS, "")
 
 
 def identify_bundle(root: Path) -> BundleIdentity:

@@ -39,12 +39,15 @@ class LesionDescription:
         canvas_px: Side of the canvas that it was trained on.
         tile_px: Side of a tile.
         overlap: Of neighbouring tiles, as a fraction of a tile.
+        aupr: Area under precision and recall by the kind's name, with value, low, high and n, by cross-validation with
+            networks of the same training; empty where it is not stated.
     """
 
     counting: Counting
     canvas_px: int
     tile_px: int
     overlap: float
+    aupr: Mapping[str, Any]
 
     @classmethod
     def from_json(cls, text: str) -> "LesionDescription":
@@ -75,7 +78,13 @@ class LesionDescription:
             {kind.name: int(value["min_pixels"][kind.name]) for kind in kinds},
             float(value["um_per_px"]),
         )
-        return cls(counting, int(value["canvas_px"]), int(value["tile_px"]), float(value["overlap"]))
+        return cls(
+            counting,
+            int(value["canvas_px"]),
+            int(value["tile_px"]),
+            float(value["overlap"]),
+            dict(value.get("aupr", {})),
+        )
 
     def _check(self) -> None:
         counting = self.counting

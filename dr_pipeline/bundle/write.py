@@ -22,6 +22,7 @@ from dr_pipeline.bundle.bundle_files import (
 )
 from dr_pipeline.bundle.card import model_card
 from dr_pipeline.bundle.golden import Golden
+from dr_pipeline.bundle.lesions import LesionModel
 from dr_pipeline.bundle.reference import Reference
 from dr_pipeline.bundle_storage import require_outside, write_folder
 from dr_pipeline.errors import BundleError, DataError
@@ -55,15 +56,16 @@ def write_bundle(
         lesions: The network that finds lesions; empty: the bundle has none.
 
     Raises:
-        BundleError: `out` holds something that is no bundle.
+        BundleError: `out` holds something that is no bundle, or the network for lesions breaks its contract.
     """
     described = canonical_json(metadata).encode()
+    finds = LesionModel(lesions, threads=1).description if lesions else None
     content = {
         MODEL: model,
         METADATA: described,
         MONAI_METADATA: described,
         GOLDEN: golden.to_bytes(),
-        CARD: model_card(metadata).encode(),
+        CARD: model_card(metadata, finds).encode(),
         WEIGHTS: weights,
     }
     if reference is not None:

@@ -1,6 +1,7 @@
 """Writes params.yaml from a recipe, and links the photographs and weights that it reads.
 
-The links, data/source, data/weights and data/lesion_source, lie outside git. A params.yaml edited by hand is kept beside the new one.
+The links data/source, data/weights and data/lesion_source lie outside git. A params.yaml edited by hand is kept beside
+the new one.
 """
 
 import argparse

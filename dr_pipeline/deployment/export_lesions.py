@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dr_pipeline.bundle.bundle_files import LESIONS, SUMS, WEIGHTS, sums_text
+from dr_pipeline.bundle.bundle_files import CARD, LESIONS, METADATA, SUMS, WEIGHTS, sums_text
+from dr_pipeline.bundle.card import model_card
 from dr_pipeline.bundle.lesions import ENTRY, VERSION, LesionModel
 from dr_pipeline.bundle.session import INPUT_NAME, PROBABILITIES_NAME, open_session
 from dr_pipeline.bundle.verify import verified_content, verify_weights
@@ -58,7 +59,7 @@ def export_lesions(
     Args:
         networks: The folder of the networks, with that of all photographs.
         spec: What model.json in it states.
-        points: `thresholds` and `min_pixels` by kind, as `validate-lesions` fitted them.
+        points: `thresholds` and `min_pixels` by kind, as `validate-lesions` fitted them, and perhaps the figure `aupr`.
         store: The canvases, for real tiles.
         path: The file to write.
 
@@ -84,6 +85,7 @@ def export_lesions(
         "um_per_px": spec.um_per_px,
         "thresholds": dict(points["thresholds"]),
         "min_pixels": dict(points["min_pixels"]),
+        "aupr": dict(points.get("aupr", {})),
     }
     graph = to_onnx(_Probabilities(network).eval(), input_px=spec.training.tile_px, outputs=[PROBABILITIES_NAME])
     write_onnx(graph, path, entries={ENTRY: json.dumps(entry, sort_keys=True)})
@@ -132,7 +134,8 @@ def add_lesions(bundle: Path, lesions: Path, out: Path) -> None:
         BundleError: The bundle is damaged, the network cannot be read, or `out` holds something else.
     """
     network = lesions.read_bytes()
-    LesionModel(network, threads=1)
+    described = LesionModel(network, threads=1).description
     verify_weights(bundle)
     content = verified_content(bundle) | {WEIGHTS: read_stored(bundle, WEIGHTS), LESIONS: network}
+    content[CARD] = model_card(json.loads(content[METADATA]), described).encode()
     write_files(out, content | {SUMS: sums_text(content).encode()})

@@ -97,7 +97,7 @@ def score(run: Run, bundle: BundleIdentity, engine: Engine[Entry, Score], *, res
             where=str(run.out),
             todo="name an --out in another folder",
         )
-    settings = run.settings(bundle.bundle_id)
+    settings = run.settings(bundle)
     if resume and not journal_path(run.out).exists() and (done := _done_before(run.out, settings)):
         return done
     with explained(), Journal(journal_path(run.out)) as journal:

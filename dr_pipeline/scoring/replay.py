@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.bundle.bundle_files import LESIONS
 from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import BundleError, DataError
@@ -69,16 +70,22 @@ def replay(
     """
     manifest = read_manifest(out)
     settings = manifest["settings"]
-    if (found := identify_bundle(bundle).bundle_id) != settings["bundle"]:
+    found = identify_bundle(bundle)
+    if found.bundle_id != settings["bundle"]:
         raise BundleError(
-            f"the table was made with bundle {settings['bundle']}, this is {found}",
+            f"the table was made with bundle {settings['bundle']}, this is {found.bundle_id}",
             where=str(bundle),
             todo="name the bundle that made it",
+        )
+    lesions = settings.get("lesions", "")
+    if lesions not in ("", found.lesions):
+        raise BundleError(
+            f"the table was made with another {LESIONS}", where=str(bundle), todo="name the bundle that made it"
         )
     chosen = _choose(out, image_id, sample)
     rules = FolderRules(tuple(settings["ignore"]), settings["follow_links"])
     found_entries = list(_find(sources or tuple(settings["sources"]), rules, chosen))
-    task = ScoringTask(bundle, settings["bundle"], settings["site"], lesions=settings.get("lesions", False))
+    task = ScoringTask(bundle, settings["bundle"], settings["site"], lesions=bool(lesions))
     choice = EngineChoice(workers=min(usable_processes(), len(chosen)))
     device = settings.get("device", "cpu")  # of tables made before there was a choice
     with scoring_engine(choice, task, device=device, time_limit_s=time_limit_s) as engine:

@@ -54,11 +54,11 @@ class Run:
     def __post_init__(self) -> None:
         require_outside(self.out, self.bundle)
 
-    def settings(self, bundle_id: str) -> dict[str, Any]:
+    def settings(self, bundle: BundleIdentity) -> dict[str, Any]:
         """What the rows depend on, beside the files: equal in every session of a run."""
         return {
             "dr_pipeline": __version__,
-            "bundle": bundle_id,
+            "bundle": bundle.bundle_id,
             "sources": [printable(without_secrets(source)) for source in self.sources],
             "site": self.site,
             "device": self.device,
@@ -67,7 +67,7 @@ class Run:
             "num_shards": self.shard.count,
             "shard_index": self.shard.index,
             "watch": False,
-            **({"lesions": True} if self.lesions else {}),
+            **({"lesions": bundle.lesions} if self.lesions else {}),
             **self.people.settings(),
         }
 

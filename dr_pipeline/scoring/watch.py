@@ -48,7 +48,7 @@ def watch(run: Run, bundle: BundleIdentity, engine: Engine[Entry, Score]) -> Sum
         BundleError: The bundle was changed.
     """
     folder = _only_folder(run)
-    settings = {**run.settings(bundle.bundle_id), "watch": True}
+    settings = {**run.settings(bundle), "watch": True}
     with explained(), Journal(journal_path(run.out)) as journal:
         begin(journal, bundle, settings, resume=True)
         own = frozenset(path.resolve() for path in own_outputs(run.out))

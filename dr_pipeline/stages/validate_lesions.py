@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params", type=Path, required=True)
     parser.add_argument("--canvases", type=Path, required=True, help="folder that `lesion-canvases` wrote")
     parser.add_argument("--models", type=Path, required=True, help="folder that `train-lesions` wrote")
-    parser.add_argument("--out", type=Path, required=True, help="thresholds and sizes (JSON)")
+    parser.add_argument("--out", type=Path, required=True, help="thresholds, sizes and areas of lesions.onnx (JSON)")
     parser.add_argument("--report", type=Path, required=True, help="the figures to write (JSON)")
 
 
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> Outcome:
         require_every_kind(points, spec.kinds)
         figures = lesion_figures(evidence, spec.kinds, params) | points.to_dict()
         figures |= {"research_use": RESEARCH_USE, "machine": describe_machine(), "canvas_px": spec.canvas_px}
-        write_json(args.out, points.to_dict())
+        aupr = {kind: one["aupr"] for kind, one in figures["kinds"].items()}
+        write_json(args.out, points.to_dict() | {"aupr": aupr})
         write_json(args.report, {"lesions": {args.name: figures}})
     headline = "; ".join(f"{kind} {format_estimate(one['aupr'])}" for kind, one in figures["kinds"].items())
     return Outcome(

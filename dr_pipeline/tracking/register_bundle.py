@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle_storage import as_folder
@@ -54,7 +55,7 @@ def register_bundle(store: Store, root: Path) -> Registered:
     with answering(store), as_folder(root) as folder:
         kind = next((kind for kind in _KINDS if kind in bundle.metadata), "bundle")
         parent, tags = _parent_tags(store, bundle.metadata, kind, root)
-        if found := version_of(store.client, bundle.bundle_id):
+        if found := version_of(store.client, bundle.bundle_id, lesions=identify_bundle(root).lesions):
             return Registered(found, bundle.bundle_id, parent, is_new=False)
         run = store.create(f"{kind} {bundle.bundle_id}", {"dr.item": kind, "bundle_id": bundle.bundle_id, **tags})
         number = add_version(store, run.run_id, folder, bundle.bundle_id, tags)

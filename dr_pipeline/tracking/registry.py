@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.code_version import module_files
 from dr_pipeline.files import read_json
 from dr_pipeline.metrics.intervals import format_estimate
@@ -23,6 +24,7 @@ from dr_pipeline.tracking.store import Store, files_root
 
 MODEL_NAME = "dr-grader"
 CHAMPION, CHALLENGER = "champion", "challenger"
+_LESIONS_TAG = "lesions_sha256"
 LOADER = "dr_pipeline.scoring.pyfunc"  # named, not imported: MLflow imports it where the model is loaded
 _SCORING_PACKAGES = (
     "numpy",
@@ -59,7 +61,7 @@ def register_in(store: Store, layout: Layout, bundle: Path) -> None:
     what a clinic uses is a person's decision. A bundle that is registered already is not registered again.
     """
     metadata = read_json(bundle / "metadata.json")
-    found = version_of(store.client, metadata["bundle_id"])
+    found = version_of(store.client, metadata["bundle_id"], lesions=identify_bundle(bundle).lesions)
     if found is None:
         run_id = pipeline_session(store, layout, "package").run.run_id
         found = add_version(store, run_id, bundle, metadata["bundle_id"])
@@ -72,6 +74,8 @@ def add_version(
     store: Store, run_id: str, bundle: Path, bundle_id: str, tags: Mapping[str, str] = MappingProxyType({})
 ) -> str:
     """Adds a bundle to the registry as its newest version, the challenger, in a run; returns its number."""
+    if lesions := identify_bundle(bundle).lesions:
+        tags = {**tags, _LESIONS_TAG: lesions}
     version = _log_model(store, run_id, bundle, bundle_id, tags)
     _challenge(store.client, version)
     return version
@@ -129,10 +133,20 @@ def _tag_figures(client: Any, version: str, prefix: str, report: Mapping[str, An
             client.set_model_version_tag(MODEL_NAME, version, f"{prefix}.{name}", format_estimate(figure))
 
 
-def version_of(client: Any, bundle_id: str) -> str | None:
-    """The newest version of `dr-grader` that holds this bundle."""
+def version_of(client: Any, bundle_id: str, *, lesions: str | None = None) -> str | None:
+    """The newest version of `dr-grader` that holds this bundle.
+
+    Args:
+        client: Of the registry.
+        bundle_id: The bundle's.
+        lesions: Hash of its lesions.onnx, which the id does not cover, empty where it has none; None: any.
+    """
     versions = client.search_model_versions(f"name = '{MODEL_NAME}'")
-    numbers = [int(v.version) for v in versions if v.tags.get("bundle_id") == bundle_id]
+    numbers = [
+        int(v.version)
+        for v in versions
+        if v.tags.get("bundle_id") == bundle_id and lesions in (None, v.tags.get(_LESIONS_TAG, ""))
+    ]
     return str(max(numbers)) if numbers else None
 
 

@@ -26,10 +26,10 @@ def find_version(client: Any, wanted: str) -> Any:
         DataError: There is none.
     """
     if Path(wanted).exists() and not wanted.isdecimal():
-        bundle_id = identify_bundle(Path(wanted)).bundle_id
-        number = version_of(client, bundle_id)
+        bundle = identify_bundle(Path(wanted))
+        number = version_of(client, bundle.bundle_id, lesions=bundle.lesions)
         if number is None:
-            raise DataError(f"bundle {bundle_id} is not registered", where=wanted, todo=_REGISTER)
+            raise DataError(f"bundle {bundle.bundle_id} is not registered as it is here", where=wanted, todo=_REGISTER)
         wanted = number
     found = _version(client, wanted) if wanted.isdecimal() else version_by_alias(client, wanted)
     if found is None:

@@ -1,11 +1,14 @@
 """MODEL_CARD.md: what the documents state, what only a person knows, and nothing invented."""
 
+import json
 from typing import Any
 
 import pytest
 
 from dr_pipeline.bundle.card import OPEN, model_card
+from dr_pipeline.bundle.lesions import LesionDescription
 from tests.factories.bundles import FIGURE, metadata_of, onnx_model
+from tests.factories.lesion_networks import description
 
 DEVELOPMENT = {
     "data_set": {"name": "phantom | <b>", "licence": "CC0"},
@@ -95,3 +98,11 @@ def test_an_older_bundle_states_that_it_does_not_state_it() -> None:
     card = model_card(metadata_of(onnx_model()))
     assert "Not stated by this bundle" in card
     assert "- Not stated: these figures hold no counts by grade." in card
+
+
+def test_the_network_for_lesions_is_described_with_its_figures_where_they_are_stated() -> None:
+    aupr = {"fovea": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 54}}
+    described = LesionDescription.from_json(json.dumps(description() | {"aupr": aupr}))
+    rows = model_card(metadata_of(onnx_model()), described).splitlines()
+    assert "| fovea | 0.5 | 3 | 0.800 (0.700 to 0.900, n = 54) |" in rows
+    assert "| hemorrhages | 0.5 | 3 | not stated |" in rows

@@ -144,9 +144,9 @@ def test_every_parameter_is_read_by_every_stage_that_tracks_its_section() -> Non
     assert unread == []
 
 
-# dataset.root is interpolated by dvc.yaml itself; `select` and `cascade` take the names of candidates and lesions only; one key
-# of `train` is read by the check of its own section; predictive values are stated of the test part alone; lesions have
-# neither
+# dataset.root is interpolated by dvc.yaml itself; `select` and `cascade` take the names of candidates and lesions only;
+# one key of `train` is read by the check of its own section; predictive values are stated of the test part alone;
+# lesions have neither
 READ_BY_DVC = {
     ("intake", "root"),
     ("train", "weights_and_sampling"),

@@ -48,7 +48,7 @@ def test_a_network_for_lesions_that_is_not_clear_is_refused(
     tmp_path: Path, entries: list[str], declared: str | None, message: str
 ) -> None:
     document = yaml.safe_load(recipe_text("synthetic"))
-    document["lesions"] = dict.fromkeys(entries, {})
+    document["lesions"] = {name: {} for name in entries}
     document["deployment"]["lesions"] = declared
     with pytest.raises(ParamsError, match=message):
         require_later_sections(_write(tmp_path / "params.yaml", document))

@@ -234,8 +234,8 @@ def test_what_cannot_be_asked_is_an_error_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_resumed_run_keeps_to_its_lesions(
-    bundle: Path, clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_resumed_run_and_a_replay_keep_to_the_network_for_lesions(
+    bundle: Path, clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "p.csv"
 
@@ -246,8 +246,16 @@ def test_a_resumed_run_keeps_to_its_lesions(
         patched.setattr("dr_pipeline.scoring.folder.publish", killed)
         with pytest.raises(KeyboardInterrupt):
             score_in_process(clinic, bundle, out, lesions=True)
-    with pytest.raises(Exception, match="lesions was True, not None"):
+    with pytest.raises(DataError, match=r"lesions was '[0-9a-f]{64}', not None"):
         score_in_process(clinic, bundle, out, resume=True)
+    other = make_bundle(tmp_path / "other", lesions=colour_network(overlap=0.5))  # the id is of what grades
+    with pytest.raises(DataError, match="lesions was"):
+        score_in_process(clinic, other, out, lesions=True, resume=True)
+    score_in_process(clinic, bundle, out, lesions=True, resume=True)
+    replayed = ["replay", str(out), "--bundle"]
+    assert cli.main([*replayed, str(bundle)]) == 0
+    assert cli.main([*replayed, str(other)]) == 2
+    assert "made with another lesions.onnx" in capsys.readouterr().err
 
 
 def test_explain_draws_the_lesions_where_the_bundle_has_them(bundle: Path, clinic: Path, tmp_path: Path) -> None:

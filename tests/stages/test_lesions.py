@@ -14,6 +14,7 @@ from dr_pipeline.cli import EXIT_USER_ERROR, main
 from dr_pipeline.errors import GateError
 from dr_pipeline.evaluation.lesion_evidence import segment
 from dr_pipeline.files import read_json, write_json
+from dr_pipeline.metrics.intervals import format_estimate
 from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.segmenter_files import network_name, read_network, read_spec
 from dr_pipeline.models.weights.initialise import initialise_weights
@@ -91,6 +92,8 @@ def test_from_canvases_to_lesions_onnx(workplace: Path, capsys: pytest.CaptureFi
     assert Path("lesions.onnx").read_bytes() == first
     assert read_bundle(Path("with-lesions"), threads=1).bundle_id == read_bundle(Path("bundle"), threads=1).bundle_id
     assert read_lesions(Path("with-lesions"), threads=1) is not None
+    aupr = format_estimate(figures["kinds"][KINDS[0].name]["aupr"])
+    assert aupr in Path("with-lesions/MODEL_CARD.md").read_text()
     assert main(["export-lesions", *export, "--bundle", "bundle"]) == EXIT_USER_ERROR
     assert "belong together" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ from dr_pipeline.files import sha256_bytes
 from dr_pipeline.tracking.registry import MODEL_NAME, register
 from dr_pipeline.tracking.store import Store
 from tests.factories.bundles import WEIGHTS, make_bundle, onnx_model, photograph
+from tests.factories.lesion_networks import colour_network
 from tests.factories.repository import Repository
 
 pytestmark = pytest.mark.slow
@@ -96,6 +97,20 @@ def test_the_life_of_a_child(
     assert "by comparison.json; 30 photographs" in client.get_model_version(MODEL_NAME, "2").tags["promotion"]
     assert cli.main(["rollback"]) == 0
     assert (bundle_of(client, "champion"), bundle_of(client, "previous")) == (parent_id, child_id)
+
+
+def test_a_bundle_with_another_network_for_lesions_is_another_version(
+    repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = make_bundle(tmp_path / "plain")
+    finding = make_bundle(tmp_path / "finding", lesions=colour_network())
+    for bundle, said in ((plain, "is version 1"), (finding, "is version 2"), (finding, "is version 2, as before")):
+        assert cli.main(["track", "register", str(bundle)]) == 0
+        assert said in capsys.readouterr().out
+    assert cli.main(["track", "download", str(finding), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "lesions.onnx").read_bytes() == colour_network()
+    assert cli.main(["track", "download", "1", "--out", str(tmp_path / "first")]) == 0
+    assert not (tmp_path / "first" / "lesions.onnx").exists()
 
 
 def test_what_is_damaged_or_unknown_is_neither_registered_nor_written(
