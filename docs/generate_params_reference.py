@@ -74,9 +74,10 @@ def _document(key: str) -> Any:
     if key in EXAMPLES:
         page = Path(__file__).parent / "how-to" / EXAMPLES[key]
         return parse(page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+    document = parse(recipe_text("synthetic" if key == "phantom" else "folder"))
     if key == "lesions":
-        return {key: lesion_section("masks")}
-    return parse(recipe_text("synthetic" if key == "phantom" else "folder"))
+        document[key] = lesion_section("masks")
+    return document
 
 
 def _rows(model: type[Section], values: Any, prefix: str, notes: list[str]) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from dr_pipeline.errors import BundleError, EnvironmentProblem
 from tests.factories.bundles import make_bundle, photograph
 from tests.factories.canvases import PATH, build, tree, write_photographs
 from tests.factories.engines import FAULTS, RESULTS_OF_FAULTS, Command, results
+from tests.factories.lesion_networks import colour_network
 from tests.factories.scoring import score_in_process
 
 pytestmark = pytest.mark.slow
@@ -128,17 +129,19 @@ def test_canvases_have_the_bytes_of_any_other_engine(cluster: Any, tmp_path: Pat
     assert tree(tmp_path / "ray") == tree(tmp_path / "in_process")
 
 
-def test_score_by_its_command_over_the_cluster_gives_the_same_table(cluster: Any, tmp_path: Path) -> None:
-    bundle, folder = make_bundle(tmp_path / "release"), tmp_path / "clinic"
+def test_score_by_its_command_over_the_cluster_gives_the_same_tables(cluster: Any, tmp_path: Path) -> None:
+    bundle, folder = make_bundle(tmp_path / "release", lesions=colour_network()), tmp_path / "clinic"
     folder.mkdir()
     for number in range(12):
         (folder / f"{number}.jpg").write_bytes(photograph(number))
     (folder / "text.jpg").write_text("not a picture")
-    score_in_process(folder, bundle, tmp_path / "in_process.csv")
-    command = ["score", "clinic", "--bundle", "release", "--out", "ray.csv", "--engine", "ray", "--ray-address"]
+    score_in_process(folder, bundle, tmp_path / "in_process.csv", lesions=True)
+    command = ["score", "clinic", "--bundle", "release", "--out", "ray.csv", "--lesions"]
+    command += ["--engine", "ray", "--ray-address"]
     program = [sys.executable, "-m", "dr_pipeline", *command, cluster.get_runtime_context().gcs_address]
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "13 files = 13 rows" in done.stdout
     assert "ray" not in done.stderr.replace("ray.csv", "")
-    assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "in_process.csv").read_bytes()
+    for suffix in (".csv", ".lesions.csv", ".outlines.jsonl"):
+        assert (tmp_path / f"ray{suffix}").read_bytes() == (tmp_path / f"in_process{suffix}").read_bytes()
