@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle_storage import as_folder
 from dr_pipeline.errors import DataError
 from dr_pipeline.metrics.intervals import format_estimate, is_estimate
-from dr_pipeline.tracking.registry import add_version, version_of
+from dr_pipeline.tracking.registry import add_version, version_of, version_of_bundle
 from dr_pipeline.tracking.store import Store
 from dr_pipeline.tracking.versions import answering, place_of
 
@@ -55,7 +54,7 @@ def register_bundle(store: Store, root: Path) -> Registered:
     with answering(store), as_folder(root) as folder:
         kind = next((kind for kind in _KINDS if kind in bundle.metadata), "bundle")
         parent, tags = _parent_tags(store, bundle.metadata, kind, root)
-        if found := version_of(store.client, bundle.bundle_id, lesions=identify_bundle(root).lesions):
+        if found := version_of_bundle(store.client, root):
             return Registered(found, bundle.bundle_id, parent, is_new=False)
         run = store.create(f"{kind} {bundle.bundle_id}", {"dr.item": kind, "bundle_id": bundle.bundle_id, **tags})
         number = add_version(store, run.run_id, folder, bundle.bundle_id, tags)

@@ -60,8 +60,7 @@ def register_in(store: Store, layout: Layout, bundle: Path) -> None:
     The newest version gets the alias `challenger`; it becomes `champion` only where there is none, since replacing
     what a clinic uses is a person's decision. A bundle that is registered already is not registered again.
     """
-    metadata = read_json(bundle / "metadata.json")
-    found = version_of(store.client, metadata["bundle_id"], lesions=identify_bundle(bundle).lesions)
+    metadata, found = read_json(bundle / "metadata.json"), version_of_bundle(store.client, bundle)
     if found is None:
         run_id = pipeline_session(store, layout, "package").run.run_id
         found = add_version(store, run_id, bundle, metadata["bundle_id"])
@@ -105,7 +104,7 @@ def _add_validation(store: Store, layout: Layout, metadata: dict[str, Any], vers
 def show_test(store: Store, layout: Layout) -> None:
     """Adds the test figures and the graded test photographs to the registered bundle, where the registry has it."""
     bundle_id = read_json(layout.bundle / "metadata.json")["bundle_id"]
-    found, report = version_of(store.client, bundle_id), read_json(layout.figures("test"))["test"]
+    found, report = version_of_bundle(store.client, layout.bundle), read_json(layout.figures("test"))["test"]
     if found is None:
         return
     if report["bundle_id"] != bundle_id:
@@ -119,7 +118,7 @@ def show_test(store: Store, layout: Layout) -> None:
 def show_external(store: Store, layout: Layout) -> None:
     """Adds the figures on other data sets to the registered bundle, beside those of the test."""
     bundle_id = read_json(layout.bundle / "metadata.json")["bundle_id"]
-    found = version_of(store.client, bundle_id)
+    found = version_of_bundle(store.client, layout.bundle)
     for name, path in layout.externals().items():
         report = read_json(path)["external"][name]
         if found is not None and report["bundle_id"] == bundle_id:
@@ -148,6 +147,12 @@ def version_of(client: Any, bundle_id: str, *, lesions: str | None = None) -> st
         if v.tags.get("bundle_id") == bundle_id and lesions in (None, v.tags.get(_LESIONS_TAG, ""))
     ]
     return str(max(numbers)) if numbers else None
+
+
+def version_of_bundle(client: Any, bundle: Path) -> str | None:
+    """The newest version that holds this bundle, with its network for lesions, which the id does not cover."""
+    identity = identify_bundle(bundle)
+    return version_of(client, identity.bundle_id, lesions=identity.lesions)
 
 
 def _log_model(store: Store, run_id: str, bundle: Path, bundle_id: str, tags: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_files
 from dr_pipeline.bundle_storage import file_names, read_stored
 from dr_pipeline.errors import BundleError, DataError, EnvironmentProblem
-from dr_pipeline.tracking.registry import MODEL_NAME, version_of
+from dr_pipeline.tracking.registry import MODEL_NAME, version_of_bundle
 from dr_pipeline.tracking.remote import without_credentials
 from dr_pipeline.tracking.store import Store
 
@@ -26,10 +26,10 @@ def find_version(client: Any, wanted: str) -> Any:
         DataError: There is none.
     """
     if Path(wanted).exists() and not wanted.isdecimal():
-        bundle = identify_bundle(Path(wanted))
-        number = version_of(client, bundle.bundle_id, lesions=bundle.lesions)
+        number = version_of_bundle(client, Path(wanted))
         if number is None:
-            raise DataError(f"bundle {bundle.bundle_id} is not registered as it is here", where=wanted, todo=_REGISTER)
+            bundle_id = identify_bundle(Path(wanted)).bundle_id
+            raise DataError(f"bundle {bundle_id}, as it is here, is not registered", where=wanted, todo=_REGISTER)
         wanted = number
     found = _version(client, wanted) if wanted.isdecimal() else version_by_alias(client, wanted)
     if found is None:
