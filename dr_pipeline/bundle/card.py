@@ -134,7 +134,7 @@ def _lesions(described: LesionDescription) -> list[str]:
     counting = described.counting
     rows = []
     for kind in counting.kinds:
-        figure = described.aupr.get(kind.name)
+        figure = described.aupr.get(kind.name, {})
         measured = format_estimate(figure) if is_estimate(figure) else "not stated"
         threshold, smallest = counting.thresholds[kind.name], counting.min_pixels[kind.name]
         rows.append(f"| {kind.name} | {threshold:g} | {smallest} | {measured} |")
