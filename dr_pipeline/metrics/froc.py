@@ -83,15 +83,66 @@ def froc_figures(
     Raises:
         ValueError: There is no photograph.
     """
+    clusters = Clusters(groups)
+    value, drawn = _resampled(marks, clusters, replicates, seed)
+    return _estimates(value, drawn, clusters.count, confidence, len(marks)) | {
+        "photographs": len(marks),
+        "lesions": sum(photograph.num_lesions for photograph in marks),
+        "marks": sum(len(photograph.score) for photograph in marks),
+    }
+
+
+def froc_difference(
+    marks: Sequence[Marks],
+    others: Sequence[Marks],
+    groups: Sequence[str],
+    *,
+    replicates: int,
+    seed: int,
+    confidence: float,
+) -> dict[str, Any]:
+    """How much more `marks` find than `others`, of the same photographs, in the same resamplings.
+
+    Args:
+        marks: Of P photographs.
+        others: Of the same ones, in their order.
+        groups: As for `froc_figures`, like the rest.
+        replicates: Likewise.
+        seed: Likewise.
+        confidence: Likewise.
+
+    Returns:
+        `score` and `sensitivity` as `froc_figures` has them.
+
+    Raises:
+        ValueError: There is no photograph, or the photographs have other numbers of lesions.
+    """
+    if [one.num_lesions for one in marks] != [other.num_lesions for other in others]:
+        raise ValueError("the marks are not of the same photographs: numbers of lesions differ")
+    clusters = Clusters(groups)
+    value, drawn = _resampled(marks, clusters, replicates, seed)
+    other, drawn_others = _resampled(others, clusters, replicates, seed)
+    return _estimates(value - other, drawn - drawn_others, clusters.count, confidence, len(marks))
+
+
+def _resampled(
+    marks: Sequence[Marks], clusters: Clusters, replicates: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sensitivities at the rates of `FALSE_MARKS`, (7,), and in each resampling, (replicates, 7)."""
     if not marks:
         raise ValueError("there is no photograph")
     events, lesions = _events(marks), np.array([photograph.num_lesions for photograph in marks], np.float64)
-    value = _sensitivities(events, lesions, np.ones(len(marks)))
-    clusters = Clusters(groups)
-    drawn = np.array([_sensitivities(events, lesions, w) for w in clusters.record_weights(replicates, seed)])
-    intervals = [percentile_interval(column, confidence, clusters.count) for column in (*drawn.T, drawn.mean(axis=1))]
+    drawn = [_sensitivities(events, lesions, weights) for weights in clusters.record_weights(replicates, seed)]
+    return _sensitivities(events, lesions, np.ones(len(marks))), np.array(drawn)
+
+
+def _estimates(
+    value: NDArray[np.float64], drawn: NDArray[np.float64], groups: int, confidence: float, photographs: int
+) -> dict[str, Any]:
+    """`score` and `sensitivity` with their intervals."""
+    intervals = [percentile_interval(column, confidence, groups) for column in (*drawn.T, drawn.mean(axis=1))]
     estimates = [
-        Estimate(float(figure), low, high, len(marks)).to_dict()
+        Estimate(float(figure), low, high, photographs).to_dict()
         for figure, (low, high) in zip((*value, value.mean()), intervals, strict=True)
     ]
     return {
@@ -99,9 +150,6 @@ def froc_figures(
         "sensitivity": [
             {"false_marks": rate} | estimate for rate, estimate in zip(FALSE_MARKS, estimates[:-1], strict=True)
         ],
-        "photographs": len(marks),
-        "lesions": int(lesions.sum()),
-        "marks": sum(len(photograph.score) for photograph in marks),
     }
 
 

@@ -1,7 +1,6 @@
 """The segmenter: a timm encoder under a U-Net decoder of MONAI's blocks, with its input normalisation inside."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -9,9 +8,8 @@ from monai.networks.nets.basic_unet import UpCat
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dr_pipeline.errors import ParamsError
-from dr_pipeline.models.grader import Normalisation, create_grader, normalisation
-from dr_pipeline.models.weights.initialise import initialise_weights
+from dr_pipeline.models.grader import Normalisation
+from dr_pipeline.models.pyramid import create_pyramid
 from dr_pipeline.params.lesion_training import LesionTraining
 
 MIN_CHANNELS = 16
@@ -115,19 +113,11 @@ def create_segmenter(
         ParamsError: timm has no such network, it has no pyramid, or the weights are not there.
         DataError: The weights are of another network.
     """
-    grader = create_grader(model, input_px=tile_px, drop_rate=0.0, drop_path_rate=0.0)
-    source = initialise_weights(grader, model=model, weights=weights)
-    encoder: Any = grader.backbone
-    pyramid = _pyramid(encoder, model)
-    if tile_px % pyramid[-1][1]:
-        raise ParamsError(
-            f"tiles of {tile_px} px cannot be halved down to the coarsest feature map of {model}",
-            where="training.tile_px of the lesions",
-            todo=f"choose a multiple of {pyramid[-1][1]}",
-        )
-    encoder.prune_intermediate_layers(list(range(len(pyramid))), prune_norm=True, prune_head=True)
-    norm = normalisation(model)
-    return Segmenter(encoder, pyramid, norm, num_kinds=num_kinds, decoder_channels=decoder_channels), source
+    pyramid = create_pyramid(model, tile_px=tile_px, weights=weights)
+    network = Segmenter(
+        pyramid.encoder, pyramid.maps, pyramid.norm, num_kinds=num_kinds, decoder_channels=decoder_channels
+    )
+    return network, pyramid.source
 
 
 def segmenter_from_params(params: LesionTraining, num_kinds: int, *, weights: str = "none") -> tuple[Segmenter, str]:
@@ -139,21 +129,3 @@ def segmenter_from_params(params: LesionTraining, num_kinds: int, *, weights: st
         tile_px=params.tile_px,
         weights=weights,
     )
-
-
-def _pyramid(encoder: Any, model: str) -> list[tuple[int, int]]:
-    """Channels and stride of each feature map, fine to coarse, each stride twice the one before.
-
-    Raises:
-        ParamsError: The network has no such feature maps.
-    """
-    info = getattr(encoder, "feature_info", ())
-    maps = [(info[level]["num_chs"], info[level]["reduction"]) for level in range(len(info))]
-    halved = all(2 * fine == coarse for (_, fine), (_, coarse) in pairwise(maps))
-    if len(maps) < 2 or not halved or not hasattr(encoder, "prune_intermediate_layers"):
-        raise ParamsError(
-            f"{model} has no pyramid of feature maps, each half as large as the one before",
-            where="training.model of the lesions",
-            todo="choose a convolutional network, such as tf_efficientnet_lite0, resnet18 or convnext_atto",
-        )
-    return maps

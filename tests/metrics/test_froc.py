@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr_pipeline.metrics.froc import FALSE_MARKS, Marks, froc_curve, froc_figures
+from dr_pipeline.metrics.froc import FALSE_MARKS, Marks, froc_curve, froc_difference, froc_figures
 
 
 def marks_of(*pairs: tuple[float, int], num_lesions: int) -> Marks:
@@ -64,6 +64,22 @@ def test_wrong_marks_are_refused(pair: tuple[float, int]) -> None:
         marks_of(pair, num_lesions=2)
     with pytest.raises(ValueError, match="no photograph"):
         froc_curve([])
+
+
+def test_a_difference_is_of_the_same_photographs_and_resamplings() -> None:
+    rng = np.random.default_rng(0)
+    several = [Marks(rng.random(6), rng.integers(0, 5, 6), 4) for _ in range(12)]
+    better = [Marks(one.score + (one.lesion > 0), one.lesion, 4) for one in several]
+    names = [str(number) for number in range(12)]
+    same = froc_difference(several, several, names, replicates=50, seed=1, confidence=0.95)
+    assert (same["score"]["value"], same["score"]["low"], same["score"]["high"]) == (0, 0, 0)
+    more = froc_difference(better, several, names, replicates=50, seed=1, confidence=0.95)
+    assert more["score"]["value"] == pytest.approx(
+        figures(better)["score"]["value"] - figures(several)["score"]["value"], abs=1e-3
+    )
+    assert more["score"]["low"] > 0
+    with pytest.raises(ValueError, match="same photographs"):
+        froc_difference(several, several[:-1], names, replicates=50, seed=1, confidence=0.95)
 
 
 @st.composite
