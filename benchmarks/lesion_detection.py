@@ -35,7 +35,6 @@ from dr_pipeline.lesions.kinds import MICROANEURYSMS, plane
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.metrics.froc import NO_LESION, Marks, froc_difference, froc_figures
 from dr_pipeline.models.detector import Detector, detect, detector_from_params
-from dr_pipeline.models.segmenter import Segmenter
 from dr_pipeline.models.segmenter_files import network_name, read_network, read_spec
 from dr_pipeline.models.weights.checkpoint_files import read_tensors, write_tensors
 from dr_pipeline.params.lesion_training import LesionTraining
@@ -117,32 +116,38 @@ def trained(store: LesionStore, params: LesionTraining, fold: int, work: Path) -
     return network.eval()
 
 
-def mark_fold(store: LesionStore, detector: Detector, params: LesionTraining, fold: int, work: Path) -> dict[str, Any]:
-    """Marks of both on the photographs of a fold, by photograph."""
+def mark_fold(
+    store: LesionStore, detector: Detector | None, params: LesionTraining, fold: int, work: Path
+) -> dict[str, Any]:
+    """Marks of each way on the photographs of a fold, by photograph."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     spec = read_spec(work / "models")
-    segmenter: Segmenter = read_network(work / "models", network_name(fold), spec).to(device)
-    detector, index, marked = detector.to(device), spec.kinds.index(MICROANEURYSMS), {}
+    segmenter = read_network(work / "models", network_name(fold), spec).to(device)
+    index, marked = spec.kinds.index(MICROANEURYSMS), {}
     for row in (row for row in store.rows.values() if row.fold == fold and MICROANEURYSMS.name in row.labelled_kinds):
         canvas = store.read(row.image_id)
-        shown = plane(canvas.masks, MICROANEURYSMS)
-        tiles = {"tile_px": spec.training.tile_px, "overlap": spec.training.overlap}
-        map_of = segment(segmenter, canvas.pixels, **tiles)[index]
-        found = {
-            "detector": detect(detector, canvas.pixels, tile_px=params.tile_px, overlap=params.overlap),
-            "segmenter": components(map_of, CANDIDATE),
-            "segmenter_by_mean": components(map_of, CANDIDATE, mean=True),
+        outlined = segment(segmenter, canvas.pixels, tile_px=spec.training.tile_px, overlap=spec.training.overlap)[
+            index
+        ]
+        found: dict[str, Points] = {
+            "segmenter": components(outlined, CANDIDATE),
+            "segmenter_by_mean": components(outlined, CANDIDATE, mean=True),
         }
-        marks = {name: on_lesions(*points, shown) for name, points in found.items()}
+        if detector is not None:
+            found["detector"] = detect(
+                detector.to(device), canvas.pixels, tile_px=params.tile_px, overlap=params.overlap
+            )
+        shown = plane(canvas.masks, MICROANEURYSMS)
+        marks = {way: on_lesions(*points, shown) for way, points in found.items()}
         marked[row.image_id] = {
-            name: {"score": one.score.tolist(), "lesion": one.lesion.tolist(), "num_lesions": one.num_lesions}
-            for name, one in marks.items()
+            way: {"score": one.score.tolist(), "lesion": one.lesion.tolist(), "num_lesions": one.num_lesions}
+            for way, one in marks.items()
         }
     return marked
 
 
 def figures(marked: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
-    """FROC of each way, and of the detector less the segmenter, paired by photograph."""
+    """FROC of each way, and of the detector less each of the segmenter's, paired by photograph."""
     drawing: dict[str, Any] = {
         "replicates": EVALUATION.bootstrap_replicates,
         "seed": EVALUATION.bootstrap_seed,
@@ -153,14 +158,13 @@ def figures(marked: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
             Marks(np.array(one[way]["score"], float), np.array(one[way]["lesion"], int), one[way]["num_lesions"])
             for one in marked.values()
         ]
-        for way in ("detector", "segmenter", "segmenter_by_mean")
+        for way in next(iter(marked.values()))
     }
-    return {way: froc_figures(marks, groups, **drawing) for way, marks in ways.items()} | {
-        "detector_minus_segmenter": froc_difference(ways["detector"], ways["segmenter"], groups, **drawing),
-        "detector_minus_segmenter_by_mean": froc_difference(
-            ways["detector"], ways["segmenter_by_mean"], groups, **drawing
-        ),
-    }
+    found = {way: froc_figures(marks, groups, **drawing) for way, marks in ways.items()}
+    if detector := ways.pop("detector", None):
+        for way, marks in ways.items():
+            found[f"detector_minus_{way}"] = froc_difference(detector, marks, groups, **drawing)
+    return found
 
 
 def main() -> None:
@@ -172,6 +176,7 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="more steps and channels")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--weights", default=RECIPE["weights"])
+    parser.add_argument("--segmenter-alone", action="store_true", help="no detector is trained or measured")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     keep_freed_memory(all_of_it=True)
@@ -181,8 +186,8 @@ def main() -> None:
     store, work = LesionStore(args.work / "canvases"), args.work / "detection"
     marked: dict[str, Any] = {}
     for fold in args.folds:
-        file = work / f"marks-{network_name(fold)}.json"
-        detector = trained(store, params, fold, work)
+        detector = None if args.segmenter_alone else trained(store, params, fold, work)
+        file = work / f"{'outlines' if args.segmenter_alone else 'marks'}-{network_name(fold)}.json"
         if not file.is_file():
             write_json(file, mark_fold(store, detector, params, fold, args.work))
         marked |= read_json(file)
@@ -197,9 +202,12 @@ def main() -> None:
         "candidate_probability": CANDIDATE,
         "reach_px": REACH_PX,
         "canvas_px": store.pixel_path.canvas_px,
-        "recipe": params.model_dump(mode="json"),
-        "trainings": {network_name(fold): read_json(work / f"{network_name(fold)}.json") for fold in args.folds},
         "segmenter": read_spec(args.work / "models").training.model_dump(mode="json"),
+        "detectors": {
+            network_name(fold): read_json(work / f"{network_name(fold)}.json")
+            for fold in args.folds
+            if not args.segmenter_alone
+        },
         "figures": figures(marked, [store.rows[image_id].group for image_id in marked]),
     }
     write_json(args.out, result)

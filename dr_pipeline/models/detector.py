@@ -63,7 +63,7 @@ class _Pyramid(nn.Module):
         return OrderedDict((str(level), found) for level, found in enumerate(finest))
 
 
-class _Normalise(GeneralizedRCNNTransform):
+class _Normalise(GeneralizedRCNNTransform):  # type: ignore[misc]
     """torchvision's preparation without the change of size, which `_skip_resize` only leaves out while it trains."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
@@ -121,8 +121,9 @@ class Detector(nn.Module):
         pictures = list(images.permute(0, 3, 1, 2).float().div(255))
         if not self.training:
             return self.network(pictures)
-        found = boxes or []
-        targets = [{"boxes": one, "labels": torch.zeros(len(one), dtype=torch.int64).to(one.device)} for one in found]
+        targets = [
+            {"boxes": one, "labels": torch.zeros(len(one), dtype=torch.int64, device=one.device)} for one in boxes or []
+        ]
         return torch.stack(list(self.network(pictures, targets).values())).sum()
 
 

@@ -39,7 +39,10 @@ def test_a_mark_is_on_the_nearest_lesion_within_reach() -> None:
 
 
 def test_from_canvases_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, params = write_store(tmp_path / "canvases", photographs=6), training(epochs=1, tiles_per_photograph=1)
+    store, params = (
+        write_store(tmp_path / "canvases", photographs=4),
+        training(decoder_channels=16, epochs=1, tiles_per_photograph=1),
+    )
     spec = SegmenterSpec(KINDS, params, 2, CANVAS_PX, 100.0, sha256_file(store.index_path))
     write_spec(tmp_path / "models", spec)
     for fold in (0, 1):
@@ -55,8 +58,11 @@ def test_from_canvases_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     lesion_detection.main()
     assert (tmp_path / "detection" / "fold-0.safetensors").stat().st_mtime_ns == trained
     figures = read_json(tmp_path / "out.json")["figures"]
-    assert {figures[way]["lesions"] for way in ("detector", "segmenter")} == {0 + 1 + 2 + 3 + 3 + 3}
-    assert figures["detector_minus_segmenter"]["score"]["n"] == 6
+    assert {figures[way]["lesions"] for way in ("detector", "segmenter")} == {0 + 1 + 2 + 3}
+    assert figures["detector_minus_segmenter"]["score"]["n"] == 4
+    monkeypatch.setattr(sys, "argv", [*run, "--segmenter-alone", "--out", str(tmp_path / "alone.json")])
+    lesion_detection.main()
+    assert set(read_json(tmp_path / "alone.json")["figures"]) == {"segmenter", "segmenter_by_mean"}
     monkeypatch.setattr(sys, "argv", [*run, "--epochs", "2"])
     with pytest.raises(SystemExit, match="another recipe"):
         lesion_detection.main()
