@@ -151,15 +151,15 @@ def test_an_interrupted_training_gives_the_same_networks(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         train_lesions(params, data, Checkpoint(tmp_path / "b", key), on_epoch=interrupt)
     resumed = train_lesions(params, data, Checkpoint(tmp_path / "b", key), on_epoch=lambda _row: None)
-    assert [(row.loss, row.grade_loss) for row in resumed.history] == [
-        (row.loss, row.grade_loss) for row in whole.history
+    assert [(row.loss, row.grade_loss) for row in resumed.training.history] == [
+        (row.loss, row.grade_loss) for row in whole.training.history
     ]
     for ours, theirs in ((whole.tensors, resumed.tensors), (whole.grader, resumed.grader)):
         for name, tensor in ours.items():
             assert torch.equal(tensor, theirs[name])
     assert resumed.figures() == whole.figures() | {name: resumed.figures()[name] for name in ("seconds", "tiles_per_s")}
-    assert whole.history[-1].loss < whole.history[0].loss
-    assert whole.history[-1].grade_loss < whole.history[0].grade_loss
+    assert whole.training.history[-1].loss < whole.training.history[0].loss
+    assert whole.training.history[-1].grade_loss < whole.training.history[0].grade_loss
     alone = lesion_data(data.store, KINDS, 0)
     assert checkpoint_key(params, alone) != key
 
