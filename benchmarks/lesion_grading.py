@@ -121,16 +121,17 @@ def pack(args: argparse.Namespace) -> None:
     found = select_photographs(read_lesion_set(masked), args.masks, grading, scratch, EngineChoice())
     groups = group_photographs(eligible_photographs(audited, None), bridges_of(audited))
     used = unseen(groups, {match.grading_id for match in found.matches})
+    image_ids = sorted(one.image_id for group in used for one in group.photographs)
     choice = {
         "photographs_with_grade": sum(len(group.photographs) for group in groups),
         "of_the_set_with_masks": [asdict(match) for match in found.matches],
-        "image_ids": sorted(one.image_id for group in used for one in group.photographs),
+        "image_ids": image_ids,
     }
     write_json(work / _CHOICE, choice)
     _pack_segmenter(args.lesions, work, args.fold)
     paths = {row.image_id: row.path for row in audited}
     side = read_spec(work / _SEGMENTER).canvas_px
-    for image_id in progress(choice["image_ids"], label="canvases"):
+    for image_id in progress(image_ids, label="canvases"):
         if not (path := _canvas_path(work, image_id)).is_file():
             canvas = PixelPath(side).process((args.photographs / paths[image_id]).read_bytes(), find_text=False).canvas
             with atomic_write(path, private=True) as stream:
