@@ -53,11 +53,11 @@ class LesionFinder:
         findings = count_lesions(self._model.probabilities(canvas), canvas, window, description.counting)
         return LesionScore(findings, time.perf_counter() - start_s)
 
-
-def disagrees(findings: Findings, grading: Grading) -> bool:
-    """Whether the second opinion on what was found lies otherwise than the network's grade."""
-    opinion = second_opinion(Counts.of(findings))
-    return agreement(opinion, grade=grading.grade, referable=grading.referable) is not Agreement.AGREES
+    @staticmethod
+    def disagrees(findings: Findings, grading: Grading) -> bool:
+        """Whether the second opinion on what was found lies otherwise than the network's grade."""
+        opinion = second_opinion(Counts.of(findings))
+        return agreement(opinion, grade=grading.grade, referable=grading.referable) is not Agreement.AGREES
 
 
 def find_by_id(bundle: Path, root: Path, manifest: Iterable[ManifestRow]) -> Callable[[str], Findings] | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from dr_pipeline.files import read_json, sha256_bytes
 from dr_pipeline.fundus.pixel_path import Photograph, PixelPath, model_input
 from dr_pipeline.fundus.quality.thresholds import Gradability
 from dr_pipeline.schema import Status
-from dr_pipeline.scoring.lesions import LesionFinder, disagrees
 from dr_pipeline.scoring.score import Acquisition, Grading, Score, failed
+
+if TYPE_CHECKING:
+    from dr_pipeline.scoring.lesions import LesionFinder
 
 
 def _no_lap(_step: str) -> None:
@@ -64,7 +67,7 @@ class Scorer:
         gradability: Gradability,
         site: str = "",
         threads: int,
-        lesions: LesionFinder | None = None,
+        lesions: "LesionFinder | None" = None,
     ) -> None:
         gradability.require_site(site)
         self._model = model if isinstance(model, OnnxModel) else OnnxModel(model, threads=threads)
@@ -116,7 +119,7 @@ class Scorer:
             gradability=read.gradability,
             site=site,
             threads=threads,
-            lesions=LesionFinder.from_bundle(bundle, threads=threads) if lesions else None,
+            lesions=_finder(bundle, threads=threads) if lesions else None,
         )
         scorer.bundle_id = read.bundle_id
         return scorer
@@ -168,7 +171,7 @@ class Scorer:
         Where the lesions give another grade, a person is asked; the grade stays the network's.
         """
         grading = self._grading(logits)
-        if score.lesions is not None and disagrees(score.lesions.findings, grading):
+        if self._lesions and score.lesions and self._lesions.disagrees(score.lesions.findings, grading):
             grading = replace(grading, needs_human=True)
         return replace(score, grading=grading)
 
@@ -187,6 +190,13 @@ class Scorer:
             vision_threatening=bool(decided.vision_threatening[0]),
             needs_human=bool(decided.needs_human[0]),
         )
+
+
+def _finder(bundle: Path, *, threads: int) -> "LesionFinder":
+    """Imported here: a worker that looks for no lesions starts sooner without it."""
+    from dr_pipeline.scoring.lesions import LesionFinder
+
+    return LesionFinder.from_bundle(bundle, threads=threads)
 
 
 def _acquisition(photograph: Photograph) -> Acquisition:
