@@ -29,7 +29,7 @@ from benchmarks.lesions import EVALUATION
 from benchmarks.lesions import RECIPE as SEGMENTER
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.evaluation.lesion_evidence import segment
-from dr_pipeline.files import read_json, write_json
+from dr_pipeline.files import read_json, sha256_file, write_json
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.kinds import MICROANEURYSMS, plane
 from dr_pipeline.machine import describe_machine
@@ -109,7 +109,7 @@ def trained(store: LesionStore, params: LesionTraining, fold: int, work: Path) -
         figures = result.figures() | {"photographs": len(annotated), "cpu_s": round(time.process_time() - begun, 1)}
         write_json(record, figures | {"params": params.model_dump(mode="json"), "machine": describe_machine()})
         checkpoint.remove()
-    if read_json(record)["params"] != params.model_dump(mode="json"):
+    if validate(read_json(record)["params"], LesionTraining, where=str(record)) != params:
         raise SystemExit(f"{work} has detectors of another recipe: remove it, or name another --work")
     network, _ = detector_from_params(params)
     network.load_state_dict(read_tensors((weights,)))
@@ -122,6 +122,8 @@ def mark_fold(
     """Marks of each way on the photographs of a fold, by photograph."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     spec = read_spec(work / "models")
+    if sha256_file(store.index_path) != spec.index_sha256:
+        raise SystemExit(f"the networks of {work} were trained on other canvases, or on other folds of them")
     segmenter = read_network(work / "models", network_name(fold), spec).to(device)
     index, marked = spec.kinds.index(MICROANEURYSMS), {}
     for row in (row for row in store.rows.values() if row.fold == fold and MICROANEURYSMS.name in row.labelled_kinds):
