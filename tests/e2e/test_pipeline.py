@@ -182,13 +182,19 @@ def test_a_changed_byte_in_the_bundle_stops_scoring(workspace: Workspace, tmp_pa
     assert "Traceback" not in said
 
 
-def test_the_tracking_store_is_rebuilt_from_the_files(workspace: Workspace) -> None:
+def test_what_dvc_runs_is_tracked_and_the_store_is_rebuilt_from_the_files(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.run("dvc", "repro", "--single-item", "--force", "select", tracked=True)
+    store = workspace.root / "mlflow.db"
+    store.rename(tmp_path / "first.db")
+    assert tracked_runs(tmp_path / "first.db") == {"pipeline"}
+    workspace.run("dr-pipeline", "track", "rebuild", tracked=True)
+    assert tracked_runs(store) == {"lite0-0", "small-0", "pipeline"}
+
+
+def tracked_runs(store: Path) -> set[str]:
     from mlflow import MlflowClient
 
-    (workspace.root / "mlflow.db").unlink()
-    workspace.run("dr-pipeline", "track", "rebuild")
-    runs = MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}").search_runs(["1"])
-    assert {run.info.run_name for run in runs} >= {"lite0-0", "small-0", "pipeline"}
+    return {run.info.run_name for run in MlflowClient(f"sqlite:///{store}").search_runs(["1"])}
 
 
 def test_a_colleague_pulls_the_same_state(workspace: Workspace, tmp_path: Path) -> None:
