@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> Outcome:
         ),
         lock=args.lock,
         intake=args.intake,
-        lesions=args.lesions / f"{selection['lesions']}.onnx" if selection["lesions"] else None,
+        lesions=args.lesions / f"{selection['lesions']}.onnx" if selection.get("lesions") else None,
     )
     with tracked("package") as tracker:
         bundle = package_candidate(chosen, parts, args.out, budget_ms=selection["limits"]["latency_budget_ms"])
