@@ -26,7 +26,7 @@ thresholds are fitted, too. What is there is not computed again, so that every c
 
 import argparse
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -94,9 +94,7 @@ Pixels = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
 NETWORKS = ("grader", "lesion_encoder", "lesion_planes")
-ARMS = (*NETWORKS, "counts", "stacked")
 CLEAN = "clean"
-VIEWS = (CLEAN, *FAMILIES)
 STRENGTH = 1.0  # of the cameras, as in the experiments `travel` and `recipes`
 NUM_FOLDS = 5
 # The recipe of the experiment `recipes`, arm steep_288.
@@ -126,6 +124,7 @@ def pack(args: argparse.Namespace) -> None:
         "photographs_with_grade": sum(len(group.photographs) for group in groups),
         "of_the_set_with_masks": [asdict(match) for match in found.matches],
         "image_ids": image_ids,
+        "cameras": args.cameras,
     }
     write_json(work / _CHOICE, choice)
     _pack_segmenter(args.lesions, work, args.fold)
@@ -136,6 +135,12 @@ def pack(args: argparse.Namespace) -> None:
             canvas = PixelPath(side).process((args.photographs / paths[image_id]).read_bytes(), find_text=False).canvas
             with atomic_write(path, private=True) as stream:
                 stream.write(encode(canvas))
+
+
+@cache
+def views_of(work: Path) -> tuple[str, ...]:
+    """The photographs as they are, and the cameras through which they are seen, too."""
+    return CLEAN, *read_json(work / _CHOICE)["cameras"]
 
 
 def unseen(groups: Sequence[Group], known: set[str]) -> list[Group]:
@@ -216,7 +221,7 @@ class _One:
 
 
 def write_inputs(work: Path, image_id: str) -> None:
-    """Writes what the arms see of a photograph, of each of VIEWS: pixels, planes, and log (1 + count, 1 + area in px).
+    """Writes what the arms see of a photograph, in each view: pixels, planes, and log (1 + count, 1 + area in px).
 
     Planes are the greatest probability around each pixel, 0 … 255: a microaneurysm is narrower than an input pixel.
     """
@@ -228,14 +233,14 @@ def write_inputs(work: Path, image_id: str) -> None:
     lesions = [number for number, kind in enumerate(spec.kinds) if kind.is_lesion]
     reach = np.ones((max(1, len(canvas) // side),) * 2, np.uint8)
     pixels, planes, features = [], [], []
-    for view in VIEWS:
+    for view in views_of(work):
         seen = canvas if view == CLEAN else ShiftedCanvases(_One(canvas), view, STRENGTH).read(image_id)
         maps = lesion_maps(network, seen)
         pixels.append(model_input(seen, side))
         widened = (cv2.dilate(maps[number], reach) for number in lesions)
         planes.append([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in widened])
         features.append([_measures(maps[number], spec.kinds[number].name, points) for number in lesions])
-    measures = np.array(features, np.float32).reshape(len(VIEWS), -1)
+    measures = np.array(features, np.float32).reshape(len(pixels), -1)
     _write(_measures_path(work, image_id), lambda stream: np.save(stream, measures))
     planes_of = np.rint(np.moveaxis(np.array(planes), 1, -1) * 255).astype(np.uint8)
     _write(path, lambda stream: np.savez(stream, pixels=np.stack(pixels), planes=planes_of))
@@ -265,14 +270,14 @@ class Inputs:
     def read(self, image_id: str) -> Pixels:
         """(side, side, 3 or 3 + K) uint8."""
         with np.load(_inputs_path(self.work, image_id)) as stored:
-            number = VIEWS.index(self.view)
+            number = views_of(self.work).index(self.view)
             pixels: Pixels = stored["pixels"][number]
             return np.concatenate([pixels, stored["planes"][number]], axis=2) if self.planes else pixels
 
 
 def features_of(work: Path, rows: Sequence[SplitRow], view: str) -> Array:
     """Measures of the lesions (N, 2 K)."""
-    number = VIEWS.index(view)
+    number = views_of(work).index(view)
     return np.array([np.load(_measures_path(work, row.image_id))[number] for row in rows], np.float64)
 
 
@@ -362,7 +367,7 @@ def _network(candidate: Candidate, training: Training) -> Grader:
 
 
 def _result(work: Path, arm: str, nested: NestedFold, seed: int, epochs: int) -> tuple[Path, str]:
-    key = sha256_json([arm, nested.digest, seed, SCHEDULE | {"epochs": epochs}])
+    key = sha256_json([arm, nested.digest, seed, SCHEDULE | {"epochs": epochs}, views_of(work)])
     return work / "results" / f"{arm}-{nested.fold}-{seed}", key
 
 
@@ -410,7 +415,7 @@ def train(args: argparse.Namespace) -> None:
         "device": device_name(fabric),
         "torch": torch.__version__,
     }
-    shifted = {view: logits(view, outer_ids) for view in VIEWS if view != CLEAN}
+    shifted = {view: logits(view, outer_ids) for view in views_of(work) if view != CLEAN}
     found = FoldResult(logits(CLEAN, validation_ids), logits(CLEAN, outer_ids), facts, shifted)
     write_result(folder, found, nested.validation, nested.outer, key=key)
     checkpoint.remove()
@@ -449,14 +454,16 @@ def _predicted(model: Any, features: Array) -> NDArray[np.float32]:
     return _log(probabilities)
 
 
-def counts(nested: NestedFold, measured: Callable[[Sequence[SplitRow], str], Array]) -> FoldResult:
+def counts(
+    nested: NestedFold, cameras: Iterable[str], measured: Callable[[Sequence[SplitRow], str], Array]
+) -> FoldResult:
     """The arm without a network: the regression is fitted on the training part."""
     model = _regression(measured(nested.training, CLEAN), _grades(nested.training))
     return FoldResult(
         _predicted(model, measured(nested.validation, CLEAN)),
         _predicted(model, measured(nested.outer, CLEAN)),
         {},
-        {view: _predicted(model, measured(nested.outer, view)) for view in VIEWS if view != CLEAN},
+        {camera: _predicted(model, measured(nested.outer, camera)) for camera in cameras},
     )
 
 
@@ -487,7 +494,7 @@ def join(args: argparse.Namespace) -> None:
     """Reads all trainings, fits the regressions, and writes the figures of every arm."""
     work, folds = args.work, folds_of(args.work)
     results: dict[str, list[FoldResult]] = {}
-    for arm in NETWORKS:
+    for arm in (one for one in NETWORKS if one in args.arms):
         results[arm] = []
         for nested in folds:
             found = []
@@ -498,10 +505,12 @@ def join(args: argparse.Namespace) -> None:
                 found.append(one)
             results[arm].append(mean_of_seeds(found))
     measured = partial(features_of, work)
-    results["counts"] = [counts(nested, measured) for nested in folds]
+    results["counts"] = [
+        counts(nested, one.shifted, measured) for nested, one in zip(folds, results["grader"], strict=True)
+    ]
     results["stacked"] = [stacked(nested, one, measured) for nested, one in zip(folds, results["grader"], strict=True)]
     targets = load_section(work / "params.yaml", "operating_point", OperatingPoint)
-    pooled = {arm: pool_folds(folds, results[arm], targets, seed=EVALUATION.bootstrap_seed) for arm in ARMS}
+    pooled = {arm: pool_folds(folds, found, targets, seed=EVALUATION.bootstrap_seed) for arm, found in results.items()}
     choice = read_json(work / _CHOICE)
     report = {
         "what": __doc__.partition("\n")[0],
@@ -554,6 +563,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--seeds", type=int, nargs="+", default=[20])
     parser.add_argument("--epochs", type=int, default=SCHEDULE["epochs"])
+    parser.add_argument("--cameras", nargs="+", choices=FAMILIES, default=FAMILIES, help="fewer where there is no GPU")
+    parser.add_argument("--arms", nargs="+", choices=NETWORKS, default=NETWORKS, help="those that are trained")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if args.step == "maps":
