@@ -12,11 +12,12 @@ from dr_pipeline.fundus.registration import points_in_original
 from dr_pipeline.lesions.components import Component, find_components
 from dr_pipeline.lesions.findings import Findings, Lesion
 from dr_pipeline.lesions.kinds import FOVEA, HEMORRHAGES, MICROANEURYSMS, OPTIC_DISC, PRERETINAL_HEMORRHAGES, Kind
-from dr_pipeline.lesions.landmarks import Landmarks, find_landmarks
+from dr_pipeline.lesions.landmarks import Landmarks, find_landmarks, find_optic_disc
 from dr_pipeline.lesions.quadrants import quadrants_of
 
 _DARK = (MICROANEURYSMS, HEMORRHAGES, PRERETINAL_HEMORRHAGES)
 _UM2_PER_MM2 = 1e6
+_FAINTEST_DISC = 0.2  # the highest probability of a map that may show a disc
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def count_lesions(
     for kind, plane in zip(counting.kinds, probabilities, strict=True):
         if kind in _DARK:
             dark |= plane >= counting.thresholds[kind.name]
+    if OPTIC_DISC in found and find_optic_disc(found[OPTIC_DISC], um_per_px=counting.um_per_px) is None:
+        found[OPTIC_DISC] = _faint_discs(probabilities[counting.kinds.index(OPTIC_DISC)], counting)
     landmarks = find_landmarks(
         canvas, found.get(OPTIC_DISC, []), found.get(FOVEA, []), um_per_px=counting.um_per_px, lesions=dark
     )
@@ -78,6 +81,18 @@ def count_lesions(
         um_per_px=landmarks.um_per_px / place.scale,
         window=(window.left, window.top, window.width, window.height),
     )
+
+
+def _faint_discs(probability: NDArray[np.float32], counting: Counting) -> list[Component]:
+    """Where the threshold shows no plausible disc: what reaches half of the photograph's highest probability.
+
+    A network may be unsure of every pixel of a pale or orange disc and outline it nevertheless; there is one at most.
+    """
+    highest = float(probability.max())
+    if highest < _FAINTEST_DISC:
+        return []
+    smallest = counting.min_pixels[OPTIC_DISC.name]
+    return find_components(probability, threshold=highest / 2, min_pixels=smallest)
 
 
 @dataclass(frozen=True)
