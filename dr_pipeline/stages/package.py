@@ -22,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--splits", type=Path, required=True, help="the split (CSV)")
     parser.add_argument("--statuses", type=Path, required=True, help="status of each photograph (CSV)")
     parser.add_argument("--audited", type=Path, required=True, help="the manifest, for the cameras that labels state")
-    parser.add_argument("--lesions", type=Path, required=True, help="folder of the networks of `export-lesions`")
+    parser.add_argument(
+        "--lesions",
+        type=Path,
+        default=Path("data/lesion-networks"),
+        help="folder of the networks of `export-lesions`, of which the selection may name one (data/lesion-networks)",
+    )
     parser.add_argument("--intake", type=Path, help="report of `intake`, for the name of the data set in the card")
     parser.add_argument("--lock", type=Path, help="requirements.lock, for the hashes in the list of packages")
     parser.add_argument("--out", type=Path, required=True, help="the bundle to write")
