@@ -14,14 +14,15 @@ every camera are computed from the pixels that this camera gives, at the side of
 the maps of the photographs as they are, moved and cropped with them.
 
     P="python -m benchmarks.lesion_grading"
-    $P pack --work WORK --data DATA --params PARAMS --photographs ROOT --masks ROOT --lesions FOLDER
-    $P maps --work WORK --workers N
+    $P prepare --work WORK --data DATA --params PARAMS --masks ROOT --lesions FOLDER
+    $P maps --work WORK --photographs ROOT --workers N
     $P train --work WORK --arm grader --fold 0 --seed 20     # each arm of NETWORKS, each fold, one or more seeds
     $P join --work WORK --out reports/benchmarks/lesion_grading.json
 
-DATA holds audited.csv and canvases/ of the grading set; FOLDER is the --work of `benchmarks.lesions idrid`. `pack`
-writes all that the others read, small enough to be carried to another machine: canvases as lossy WebP, of which the
-thresholds are fitted, too. What is there is not computed again, so that every command may be interrupted.
+DATA holds audited.csv and canvases/ of the grading set; FOLDER is the --work of `benchmarks.lesions idrid`, of whose
+networks the one of --fold is exported as lesions.onnx, with thresholds of the photographs that it did not see. `train`
+reads nothing but WORK, so that it may run on another machine. What is there is not computed again, so that every
+command may be interrupted.
 """
 
 import argparse
@@ -40,13 +41,16 @@ from monai.utils import set_determinism
 from numpy.typing import NDArray
 
 from benchmarks.lesions import EVALUATION, IDRID
+from dr_pipeline.bundle.bundle_files import LESIONS
 from dr_pipeline.bundle.decision import softmax
+from dr_pipeline.bundle.lesions import LesionModel
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.evaluation.image_metrics import figures, resampling
-from dr_pipeline.evaluation.lesion_evidence import LesionEvidence, component_areas, photograph_evidence, segment
-from dr_pipeline.evaluation.lesion_figures import OperatingPoints, fit_operating_points, require_every_kind
+from dr_pipeline.evaluation.lesion_evidence import component_areas
+from dr_pipeline.evaluation.lesion_figures import fit_operating_points, require_every_kind
+from dr_pipeline.evaluation.lesion_validation import lesion_evidence
 from dr_pipeline.experiments.fold_results import FoldResult, read_result, write_result
 from dr_pipeline.experiments.nested_folds import NestedFold, eligible_photographs, folds_digest, nested_folds
 from dr_pipeline.experiments.out_of_fold import OutOfFold, pool_folds
@@ -58,6 +62,7 @@ from dr_pipeline.fundus.camera_models import Camera, draw_camera
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.fundus.pixel_path import PixelPath, model_input
 from dr_pipeline.intake.lesion_adapters.choice import read_lesion_set
+from dr_pipeline.lesions.count import Counting
 from dr_pipeline.logs import progress
 from dr_pipeline.machine import describe_machine
 from dr_pipeline.metrics.bootstrap import paired_qwk_difference
@@ -65,9 +70,7 @@ from dr_pipeline.metrics.cross_fitting import held_out_parts
 from dr_pipeline.models.channels import first_convolution_names
 from dr_pipeline.models.classifier import init_classifier
 from dr_pipeline.models.grader import Grader, create_grader
-from dr_pipeline.models.segmenter import Segmenter
-from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, read_network, read_spec, write_network
-from dr_pipeline.models.segmenter_files import write_spec as write_segmenter_spec
+from dr_pipeline.models.segmenter_files import ALL, network_name, read_network, read_spec, write_network, write_spec
 from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.curation import SplitParams
@@ -78,7 +81,7 @@ from dr_pipeline.params.section import validate
 from dr_pipeline.params.training import Augmentation, Training
 from dr_pipeline.schema import GRADES, RESEARCH_USE
 from dr_pipeline.splitting.groups import Group, bridges_of, group_photographs
-from dr_pipeline.tables.manifest import read_manifest
+from dr_pipeline.tables.manifest import ManifestRow, read_manifest
 from dr_pipeline.tables.splits import SplitRow
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.data.augmentation import augmenter
@@ -103,12 +106,11 @@ SCHEDULE: dict[str, Any] = {"input_px": 288, "epochs": 12, "learning_rate": 0.00
 INVERSE_PENALTY = 0.1
 _FLOOR = 1e-4  # of a probability, before its logarithm
 _FRAMING = frozenset({"narrow_field", "cut_off"})  # what of a camera moves the lesions
-_SEGMENTER, _POINTS, _CHOICE = "segmenter", "operating_points.json", "photographs.json"
-_QUALITY = 90
+_SEGMENTER, _CHOICE = "segmenter", "photographs.json"
 
 
-def pack(args: argparse.Namespace) -> None:
-    """Writes everything that the other commands need to --work."""
+def prepare(args: argparse.Namespace) -> None:
+    """Chooses the photographs and exports the network of lesions."""
     work, audited = args.work, read_manifest(args.data / "audited.csv")
     work.mkdir(parents=True, exist_ok=True)
     (work / "audited.csv").write_bytes((args.data / "audited.csv").read_bytes())
@@ -119,22 +121,14 @@ def pack(args: argparse.Namespace) -> None:
     found = select_photographs(read_lesion_set(masked), args.masks, grading, scratch, EngineChoice())
     groups = group_photographs(eligible_photographs(audited, None), bridges_of(audited))
     used = unseen(groups, {match.grading_id for match in found.matches})
-    image_ids = sorted(one.image_id for group in used for one in group.photographs)
     choice = {
         "photographs_with_grade": sum(len(group.photographs) for group in groups),
         "of_the_set_with_masks": [asdict(match) for match in found.matches],
-        "image_ids": image_ids,
+        "image_ids": sorted(one.image_id for group in used for one in group.photographs),
         "cameras": args.cameras,
     }
     write_json(work / _CHOICE, choice)
-    _pack_segmenter(args.lesions, work, args.fold)
-    paths = {row.image_id: row.path for row in audited}
-    side = read_spec(work / _SEGMENTER).canvas_px
-    for image_id in progress(image_ids, label="canvases"):
-        if not (path := _canvas_path(work, image_id)).is_file():
-            canvas = PixelPath(side).process((args.photographs / paths[image_id]).read_bytes(), find_text=False).canvas
-            with atomic_write(path, private=True) as stream:
-                stream.write(encode(canvas))
+    export_fold(args.lesions, args.fold, work)
 
 
 @cache
@@ -148,42 +142,17 @@ def unseen(groups: Sequence[Group], known: set[str]) -> list[Group]:
     return [group for group in groups if known.isdisjoint(one.image_id for one in group.photographs)]
 
 
-def _pack_segmenter(lesions: Path, work: Path, fold: int) -> None:
-    """One network of a cross-validation, in 16 bits, and thresholds of the photographs that it did not see."""
-    spec = read_spec(lesions / "models")
-    network = read_network(lesions / "models", network_name(fold), spec)
-    tensors = {
-        name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()
-    }
-    write_network(work / _SEGMENTER, network_name(0), tensors)
-    write_segmenter_spec(work / _SEGMENTER, spec)
-    if (work / _POINTS).is_file():
-        return
-    store = LesionStore(lesions / "canvases")
-    evidence = []
-    for row in progress([row for row in store.rows.values() if row.fold == fold], label="thresholds"):
-        canvas = store.read(row.image_id)
-        maps = lesion_maps(network, decode(encode(canvas.pixels)))
-        kinds = photograph_evidence(maps, canvas.masks, spec.kinds, canvas.labelled)
-        evidence.append(LesionEvidence(row.image_id, row.group, row.fold, kinds))
-    points = fit_operating_points(evidence, spec.kinds)
+def export_fold(lesions: Path, fold: int, work: Path) -> None:
+    """Exports one network of a cross-validation, with thresholds of the photographs that it did not see."""
+    from dr_pipeline.deployment.export_lesions import export_lesions  # needs onnx, which a machine that trains may lack
+
+    store, spec = LesionStore(lesions / "canvases"), read_spec(lesions / "models")
+    points = fit_operating_points(lesion_evidence(store, lesions / "models", spec, folds=[fold]), spec.kinds)
     require_every_kind(points, spec.kinds)
-    write_json(work / _POINTS, points.to_dict())
-
-
-def encode(canvas: Pixels) -> bytes:
-    """A canvas as WebP, about 130 kB at 1536 px."""
-    bgr = cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes())
-
-
-def decode(data: bytes) -> Pixels:
-    """RGB (S, S, 3)."""
-    return np.asarray(cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
-
-
-def _canvas_path(work: Path, image_id: str) -> Path:
-    return work / "canvases" / f"{image_id}.webp"
+    tensors = read_network(lesions / "models", network_name(fold), spec).state_dict()
+    write_network(work / _SEGMENTER, ALL, tensors)
+    write_spec(work / _SEGMENTER, spec)
+    export_lesions(work / _SEGMENTER, spec, points.to_dict(), store, work / LESIONS)
 
 
 def _inputs_path(work: Path, image_id: str) -> Path:
@@ -194,20 +163,9 @@ def _measures_path(work: Path, image_id: str) -> Path:
     return work / "measures" / f"{image_id}.npy"
 
 
-def lesion_maps(network: Segmenter, canvas: Pixels) -> NDArray[np.float32]:
-    """Probabilities (K, S, S), the canvas as one tile: nine hundred canvases of tiles take a GPU minutes."""
-    return segment(network, canvas, tile_px=len(canvas), overlap=0.0)
-
-
 @cache
-def _segmenter(work: Path) -> tuple[Segmenter, SegmenterSpec, OperatingPoints]:
-    spec = read_spec(work / _SEGMENTER)
-    network = read_network(work / _SEGMENTER, network_name(0), spec)
-    return (
-        network.to("cuda" if torch.cuda.is_available() else "cpu"),
-        spec,
-        OperatingPoints(**read_json(work / _POINTS)),
-    )
+def _lesion_model(work: Path) -> LesionModel:
+    return LesionModel((work / LESIONS).read_bytes(), threads=1)
 
 
 @dataclass(frozen=True)
@@ -220,28 +178,30 @@ class _One:
         return self.pixels
 
 
-def write_inputs(work: Path, image_id: str) -> None:
+def write_inputs(work: Path, photographs: Path, row: ManifestRow) -> None:
     """Writes what the arms see of a photograph, in each view: pixels, planes, and log (1 + count, 1 + area in px).
 
     Planes are the greatest probability around each pixel, 0 … 255: a microaneurysm is narrower than an input pixel.
     """
-    path = _inputs_path(work, image_id)
+    path = _inputs_path(work, row.image_id)
     if path.is_file():
         return
-    network, spec, points = _segmenter(work)
-    side, canvas = SCHEDULE["input_px"], decode(_canvas_path(work, image_id).read_bytes())
-    lesions = [number for number, kind in enumerate(spec.kinds) if kind.is_lesion]
+    model, side = _lesion_model(work), SCHEDULE["input_px"]
+    described = model.description
+    pixel_path = PixelPath(described.canvas_px)
+    canvas = pixel_path.process((photographs / row.path).read_bytes(), find_text=False).canvas
+    lesions = [number for number, kind in enumerate(described.counting.kinds) if kind.is_lesion]
     reach = np.ones((max(1, len(canvas) // side),) * 2, np.uint8)
     pixels, planes, features = [], [], []
     for view in views_of(work):
-        seen = canvas if view == CLEAN else ShiftedCanvases(_One(canvas), view, STRENGTH).read(image_id)
-        maps = lesion_maps(network, seen)
+        seen = canvas if view == CLEAN else ShiftedCanvases(_One(canvas), view, STRENGTH).read(row.image_id)
+        maps = model.probabilities(seen)
         pixels.append(model_input(seen, side))
         widened = (cv2.dilate(maps[number], reach) for number in lesions)
         planes.append([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in widened])
-        features.append([_measures(maps[number], spec.kinds[number].name, points) for number in lesions])
+        features.append([_measures(maps[number], number, described.counting) for number in lesions])
     measures = np.array(features, np.float32).reshape(len(pixels), -1)
-    _write(_measures_path(work, image_id), lambda stream: np.save(stream, measures))
+    _write(_measures_path(work, row.image_id), lambda stream: np.save(stream, measures))
     planes_of = np.rint(np.moveaxis(np.array(planes), 1, -1) * 255).astype(np.uint8)
     _write(path, lambda stream: np.savez(stream, pixels=np.stack(pixels), planes=planes_of))
 
@@ -253,9 +213,10 @@ def _write(path: Path, save: Callable[[io.BytesIO], None]) -> None:
         file.write(stream.getvalue())
 
 
-def _measures(probability: NDArray[np.float32], name: str, points: OperatingPoints) -> tuple[float, float]:
-    areas = component_areas(probability >= points.thresholds[name])
-    kept = areas[areas >= points.min_pixels[name]]
+def _measures(probability: NDArray[np.float32], number: int, counting: Counting) -> tuple[float, float]:
+    name = counting.kinds[number].name
+    areas = component_areas(probability >= counting.thresholds[name])
+    kept = areas[areas >= counting.min_pixels[name]]
     return float(np.log1p(len(kept))), float(np.log1p(kept.sum()))
 
 
@@ -345,9 +306,9 @@ def untrained(work: Path, arm: str, candidate: Candidate, training: Training, gr
     grader = _network(candidate, training)
     init_classifier(grader.backbone, grader.head, grades)
     initialise_weights(grader, model=candidate.model, weights=candidate.weights)
-    segmenter, _, _ = _segmenter(work)
     if arm == "lesion_encoder":  # its last convolution, which the segmenter has not, stays as it is
-        encoder = {name: value.cpu() for name, value in segmenter.encoder.state_dict().items()}
+        segmenter = read_network(work / _SEGMENTER, ALL, read_spec(work / _SEGMENTER))
+        encoder = segmenter.encoder.state_dict()
         if unknown := grader.backbone.load_state_dict(encoder, strict=False).unexpected_keys:
             raise SystemExit(f"the network of lesions has another encoder than {candidate.model}: {unknown[0]}")
     if arm == "lesion_planes":
@@ -511,7 +472,7 @@ def join(args: argparse.Namespace) -> None:
     results["stacked"] = [stacked(nested, one, measured) for nested, one in zip(folds, results["grader"], strict=True)]
     targets = load_section(work / "params.yaml", "operating_point", OperatingPoint)
     pooled = {arm: pool_folds(folds, found, targets, seed=EVALUATION.bootstrap_seed) for arm, found in results.items()}
-    choice = read_json(work / _CHOICE)
+    choice, counting = read_json(work / _CHOICE), _lesion_model(work).description.counting
     report = {
         "what": __doc__.partition("\n")[0],
         "research_use": RESEARCH_USE,
@@ -526,7 +487,7 @@ def join(args: argparse.Namespace) -> None:
         "seeds": args.seeds,
         "schedule": SCHEDULE | {"epochs": args.epochs},
         "camera_shift": STRENGTH,
-        "operating_points": read_json(work / _POINTS),
+        "operating_points": {"thresholds": dict(counting.thresholds), "min_pixels": dict(counting.min_pixels)},
         "segmenter": read_spec(work / _SEGMENTER).training.model_dump(mode="json"),
         "arms": {arm: _arm(one, pooled["grader"], results[arm]) for arm, one in pooled.items()},
     }
@@ -550,7 +511,7 @@ def _arm(pooled: OutOfFold, first: OutOfFold, results: Sequence[FoldResult]) -> 
 def main() -> None:
     """One of the four steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["pack", "maps", "train", "join"])
+    parser.add_argument("step", choices=["prepare", "maps", "train", "join"])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--params", type=Path)
@@ -568,13 +529,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if args.step == "maps":
-        image_ids = read_json(args.work / _CHOICE)["image_ids"]
+        used = set(read_json(args.work / _CHOICE)["image_ids"])
+        rows = [row for row in read_manifest(args.work / "audited.csv") if row.image_id in used]
         with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-            work = pool.map(partial(write_inputs, args.work), image_ids)
-            for _ in progress(work, label="maps", total=len(image_ids)):
+            done = pool.map(partial(write_inputs, args.work, args.photographs), rows)
+            for _ in progress(done, label="maps", total=len(rows)):
                 pass
     else:
-        {"pack": pack, "train": train, "join": join}[args.step](args)
+        {"prepare": prepare, "train": train, "join": join}[args.step](args)
 
 
 if __name__ == "__main__":

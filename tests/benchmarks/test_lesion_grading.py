@@ -10,25 +10,31 @@ import torch
 import yaml
 
 from benchmarks import lesion_grading as bench
+from dr_pipeline.bundle.bundle_files import LESIONS
+from dr_pipeline.bundle.lesions import LesionDescription, LesionModel
+from dr_pipeline.evaluation.lesion_figures import fit_operating_points
+from dr_pipeline.evaluation.lesion_validation import lesion_evidence
 from dr_pipeline.experiments.fold_results import FoldResult
 from dr_pipeline.experiments.nested_folds import NestedFold
-from dr_pipeline.files import read_json, write_json
+from dr_pipeline.files import read_json, sha256_file, write_json
+from dr_pipeline.lesions.count import Counting
 from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.segmenter import segmenter_from_params
-from dr_pipeline.models.segmenter_files import SegmenterSpec, network_name, write_network, write_spec
+from dr_pipeline.models.segmenter_files import ALL, SegmenterSpec, network_name, write_network, write_spec
 from dr_pipeline.params.params_file import load_section
 from dr_pipeline.params.training import Training
 from dr_pipeline.splitting.groups import Group, Photograph
 from dr_pipeline.tables.manifest import ManifestRow, write_manifest
 from dr_pipeline.tables.splits import SplitRow
 from tests.factories import REPOSITORY
-from tests.factories.lesion_sets import CANVAS_PX, KINDS, draw, training
+from tests.factories.bundles import photograph
+from tests.factories.lesion_sets import CANVAS_PX, KINDS, draw, training, write_store
 
 IMAGE_IDS = [f"p{number:02}" for number in range(75)]
 
 
 def work_folder(folder: Path) -> Path:
-    """What `pack` writes, of an untrained network of lesions and without canvases."""
+    """What `prepare` writes, of an untrained network of lesions."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params["candidates"]["lite0"] |= {"model": "resnet10t", "weights": "none"}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
@@ -43,12 +49,24 @@ def work_folder(folder: Path) -> Path:
         "cameras": ["warm", "blur"],
     }
     write_json(folder / "photographs.json", choice)
-    points = {kind.name: 0.5 for kind in KINDS}
-    write_json(folder / "operating_points.json", {"thresholds": points, "min_pixels": dict.fromkeys(points, 1)})
     write_spec(folder / "segmenter", SegmenterSpec(KINDS, training(), 2, CANVAS_PX, 100.0, ""))
     network, _ = segmenter_from_params(training(), len(KINDS))
-    write_network(folder / "segmenter", network_name(0), network.state_dict())
+    write_network(folder / "segmenter", ALL, network.state_dict())
     return folder
+
+
+class DrawnMaps:
+    """In place of lesions.onnx: the same maps, whatever it is shown."""
+
+    def __init__(self, maps: np.ndarray) -> None:
+        names = [kind.name for kind in KINDS]
+        counting = Counting(KINDS, dict.fromkeys(names, 0.5), dict.fromkeys(names, 1), 100.0)
+        self.description = LesionDescription(counting, CANVAS_PX, CANVAS_PX, 0.0, {})
+        self.maps, self.seen = maps, list[np.ndarray]()
+
+    def probabilities(self, canvas: np.ndarray) -> np.ndarray:
+        self.seen.append(canvas)
+        return self.maps
 
 
 def split_rows(grades: list[int]) -> tuple[SplitRow, ...]:
@@ -60,6 +78,19 @@ def test_the_eyes_of_photographs_with_masks_take_no_part() -> None:
     one, other, third = (Photograph(name, "", "", 0) for name in ("a", "b", "c"))
     groups = [Group("eye", (one, other)), Group("c", (third,))]
     assert bench.unseen(groups, {"b"}) == [groups[1]]
+
+
+def test_the_network_of_a_fold_is_exported_with_its_thresholds(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "lesions" / "canvases")
+    spec = SegmenterSpec(KINDS, training(), 2, CANVAS_PX, 100.0, sha256_file(store.index_path))
+    network, _ = segmenter_from_params(training(), len(KINDS))
+    write_spec(tmp_path / "lesions" / "models", spec)
+    write_network(tmp_path / "lesions" / "models", network_name(1), network.state_dict())
+    bench.export_fold(tmp_path / "lesions", 1, tmp_path / "work")
+    described = LesionModel((tmp_path / "work" / LESIONS).read_bytes(), threads=1).description
+    assert described.counting.kinds == KINDS
+    evidence = lesion_evidence(store, tmp_path / "lesions" / "models", spec, folds=[1])
+    assert described.counting.thresholds == fit_operating_points(evidence, KINDS).thresholds
 
 
 def test_planes_change_nothing_before_training_and_are_learned() -> None:
@@ -89,26 +120,18 @@ def test_planes_move_with_the_photograph() -> None:
 def test_every_camera_has_maps_of_its_own_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(bench.SCHEDULE, "input_px", 64)
     work = work_folder(tmp_path)
-    canvas, masks = draw(2, dots=2)
-    (work / "canvases").mkdir()
-    (work / "canvases" / "p00.webp").write_bytes(bench.encode(canvas))
-    truth = np.stack([(masks >> kind.bit & 1).astype(np.float32) for kind in KINDS])
-    seen = []
-
-    def maps(_network: object, pixels: np.ndarray) -> np.ndarray:
-        seen.append(pixels)
-        return truth
-
-    monkeypatch.setattr(bench, "lesion_maps", maps)
-    bench.write_inputs(work, "p00")
-    assert np.abs(seen[0].astype(int) - canvas).mean() < 4
-    assert len({pixels.tobytes() for pixels in seen}) == 3
+    _, masks = draw(2, dots=2)
+    model = DrawnMaps(np.stack([(masks >> kind.bit & 1).astype(np.float32) for kind in KINDS]))
+    monkeypatch.setattr(bench, "_lesion_model", lambda _work: model)
+    (tmp_path / "p00.jpg").write_bytes(photograph(0, side_px=256))
+    bench.write_inputs(work, tmp_path, ManifestRow(image_id="p00", path="p00.jpg", grade=0))
+    assert len({pixels.tobytes() for pixels in model.seen}) == 3
     stored = bench.Inputs(work, "warm", planes=True).read("p00")
     assert stored.shape == (64, 64, 5)
     assert stored[..., 3:].max() == 255
     row = split_rows([0])[0]
     measures = bench.features_of(work, [replace(row, image_id="p00")], "clean")[0]
-    counts_and_areas = [number for plane in truth for number in (2, plane.sum())]
+    counts_and_areas = [number for plane in model.maps for number in (2, plane.sum())]
     np.testing.assert_allclose(np.expm1(measures), counts_and_areas, rtol=1e-5)
 
 
@@ -132,6 +155,7 @@ def test_the_stack_weighs_lesions_and_no_photograph_fits_its_own_prediction() ->
 
 def test_trainings_are_joined_to_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(bench.SCHEDULE, "input_px", 32)
+    monkeypatch.setattr(bench, "_lesion_model", lambda _work: DrawnMaps(np.empty(0)))
     monkeypatch.setattr(bench, "EVALUATION", bench.EVALUATION.model_copy(update={"bootstrap_replicates": 20}))
     work, rng = work_folder(tmp_path), np.random.default_rng(0)
     shape = (3, 32, 32)
