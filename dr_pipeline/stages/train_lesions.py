@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.params.lesion_training import LesionTraining
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE
-    from dr_pipeline.tables.lesion_history import LesionEpoch
     from dr_pipeline.tracking.run import tracked
     from dr_pipeline.training.lesions.cross_validation import train_networks
+    from dr_pipeline.training.lesions.tile_training import LesionEpoch
 
     params = load_section(args.params, f"lesions.{args.name}.training", LesionTraining)
     store = LesionStore(args.canvases)

@@ -39,7 +39,7 @@ SMALL = {
             },
         }
     },
-    "preprocess": {"canvas_px": 96, "num_shards": 3, "arm": "none"},
+    "preprocess": {"canvas_px": 96, "num_shards": 3, "enhancement": "none"},
     "candidates": {
         "lite0": {
             "model": "test_efficientnet",  # timm's own for tests, of a family `test`: 0.1 M parameters

@@ -18,10 +18,10 @@ from dr_pipeline.metrics.intervals import format_estimate
 from dr_pipeline.models.grader import create_grader
 from dr_pipeline.models.segmenter_files import network_name, read_network, read_spec
 from dr_pipeline.models.weights.initialise import initialise_weights
-from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.lesions.cross_validation import train_networks
 from dr_pipeline.training.lesions.lesion_data import lesion_data
+from dr_pipeline.training.lesions.tile_training import LesionEpoch
 from dr_pipeline.training.lesions.train_lesions import checkpoint_key, train_lesions
 from tests.factories import REPOSITORY
 from tests.factories.bundles import make_bundle

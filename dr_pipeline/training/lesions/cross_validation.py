@@ -9,10 +9,10 @@ from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.files import sha256_file
 from dr_pipeline.models.segmenter_files import SegmenterSpec, grader_name, network_name, write_network, write_spec
 from dr_pipeline.params.lesion_training import LesionTraining
-from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.lesions.graded import Grades
 from dr_pipeline.training.lesions.lesion_data import annotated_kinds, lesion_data
+from dr_pipeline.training.lesions.tile_training import LesionEpoch
 from dr_pipeline.training.lesions.train_lesions import checkpoint_key, train_lesions
 
 

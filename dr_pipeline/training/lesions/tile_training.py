@@ -19,7 +19,6 @@ from dr_pipeline.errors import EnvironmentProblem
 from dr_pipeline.files import sha256_json
 from dr_pipeline.logs import progress
 from dr_pipeline.params.lesion_training import LesionTraining
-from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.fabric import device_name, num_loader_workers
 from dr_pipeline.training.lesions.lesion_data import LesionData
@@ -48,6 +47,27 @@ class Losses(NamedTuple):
     total: Tensor
     lesions: Tensor
     grades: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LesionEpoch:
+    """One epoch of a training on tiles.
+
+    Attributes:
+        epoch: From 0.
+        seconds: Of the epoch.
+        loss: Of lesions, mean over its steps.
+        learning_rate: Of the decoder, at the end of the epoch.
+        tiles_per_s: Tiles per second.
+        grade_loss: Mean over its steps; None where lesions are learned alone.
+    """
+
+    epoch: int
+    seconds: float
+    loss: float
+    learning_rate: float
+    tiles_per_s: float
+    grade_loss: float | None = None
 
 
 @dataclass(frozen=True)

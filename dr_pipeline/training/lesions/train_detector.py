@@ -10,11 +10,10 @@ from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.models.detector import detector_from_params
 from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.processes import keep_freed_memory
-from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.fabric import one_device, set_determinism
 from dr_pipeline.training.lesions.lesion_data import LesionData
-from dr_pipeline.training.lesions.tile_training import Losses, TrainedNetwork, train_on_tiles, training_key
+from dr_pipeline.training.lesions.tile_training import LesionEpoch, Losses, TrainedNetwork, train_on_tiles, training_key
 from dr_pipeline.training.lesions.tiles import TileSampler
 
 

@@ -13,13 +13,13 @@ from dr_pipeline.models.segmenter import segmenter_from_params
 from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.processes import keep_freed_memory
-from dr_pipeline.tables.lesion_history import LesionEpoch
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.fabric import one_device, set_determinism
 from dr_pipeline.training.lesions.graded import GradedBatch, GradeLearning
 from dr_pipeline.training.lesions.lesion_data import LesionData
 from dr_pipeline.training.lesions.lesion_loss import LesionLoss
 from dr_pipeline.training.lesions.tile_training import (
+    LesionEpoch,
     Losses,
     TrainedNetwork,
     tensors_of,

@@ -1,5 +1,9 @@
 """Augmentation: the same picture for the same seed, no canvas changed into another grade."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -159,3 +163,13 @@ def test_coarse_dropout_works_on_the_smallest_canvas() -> None:
     augment, white = augmenter(only(coarse_dropout_probability=1.0)), np.full((32, 32, 3), 255, np.uint8)
     for seed in range(20):
         assert 1 <= (augment(white, seed)[..., 0] == 0).sum() <= HOLES[1] * 2 * 2
+
+
+def test_nothing_is_asked_of_a_server_when_it_is_imported() -> None:
+    code = (
+        "import urllib.request as u; u.OpenerDirector.open = lambda *_, **__: print('asked');"
+        "import dr_pipeline.training.data.augmentation"
+    )
+    plain = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
+    ran = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
+    assert ran.stdout == ""
