@@ -6,6 +6,7 @@ deals with files: one that hangs or crashes its process is a result with the sam
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import islice
 from typing import Any, Generic, Self
 
@@ -32,6 +34,7 @@ _WINDOW_PER_CORE = 4
 _ATTEMPTS = 2
 _COUNT_CORES_EVERY_S = 5.0
 _ANSWER_S = 10.0
+_AUTH_MODE, _AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 _TODO_CLUSTER = "see `ray status`; a run of `score` goes on with --resume"
 
 
@@ -155,7 +158,7 @@ def _explained(cause: Exception) -> Exception:
 
 @contextmanager
 def cluster(address: str, workers: int) -> Iterator[Any]:
-    """Yields the module ray, connected; nothing of it is left behind: no process, no file, no signal handler.
+    """Yields the module ray, connected; nothing of it is left behind: no process, no file, no signal handler, no token.
 
     A program that has called ray.init itself keeps its own cluster.
     """
@@ -174,6 +177,7 @@ def cluster(address: str, workers: int) -> Iterator[Any]:
         if address == "local":
             folder = tempfile.mkdtemp(prefix="ray-")  # for its owner alone; with a short name, since sockets are in it
             stack.callback(shutil.rmtree, folder, ignore_errors=True)  # a process that ends may still write to it
+            stack.enter_context(_own_token())
             options = {
                 "num_cpus": workers,
                 "include_dashboard": False,
@@ -188,7 +192,8 @@ def cluster(address: str, workers: int) -> Iterator[Any]:
                 raise EnvironmentProblem(
                     f"no connection to a Ray cluster: {_first_line(error)}",
                     where=address,
-                    todo="check --ray-address and RAY_ADDRESS, and `ray status` there",
+                    todo="check --ray-address and RAY_ADDRESS, and `ray status` there; where the cluster asks for a "
+                    "token, set RAY_AUTH_MODE=token, and have the token in ~/.ray/auth_token or RAY_AUTH_TOKEN",
                 ) from None
         yield ray
 
@@ -202,6 +207,29 @@ def _require_answer(address: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
+
+
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """A token for the clusters of this process, unless the user has chosen one.
+
+    Ray would write one into the home folder, readable to all, and later clusters of the user would ask for it.
+    """
+    if {_AUTH_MODE, _AUTH_TOKEN, f"{_AUTH_TOKEN}_PATH"} & os.environ.keys():
+        yield
+        return
+    os.environ[_AUTH_TOKEN] = _token()
+    try:
+        yield
+    finally:
+        for name in (_AUTH_MODE, _AUTH_TOKEN):  # Ray sets the first
+            os.environ.pop(name, None)
+
+
+@cache
+def _token() -> str:
+    """One a process, since Ray keeps the first that it reads."""
+    return secrets.token_hex(32)
 
 
 @contextmanager

@@ -145,3 +145,28 @@ def test_score_by_its_command_over_the_cluster_gives_the_same_tables(cluster: An
     assert "ray" not in done.stderr.replace("ray.csv", "")
     for suffix in (".csv", ".lesions.csv", ".outlines.jsonl"):
         assert (tmp_path / f"ray{suffix}").read_bytes() == (tmp_path / f"in_process{suffix}").read_bytes()
+
+
+def test_a_cluster_of_this_machine_leaves_no_token_behind(tmp_path: Path) -> None:
+    code = (
+        "import os; from dr_pipeline.engines.ray import cluster\n"
+        "for _ in range(2):\n"
+        "    with cluster('local', 1) as ray:\n"
+        "        print(ray.get(ray.remote(lambda: 'done').remote()), os.environ['RAY_AUTH_MODE'])\n"
+        "print(sorted(name for name in os.environ if name.startswith('RAY_AUTH')))"
+    )
+    home = {"HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=without_token() | home, capture_output=True, text=True)
+    assert done.stdout.split("\n")[:3] == ["done token", "done token", "[]"], done.stderr
+    assert not (tmp_path / ".ray").exists()
+
+
+def test_a_cluster_that_asks_for_a_token_is_an_error_that_says_so(cluster: Any) -> None:
+    engine = f"RayEngine(None, address={cluster.get_runtime_context().gcs_address!r}, workers=1, time_limit_s=1)"
+    code = f"from dr_pipeline.engines.ray import RayEngine\nwith {engine}: pass"
+    done = subprocess.run([sys.executable, "-c", code], env=without_token(), capture_output=True, text=True)
+    assert "RAY_AUTH_MODE=token" in done.stderr.splitlines()[-1]
+
+
+def without_token() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
