@@ -20,6 +20,7 @@ from dr_pipeline.scoring.journal import Journal, journal_path
 from dr_pipeline.scoring.outputs import (
     Format,
     GrowingTable,
+    encoder,
     explained,
     partial_path,
     require_parquet,
@@ -33,7 +34,7 @@ from dr_pipeline.scoring.sources.listing import iter_entries
 from dr_pipeline.scoring.sources.objects import without_secrets
 from dr_pipeline.scoring.sources.people import People
 from dr_pipeline.scoring.summary import Summary, summarise
-from dr_pipeline.tables.predictions import PredictionRow
+from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
 
 # A killed run loses the rows since the last commit, and scores these files again.
 _COMMIT_S = 0.5
@@ -144,7 +145,7 @@ def begin(journal: Journal, bundle: BundleIdentity, settings: Mapping[str, Any],
     journal.commit()
 
 
-def partial_table(out: Path, rows: Iterable[PredictionRow]) -> GrowingTable:
+def partial_table(out: Path, rows: Iterable[PredictionRow]) -> GrowingTable[PredictionRow]:
     """Opens the table of the rows that are finished while `out` is not; it begins with `rows`.
 
     Raises:
@@ -153,7 +154,7 @@ def partial_table(out: Path, rows: Iterable[PredictionRow]) -> GrowingTable:
     if out.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
     kind = Format.of(out)
-    return GrowingTable(partial_path(out), Format.CSV if kind is Format.PARQUET else kind, rows)
+    return GrowingTable(partial_path(out), encoder(Format.CSV if kind is Format.PARQUET else kind, PREDICTIONS), rows)
 
 
 def publish(out: Path, journal: Journal, bundle: BundleIdentity, settings: Mapping[str, Any]) -> None:
@@ -246,7 +247,7 @@ class _Session:
         own = (self.run.out, partial_path(self.run.out), manifest_path(self.run.out))
         return tuple(path for path in own if path.exists() and lies_in(path, self.run.sources))
 
-    def _score_rest(self, table: GrowingTable, people: People) -> None:
+    def _score_rest(self, table: GrowingTable[PredictionRow], people: People) -> None:
         """Scores what is not finished; at any moment, the table has no row that the journal has not."""
         journal, batch, committed_s = self.journal, list[PredictionRow](), float("-inf")
         devices = devices_of(self.run.sources)

@@ -1,10 +1,11 @@
 """What `score --lesions` writes beside the predictions: the table of lesions, and each lesion's outline."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import atomic_write
@@ -14,7 +15,7 @@ from dr_pipeline.lesions.kinds import HARD_EXUDATES, HEMORRHAGES, KINDS, VENOUS_
 from dr_pipeline.lesions.quadrants import QUADRANTS
 from dr_pipeline.schema import Eye, Status
 from dr_pipeline.scoring.journal import Journal, Scored
-from dr_pipeline.scoring.outputs import lesion_paths, write_table
+from dr_pipeline.scoring.outputs import Format, GrowingTable, encoder, lesion_paths, write_table
 from dr_pipeline.scoring.prediction_rows import text_cell
 from dr_pipeline.tables.lesions import LESIONS, LesionRow
 
@@ -35,8 +36,45 @@ def write_lesions(out: Path, journal: Journal, *, bundle_id: str) -> None:
     write_table(table, LESIONS, rows)
     with atomic_write(outlines, private=True) as stream:
         for scored in journal.scored():
-            line = json.dumps(outlines_of(scored), ensure_ascii=False, separators=(",", ":"))
-            stream.write(f"{line}\n".encode())
+            stream.write(encode_outlines([scored]))
+
+
+class GrowingLesions:
+    """The same while a folder is watched: both files grow by whole rows. A context manager.
+
+    Args:
+        out: The table of predictions, .csv or .jsonl.
+        journal: The run's, whose scored files are the first rows.
+        bundle_id: The bundle.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+
+    def __init__(self, out: Path, journal: Journal, *, bundle_id: str) -> None:
+        self._bundle_id = bundle_id
+        table, outlines = lesion_paths(out)
+        with ExitStack() as stack:
+            rows = (lesion_row(scored, bundle_id=bundle_id) for scored in journal.scored())
+            self._rows = stack.enter_context(GrowingTable(table, encoder(Format.of(out), LESIONS), rows))
+            self._outlines = stack.enter_context(GrowingTable(outlines, encode_outlines, journal.scored()))
+            self._stack = stack.pop_all()
+
+    @property
+    def num_rows(self) -> int:
+        """Files whose lesions both files hold."""
+        return min(self._rows.num_rows, self._outlines.num_rows)
+
+    def add(self, scored: Scored) -> None:
+        """Adds one file."""
+        self._rows.add([lesion_row(scored, bundle_id=self._bundle_id)])
+        self._outlines.add([scored])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
 
 
 def lesion_row(scored: Scored, *, bundle_id: str) -> LesionRow:
@@ -108,6 +146,12 @@ def _places(findings: Findings) -> dict[str, Any]:
         "yardstick": str(findings.yardstick),
         "um_per_px": findings.um_per_px,
     }
+
+
+def encode_outlines(several: Iterable[Scored]) -> bytes:
+    """Their lesions as JSON Lines."""
+    lines = (json.dumps(outlines_of(scored), ensure_ascii=False, separators=(",", ":")) for scored in several)
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def outlines_of(scored: Scored) -> dict[str, Any]:

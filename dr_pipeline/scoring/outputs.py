@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.files import atomic_write, make_private_folder
 from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
 from dr_pipeline.tables.table import Row, Table
+
+Grown = TypeVar("Grown")
 
 _ROWS_PER_WRITE = 100
 # Large groups compress well, and a reader holds one of them in memory.
@@ -57,23 +59,23 @@ def lesion_paths(out: Path) -> tuple[Path, Path]:
     return out.with_name(f"{out.stem}.lesions{out.suffix}"), out.with_name(f"{out.stem}.outlines.jsonl")
 
 
-class GrowingTable:
-    """A file of rows, CSV or JSON Lines, to which whole rows are added; only its owner may read it.
+class GrowingTable(Generic[Grown]):
+    """A file of rows to which whole rows are added; only its owner may read it.
 
     Rows go to the file with one write per hundred rows at most, so that a killed run leaves no half of a row.
 
     Args:
         path: Replaced where it is there.
-        format: Not Parquet.
+        encode: From rows to bytes, such as `encoder` gives; from none to the header, where there is one.
         rows: The first rows.
 
     Raises:
         OSError: The file cannot be written. Whole rows stay.
     """
 
-    def __init__(self, path: Path, format: Format, rows: Iterable[PredictionRow] = ()) -> None:  # noqa: A002
+    def __init__(self, path: Path, encode: Callable[[Iterable[Grown]], bytes], rows: Iterable[Grown] = ()) -> None:
         make_private_folder(path.parent)
-        self._encode = _encoder(format, PREDICTIONS)
+        self._encode = encode
         self._path = begun = beginning_path(path)
         begun.unlink(missing_ok=True)
         self._handle = os.open(begun, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
@@ -83,7 +85,7 @@ class GrowingTable:
         begun.replace(path)  # the open file goes on growing under this name
         self._path = path
 
-    def add(self, rows: Iterable[PredictionRow]) -> None:
+    def add(self, rows: Iterable[Grown]) -> None:
         """Adds rows."""
         rows = iter(rows)
         while piece := list(islice(rows, _ROWS_PER_WRITE)):
@@ -115,8 +117,8 @@ class GrowingTable:
         os.fsync(self._handle)
 
 
-def _encoder(format: Format, table: Table[Row]) -> Callable[[Iterable[Row]], bytes]:  # noqa: A002
-    """From rows to bytes of CSV, the header before the first, or of JSON Lines."""
+def encoder(format: Format, table: Table[Row]) -> Callable[[Iterable[Row]], bytes]:  # noqa: A002
+    """From rows to bytes of CSV, the header before the first, or of JSON Lines; Parquet cannot grow."""
     if format is Format.JSONL:
         return lambda rows: "".join(json.dumps(table.values(row), ensure_ascii=False) + "\n" for row in rows).encode()
     text = io.StringIO(newline="")
@@ -138,7 +140,7 @@ def write_table(path: Path, table: Table[Row], rows: Iterable[Row]) -> None:
     if Format.of(path) is Format.PARQUET:
         _write_parquet(path, table, rows)
         return
-    encode, rows = _encoder(Format.of(path), table), iter(rows)
+    encode, rows = encoder(Format.of(path), table), iter(rows)
     with atomic_write(path, private=True) as stream:
         stream.write(encode([]))
         while piece := list(islice(rows, _ROWS_PER_WRITE)):

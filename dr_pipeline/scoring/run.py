@@ -138,5 +138,5 @@ def results_of(run: Run) -> tuple[Path, ...]:
 
 def own_outputs(out: Path) -> tuple[Path, ...]:
     """The files of the run itself, which get no row."""
-    tables = (out, partial_path(out))
-    return (*tables, *map(beginning_path, tables), *lesion_paths(out), manifest_path(out), *own_files(out))
+    tables = (out, partial_path(out), *lesion_paths(out))
+    return (*tables, *map(beginning_path, tables), manifest_path(out), *own_files(out))

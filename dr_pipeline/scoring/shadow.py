@@ -61,7 +61,8 @@ class Shadow:
                 where=str(out),
                 todo="name an --out in another folder",
             )
-        run = replace(champion, bundle=bundle, out=out.with_name(f"{out.stem}.shadow{out.suffix}"))
+        shadow_out = out.with_name(f"{out.stem}.shadow{out.suffix}")
+        run = replace(champion, bundle=bundle, out=shadow_out, lesions=False)  # grades are compared
         return cls(champion, run, identity, challenger)
 
     @property

@@ -3,8 +3,10 @@
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dr_pipeline.bundle.identity import BundleIdentity
 from dr_pipeline.engines.engine import Engine
@@ -12,8 +14,8 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.logs import logger
 from dr_pipeline.scoring.arrivals import Arrivals
 from dr_pipeline.scoring.folder import begin
-from dr_pipeline.scoring.journal import Journal, journal_path
-from dr_pipeline.scoring.outputs import Format, GrowingTable, explained
+from dr_pipeline.scoring.journal import Journal, Scored, journal_path
+from dr_pipeline.scoring.outputs import Format, GrowingTable, encoder, explained
 from dr_pipeline.scoring.run import Run, own_outputs, require_same_bundle
 from dr_pipeline.scoring.run_manifest import write_manifest
 from dr_pipeline.scoring.score import Score
@@ -21,7 +23,10 @@ from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.objects import without_secrets
 from dr_pipeline.scoring.sources.people import People
 from dr_pipeline.scoring.summary import Summary, summarise
-from dr_pipeline.tables.predictions import PredictionRow
+from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
+
+if TYPE_CHECKING:
+    from dr_pipeline.scoring.lesion_outputs import GrowingLesions
 
 _POLL_S = 0.25
 # Files that are scored before the folder is looked at again.
@@ -91,21 +96,33 @@ class _Watching:
     _warned_s: float = float("-inf")
 
     def run_until_interrupted(self) -> None:
-        with GrowingTable(self.run.out, Format.of(self.run.out), self._rows()) as table:
+        with self._tables() as (table, lesions):
             self._queue.extend(self.journal.todo())
             try:
                 while True:
                     if self._take_arrivals() and self._queue:
-                        self._score_some(table)
+                        self._score_some(table, lesions)
                     else:
                         time.sleep(_POLL_S)
             except KeyboardInterrupt:
                 logger.info("stopped; the same command goes on")
-        if table.num_rows != self.journal.finished:  # interrupted between the journal and the table
-            GrowingTable(self.run.out, Format.of(self.run.out), self._rows()).close()
+        written = {table.num_rows, table.num_rows if lesions is None else lesions.num_rows}
+        if written != {self.journal.finished}:  # interrupted between the journal and the tables
+            with self._tables():
+                pass
 
-    def _rows(self) -> Iterator[PredictionRow]:
-        return self.journal.rows(bundle_id=self.bundle.bundle_id)
+    @contextmanager
+    def _tables(self) -> "Iterator[tuple[GrowingTable[PredictionRow], GrowingLesions | None]]":
+        """What the watch writes, each beginning with what the journal holds."""
+        out, bundle_id = self.run.out, self.bundle.bundle_id
+        encode, rows = encoder(Format.of(out), PREDICTIONS), self.journal.rows(bundle_id=bundle_id)
+        with GrowingTable(out, encode, rows) as table, ExitStack() as stack:
+            lesions = None
+            if self.run.lesions:
+                from dr_pipeline.scoring.lesion_outputs import GrowingLesions
+
+                lesions = stack.enter_context(GrowingLesions(out, self.journal, bundle_id=bundle_id))
+            yield table, lesions
 
     def _take_arrivals(self) -> bool:
         """Queues what has arrived; returns whether the folder is there, since nothing in it can be read else."""
@@ -123,10 +140,12 @@ class _Watching:
             self.journal.commit()
         return True
 
-    def _score_some(self, table: GrowingTable) -> None:
+    def _score_some(self, table: GrowingTable[PredictionRow], lesions: "GrowingLesions | None") -> None:
         require_same_bundle(self.run, self.bundle)
         some = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
         for entry, score in self.people.complete(self.engine.results(list(self.people.counted(some)))):
             row = self.journal.finish(entry, score, bundle_id=self.bundle.bundle_id)
             self.journal.commit()
             table.add([row])
+            if lesions is not None:
+                lesions.add(Scored(self.journal.finished - 1, entry, score, row.image_id))

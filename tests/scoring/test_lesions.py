@@ -22,7 +22,7 @@ from dr_pipeline.scoring.outputs import lesion_paths
 from dr_pipeline.scoring.shards import Shard
 from dr_pipeline.tables.lesions import read_lesions
 from dr_pipeline.tables.predictions import read_predictions
-from tests.factories.bundles import encode, make_bundle, photograph
+from tests.factories.bundles import encode, make_bundle, onnx_model, photograph
 from tests.factories.drawings import encode as encode_as
 from tests.factories.lesion_networks import CANVAS_PX, COLOURS, colour_network
 from tests.factories.scoring import score_in_process
@@ -193,6 +193,17 @@ def test_without_the_option_nothing_is_written_or_stored_of_lesions(clinic: Path
     assert "lesions" not in json.dumps(settings["settings"])
 
 
+def test_a_challenger_is_compared_by_its_grades(clinic: Path, bundle: Path, tmp_path: Path) -> None:
+    other, out = make_bundle(tmp_path / "other", model=onnx_model(seed=5)), tmp_path / "out" / "p.csv"
+    words = ["score", clinic, "--bundle", bundle, "--out", out, "--lesions", "--shadow", other, "--workers", 1]
+    assert cli.main([str(word) for word in words]) == 0
+    assert {path.name for path in out.parent.iterdir() if "shadow" in path.name} == {
+        "p.shadow.csv",
+        "p.shadow.csv.manifest.json",
+    }
+    assert all(path.is_file() for path in (*lesion_paths(out), out.with_name("p.agreement.json")))
+
+
 def test_a_merge_of_shards_has_the_tables_of_one_run(
     bundle: Path, clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +226,6 @@ def test_a_merge_of_shards_has_the_tables_of_one_run(
     ("options", "message"),
     [
         ([], "has no lesions.onnx"),
-        (["--watch"], "--lesions with --watch"),
         (["--device", "cuda"], "--lesions with --device cuda"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.scoring import outputs
-from dr_pipeline.scoring.outputs import Format, GrowingTable, explained, partial_path, read_rows, write_parquet
+from dr_pipeline.scoring.outputs import Format, GrowingTable, encoder, explained, partial_path, read_rows, write_parquet
 from dr_pipeline.scoring.prediction_rows import make_row
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
@@ -46,7 +46,7 @@ def test_a_table_grows_by_whole_rows_and_only_its_owner_reads_it(kind: Format, t
     (tmp_path / "new").mkdir()
     path.write_text("another's")
     path.chmod(0o644)
-    with GrowingTable(path, kind, made[:1]) as table:
+    with GrowingTable(path, encoder(kind, PREDICTIONS), made[:1]) as table:
         for count in (1, 101, 250):
             table.add(made[table.num_rows : count])
             assert cells(read_rows(path)) == cells(made[:count])
@@ -55,7 +55,7 @@ def test_a_table_grows_by_whole_rows_and_only_its_owner_reads_it(kind: Format, t
 
 def test_json_lines_have_types(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
-    with GrowingTable(path, Format.JSONL, rows(40)):
+    with GrowingTable(path, encoder(Format.JSONL, PREDICTIONS), rows(40)):
         pass
     scored = next(row for row in map(json.loads, path.read_text().splitlines()) if row["status"] == "scored")
     assert tuple(scored) == PREDICTIONS.columns
@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_whole_rows_and_a_sentence(monkeypatch, tmp_path: Pat
         return written
 
     monkeypatch.setattr(outputs.os, "write", write)
-    with GrowingTable(path, Format.CSV) as table:
+    with GrowingTable(path, encoder(Format.CSV, PREDICTIONS)) as table:
 
         def fill() -> None:
             with explained():

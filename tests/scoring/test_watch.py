@@ -11,8 +11,11 @@ import pytest
 
 from dr_pipeline import cli
 from dr_pipeline.files import read_csv
-from dr_pipeline.scoring.run_manifest import manifest_path
-from tests.factories.bundles import photograph
+from dr_pipeline.scoring.outputs import lesion_paths, read_rows
+from dr_pipeline.scoring.run_manifest import manifest_path, read_manifest
+from tests.factories.bundles import make_bundle, photograph
+from tests.factories.lesion_networks import colour_network
+from tests.factories.scoring import score_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +23,11 @@ pytestmark = pytest.mark.slow
 class Watch:
     """The command, watching."""
 
-    def __init__(self, folder: Path, bundle: Path, out: Path) -> None:
+    def __init__(self, folder: Path, bundle: Path, out: Path, *options: str) -> None:
         self.out = out
         command = [sys.executable, "-m", "dr_pipeline", "score", folder, "--bundle", bundle, "--out", out, "--watch"]
         self.process = subprocess.Popen(
-            [*map(str, command), "--workers", "1"],
+            [*map(str, command), "--workers", "1", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -33,7 +36,7 @@ class Watch:
         )
 
     def paths(self) -> list[str]:
-        return [row["path"] for row in read_csv(self.out)] if self.out.exists() else []
+        return [row.path for row in read_rows(self.out)] if self.out.exists() else []
 
     def wait_for(self, number: int) -> float:
         """Waits for so many rows; returns the seconds it took."""
@@ -81,6 +84,32 @@ def test_a_watch_scores_what_is_there_and_what_arrives_and_survives_restarts(cli
     assert [row["status"] for row in rows] == ["scored", "scored", "failed", "scored"]
     assert rows[3]["duplicate_of"] == "a"
     assert out.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_tables_of_lesions_grow_as_well(clinic: Path, tmp_path: Path, suffix: str) -> None:
+    bundle, out = make_bundle(tmp_path / "with", lesions=colour_network()), clinic / f"p{suffix}"
+    (clinic / "a.jpg").write_bytes(photograph(1))
+    (clinic / "b.jpg").write_bytes(b"no photograph")
+    watch = Watch(clinic, bundle, out, "--lesions")
+    watch.wait_for(2)
+    watch.stop(signal.SIGKILL)
+    for path in lesion_paths(out):  # as if it had been killed between the journal and these
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:1]))
+    watch = Watch(clinic, bundle, out, "--lesions")
+    (clinic / "c.jpg").write_bytes(photograph(2))
+    watch.wait_for(3)
+    said = watch.stop(signal.SIGTERM)
+    assert watch.process.returncode == 0, said
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (clinic / name).rename(photographs / name)
+    score_in_process(photographs, bundle, tmp_path / f"p{suffix}", lesions=True)
+    for path in lesion_paths(out):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert len(read_manifest(out)["outputs"]) == 3
 
 
 @pytest.mark.parametrize(

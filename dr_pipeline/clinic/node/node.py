@@ -23,12 +23,12 @@ from dr_pipeline.engines.local import LocalEngine
 from dr_pipeline.errors import BundleError
 from dr_pipeline.files import atomic_write
 from dr_pipeline.logs import logger
-from dr_pipeline.scoring.outputs import Format, GrowingTable
+from dr_pipeline.scoring.outputs import Format, GrowingTable, encoder
 from dr_pipeline.scoring.prediction_rows import make_row
 from dr_pipeline.scoring.score import Score, failed
 from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.task import ScoringTask
-from dr_pipeline.tables.predictions import PredictionRow
+from dr_pipeline.tables.predictions import PREDICTIONS, PredictionRow
 from dr_pipeline.tables.refusals import REFUSALS
 
 # Photographs that the engine gets at once, per worker: those that arrive meanwhile wait for all of them.
@@ -191,8 +191,8 @@ class Scoring:
         finally:
             self._table.close()
 
-    def _new_table(self) -> GrowingTable:
-        return GrowingTable(self.settings.table, Format.CSV, self.store.rows())
+    def _new_table(self) -> GrowingTable[PredictionRow]:
+        return GrowingTable(self.settings.table, encoder(Format.CSV, PREDICTIONS), self.store.rows())
 
     def _write_what_is_missing(self) -> None:
         """Rows that a full disk kept out of the table, and new refusals."""

@@ -123,11 +123,12 @@ def test_another_bundle_s_table_and_a_foreign_history_are_refused(bundle, tmp_pa
 
 
 def test_parquet_and_jsonl_are_read(bundle, tmp_path, capsys):
-    from dr_pipeline.scoring.outputs import Format, GrowingTable, write_parquet
+    from dr_pipeline.scoring.outputs import Format, GrowingTable, encoder, write_parquet
+    from dr_pipeline.tables.predictions import PREDICTIONS
 
     rows = draw_rows(2, 40, bundle_id=identify_bundle(bundle).bundle_id)
     write_parquet(tmp_path / "p.parquet", rows)
-    GrowingTable(tmp_path / "p.jsonl", Format.JSONL, rows).close()
+    GrowingTable(tmp_path / "p.jsonl", encoder(Format.JSONL, PREDICTIONS), rows).close()
     for name in ("p.parquet", "p.jsonl"):
         assert drift(tmp_path / name, bundle, tmp_path / "out") == 0
     first, second = capsys.readouterr().out.split("wrote")[2::2]
