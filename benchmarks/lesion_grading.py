@@ -69,7 +69,7 @@ from dr_pipeline.metrics.bootstrap import paired_qwk_difference
 from dr_pipeline.metrics.cross_fitting import held_out_parts
 from dr_pipeline.models.channels import first_convolution_names
 from dr_pipeline.models.classifier import init_classifier
-from dr_pipeline.models.grader import Grader, create_grader
+from dr_pipeline.models.grader import Grader
 from dr_pipeline.models.segmenter_files import ALL, network_name, read_network, read_spec, write_network, write_spec
 from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.candidate import Candidate
@@ -92,6 +92,7 @@ from dr_pipeline.training.fabric import device_name, make_fabric
 from dr_pipeline.training.lesion_photographs import GradingSet, select_photographs
 from dr_pipeline.training.loop import FitOptions, fit
 from dr_pipeline.training.predict import evaluation_batch, predict
+from dr_pipeline.training.trainer import untrained_grader
 
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float64]
@@ -303,7 +304,7 @@ def folds_of(work: Path) -> list[NestedFold]:
 
 def untrained(work: Path, arm: str, candidate: Candidate, training: Training, grades: Sequence[int]) -> Grader:
     """The network of an arm with its first weights."""
-    grader = _network(candidate, training)
+    grader = untrained_grader(candidate, training)
     init_classifier(grader.backbone, grader.head, grades)
     initialise_weights(grader, model=candidate.model, weights=candidate.weights)
     if arm == "lesion_encoder":  # its last convolution, which the segmenter has not, stays as it is
@@ -314,17 +315,6 @@ def untrained(work: Path, arm: str, candidate: Candidate, training: Training, gr
     if arm == "lesion_planes":
         add_planes(grader, num_planes(work))
     return grader
-
-
-def _network(candidate: Candidate, training: Training) -> Grader:
-    return create_grader(
-        candidate.model,
-        input_px=candidate.input_px,
-        drop_rate=candidate.drop_rate,
-        drop_path_rate=candidate.drop_path_rate,
-        network=candidate.network,
-        loss=training.objective.loss,
-    )
 
 
 def _result(work: Path, arm: str, nested: NestedFold, seed: int, epochs: int) -> tuple[Path, str]:
@@ -360,7 +350,7 @@ def train(args: argparse.Namespace) -> None:
     checkpoint = Checkpoint(folder / "checkpoint", key)
     options = FitOptions(args.seed, checkpoint, lambda row: print(folder.name, row, flush=True))
     result = fit(fabric, grader, train_set, val_set, candidate=candidate, params=training, options=options)
-    finished = _network(candidate, training)
+    finished = untrained_grader(candidate, training)
     if planes:
         add_planes(finished, num_planes(work))
     finished.load_state_dict(result.weights)

@@ -101,7 +101,7 @@ def train_network(
     set_determinism(options.seed)
     fabric = make_fabric(params.precision, candidate.fine_tuning)
     with memory_advice(fabric.device, candidate):
-        grader = _untrained(candidate, params)
+        grader = untrained_grader(candidate, params)
         init_classifier(grader.backbone, grader.head, [row.grade for row in data.train_set])
         weights_source = initialise_weights(grader, model=candidate.model, weights=candidate.weights)
         train_set = _train_set(candidate, params, data, options.seed)
@@ -110,7 +110,7 @@ def train_network(
         with save_best_when_stopped(fabric, options.checkpoint, candidate, options.stop_hint):
             result = fit(fabric, grader, train_set, val_set, candidate=candidate, params=params, options=options)
         # a new grader: the trained one is laid out for training, and may be frozen, compiled or data-parallel
-        finished = _untrained(candidate, params).to(fabric.device).eval()
+        finished = untrained_grader(candidate, params).to(fabric.device).eval()
         finished.load_state_dict(result.weights)
         if params.adaptive_batch_norm != "none":
             on_val_set = params.adaptive_batch_norm == "validation"
@@ -128,7 +128,8 @@ def train_network(
         )
 
 
-def _untrained(candidate: Candidate, params: Training) -> Grader:
+def untrained_grader(candidate: Candidate, params: Training) -> Grader:
+    """The network of a candidate, with random weights."""
     return create_grader(
         candidate.model,
         input_px=candidate.input_px,
