@@ -18,9 +18,9 @@ from dr_pipeline.evaluation.image_metrics import resampling
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.tracking.evidence import pair_evidence
 from dr_pipeline.tracking.promotion_lock import promotion_lock
-from dr_pipeline.tracking.registry import CHALLENGER, CHAMPION, MODEL_NAME
+from dr_pipeline.tracking.registry import CHALLENGER, CHAMPION, MODEL_NAME, place_of
 from dr_pipeline.tracking.store import Store
-from dr_pipeline.tracking.versions import answering, find_version, place_of, require_whole, version_by_alias
+from dr_pipeline.tracking.versions import answering, find_version, require_whole, version_by_alias
 
 PREVIOUS = "previous"
 

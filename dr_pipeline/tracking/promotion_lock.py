@@ -7,6 +7,7 @@ MLflow itself is not stopped; `champion.py` looks at the aliases before and afte
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,24 +20,35 @@ from dr_pipeline.schema import RESEARCH_USE
 LOCK_NAME = "dr-grader-promotion"
 _HOLDER = "holder"
 _GONE = "RESOURCE_DOES_NOT_EXIST"
+_PAUSE_S = 0.5
 
 
 @contextmanager
-def promotion_lock(client: Any, *, where: str, break_other: bool = False) -> Iterator[Callable[[], None]]:
+def promotion_lock(
+    client: Any, *, where: str, break_other: bool = False, wait_s: float = 0.0
+) -> Iterator[Callable[[], None]]:
     """Holds the lock for the block; yields a call that raises where it is held no longer.
 
     Args:
         client: Of MLflow.
         where: The store, for messages.
         break_other: Whether to remove a lock that another process holds, or has left.
+        wait_s: How long to wait for another process to release it.
 
     Raises:
-        EnvironmentProblem: Another process holds it.
+        EnvironmentProblem: Another process holds it, and has held it for all that time.
     """
     if break_other:
         _remove(client)
-    holder = uuid.uuid4().hex
-    _create(client, holder, where)
+    holder, deadline = uuid.uuid4().hex, time.monotonic() + wait_s
+    while True:
+        try:
+            _create(client, holder, where)
+            break
+        except EnvironmentProblem:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE_S)
 
     def require_held() -> None:
         if _holder(client) != holder:
@@ -69,7 +81,7 @@ def _create(client: Any, holder: str, where: str) -> None:
         raise EnvironmentProblem(
             f"another promotion or rollback is under way: {other.description if other else 'it has just ended'}",
             where=where,
-            todo="run it again when that one has ended; where its process has died, with --break-lock",
+            todo="run it again when that one has ended; where its process has died, promote with --break-lock",
         ) from None
 
 

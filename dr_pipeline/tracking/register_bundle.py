@@ -10,9 +10,9 @@ from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle_storage import as_folder
 from dr_pipeline.errors import DataError
 from dr_pipeline.metrics.intervals import format_estimate, is_estimate
-from dr_pipeline.tracking.registry import add_version, version_of, version_of_bundle
+from dr_pipeline.tracking.registry import add_version, ensure_champion, place_of, version_of, version_of_bundle
 from dr_pipeline.tracking.store import Store
-from dr_pipeline.tracking.versions import answering, place_of
+from dr_pipeline.tracking.versions import answering
 
 # Entries of metadata.json that make a bundle a child, the nearest parent first: an adapted one may be recalibrated.
 _KINDS = ("recalibration", "adaptation")
@@ -38,6 +38,8 @@ class Registered:
 def register_bundle(store: Store, root: Path) -> Registered:
     """Registers a bundle as the newest version, with its own run; a bundle that is there already stays as it is.
 
+    It becomes the champion where there is none.
+
     The tags of a child's version have the parent's bundle id and version, its site, and the figures of its making.
 
     Args:
@@ -47,7 +49,7 @@ def register_bundle(store: Store, root: Path) -> Registered:
     Raises:
         BundleError: The bundle is damaged.
         DataError: It is a child, and its parent is not registered.
-        EnvironmentProblem: The store refuses.
+        EnvironmentProblem: The store refuses, or there is no champion and a promotion does not end.
     """
     bundle = read_bundle(root, threads=1)
     verify_weights(root)
@@ -55,6 +57,7 @@ def register_bundle(store: Store, root: Path) -> Registered:
         kind = next((kind for kind in _KINDS if kind in bundle.metadata), "bundle")
         parent, tags = _parent_tags(store, bundle.metadata, kind, root)
         if found := version_of_bundle(store.client, root):
+            ensure_champion(store, found)  # an earlier registration may have ended before it did
             return Registered(found, bundle.bundle_id, parent, is_new=False)
         run = store.create(f"{kind} {bundle.bundle_id}", {"dr.item": kind, "bundle_id": bundle.bundle_id, **tags})
         number = add_version(store, run.run_id, folder, bundle.bundle_id, tags)

@@ -19,12 +19,17 @@ from dr_pipeline.tables.predictions import PHOTOGRAPH_COLUMNS
 from dr_pipeline.tracking.evidence import add_evidence
 from dr_pipeline.tracking.guard import guarded, switched_on
 from dr_pipeline.tracking.layout import Item, Layout
+from dr_pipeline.tracking.promotion_lock import promotion_lock
+from dr_pipeline.tracking.remote import without_credentials
 from dr_pipeline.tracking.session import pipeline_session
 from dr_pipeline.tracking.store import Store, files_root
 
 MODEL_NAME = "dr-grader"
 CHAMPION, CHALLENGER = "champion", "challenger"
 _LESIONS_TAG = "lesions_sha256"
+_FIRST_CHAMPION_WAIT_S = (
+    60.0  # another registration holds the lock for a moment, a promotion until it has read a bundle
+)
 LOADER = "dr_pipeline.scoring.pyfunc"  # named, not imported: MLflow imports it where the model is loaded
 _SCORING_PACKAGES = (
     "numpy",
@@ -59,31 +64,61 @@ def register_in(store: Store, layout: Layout, bundle: Path) -> None:
 
     The newest version gets the alias `challenger`; it becomes `champion` only where there is none, since replacing
     what a clinic uses is a person's decision. A bundle that is registered already is not registered again.
+
+    Raises:
+        EnvironmentProblem: There is no champion, and a promotion that has not ended holds the lock.
     """
     metadata, found = read_json(bundle / "metadata.json"), version_of_bundle(store.client, bundle)
     if found is None:
         run_id = pipeline_session(store, layout, "package").run.run_id
         found = add_version(store, run_id, bundle, metadata["bundle_id"])
     else:
-        _challenge(store.client, found)
+        _challenge(store, found)
     _add_validation(store, layout, metadata, found)
 
 
 def add_version(
     store: Store, run_id: str, bundle: Path, bundle_id: str, tags: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """Adds a bundle to the registry as its newest version, the challenger, in a run; returns its number."""
+    """Adds a bundle to the registry as its newest version, the challenger, in a run; returns its number.
+
+    Raises:
+        EnvironmentProblem: See `ensure_champion`.
+    """
     if lesions := identify_bundle(bundle).lesions:
         tags = {**tags, _LESIONS_TAG: lesions}
     version = _log_model(store, run_id, bundle, bundle_id, tags)
-    _challenge(store.client, version)
+    _challenge(store, version)
     return version
 
 
-def _challenge(client: Any, version: str) -> None:
-    client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
-    if CHAMPION not in client.get_registered_model(MODEL_NAME).aliases:
-        client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
+def _challenge(store: Store, version: str) -> None:
+    store.client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
+    ensure_champion(store, version)
+
+
+def ensure_champion(store: Store, version: str) -> None:
+    """Makes a version the champion where there is none; of two that are registered at a time, one.
+
+    Raises:
+        EnvironmentProblem: There is none, and another process holds the lock of promotions for longer than it should.
+    """
+    client = store.client
+    if _has_champion(client):
+        return
+    with promotion_lock(client, where=place_of(store), wait_s=_FIRST_CHAMPION_WAIT_S) as require_held:
+        if not _has_champion(client):
+            require_held()
+            client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
+
+
+def _has_champion(client: Any) -> bool:
+    return CHAMPION in client.get_registered_model(MODEL_NAME).aliases
+
+
+def place_of(store: Store) -> str:
+    """The registry, for messages."""
+    return f"{MODEL_NAME} at {without_credentials(store.uri)}"
 
 
 def _add_validation(store: Store, layout: Layout, metadata: dict[str, Any], version: str) -> None:
@@ -170,8 +205,7 @@ def _log_model(store: Store, run_id: str, bundle: Path, bundle_id: str, tags: Ma
             input_example=_example(),
             metadata={"bundle_id": bundle_id, "research_use": RESEARCH_USE},
         )
-    if not store.client.search_registered_models(f"name = '{MODEL_NAME}'"):
-        store.client.create_registered_model(MODEL_NAME, description=RESEARCH_USE)
+    _ensure_model(store.client)
     created = store.client.create_model_version(
         MODEL_NAME,
         source=logged.model_uri,
@@ -181,6 +215,16 @@ def _log_model(store: Store, run_id: str, bundle: Path, bundle_id: str, tags: Ma
         model_id=logged.model_id,
     )
     return str(created.version)
+
+
+def _ensure_model(client: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(MODEL_NAME, description=RESEARCH_USE)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _scoring_code(folder: Path) -> Path:

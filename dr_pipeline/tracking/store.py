@@ -3,13 +3,15 @@
 import logging
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from dr_pipeline.errors import DataError
+from dr_pipeline.errors import DataError, EnvironmentProblem
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.tracking.facts import Facts, Measure
 from dr_pipeline.tracking.relocate import follow_repository
@@ -17,6 +19,8 @@ from dr_pipeline.tracking.remote import first_try, is_remote
 
 EXPERIMENT = "dr_pipeline"
 _SQLITE = "sqlite:///"
+_OPENING_S = 120.0  # MLflow makes its tables in a few seconds
+_PAUSE_S = 0.1
 _MAX_METRICS_PER_CALL = 1000  # MLflow's REST limit
 
 
@@ -48,10 +52,46 @@ def tracking_uri(root: Path) -> str:
 
 def follow_moved_repository(root: Path) -> None:
     """Corrects the places of artifacts in the repository's own store, if it has one and was moved."""
-    home, uri = store_root(root), tracking_uri(root)
-    database = Path(unquote(uri.removeprefix(_SQLITE).partition("?")[0])).resolve()
-    if uri.startswith(_SQLITE) and database.is_relative_to(home.resolve()):
+    home, database = store_root(root), _database_file(tracking_uri(root))
+    if database and database.is_relative_to(home.resolve()):
         follow_repository(database, home)
+
+
+def _database_file(uri: str) -> Path | None:
+    """The file of a store in SQLite; None where it is another store."""
+    name = unquote(uri.removeprefix(_SQLITE).partition("?")[0])
+    return Path(name).resolve() if uri.startswith(_SQLITE) and name not in ("", ":memory:") else None
+
+
+@contextmanager
+def _opened_alone(uri: str) -> Iterator[None]:
+    """One process at a time opens a database file: where two make MLflow's tables in it, one fails, or both.
+
+    Raises:
+        EnvironmentProblem: Another process has been opening it for minutes.
+    """
+    database = _database_file(uri)
+    if database is None or sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _OPENING_S
+    with database.with_name(f"{database.name}.lock").open("wb") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the file is closed, also by a process's end
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise EnvironmentProblem(
+                        f"another process has been opening the MLflow store for {_OPENING_S:.0f} s",
+                        where=str(database),
+                        todo=f"see which has {database.name}.lock open (fuser, lsof), end it and run this again",
+                    ) from None
+                time.sleep(_PAUSE_S)
+        yield
 
 
 def silence_mlflow() -> None:
@@ -71,7 +111,7 @@ class Store:
     MLflow's import and the opening of the database take about 1.5 s; building a Store is the moment to pay that.
 
     Raises:
-        EnvironmentProblem: A server is away.
+        EnvironmentProblem: A server is away, or another process does not end opening the database.
     """
 
     def __init__(self, root: Path) -> None:
@@ -89,8 +129,9 @@ class Store:
             self.client = MlflowClient(self.uri, self.registry_uri)
             return self._experiment_id()
 
-        follow_moved_repository(root)
-        self.experiment_id = first_try(self.uri, open_store) if is_remote(self.uri) else open_store()
+        with _opened_alone(self.uri):
+            follow_moved_repository(root)
+            self.experiment_id = first_try(self.uri, open_store) if is_remote(self.uri) else open_store()
 
     def _experiment_id(self) -> str:
         found = self.client.get_experiment_by_name(self.experiment)

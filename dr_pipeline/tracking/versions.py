@@ -12,7 +12,7 @@ from dr_pipeline.bundle.verify import verify_weights
 from dr_pipeline.bundle.write import write_files
 from dr_pipeline.bundle_storage import file_names, read_stored
 from dr_pipeline.errors import BundleError, DataError, EnvironmentProblem
-from dr_pipeline.tracking.registry import MODEL_NAME, version_of_bundle
+from dr_pipeline.tracking.registry import MODEL_NAME, place_of, version_of_bundle
 from dr_pipeline.tracking.remote import without_credentials
 from dr_pipeline.tracking.store import Store
 
@@ -99,11 +99,6 @@ def download_version(store: Store, wanted: str, out: Path) -> Any:
         with verified_bundle(store, version) as root:
             write_files(out, {name: read_stored(root, name) for name in file_names(root)})
         return version
-
-
-def place_of(store: Store) -> str:
-    """The registry, for messages."""
-    return f"{MODEL_NAME} at {without_credentials(store.uri)}"
 
 
 @contextmanager
