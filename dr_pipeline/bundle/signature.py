@@ -112,7 +112,7 @@ def sign_bundle(bundle: "Bundle", key: "SecretKey") -> Signed:
     Raises:
         BundleError: Its weights of training were altered.
     """
-    root = bundle.root
+    root = bundle.root.resolve()  # of a link, what it leads to: a new file in its place would leave that unsigned
     verify_weights(root)
     comment = f"timestamp:{int(time.time())}\tbundle:{bundle.bundle_id}"
     signature = bytes(key.sign(read_stored(root, SUMS), trusted_comment=comment)) + b"\n"
@@ -136,10 +136,16 @@ def make_keys(secret: Path, password: str) -> str:
         The key's id.
 
     Raises:
-        DataError: There is a file already.
+        DataError: There is a file already, or the two keys would be one file.
     """
     from minisign import KeyPair
 
+    if not secret.name or secret.suffix == _PUBLIC:
+        raise DataError(
+            f"no name for a secret key: the public one beside it has the suffix {_PUBLIC}",
+            where=str(secret),
+            todo="name a file such as site.key",
+        )
     for path in (secret, secret.with_suffix(_PUBLIC)):
         if path.exists():
             raise DataError("there is a key already", where=str(path), todo="name another file")

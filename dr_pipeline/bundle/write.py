@@ -1,5 +1,6 @@
 """Writes a bundle as a whole folder, or not at all."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -97,10 +98,11 @@ def require_new_folder(out: Path, *, parent: Path) -> None:
 def write_files(out: Path, files: Mapping[str, bytes]) -> None:
     """Writes the files of a bundle into a temporary folder beside `out` and renames it.
 
-    An earlier bundle at `out` is replaced. Anything else at `out` is left alone.
+    An earlier bundle at `out` is replaced: it is moved aside, and removed when the new one is in its place. Anything
+    else at `out` is left alone.
 
     Raises:
-        BundleError: `out` holds something that is no bundle.
+        BundleError: `out` holds something that is no bundle, or cannot be replaced as a whole.
     """
     if out.exists() and not _replaceable(out):
         raise BundleError("holds something that is no bundle", where=str(out), todo="name an empty or a new folder")
@@ -110,11 +112,33 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> None:
         write_folder(whole, files)
         whole.chmod(0o755)
         if out.exists():
-            shutil.rmtree(out)
-        whole.replace(out)
+            _replace_folder(out, whole)
+        else:
+            whole.replace(out)
     except BaseException:
         shutil.rmtree(whole, ignore_errors=True)
         raise
+
+
+def _replace_folder(out: Path, whole: Path) -> None:
+    """Puts `whole` in the place of `out`; whatever fails before that leaves `out` as it is."""
+    earlier = whole.with_suffix(".old")
+    try:
+        out.rename(earlier)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EINVAL):
+            raise
+        raise BundleError(
+            "cannot be replaced as a whole: it is the current folder, or one where a file system is mounted",
+            where=str(out),
+            todo="name a new folder inside it",
+        ) from None
+    try:
+        whole.replace(out)
+    except BaseException:
+        earlier.rename(out)
+        raise
+    shutil.rmtree(earlier)
 
 
 def _replaceable(out: Path) -> bool:

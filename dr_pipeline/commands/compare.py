@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dr_pipeline.commands.engine_arguments import add_engine_arguments, engine_choice
 from dr_pipeline.commands.graded_arguments import add_graded_arguments, graded_files
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 if TYPE_CHECKING:
     from dr_pipeline.evaluation.paired_answers import PairedAnswers
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(
         wrote=wrote,
         headline="\n  ".join(comparison.lines()) + f"\n{RESEARCH_USE}",
-        next_command=f"open {wrote[-1]}",
+        next_command=f"open {shell_word(wrote[-1])}",
         exit_code=0 if comparison.passed else 1,
     )
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,5 +83,5 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(
         wrote=(result, page, *([args.history] if args.history else [])),
         headline=f"{headline(drift)}. {RESEARCH_USE}",
-        next_command=f"open {page}",
+        next_command=f"open {shell_word(page)}",
     )

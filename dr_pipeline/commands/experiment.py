@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.experiments.catalogue import experiment_names
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,5 +157,5 @@ def run(args: argparse.Namespace) -> Outcome:
         headline=f"{args.name}, {len(context.folds)} outer folds, QWK: "
         + ("; ".join(qwk) or "no arm is trained, only timed")
         + "".join(site_lines(report)),
-        next_command=f"open {written[2]}",
+        next_command=f"open {shell_word(written[2])}",
     )

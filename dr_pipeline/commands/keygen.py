@@ -7,7 +7,7 @@ suffix .pub is public: give it to those who use your bundles. Needs the extra `s
 import argparse
 from pathlib import Path
 
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,5 +28,5 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(
         (args.out, public),
         f"key {identity}; keep a copy of {args.out} where only you can read it, and give {public} to others",
-        f"dr-pipeline sign BUNDLE --key {args.out}",
+        f"dr-pipeline sign BUNDLE --key {shell_word(args.out)}",
     )

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,5 +29,7 @@ def run(args: argparse.Namespace) -> Outcome:
     pack_files({name: read_stored(args.bundle, name) for name in file_names(args.bundle)}, args.out)
     size = args.out.stat().st_size / 1e6
     return Outcome(
-        (args.out,), f"bundle {bundle.bundle_id}, {size:.1f} MB. {RESEARCH_USE}", f"dr-pipeline verify {args.out}"
+        (args.out,),
+        f"bundle {bundle.bundle_id}, {size:.1f} MB. {RESEARCH_USE}",
+        f"dr-pipeline verify {shell_word(args.out)}",
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dr_pipeline.commands.argument_types import inner_fraction
 from dr_pipeline.commands.engine_arguments import add_engine_arguments, engine_choice
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 if TYPE_CHECKING:
     from dr_pipeline.deployment.recalibrate_bundle import Options
@@ -109,7 +109,7 @@ def _recalibrate(args: argparse.Namespace) -> Outcome:
         f"difference {format_estimate(difference)}, paired by patient",
         RESEARCH_USE,
     ]
-    return Outcome((args.out, table), "\n".join(lines), f"dr-pipeline verify {args.out}")
+    return Outcome((args.out, table), "\n".join(lines), f"dr-pipeline verify {shell_word(args.out)}")
 
 
 def _estimate_class_shares(args: argparse.Namespace) -> Outcome:
@@ -143,7 +143,7 @@ def _adapt_batch_norm(args: argparse.Namespace) -> Outcome:
         f"validated: {report['validated']}",
         RESEARCH_USE,
     ]
-    return Outcome((args.out,), "\n".join(lines), f"dr-pipeline verify {args.out}")
+    return Outcome((args.out,), "\n".join(lines), f"dr-pipeline verify {shell_word(args.out)}")
 
 
 def _columns(args: argparse.Namespace) -> dict[str, str]:

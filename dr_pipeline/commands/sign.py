@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,5 +33,5 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(
         (args.bundle,),
         f"signed by key {signed.key_id}. {RESEARCH_USE}",
-        f"dr-pipeline verify {args.bundle} --require-signature {public}",
+        f"dr-pipeline verify {shell_word(args.bundle)} --require-signature {shell_word(public)}",
     )

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def _download(args: argparse.Namespace) -> Outcome:
 
     version = download_version(Store(files_root(Path.cwd())), args.version, args.out)
     text = f"version {version.version}, bundle {version.tags['bundle_id']}. {RESEARCH_USE}"
-    return Outcome((args.out,), text, f"dr-pipeline verify {args.out}")
+    return Outcome((args.out,), text, f"dr-pipeline verify {shell_word(args.out)}")
 
 
 def _rebuild(args: argparse.Namespace) -> Outcome:
@@ -86,5 +86,5 @@ def _rebuild(args: argparse.Namespace) -> Outcome:
     return Outcome(
         wrote=(),
         headline=f"{len(names)} runs in experiment {store.experiment} at {place}: {', '.join(names)}",
-        next_command=f"open {place}" if is_remote(store.uri) else "mlflow ui",
+        next_command=f"open {shell_word(place)}" if is_remote(store.uri) else "mlflow ui",
     )

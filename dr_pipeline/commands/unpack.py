@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,4 +27,6 @@ def run(args: argparse.Namespace) -> Outcome:
     bundle = read_bundle(args.bundle, threads=1)
     verify_weights(args.bundle)
     write_files(args.out, {name: read_stored(args.bundle, name) for name in file_names(args.bundle)})
-    return Outcome((args.out,), f"bundle {bundle.bundle_id}. {RESEARCH_USE}", f"dr-pipeline verify {args.out}")
+    return Outcome(
+        (args.out,), f"bundle {bundle.bundle_id}. {RESEARCH_USE}", f"dr-pipeline verify {shell_word(args.out)}"
+    )

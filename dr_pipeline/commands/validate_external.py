@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dr_pipeline.commands.bundle_arguments import add_signature_argument
 from dr_pipeline.commands.engine_arguments import add_engine_arguments, engine_choice
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 if TYPE_CHECKING:
     from dr_pipeline.deployment.external_validation import ExternalSet
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> Outcome:
         f"difference {format_estimate(recalibrated['difference']['qwk'])}",
         RESEARCH_USE,
     ]
-    return Outcome((*written.values(), page), "\n".join(lines), f"open {page}")
+    return Outcome((*written.values(), page), "\n".join(lines), f"open {shell_word(page)}")
 
 
 def _external_set(args: argparse.Namespace) -> "ExternalSet":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dr_pipeline.commands.bundle_arguments import add_signature_argument
 from dr_pipeline.schema import RESEARCH_USE
-from dr_pipeline.stages.outcome import Outcome
+from dr_pipeline.stages.outcome import Outcome, shell_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> Outcome:
                 RESEARCH_USE,
             ]
         ),
-        next_command=f"dr-pipeline score FOLDER --bundle {args.bundle} --out predictions.csv",
+        next_command=f"dr-pipeline score FOLDER --bundle {shell_word(args.bundle)} --out predictions.csv",
     )
 
 

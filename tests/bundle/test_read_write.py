@@ -1,8 +1,10 @@
+import errno
 import io
 import json
 import pickle
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -339,4 +341,32 @@ def test_writing_replaces_a_bundle_but_nothing_else(bundle, tmp_path):
     with pytest.raises(BundleError, match="no bundle"):
         write_bundle(precious, model=other, weights=b"", metadata=metadata_of(other), golden=golden)
     assert [path.name for path in precious.iterdir()] == ["thesis.txt"]
-    assert not list(tmp_path.glob(".*.part"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "release"]
+
+
+def test_a_bundle_that_cannot_be_replaced_stays_whole(bundle, tmp_path, monkeypatch):
+    """The current folder stands for a mounted one, such as a container's volume: neither can be renamed."""
+    other = onnx_model(seed=7)
+    before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()}
+    monkeypatch.chdir(bundle)
+    with pytest.raises(BundleError, match="cannot be replaced as a whole") as refused:
+        make_bundle(Path(), model=other)
+    assert refused.value.todo == "name a new folder inside it"
+    assert {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()} == before
+    assert read_bundle(bundle, threads=1).bundle_id
+    assert [path.name for path in tmp_path.iterdir()] == ["release"]
+
+
+def test_a_bundle_is_back_where_its_successor_cannot_be_put_in_its_place(bundle, tmp_path, monkeypatch):
+    replace, earlier_id = Path.replace, read_bundle(bundle, threads=1).bundle_id
+
+    def fail(path, target):
+        if Path(target) == bundle:
+            raise OSError(errno.EIO, "the disk fails", str(target))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="the disk fails"):
+        make_bundle(bundle, model=onnx_model(seed=7))
+    assert read_bundle(bundle, threads=1).bundle_id == earlier_id
+    assert [path.name for path in tmp_path.iterdir()] == ["release"]

@@ -166,6 +166,24 @@ def test_keys(tmp_path: Path) -> None:
         read_secret_key(tmp_path / "nonsense", lambda: "")
 
 
+@pytest.mark.parametrize("name", ["site.pub", ".", ""])
+def test_the_public_key_never_takes_the_place_of_the_secret_one(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="no name for a secret key") as refused:
+        make_keys(Path(name), "")
+    assert refused.value.todo == "name a file such as site.key"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_link_leads_to_is_signed(signed: Path, keys: Path, tmp_path: Path) -> None:
+    packed, link = pack(signed), tmp_path / "latest.drbundle"
+    link.symlink_to(packed.name)
+    sign(link, keys / "two")
+    assert link.is_symlink()
+    for path in (packed, link):
+        require_signature(path, keys / "two.pub")
+
+
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     bundle, key, public = str(make_bundle(tmp_path / "release")), str(tmp_path / "a.key"), str(tmp_path / "a.pub")
     monkeypatch.setenv("DR_PIPELINE_KEY_PASSWORD", PASSWORD)
