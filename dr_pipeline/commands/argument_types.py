@@ -19,6 +19,19 @@ def whole_number(text: str) -> int:
     return _whole_number(text, "a whole number from 0")
 
 
+def port(text: str) -> int:
+    """A TCP port; 0 stands for a free one."""
+    return _whole_number(text, "a port from 0 to 65535", high=65535)
+
+
+def price(text: str) -> float:
+    """A price from 0."""
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"a price from 0 is needed, not {text!r}")
+    return value
+
+
 def positive_seconds(text: str) -> float:
     """A time above 0, in seconds."""
     return _positive_number(text, "a number of seconds above 0")

@@ -13,7 +13,7 @@ Figures of a machine that does other work too mean little. Research use only.
 import argparse
 from pathlib import Path
 
-from dr_pipeline.commands.argument_types import positive_int, positive_ms
+from dr_pipeline.commands.argument_types import positive_int, positive_ms, price
 from dr_pipeline.commands.bundle_arguments import add_signature_argument
 from dr_pipeline.commands.score_arguments import add_device_argument
 from dr_pipeline.schema import RESEARCH_USE
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--price-per-hour",
-        type=float,
+        type=price,
         metavar="X",
         help="score: price of this machine per hour, for the cost of 1,000 files",
     )

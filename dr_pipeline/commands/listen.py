@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dr_pipeline.commands.argument_types import positive_int, positive_seconds, whole_number
+from dr_pipeline.commands.argument_types import port, positive_int, positive_seconds, whole_number
 from dr_pipeline.commands.bundle_arguments import add_bundle_argument
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
@@ -28,9 +28,7 @@ _MIB = 1 << 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     parser.add_argument("--aet", required=True, metavar="TITLE", help="AE title of this node, by which it is called")
-    parser.add_argument(
-        "--port", type=whole_number, required=True, metavar="N", help="port to listen on; 0: a free one"
-    )
+    parser.add_argument("--port", type=port, required=True, metavar="N", help="port to listen on; 0: a free one")
     parser.add_argument("--host", default="", metavar="ADDRESS", help="interface to listen on (default: all)")
     parser.add_argument(
         "--allow", required=True, metavar="TITLE,…", help="calling AE titles that are accepted; '*' accepts any"

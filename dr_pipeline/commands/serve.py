@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dr_pipeline.commands.argument_types import positive_int, positive_seconds, whole_number
+from dr_pipeline.commands.argument_types import port, positive_int, positive_seconds
 from dr_pipeline.commands.bundle_arguments import add_signature_argument
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.stages.outcome import Outcome
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_signature_argument(parser)
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default: 127.0.0.1)")
     parser.add_argument(
-        "--port", type=whole_number, default=8000, metavar="N", help="to listen on (default: 8000); 0: a free one"
+        "--port", type=port, default=8000, metavar="N", help="to listen on (default: 8000); 0: a free one"
     )
     parser.add_argument("--site", default="", metavar="NAME", help="site of the photographs, as in `score`")
     parser.add_argument(

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import resources
@@ -135,7 +136,7 @@ def make_app(service: Service) -> FastAPI:
             return Response(status_code=_CLIENT_GONE)
         service.metrics.rows.labels(result.status.value).inc()
         service.metrics.seconds.observe(time.perf_counter() - started_s)
-        row = service.row(result, unquote(request.headers.get("x-file-name", "")) or _DEFAULT_NAME)
+        row = service.row(result, _file_name(request) or _DEFAULT_NAME)
         if result.status is Status.FAILED:
             return _json(row | {"error": row["reason"], "todo": NOT_DECODED}, HTTPStatus.UNPROCESSABLE_ENTITY)
         return _json(row)
@@ -177,6 +178,14 @@ def _file(name: str, kind: str) -> Callable[[], Coroutine[Any, Any, Response]]:
     return answer
 
 
+def _file_name(request: Request) -> str:
+    """What X-File-Name states, percent-encoded or as it is, which is UTF-8 by curl; empty where it is not there."""
+    text = request.headers.get("x-file-name", "")  # its bytes as Latin-1
+    with suppress(UnicodeDecodeError):  # some clients do send Latin-1
+        text = text.encode("latin-1").decode("utf-8")
+    return unquote(text)
+
+
 async def _scored(request: Request, service: Service, data: bytes) -> Score:
     """The score of a photograph; one that waits is dropped when its sender has gone."""
     scoring = asyncio.wrap_future(service.score(data))
@@ -208,13 +217,19 @@ def _json(body: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 
 class _Answers:
-    """Counts the answers, and gives each the headers that all have."""
+    """Counts the answers, and gives each the headers that all have.
+
+    HEAD is answered as GET is, with the same headers; the connection leaves out the body.
+    """
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
         self._app, self._service = app, service
         self._headers = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "HEAD":
+            scope = {**scope, "method": "GET"}
+
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = scope.get("route")  # not the path: a stranger's paths would be counters without end

@@ -120,8 +120,8 @@ class Reception:
 
 def require_token(headers: Mapping[str, str], token: str) -> None:
     """Raises Refusal where a token is needed and is not in the request."""
-    given = headers.get("authorization", "").encode()
-    if token and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if token and not (scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())):
         raise Refusal(
             HTTPStatus.UNAUTHORIZED,
             "the token is missing or wrong",

@@ -131,9 +131,10 @@ def _bind(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.setblocking(False)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no address can have
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise EnvironmentProblem(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}",
+            f"cannot listen on {host!r}, port {port}: {reason}",
             todo="choose another --host or --port, or stop the program that uses it",
         ) from None
     return listener

@@ -101,6 +101,8 @@ def test_a_name_is_in_the_row_alone(server: Running) -> None:
     _, row = server.score(photograph(3), X_File_Name=quote(NAME))
     assert row["path"] == NAME
     assert server.score(photograph(3))[1]["path"] == "photograph"
+    for encoding in ("utf-8", "latin-1"):  # as curl and as Python's http.client send a name that is not encoded
+        assert server.score(photograph(3), X_File_Name="Müller 4%.jpg".encode(encoding))[1]["path"] == "Müller 4%.jpg"
     assert "ller" not in server.log.read_text()
 
 
@@ -230,12 +232,31 @@ def test_health_metrics_and_description(server: Running) -> None:
     assert server.ask("GET", "/v1/score")[0] == 405
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/health/live", "/metrics", "/openapi.json", "/nothing", "/v1/score"])
+def test_head_is_answered_as_get_without_a_body(server: Running, path: str) -> None:
+    """Load balancers ask so whether a server is there."""
+    connection = server.connection()
+    connection.request("HEAD", path)
+    head = connection.getresponse()
+    assert head.read() == b""
+    connection.request("GET", path)  # the connection holds
+    get = connection.getresponse()
+    length = len(get.read())
+    assert head.status == get.status == {"/nothing": 404, "/v1/score": 405}.get(path, 200)
+    assert head.getheader("content-type") == get.getheader("content-type")
+    if path != "/metrics":  # whose counters have moved
+        assert int(head.getheader("content-length", "")) == length
+    connection.close()
+
+
 def test_sigterm_answers_what_was_accepted_and_ends_with_0(bundle: Path, tmp_path: Path) -> None:
     """Among it: requests that wait, one on a connection that is open already, and one whose body is on its way."""
     with serving(bundle, tmp_path, "--token-file", str(token(tmp_path))) as server:
         known = {"Authorization": "Bearer 0123456789abcdef", "Content-Type": "image/jpeg"}
         assert server.score(photograph(0))[0] == server.ask("GET", "/metrics")[0] == 401
         assert server.score(photograph(0), Authorization="Bearer ü" * 3)[0] == 401
+        assert server.score(photograph(0), Authorization="Basic 0123456789abcdef")[0] == 401
+        assert server.ask("GET", "/metrics", Authorization="bearer  0123456789abcdef")[0] == 200  # RFC 9110, 11.1
         kept, slow, *waiting = connections = [server.connection() for _ in range(14)]
         kept.request("GET", "/health")
         kept.getresponse().read()
@@ -324,3 +345,11 @@ def test_a_server_that_cannot_start_says_why(bundle: Path, tmp_path: Path, capsy
     (broken / "model.onnx").write_bytes(b"altered")
     assert cli.main(["serve", str(broken), "--port", "0", "--workers", "1"]) == 2
     assert json.loads((broken / "metadata.json").read_text())
+
+
+@pytest.mark.parametrize("host", ["ä..b", "a" * 64 + ".example", "no such host"])
+def test_an_address_that_none_can_have_is_one_message(bundle: Path, capsys: pytest.CaptureFixture[str], host) -> None:
+    assert cli.main(["serve", str(bundle), "--host", host, "--port", "0"]) == 2
+    error = capsys.readouterr().err
+    assert f"cannot listen on {host!r}, port 0" in error
+    assert "to do: choose another --host" in error
