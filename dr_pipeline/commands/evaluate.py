@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.files import canonical_json, write_text
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.params.evaluation import Evaluation
+    from dr_pipeline.scoring.input_safety import require_not_read
 
+    require_not_read((args.out,), (args.predictions, args.labels))
     params = Evaluation(
         bootstrap_replicates=_REPLICATES,
         bootstrap_seed=_SEED,

@@ -45,11 +45,13 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.machine import usable_threads
     from dr_pipeline.scoring.explain import Explainer
     from dr_pipeline.scoring.explain_files import explain_files
+    from dr_pipeline.scoring.input_safety import require_apart
     from dr_pipeline.scoring.lesion_masks import LesionMasks
     from dr_pipeline.scoring.sources.listing import list_entries
 
     trusted_identity(args.bundle, args.require_signature)
     entries = [entry for entry in list_entries(args.sources) if not entry.left_out]
+    require_apart(args.out, args.sources, entries)
     explainer = Explainer.from_bundle(
         args.bundle, threads=usable_threads(), site=args.site, method=args.method, lesions=not args.only_figures
     )

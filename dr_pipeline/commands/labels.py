@@ -46,8 +46,10 @@ def run(args: argparse.Namespace) -> Outcome:
         suspicious_labels,
         suspicious_rows,
     )
+    from dr_pipeline.scoring.input_safety import require_not_read
     from dr_pipeline.tables.suspicious_labels import write_suspicious_labels
 
+    require_not_read((args.out,), args.predictions)
     predictions = read_out_of_fold(args.predictions)
     suspicions = suspicious_labels(predictions.grades, predictions.probabilities)
     listed = suspicions[: args.top]

@@ -28,11 +28,13 @@ def run(args: argparse.Namespace) -> Outcome:
     from tempfile import TemporaryDirectory
 
     from dr_pipeline.scoring.destination import Destination
+    from dr_pipeline.scoring.input_safety import require_not_read
     from dr_pipeline.scoring.merge import local_shards, merge
     from dr_pipeline.scoring.run_manifest import manifest_path, read_manifest
     from dr_pipeline.scoring.summary import headline
 
     destination = Destination.of(args.out, args.work_dir)
+    require_not_read((destination.table,), map(Path, args.shards))
     destination.require_writable()
     with TemporaryDirectory(prefix="shards-") as folder:
         summary = merge(destination.table, local_shards(args.shards, Path(folder)))

@@ -87,7 +87,9 @@ def _convert(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.files import sha256_file
     from dr_pipeline.models.convert.convert_weights import convert_file
     from dr_pipeline.models.convert.torch_layout import read_name_map
+    from dr_pipeline.scoring.input_safety import require_not_read
 
+    require_not_read((args.out,), (args.source, args.names))
     rules = read_name_map(args.names) if args.names else ()
     converted = convert_file(args.source, args.out, model=args.model, rules=rules)
     notes = "".join(f"\n  {note}" for note in converted.notes)
@@ -102,7 +104,9 @@ def _compare(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.models.inspect.compare import compare_models
     from dr_pipeline.models.inspect.model_sources import open_model_source
+    from dr_pipeline.scoring.input_safety import require_not_read
 
+    require_not_read((args.out,), (args.a, args.b))
     a, b = (open_model_source(path, model=args.model, input_px=args.px) for path in (args.a, args.b))
     store = CanvasStore(args.canvases) if args.canvases else None
     comparison = compare_models(a, b, store=store, num_images=args.photographs, out=args.out)
@@ -117,8 +121,10 @@ def _features(args: argparse.Namespace) -> Outcome:
         resolve_level,
         trained_network,
     )
+    from dr_pipeline.scoring.input_safety import require_not_read
     from dr_pipeline.tables.splits import read_splits
 
+    require_not_read((args.out,), (args.splits,))
     store, images = CanvasStore(args.canvases), read_splits(args.splits)
     if args.trained:
         network = trained_network(args.trained, store)

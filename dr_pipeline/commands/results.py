@@ -67,12 +67,14 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.clinic.results.policy import MONTHS_OF_GRADE, Policy
     from dr_pipeline.clinic.results.roll_up import roll_up
     from dr_pipeline.clinic.results.texts import Texts
-    from dr_pipeline.clinic.results.write import summarise, with_texts, write_results
+    from dr_pipeline.clinic.results.write import result_files, summarise, with_texts, write_results
+    from dr_pipeline.scoring.input_safety import require_not_read
     from dr_pipeline.scoring.outputs import read_rows
     from dr_pipeline.tables.result_patients import Decision
 
     server = _server(args.fhir_server) if args.fhir_server else None
     policy = Policy(Decision(args.on_ungradable), tuple(args.months or MONTHS_OF_GRADE))
+    require_not_read((*result_files(args.out), args.fhir), (args.predictions, args.people, Path(args.texts)))
     texts = Texts.load(args.texts)
     rows = list(read_rows(args.predictions))
     facts = read_photograph_facts(args.people, rows) if args.people else NOTHING_KNOWN

@@ -65,7 +65,9 @@ def _full_px(text: str) -> int:
 
 def _collect(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.clinic.review.collect_readings import collect_readings, write_collected
+    from dr_pipeline.scoring.input_safety import require_not_read
 
+    require_not_read((args.out,), (*args.readings, args.predictions))
     readings = collect_readings(args.readings, args.predictions)
     write_collected(args.out, readings)
     readers = len({reading.grader for reading in readings})

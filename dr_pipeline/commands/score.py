@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.folder_rules import FolderRules
     from dr_pipeline.logs import logger
     from dr_pipeline.scoring.destination import Destination
+    from dr_pipeline.scoring.input_safety import require_not_read
     from dr_pipeline.scoring.run import Run, results_of
     from dr_pipeline.scoring.shards import Shard
     from dr_pipeline.scoring.summary import headline
@@ -93,6 +94,8 @@ def run(args: argparse.Namespace) -> Outcome:
         device=args.device,
         lesions=args.lesions,
     )
+    inputs = [Path(name.removeprefix("@")) for name in (*args.sources, *args.lists)]
+    require_not_read(results_of(scoring), (*inputs, args.people))
     bundle = trusted_identity(args.bundle, args.require_signature)
     if args.lesions:
         _require_lesions(args, bundle)

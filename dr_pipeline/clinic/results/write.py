@@ -46,6 +46,11 @@ def summarise(results: Results, policy: Policy, texts: Texts) -> dict[str, Any]:
     }
 
 
+def result_files(out: Path) -> tuple[Path, ...]:
+    """What `write_results` writes into a folder."""
+    return tuple(out / name for name in ("photographs.csv", "eyes.csv", "patients.csv", "results.json"))
+
+
 def write_results(out: Path, results: Results, summary: dict[str, Any]) -> tuple[Path, ...]:
     """Writes the folder; each file whole or not at all.
 
@@ -53,7 +58,7 @@ def write_results(out: Path, results: Results, summary: dict[str, Any]) -> tuple
         The files.
     """
     make_private_folder(out)
-    paths = tuple(out / name for name in ("photographs.csv", "eyes.csv", "patients.csv", "results.json"))
+    paths = result_files(out)
     RESULT_PHOTOGRAPHS.write(paths[0], results.photographs, private=True)
     RESULT_EYES.write(paths[1], results.eyes, private=True)
     RESULT_PATIENTS.write(paths[2], results.patients, private=True)

@@ -18,6 +18,7 @@ from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.lesions.svg import lesion_svg
 from dr_pipeline.logs import progress
 from dr_pipeline.schema import Status
+from dr_pipeline.scoring.input_safety import require_apart
 from dr_pipeline.scoring.outputs import read_rows
 from dr_pipeline.scoring.run_manifest import manifest_path, now, read_manifest
 from dr_pipeline.scoring.sources.entry import Entry
@@ -96,8 +97,9 @@ def make_review(
 
     Raises:
         DataError: The table, its manifest or a source is missing; the table is empty or has an id twice; `out` is
-            something else.
+            something else, or lies in the folder of the photographs.
     """
+    require_apart(out, sources or _sources_of_run(predictions))
     rows = list(read_rows(predictions))
     _check_rows(rows, where=str(predictions))
     ranked = rank(rows, where=str(predictions))
@@ -177,6 +179,11 @@ def _missing(
     for item in todo:
         if fault := faults.get(item.row.sha256, _NOT_THERE):
             yield item.number, fault
+
+
+def _sources_of_run(predictions: Path) -> tuple[str, ...]:
+    """Where the run that made the table found the photographs; none where it has no manifest."""
+    return tuple(read_manifest(predictions)["settings"]["sources"]) if manifest_path(predictions).is_file() else ()
 
 
 def _entries_by_path(predictions: Path, sources: tuple[str, ...], wanted: set[str]) -> dict[str, Entry]:
