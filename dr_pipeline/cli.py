@@ -4,6 +4,7 @@ Imports nothing heavy: a verb's module is imported when the verb is called, and 
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -54,6 +55,20 @@ COMMANDS = (
 # Verbs whose packages another extra than `train` brings, and packages that another one brings for any verb.
 _EXTRAS = dict.fromkeys(("results", "listen", "review", "drift"), "clinic") | {"serve": "serve"}
 _EXTRA_OF_MODULE = {"minisign": "signing"}
+
+# What to do about an error of the system, by its number.
+_TODO = {
+    errno.ENOENT: "check the path",
+    errno.EACCES: "use a place that you may read and write, or have the rights changed",
+    errno.EPERM: "use a place that you may read and write, or have the rights changed",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOSPC: "free space on the disk that is written to, or name a place on another one",
+    errno.EDQUOT: "free space in your quota, or name a place on another disk",
+    errno.EISDIR: "name a file; this is a folder",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.EEXIST: "name a place where no file is in the way",
+    errno.ENAMETOOLONG: "name a shorter path",
+}
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -115,7 +130,8 @@ def _error_message(error: DrPipelineError | ModuleNotFoundError | OSError, verb:
         )
     if isinstance(error, OSError):  # a full disk, a folder where a file is to be written, no right to write
         path = error.filename2 or error.filename  # of a renaming, what the file was to become
-        return f"{error.strerror or error}" + (f"\n  where: {path}" if path else "")
+        todo = _TODO.get(error.errno or 0, "")
+        return str(DrPipelineError(error.strerror or str(error), where=f"{path}" if path else "", todo=todo))
     return str(error)
 
 

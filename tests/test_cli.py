@@ -1,5 +1,7 @@
 """The command line is light to open and clear when it refuses."""
 
+import errno
+import os
 import re
 import subprocess
 import sys
@@ -58,7 +60,22 @@ def test_a_failure_of_the_system_is_one_message_and_no_traceback(
 ) -> None:
     (tmp_path / "machine.json").mkdir()
     assert main(["machine", "--out", str(tmp_path / "machine.json")]) == 2
-    assert capsys.readouterr().err == f"dr-pipeline machine: Is a directory\n  where: {tmp_path / 'machine.json'}\n"
+    assert capsys.readouterr().err == (
+        f"dr-pipeline machine: Is a directory\n  where: {tmp_path / 'machine.json'}\n"
+        "  to do: name a file; this is a folder\n"
+    )
+
+
+def test_a_full_disk_is_one_message_with_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    def fail(_args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of a write, which knows no path
+
+    monkeypatch.setattr("dr_pipeline.stages.machine.run", fail)
+    assert main(["machine", "--out", "machine.json"]) == 2
+    assert capsys.readouterr().err == (
+        "dr-pipeline machine: No space left on device\n"
+        "  to do: free space on the disk that is written to, or name a place on another one\n"
+    )
 
 
 def test_an_unknown_verb_is_refused() -> None:

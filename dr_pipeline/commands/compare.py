@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _CONFIDENCE = 0.95
 _NO_MARGIN = "none"
-_BUNDLE_FILE = ".drbundle"
+_BUNDLE_FILE, _ZIP = ".drbundle", b"PK\3\4"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> Outcome:
 def _graders(args: argparse.Namespace) -> _Graders:
     from dr_pipeline.errors import DataError
 
-    are_bundles = [path.is_dir() or path.suffix == _BUNDLE_FILE for path in (args.old, args.new)]
+    are_bundles = [_is_bundle(path) for path in (args.old, args.new)]
     if are_bundles[0] != are_bundles[1]:
         raise DataError(
             "one is a bundle and the other is not",
@@ -99,11 +99,19 @@ def _graders(args: argparse.Namespace) -> _Graders:
     return _bundles(args) if are_bundles[0] else _tables(args)
 
 
+def _is_bundle(path: Path) -> bool:
+    """A folder or a packed bundle, whatever its name is: a zip begins so, and no table does."""
+    if not path.is_file():
+        return path.is_dir() or path.suffix == _BUNDLE_FILE
+    with path.open("rb") as stream:
+        return stream.read(len(_ZIP)) == _ZIP
+
+
 def _tables(args: argparse.Namespace) -> _Graders:
     from dr_pipeline.canvases.store import CanvasStore
     from dr_pipeline.errors import DataError
     from dr_pipeline.evaluation.paired_answers import read_paired_tables
-    from dr_pipeline.files import printable, sha256_file
+    from dr_pipeline.files import printable, read_csv_header, sha256_file
     from dr_pipeline.reporting.thumbnails import encode_jpeg
 
     if args.photographs or args.labels or args.splits or args.limit or args.site:
@@ -114,6 +122,14 @@ def _tables(args: argparse.Namespace) -> _Graders:
         )
     if args.pictures and not args.canvases:
         raise DataError("--pictures of tables needs --canvases", where="compare", todo="such as data/canvases")
+    for path in filter(Path.is_file, (args.old, args.new)):
+        header = read_csv_header(path)
+        if "status" in header and "group" not in header:
+            raise DataError(
+                "a table that `score` wrote, which has no grades of readers",
+                where=printable(path),
+                todo="compare the two bundles on --photographs with --labels, or give the predictions of `test`",
+            )
     pair = read_paired_tables(args.old, args.new)
     store = CanvasStore(args.canvases) if args.pictures else None
     old, new = ({"name": printable(path), "id": sha256_file(path)} for path in (args.old, args.new))

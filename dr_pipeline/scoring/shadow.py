@@ -48,7 +48,11 @@ class Shadow:
         """
         out = champion.out
         if identity.bundle_id == challenger.bundle_id:
-            raise DataError(f"champion and challenger are one bundle, {identity.bundle_id}", where=str(bundle))
+            raise DataError(
+                f"champion and challenger are one bundle, {identity.bundle_id}",
+                where=str(bundle),
+                todo="name another bundle after --shadow",
+            )
         if champion.shard.count > 1:
             raise DataError(
                 "a challenger is scored beside a whole run, not beside one shard",

@@ -1,8 +1,10 @@
 """Signatures: what they cover, who is trusted, and that the program `minisign` agrees."""
 
 import base64
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,23 @@ def test_the_public_key_never_takes_the_place_of_the_secret_one(tmp_path: Path, 
         make_keys(Path(name), "")
     assert refused.value.todo == "name a file such as site.key"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["keygen", "sign"])
+def test_a_password_that_nobody_can_be_asked_for_is_one_message(made: Path, tmp_path: Path, command: str) -> None:
+    """As in a job of a scheduler, without a terminal."""
+    key = tmp_path / "site.key"
+    if command == "sign":
+        make_keys(key, PASSWORD)
+    words = ["keygen", "--out", str(key)] if command == "keygen" else ["sign", str(made), "--key", str(key)]
+    environment = {name: value for name, value in os.environ.items() if name != "DR_PIPELINE_KEY_PASSWORD"}
+    run = subprocess.run(
+        [sys.executable, "-m", "dr_pipeline", *words],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, start_new_session=True,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert "cannot be asked for: there is no terminal\n  to do: set DR_PIPELINE_KEY_PASSWORD" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_what_a_link_leads_to_is_signed(signed: Path, keys: Path, tmp_path: Path) -> None:

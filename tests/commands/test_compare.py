@@ -115,6 +115,29 @@ def test_two_bundles_are_compared_on_photographs_that_neither_has_seen(
     assert ("data:image/jpeg" in page) == bool(report["changed"]["any"])
 
 
+def test_a_packed_bundle_is_one_by_any_name(
+    bundles: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    packed = [tmp_path / name for name in ("old", "new.bundle")]
+    for bundle, path in zip(bundles, packed, strict=True):
+        assert main(["pack", str(bundle), "--out", str(path)]) == 0
+    assert compare(packed[0], packed[1], tmp_path / "out") == 2
+    assert "two bundles need photographs" in caplog.text
+
+
+def test_a_table_of_score_is_refused_with_what_to_do(
+    bundles: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.jpg").write_bytes(photograph(0))
+    scored = tmp_path / "scored.csv"
+    words = ["score", str(tmp_path / "one"), "--bundle", str(bundles[0]), "--workers", "1", "--out", str(scored)]
+    assert main(words) == 0
+    assert compare(scored, table(tmp_path / "new.csv", noise=0.4), tmp_path / "out") == 2
+    assert "a table that `score` wrote, which has no grades of readers" in caplog.text
+    assert "compare the two bundles on --photographs with --labels" in caplog.text
+
+
 def test_what_is_not_of_one_kind_is_refused(
     bundles: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dr_pipeline.bundle.reference import Observations, Reference, read_reference
 from dr_pipeline.errors import BundleError, DataError
-from dr_pipeline.files import sha256_file
+from dr_pipeline.files import printable, sha256_file
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.outputs import read_rows
 from dr_pipeline.tables.predictions import PredictionRow
@@ -70,7 +70,7 @@ def read_batch(predictions: Path, *, name: str = "", bundle_id: str = "") -> Bat
             "no photograph to compare: none is scored or ungradable", where=str(predictions), todo="name another table"
         )
     return Batch(
-        name=name or predictions.stem,
+        name=printable(name or predictions.stem),
         sha256=sha256_file(predictions),
         bundle_id=min(bundles),
         observed=observed,

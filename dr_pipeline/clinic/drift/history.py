@@ -1,5 +1,6 @@
 """The history of batches: one JSON line per batch, only ever added to; only its owner may read it."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 from dr_pipeline.clinic.drift.compare import Drift, Verdict
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import make_private_folder
+from dr_pipeline.files import make_private_folder, printable
 
 VERSION = 1
 
@@ -74,8 +75,14 @@ def read_history(path: Path) -> list[Entry]:
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [_parse(line, where=f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DataError(
+            "no history of drift: not UTF-8", where=printable(path), todo="name another --history"
+        ) from None
+    lines = text.removesuffix("\n").split("\n") if text else []  # not splitlines: a name may hold U+2028
+    return [_parse(line, where=f"{printable(path)}, line {number}") for number, line in enumerate(lines, start=1)]
 
 
 def add_to_history(path: Path, entry: Entry) -> list[Entry]:
@@ -83,15 +90,20 @@ def add_to_history(path: Path, entry: Entry) -> list[Entry]:
 
     Raises:
         DataError: The file is no history.
+        OSError: The disk is full; the history stays as it was.
     """
     history = read_history(path)
     if any((known.sha256, known.bundle_id) == (entry.sha256, entry.bundle_id) for known in history):
         return history
-    line = json.dumps({"schema_version": VERSION, **asdict(entry)}, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps({"schema_version": VERSION, **asdict(entry)}, allow_nan=False, ensure_ascii=False)
+    line = f"{text}\n".encode()
     make_private_folder(path.parent)
     handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
-        os.write(handle, line.encode())  # one write: a killed run leaves the line whole or not at all
+        written = os.write(handle, line)  # one write: a killed run leaves the line whole or not at all
+        if written < len(line):  # a part of a line would be in the way of all later ones
+            os.ftruncate(handle, os.lseek(handle, 0, os.SEEK_CUR) - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(handle)
     finally:
         os.close(handle)

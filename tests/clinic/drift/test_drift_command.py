@@ -1,6 +1,7 @@
 """The command: page, drift.json, history, MLflow run, exit codes; and the sentence at the end of `score`."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -120,6 +121,39 @@ def test_another_bundle_s_table_and_a_foreign_history_are_refused(bundle, tmp_pa
         assert history.read_text() == nonsense
     with pytest.raises(DataError):
         read_history(history)
+
+
+@pytest.mark.parametrize("name", ["ward \u2028 7", "ward\x85", "ward\udcff", "two\nlines"])
+def test_a_history_is_read_again_whatever_its_batches_are_called(bundle, tmp_path, name):
+    """U+2028 and U+0085 end a line for Python alone; a name of a file may be no UTF-8."""
+    path, history = table(tmp_path, bundle, f"{name}.csv", 2), tmp_path / "history"
+    other = table(tmp_path, bundle, "other.csv", 3)
+    for batch in (path, other):
+        assert drift(batch, bundle, tmp_path / "out", "--history", str(history)) == 0
+    assert [entry.name for entry in read_history(history)] == [name.replace("\udcff", "\\xff"), "other"]
+
+
+def test_a_history_that_is_no_text_is_one_message(bundle, tmp_path, capsys):
+    history = tmp_path / "history"
+    history.write_bytes(b"PAR1\xff\xfe")
+    path = table(tmp_path, bundle, "p.csv", 2)
+    assert drift(path, bundle, tmp_path / "out", "--history", str(history)) == 2
+    assert "no history of drift: not UTF-8" in capsys.readouterr().err
+    assert history.read_bytes() == b"PAR1\xff\xfe"
+
+
+def test_a_full_disk_leaves_the_history_as_it_was(bundle, tmp_path, capsys, monkeypatch):
+    history, write = tmp_path / "history", os.write
+    assert drift(table(tmp_path, bundle, "a.csv", 2), bundle, tmp_path / "out", "--history", str(history)) == 0
+    before = history.read_bytes()
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:10]))
+    later = table(tmp_path, bundle, "b.csv", 3)
+    assert drift(later, bundle, tmp_path / "out", "--history", str(history)) == 2
+    assert f"No space left on device\n  where: {history}" in capsys.readouterr().err
+    assert history.read_bytes() == before
+    monkeypatch.undo()
+    assert drift(later, bundle, tmp_path / "out", "--history", str(history)) == 0
+    assert [entry.name for entry in read_history(history)] == ["a", "b"]
 
 
 def test_parquet_and_jsonl_are_read(bundle, tmp_path, capsys):
