@@ -22,11 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Reads the bundle, which verifies it."""
-    from dr_pipeline.bundle.bundle_files import SUMS
+    from dr_pipeline.bundle.bundle_files import METADATA, SUMS
     from dr_pipeline.bundle.identity import identify_bundle
     from dr_pipeline.bundle.read import read_bundle
     from dr_pipeline.bundle.signature import require_signature, signer_of
     from dr_pipeline.bundle.verify import verify_weights
+    from dr_pipeline.bundle_storage import COPY_AGAIN
+    from dr_pipeline.errors import BundleError
     from dr_pipeline.metrics.intervals import format_estimate
 
     keys = args.require_signature
@@ -38,18 +40,25 @@ def run(args: argparse.Namespace) -> Outcome:
         signature = f"signature of key {signer}, not verified without --require-signature" if signer else "not signed"
     bundle = read_bundle(args.bundle, threads=1)
     verify_weights(args.bundle)
+    try:
+        name, version, validation = (bundle.metadata[key] for key in ("name", "version", "validation"))
+        estimate = format_estimate(validation["qwk"])
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            f"an entry of {METADATA} is missing or malformed: {error}", where=str(args.bundle), todo=COPY_AGAIN
+        ) from None
     fitted_on = bundle.decision.fitted_on
     files = identify_bundle(args.bundle).sha256.keys() - {SUMS}
     return Outcome(
         wrote=(),
         headline="\n".join(
             [
-                f"bundle {bundle.bundle_id}: {bundle.metadata['name']}, version {bundle.metadata['version']}, intact",
+                f"bundle {bundle.bundle_id}: {name}, version {version}, intact",
                 f"files: {len(files)} match SHA256SUMS; self-test: same grades, "
                 f"probabilities within {bundle.golden_difference:.1g}",
                 signature,
                 f"decision fitted on {fitted_on.get('split', '?')}, {_data_of(fitted_on)}",
-                f"validation QWK {format_estimate(bundle.metadata['validation']['qwk'])}",
+                f"validation QWK {estimate}",
                 RESEARCH_USE,
             ]
         ),

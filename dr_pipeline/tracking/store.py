@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -51,10 +52,22 @@ def tracking_uri(root: Path) -> str:
 
 
 def follow_moved_repository(root: Path) -> None:
-    """Corrects the places of artifacts in the repository's own store, if it has one and was moved."""
+    """Corrects the places of artifacts in the repository's own store, if it has one and was moved.
+
+    Raises:
+        EnvironmentProblem: The database is damaged, or is no database.
+    """
     home, database = store_root(root), _database_file(tracking_uri(root))
     if database and database.is_relative_to(home.resolve()):
-        follow_repository(database, home)
+        try:
+            follow_repository(database, home)
+        except sqlite3.DatabaseError as error:
+            raise EnvironmentProblem(
+                f"the MLflow store cannot be read: {error}",
+                where=str(database),
+                todo="put a copy of it back, or move it away: `dr-pipeline track rebuild` makes the runs again, but "
+                "not the aliases",
+            ) from None
 
 
 def _database_file(uri: str) -> Path | None:
@@ -111,7 +124,7 @@ class Store:
     MLflow's import and the opening of the database take about 1.5 s; building a Store is the moment to pay that.
 
     Raises:
-        EnvironmentProblem: A server is away, or another process does not end opening the database.
+        EnvironmentProblem: A server is away, the database is damaged, or another process does not end opening it.
     """
 
     def __init__(self, root: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dr_pipeline import cli
 from dr_pipeline.bundle.bundle_files import (
     CARD,
     CONTENT,
@@ -328,6 +329,13 @@ def test_everything_a_reader_sees_says_research_use(bundle):
     assert RESEARCH_USE in (bundle / CARD).read_text()
     metadata = json.loads((bundle / METADATA).read_text())
     assert RESEARCH_USE in metadata["intended_use"]
+
+
+@pytest.mark.parametrize("entry", ["name", "version", "validation"])
+def test_an_entry_that_verify_shows_and_is_missing_is_one_message(bundle, entry, capsys):
+    _change_metadata(bundle, lambda metadata: metadata.pop(entry))
+    assert cli.main(["verify", str(bundle)]) == 2
+    assert f"an entry of metadata.json is missing or malformed: '{entry}'" in capsys.readouterr().err
 
 
 def test_writing_replaces_a_bundle_but_nothing_else(bundle, tmp_path):

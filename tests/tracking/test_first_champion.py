@@ -50,7 +50,12 @@ def test_of_two_that_find_no_champion_one_becomes_it(versions: Store, monkeypatc
     def register(number: str) -> None:
         mine = Store(versions.root)
         move = mine.client.set_registered_model_alias
-        mine.client.set_registered_model_alias = lambda *a: (moved.append(number), move(*a))
+
+        def counted(*arguments: Any) -> None:
+            moved.append(number)
+            move(*arguments)
+
+        mine.client.set_registered_model_alias = counted
         ensure_champion(mine, number)
 
     monkeypatch.setattr(registry, "_has_champion", has_champion)
@@ -119,6 +124,17 @@ def test_a_store_that_another_does_not_end_opening_is_an_error(
         Store(repository.root)
     assert refused.value.where == str(repository.root / "mlflow.db")
     Store(repository.root)
+
+
+@pytest.mark.parametrize("keep", [0.1, None])
+def test_a_damaged_database_is_one_message(repository: Repository, keep: float | None) -> None:
+    database = repository.root / "mlflow.db"
+    whole = database.read_bytes()
+    database.write_bytes(b"no database" * 100 if keep is None else whole[: int(len(whole) * keep)])
+    with pytest.raises(EnvironmentProblem, match="the MLflow store cannot be read") as refused:
+        Store(repository.root)
+    assert refused.value.where == str(database)
+    assert "track rebuild" in refused.value.todo
 
 
 @pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:", "https://mlflow.example", "file:///mlruns"])
