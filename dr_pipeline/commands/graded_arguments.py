@@ -24,8 +24,8 @@ def add_graded_arguments(parser: argparse.ArgumentParser, *, required: bool) -> 
         type=Path,
         required=required,
         metavar="CSV",
-        help="table with a column path, file, filename or image, a column grade, and patient where known; "
-        "with --splits the manifest",
+        help="table with a column of names (path, image, file …), one of grades (grade, level …), and patient "
+        "where known; with --splits the manifest",
     )
     parser.add_argument("--splits", type=Path, metavar="CSV", help="data/splits.csv: take one part of the manifest")
     parser.add_argument(

@@ -19,12 +19,6 @@ from dr_pipeline.stages.outcome import Outcome, shell_word
 if TYPE_CHECKING:
     from dr_pipeline.deployment.recalibrate_bundle import Options
 
-# Names of columns of a label table, in any case, the first that is there counts.
-_COLUMNS = {
-    "key": ("path", "image", "image_id", "file", "filename", "image_name", "id_code"),
-    "grade": ("grade", "level", "diagnosis", "adjudicated_dr_grade", "dr_grade", "retinopathy_grade", "label"),
-    "patient_id": ("patient", "patient_id"),
-}
 _SEED = 20
 
 
@@ -46,12 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="re-estimate the statistics of batch normalisation without labels (AdaBN); with --out",
     )
     parser.add_argument("--site", default="", metavar="NAME", help="name of the site")
-    for name, aliases in _COLUMNS.items():
+    for name, usual in (("key", "path, image, file"), ("grade", "grade, level, diagnosis"), ("patient", "patient")):
         parser.add_argument(
-            f"--{name.partition('_')[0]}-column",
+            f"--{name}-column",
             default="",
             metavar="NAME",
-            help=f"column of the label table (default: {', '.join(aliases[:4])} …)",
+            help=f"column of the label table (default: {usual} and other usual names)",
         )
     parser.add_argument(
         "--sensitivity", type=inner_fraction, default=0.9, help="target for referable disease (default: 0.9)"
@@ -148,31 +142,10 @@ def _adapt_batch_norm(args: argparse.Namespace) -> Outcome:
 
 def _columns(args: argparse.Namespace) -> dict[str, str]:
     """The table's own name of each column: as named by the user, or else the first usual name that it has."""
-    from dr_pipeline.errors import DataError
-    from dr_pipeline.files import printable, read_csv_header
+    from dr_pipeline.intake.graded_files import find_columns
 
-    if not args.labels.is_file():
-        raise DataError("the label table is missing", where=printable(args.labels), todo="name a UTF-8 CSV file")
-    header = {name.strip().casefold(): name.strip() for name in read_csv_header(args.labels)}
-    if "bundle_id" in header:  # its column `grade` would fit here
-        raise DataError(
-            "this is a table of predictions, not of readers' grades",
-            where=printable(args.labels),
-            todo="name the table of grades that the site's readers gave",
-        )
     asked = {"key": args.key_column, "grade": args.grade_column, "patient_id": args.patient_column}
-    usual = {
-        field: next((header[alias] for alias in aliases if alias in header), "") for field, aliases in _COLUMNS.items()
-    }
-    columns = {field: asked[field] or usual[field] for field in _COLUMNS}
-    for field in ("key", "grade"):
-        if not columns[field]:
-            raise DataError(
-                f"the label table has no column {' or '.join(_COLUMNS[field])}",
-                where=printable(args.labels),
-                todo=f"name it so, or name its column by --{field}-column",
-            )
-    return columns
+    return find_columns(args.labels, asked)
 
 
 def _options(args: argparse.Namespace) -> "Options":

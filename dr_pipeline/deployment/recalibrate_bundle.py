@@ -25,16 +25,12 @@ from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.recalibration import Recalibration, few_of_a_grade, recalibrate, require_width
 from dr_pipeline.files import printable, sha256_file, spreadsheet_safe
-from dr_pipeline.intake.join import read_table_layout
-from dr_pipeline.intake.patient_spelling import plain_text
-from dr_pipeline.intake.placeholder_ids import is_placeholder
-from dr_pipeline.intake.records import Provenance, Record, shortlist
+from dr_pipeline.intake.graded_files import read_graded_records
+from dr_pipeline.intake.records import Record, shortlist
 from dr_pipeline.params.evaluation import Evaluation, OperatingPoint
 from dr_pipeline.schema import GRADES, Status
 from dr_pipeline.scoring.score import Score
 from dr_pipeline.tables.recalibrated import RecalibratedRow
-
-_PROVENANCE = Provenance("labelled photographs of a site", "", "")
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ def recalibrate_bundle(root: Path, site: Site, out: Path, options: Options) -> O
     parent = read_bundle(root, threads=1)
     verify_weights(root)
     require_no_child(parent)
-    records, warnings = _graded_records(site)
+    records, warnings = read_graded_records(site.photographs, site.labels, site.columns)
     scores = score_photographs(parent, site.photographs, [record.path for record in records], site.name, options.engine)
     _require_unseen(parent, records, scores)
     first = first_of_equal_pixels(
@@ -152,29 +148,6 @@ def logits_of(scores: Sequence[Score], decision: Decision) -> NDArray[np.float64
     return np.asarray(np.log(np.maximum(probabilities.reshape(-1, len(GRADES)), smallest)) * decision.temperature)
 
 
-def _graded_records(site: Site) -> tuple[list[Record], tuple[str, ...]]:
-    intake = read_table_layout(
-        site.photographs,
-        photographs=site.photographs,
-        table=site.labels,
-        columns=site.columns,
-        provenance=_PROVENANCE,
-    )
-    if intake.orphan_rows:
-        raise DataError(
-            f"labels without a photograph: {shortlist(map(printable, intake.orphan_rows))}",
-            where=str(site.labels),
-            todo="name the folder with the photographs, or remove these rows",
-        )
-    graded = [record for record in intake.records if record.grade is not None]
-    warnings = list(intake.warnings)
-    if num_ungraded := len(intake.records) - len(graded):
-        warnings.append(f"{num_ungraded} rows without a grade are not used")
-    if intake.orphan_files:
-        warnings.append(f"{len(intake.orphan_files)} photographs without a label are not used")
-    return graded, tuple(warnings)
-
-
 def _require_unseen(parent: Bundle, records: Sequence[Record], scores: Sequence[Score]) -> None:
     """Raises DataError where the parent was trained or fitted on a photograph, by its pixels."""
     seen = [records[index].path for index in seen_by(parent.metadata, [score.pixel_hash for score in scores])]
@@ -188,11 +161,7 @@ def _require_unseen(parent: Bundle, records: Sequence[Record], scores: Sequence[
 
 def _group(record: Record) -> str:
     """The patient, or the photograph alone where the patient is unknown."""
-    return f"patient:{record.patient_id}" if _is_known(record.patient_id) else f"photograph:{record.path}"
-
-
-def _is_known(patient_id: str) -> bool:
-    return bool(patient_id) and not is_placeholder(plain_text(patient_id))
+    return f"patient:{record.patient_id}" if record.patient_id else f"photograph:{record.path}"
 
 
 def _report(
@@ -247,7 +216,7 @@ def _warnings(
             "the bundle does not state which photographs it was trained on, so that it was not checked that these are "
             "others; bundles that `dvc repro package` writes now do"
         )
-    unknown = sum(not _is_known(records[index].patient_id) for index in used)
+    unknown = sum(not records[index].patient_id for index in used)
     if unknown:
         warnings.append(
             f"{unknown} of {len(used)} photographs are of unknown patients: each counts as a patient of its own, so "

@@ -34,8 +34,8 @@ _PARTS = {
     "testing": Split.TEST,
 }
 _GRADES = {str(grade): grade for grade in GRADES}
-# "2.0" is 2: pandas writes integers so in a column with an empty cell. "2.5" is not.
-_WHOLE = re.compile(r"(-?[0-9]+)\.0+")
+# "2.0" is 2: pandas writes integers so in a column with an empty cell; "2,0" is Excel's, with a decimal comma.
+_WHOLE = re.compile(r"(-?[0-9]+)[.,]0+")
 # Between two characters: "-1" is not "1".
 _SEPARATORS = re.compile(r"(?<=\S)[\s_-]+(?=\S)")
 
@@ -108,7 +108,7 @@ PLAIN = CodedValues()
 
 
 def fold(text: str) -> str:
-    """One spelling of a word: `No_DR`, `no dr` and `No-DR` are equal, and so are `1` and `1.0`."""
+    """One spelling of a word: `No_DR`, `no dr` and `No-DR` are equal, and so are `1`, `1.0` and `1,0`."""
     plain = _SEPARATORS.sub(" ", unicodedata.normalize("NFC", text.strip())).casefold()
     whole = _WHOLE.fullmatch(plain)
     return whole[1] if whole else plain

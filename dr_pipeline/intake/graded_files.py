@@ -1,23 +1,33 @@
 """Photographs with their grades: a clinic's own labelled folder, or a part of a split that the pipeline made."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, read_csv, read_csv_header
-from dr_pipeline.intake.coded_values import PLAIN
-from dr_pipeline.intake.records import shortlist
+from dr_pipeline.files import printable
+from dr_pipeline.folder_rules import FolderRules
+from dr_pipeline.intake.coded_values import fold
+from dr_pipeline.intake.join import read_table_layout
+from dr_pipeline.intake.label_table import describe_header
+from dr_pipeline.intake.patient_ids import known_patients
+from dr_pipeline.intake.photographs import ids_from_paths
+from dr_pipeline.intake.records import Provenance, Record, shortlist
+from dr_pipeline.logs import logger
+from dr_pipeline.tables.foreign_csv import foreign_header
 from dr_pipeline.tables.manifest import read_manifest
 from dr_pipeline.tables.splits import read_splits
 
-# Names of columns, in any case; the first that a table has.
-_COLUMNS = {
-    "key": ("path", "file", "filename", "image"),
-    "grade": ("grade", "label", "diagnosis"),
-    "patient_id": ("patient", "patient_id"),
+# Names of columns, in any case, with blanks or underscores; the first that a table has.
+COLUMNS = {
+    "key": ("path", "image", "image_id", "file", "filename", "file_name", "image_name", "image_path", "id_code"),
+    "grade": ("grade", "level", "diagnosis", "adjudicated_dr_grade", "dr_grade", "retinopathy_grade", "label"),
+    "patient_id": ("patient", "patient_id", "patientid"),
 }
+_PREDICTED = "bundle_id"  # a column that tables of predictions have: their grades are the network's own
+_PROVENANCE = Provenance("labelled photographs", "", "")
+# The table names the photographs, so that it is no accident where a link leads.
+_RULES = FolderRules(follow_links=True)
 
 
 @dataclass(frozen=True)
@@ -36,38 +46,104 @@ class GradedFile:
 
 
 def read_graded_folder(folder: Path, labels: Path) -> list[GradedFile]:
-    """The photographs of a label table that have a grade.
+    """The photographs of a label table that have a grade; what was left out or guessed is logged.
 
     Args:
         folder: The photographs.
-        labels: CSV with a column path, file, filename or image (paths below `folder`), a column grade, label or
-            diagnosis, and where patients are known a column patient or patient_id.
+        labels: As in `find_columns`.
 
     Raises:
-        DataError: The table cannot be read, lacks a column, has a grade that is none, names one photograph twice or one
-            that is not there, or no photograph has a grade.
+        DataError: As in `find_columns` and `read_graded_records`; or no photograph has a grade.
     """
-    columns = _find_columns(labels)
-    graded: list[tuple[str, int, str]] = []
-    for number, row in enumerate(read_csv(labels), start=2):
-        cells = {field: row[column].strip() for field, column in columns.items()}
-        grade, patient = PLAIN.grade(cells["grade"]), cells.get("patient_id")
-        if cells["grade"] and (grade is None or not cells["key"]):
-            raise DataError(
-                "a grade other than 0, 1, 2, 3, 4, or no name of a photograph",
-                where=f"{printable(labels)}, row {number}",
-                todo="correct the table; leave the grade empty where a photograph is not graded",
-            )
-        if grade is not None:
-            graded.append((cells["key"], grade, f"patient:{patient}" if patient else f"file:{cells['key']}"))
-    if not graded:
+    records, warnings = read_graded_records(folder, labels, find_columns(labels))
+    if not records:
         raise DataError("no photograph has a grade", where=printable(labels), todo="fill in the column of the grades")
-    names = Counter(name for name, _, _ in graded)
-    twice = sorted(name for name, count in names.items() if count > 1)
-    if twice:
-        raise DataError(f"named twice: {shortlist(twice)}", where=printable(labels), todo="keep one grade of each")
-    _require_files(folder, list(names), where=printable(labels))
-    return [GradedFile(folder / name, grade, group) for name, grade, group in graded]
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return [
+        GradedFile(
+            folder / record.path,
+            record.grade or 0,
+            f"patient:{record.patient_id}" if record.patient_id else f"file:{record.path}",
+        )
+        for record in records
+    ]
+
+
+def find_columns(labels: Path, named: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The table's own name of each column that it has, by the fields of `LabelText`: key, grade and patient_id.
+
+    Args:
+        labels: A CSV, see `iterate_foreign`, with a column of the photographs' names and one of their grades, and where
+            patients are known one of these, by the names in COLUMNS.
+        named: The names that the user gave by --key-column and the like, by field; empty: by COLUMNS. None: the command
+            has no such option.
+
+    Raises:
+        DataError: The table cannot be read, lacks a column, or is one of predictions.
+    """
+    header = foreign_header(labels)
+    by_name = {fold(name): name for name in reversed(header)}  # of two that are equal so the first
+    if fold(_PREDICTED) in by_name:
+        raise DataError(
+            "this is a table of predictions, not of readers' grades",
+            where=printable(labels),
+            todo="name the table of grades that readers gave",
+        )
+    found = {}
+    for field, aliases in COLUMNS.items():
+        usual = next((by_name[fold(alias)] for alias in aliases if fold(alias) in by_name), "")
+        found[field] = (named or {}).get(field) or usual
+        if field != "patient_id" and not found[field]:
+            option = "" if named is None else f", or name its column by --{field}-column"
+            raise DataError(
+                f"no column {' or '.join(aliases)}; found {describe_header(header)[0]}",
+                where=printable(labels),
+                todo=f"name the table's columns so, in the first row{option}",
+            )
+    return {field: name for field, name in found.items() if name}
+
+
+def read_graded_records(folder: Path, labels: Path, columns: Mapping[str, str]) -> tuple[list[Record], tuple[str, ...]]:
+    """The photographs of a label table that have a grade, in its order, and sentences on what was left out or guessed.
+
+    A patient has one spelling, and an id that names nobody (unknown, 999999) is empty, see `known_patients`.
+
+    Args:
+        folder: The photographs; links out of it are followed.
+        labels: The table.
+        columns: As in `read_labels`.
+
+    Raises:
+        DataError: The table cannot be used, see `read_labels` and `join_labels`, or names a photograph that is not
+            there.
+    """
+    intake = read_table_layout(
+        folder,
+        photographs=folder,
+        table=labels,
+        columns=columns,
+        provenance=_PROVENANCE,
+        name_ids=ids_from_paths,
+        rules=_RULES,
+    )
+    if intake.orphan_rows:
+        raise DataError(
+            f"labels without a photograph: {shortlist(map(printable, intake.orphan_rows))}",
+            where=printable(labels),
+            todo=f"name the folder with the photographs, not {printable(folder)}; or correct or remove these rows",
+        )
+    patients = known_patients([record.patient_id for record in intake.records])
+    records = [replace(record, patient_id=patient) for record, patient in zip(intake.records, patients, strict=True)]
+    graded = [record for record in records if record.grade is not None]
+    warnings = list(intake.warnings)
+    if num_ungraded := len(records) - len(graded):
+        warnings.append(f"{num_ungraded} rows without a grade are not used")
+    if intake.orphan_files:
+        warnings.append(f"{len(intake.orphan_files)} photographs without a label are not used")
+    if num_nobody := sum(bool(old.patient_id and not new) for old, new in zip(intake.records, patients, strict=True)):
+        warnings.append(f"{num_nobody} photographs have a patient id that names nobody, such as unknown")
+    return graded, tuple(warnings)
 
 
 def read_split_part(folder: Path, manifest: Path, splits: Path, part: str) -> list[GradedFile]:
@@ -95,25 +171,6 @@ def read_split_part(folder: Path, manifest: Path, splits: Path, part: str) -> li
         )
     _require_files(folder, [paths[row.image_id] for row in rows], where=printable(manifest))
     return [GradedFile(folder / paths[row.image_id], row.grade, row.group) for row in rows]
-
-
-def _find_columns(labels: Path) -> dict[str, str]:
-    try:
-        header = read_csv_header(labels)
-    except OSError as error:
-        raise DataError(f"the table cannot be read: {error.strerror}", where=printable(labels)) from None
-    found = {
-        field: next((name for alias in aliases for name in header if name.strip().casefold() == alias), "")
-        for field, aliases in _COLUMNS.items()
-    }
-    for field in ("key", "grade"):
-        if not found[field]:
-            raise DataError(
-                f"no column {' or '.join(_COLUMNS[field])}; found {', '.join(header) or 'no header'}",
-                where=printable(labels),
-                todo="name the table's columns so, in the first row",
-            )
-    return {field: name for field, name in found.items() if name}
 
 
 def _require_files(folder: Path, names: Sequence[str], *, where: str) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, read_csv, read_csv_header
 from dr_pipeline.intake.coded_values import PLAIN, CodedValues, propose_grades
 from dr_pipeline.intake.photographs import IMAGE_SUFFIXES
 from dr_pipeline.intake.records import MAX_LISTED, shortlist
 from dr_pipeline.schema import Eye
+from dr_pipeline.tables.foreign_csv import foreign_header, iterate_foreign
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def read_labels(path: Path, columns: Mapping[str, str], *, values: CodedValues =
     """Reads a label table.
 
     Args:
-        path: A UTF-8 CSV file.
+        path: A CSV file, see `iterate_foreign`.
         columns: From the fields of `LabelText` to the table's columns, blanks around these ignored. "key" and "grade"
             are required; an empty name means that the table has no such column.
         values: What the cells mean.
@@ -74,23 +74,35 @@ def read_labels(path: Path, columns: Mapping[str, str], *, values: CodedValues =
             is none. An empty grade is allowed: that photograph is not graded.
     """
     named = {field: column.strip() for field, column in columns.items() if column}
-    rows, num_blank = _rows(path)
     _check_header(path, named.values())
+    rows, num_blank = _rows(path)
     if not rows:
         raise DataError("the label table has no rows", where=str(path), todo="check dataset.root in params.yaml")
-    texts = [LabelText(**{field: row[column].strip() for field, column in named.items()}) for row in rows]
+    texts = [LabelText(**{field: row[column] for field, column in named.items()}) for row in rows]
     table = check_labels(texts, where=str(path), values=values)
     blanks = (f"{path.name}: {num_blank} blank rows were left aside",) if num_blank else ()
     return LabelTable(table.labels, (*blanks, *table.warnings))
 
 
 def read_cells(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """The cells of these columns, row by row, blanks around them removed.
+    """The cells of these columns, row by row; blank rows are left aside.
 
     Raises:
-        DataError: See `read_csv`.
+        DataError: The table lacks a column; see also `iterate_foreign`.
     """
-    return [tuple(row[column].strip() for column in columns) for row in read_csv(path, columns)]
+    _check_header(path, columns)
+    return [tuple(row[column] for column in columns) for row in _rows(path)[0]]
+
+
+def describe_header(header: Sequence[str]) -> tuple[str, str]:
+    """The first row in words, and what to do where it lacks a column; without cells that may be a person's name."""
+    if any(PLAIN.grade(name) is not None or PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in header):
+        # Its cells are not repeated: one of them may be a person's name.
+        return "a first row that is not a header", "put the column names into the first row"
+    return ", ".join(repr(name) for name in header if name) or "no header", (
+        "rename the column; with the adapter folder, set its name in params.yaml under dataset.folder.columns, "
+        'or "" where the table has no such column'
+    )
 
 
 def check_labels(rows: Sequence[LabelText], *, where: str, values: CodedValues = PLAIN) -> LabelTable:
@@ -173,41 +185,18 @@ def _label(row: LabelText, values: CodedValues) -> Label:
 
 def _rows(path: Path) -> tuple[list[dict[str, str]], int]:
     """The rows that are not blank, and the number of blank ones."""
-    if path.exists() and not path.is_file():
-        raise DataError(
-            "the label table cannot be read: not a regular file", where=printable(path), todo="name a UTF-8 CSV file"
-        )
-    try:
-        table = read_csv(path)
-    except OSError as error:
-        raise DataError(
-            f"the label table cannot be read: {error.strerror}", where=printable(path), todo="name a UTF-8 CSV file"
-        ) from None
-    rows = [{name.strip(): cell for name, cell in row.items()} for row in table]
-    filled = [row for row in rows if any(cell.strip() for cell in row.values())]
+    rows = [row for _, row in iterate_foreign(path)]
+    filled = [row for row in rows if any(row.values())]
     return filled, len(rows) - len(filled)
 
 
 def _check_header(path: Path, required: Iterable[str]) -> None:
-    header = [name.strip() for name in read_csv_header(path)]
+    header = foreign_header(path)
     faulty = [(name, header.count(name)) for name in required if header.count(name) != 1]
     if faulty:
         faults = "; ".join(f"column {name!r} is {'there twice' if count else 'missing'}" for name, count in faulty)
-        description, todo = _describe(header)
+        description, todo = describe_header(header)
         raise DataError(f"{faults}; found {description}", where=str(path), todo=todo)
-
-
-def _describe(header: Sequence[str]) -> tuple[str, str]:
-    """The first row in words, and what to do about it."""
-    if any(PLAIN.grade(name) is not None or PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in header):
-        # Its cells are not repeated: one of them may be a person's name.
-        return "a first row that is not a header", "put the column names into the first row"
-    if len(header) == 1 and (separator := next((sign for sign in ";\t|" if sign in header[0]), "")):
-        return f"one column, {header[0]!r}", f"save the table with commas between the cells, not {separator!r}"
-    return ", ".join(repr(name) for name in header if name) or "no header", (
-        "rename the column; with the adapter folder, set its name in params.yaml under dataset.folder.columns, "
-        'or "" where the table has no such column'
-    )
 
 
 def _refuse(where: str, fault: str, offenders: Iterable[str], *, todo: str = "correct the table") -> None:

@@ -67,6 +67,25 @@ def check_patient_ids(patient_ids: Mapping[str, str], declared: Iterable[str] = 
     return [finding for finding in findings if finding.why != IdDoubt.SPELLING or finding.ids > 1]
 
 
+def known_patients(patient_ids: Sequence[str]) -> list[str]:
+    """The person behind each id, in one spelling; empty where it names nobody or several may share it.
+
+    >>> known_patients(["P001", "p1", "unknown", "", "P002"])
+    ['P001', 'P001', '', '', 'P002']
+
+    Args:
+        patient_ids: One per photograph, as a table has them; empty where unknown.
+    """
+    doubts = doubtful_ids(Counter(filter(None, patient_ids)))
+    spelling: dict[str, str] = {}
+    known = []
+    for name in patient_ids:
+        doubt = doubts.get(name)
+        is_person = bool(name) and not (doubt and doubt.is_no_person)
+        known.append(spelling.setdefault(spelling_key(name), name) if is_person else "")
+    return known
+
+
 def patient_id_warnings(findings: Sequence[PatientIdFinding]) -> list[str]:
     """One sentence per kind of finding, without an id."""
     warnings = []

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
@@ -22,7 +23,9 @@ from dr_pipeline.folder_rules import FolderRules, count_files, describe_counts
 from dr_pipeline.fundus.formats.other_files import UNREAD_PICTURES, describe_other, read_head
 from dr_pipeline.fundus.formats.recognise import recognise
 from dr_pipeline.intake.records import shortlist
-from dr_pipeline.params.data_source import Dataset
+
+if TYPE_CHECKING:  # pydantic, which the base installation lacks: `shifts` and `compare` list photographs there
+    from dr_pipeline.params.data_source import Dataset
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".dcm", ".dicom", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 # Kinds of files that are left aside, beside those of folder_rules.py and other_files.py.
@@ -109,7 +112,7 @@ def list_photographs(root: Path, folder: Path, *, rules: FolderRules = FolderRul
     )
 
 
-def rules_of(dataset: Dataset) -> FolderRules:
+def rules_of(dataset: "Dataset") -> FolderRules:
     """What params.yaml leaves out of the folder, beside what is no part of any data set."""
     return FolderRules(dataset.ignore, dataset.follow_links)
 

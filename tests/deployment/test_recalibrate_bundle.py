@@ -213,7 +213,8 @@ def test_the_parent_and_the_label_table_are_not_written_over(
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("image,grade\n0.jpg,0\n".encode("utf-16"), "not UTF-8"),
+        ("image,grade\n0.jpg,0\n".encode("utf-16-le"), "not UTF-8"),  # without the mark that says so
+        (b"PK\x03\x04\x14\x00", "a workbook of Excel or LibreOffice"),
         ("image,patient,grade\n0.jpg,Müller,0\n".encode("latin-1"), "not UTF-8"),
         (b"image,grade," + b"x" * 200_000, "not a CSV table"),
         (b"image_id,grade,bundle_id\n0,0,ab\n", "not of readers' grades"),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, read_csv, read_csv_header, spreadsheet_plain
+from dr_pipeline.files import printable, spreadsheet_plain
+from dr_pipeline.tables.foreign_csv import foreign_header, iterate_foreign
 from dr_pipeline.tables.predictions import PredictionRow
 
 _KEYS = ("path", "file", "filename", "image")
@@ -36,16 +37,16 @@ def read_photograph_facts(path: Path, rows: Sequence[PredictionRow]) -> Photogra
     """Reads the table that `score --people` takes too, of which this uses two more columns.
 
     Args:
-        path: A UTF-8 CSV with a column path, file, filename or image, whose cells are the predictions' paths or file
-            names, and any of birth_date (a date, or any text that is equal for equal dates) and study_uid.
+        path: A CSV, see `iterate_foreign`, with a column path, file, filename or image, whose cells are paths or file
+            names of the predictions, and any of birth_date (a date, or any text that is equal for equal dates) and
+            study_uid.
         rows: The predictions.
 
     Raises:
         DataError: The table or a column is missing; a name fits two photographs, or two rows of different facts fit
             one. The message names rows, never patients.
     """
-    header = read_csv_header(path) if path.is_file() else []
-    columns = {name.strip().casefold(): name for name in header}
+    columns = {name.casefold(): name for name in (foreign_header(path) if path.is_file() else [])}
     key = next((columns[name] for name in _KEYS if name in columns), None)
     if key is None or not any(name in columns for name in _FACTS):
         raise DataError(
@@ -58,8 +59,10 @@ def read_photograph_facts(path: Path, rows: Sequence[PredictionRow]) -> Photogra
     by_name = {plain.rpartition("/")[2]: image_id for plain, image_id in paths.items()}
     facts = {name: dict[str, str]() for name in _FACTS}
     num_unmatched = 0
-    for number, cells in enumerate(read_csv(path), start=2):
-        wanted = _plain(cells[key].strip())
+    for number, cells in iterate_foreign(path):
+        if not any(cells.values()):  # what a spreadsheet leaves below its last row
+            continue
+        wanted = _plain(cells[key])
         if wanted not in paths and names[wanted] > 1:
             raise DataError(
                 f"the file name fits {names[wanted]} photographs",

@@ -16,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import printable, read_csv
+from dr_pipeline.files import printable
 from dr_pipeline.intake.join import join_labels
 from dr_pipeline.intake.label_table import LabelTable, read_labels
 from dr_pipeline.intake.photographs import list_photographs, rules_of
 from dr_pipeline.intake.records import Intake, Provenance, shortlist
 from dr_pipeline.params.data_source import Dataset
 from dr_pipeline.schema import Eye
+from dr_pipeline.tables.foreign_csv import foreign_header
 
 PROVENANCE = Provenance(
     name="Messidor-2, adjudicated grades (Google, 2018)",
@@ -55,7 +56,7 @@ def read(root: Path, dataset: Dataset) -> Intake:
 
 
 def _labels(table: Path) -> LabelTable:
-    columns = _KAGGLE_COLUMNS if table.is_file() and "id_code" in next(iter(read_csv(table)), {}) else COLUMNS
+    columns = _KAGGLE_COLUMNS if table.is_file() and "id_code" in foreign_header(table) else COLUMNS
     labels = read_labels(table, columns)
     ungraded = sum(label.grade is None for label in labels.labels)
     graded = tuple(replace(label, grader=_GRADER) for label in labels.labels)

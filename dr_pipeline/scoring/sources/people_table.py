@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import iterate_csv, printable, read_csv_header
+from dr_pipeline.files import printable
 from dr_pipeline.intake.coded_values import PLAIN
 from dr_pipeline.schema import Eye
 from dr_pipeline.scoring.sources.person import UNKNOWN, Person
+from dr_pipeline.tables.foreign_csv import foreign_header, iterate_foreign
 
 # Names of columns, in any case.
 _COLUMNS = {
@@ -26,8 +27,8 @@ class PeopleTable:
     """The table's rows in a temporary database on disk, so that millions take little memory.
 
     Args:
-        path: A UTF-8 CSV with a column `path`, `file`, `filename` or `image`, whose cells are paths below the source or
-            file names, and any of `patient`, `eye`, `visit` and `site`.
+        path: A CSV, see `iterate_foreign`, with a column `path`, `file`, `filename` or `image`, whose cells are paths
+            below the source or file names, and any of `patient`, `eye`, `visit` and `site`.
 
     Raises:
         DataError: The table or a column is missing or there twice; a row has no name, no eye in its cell for the eye,
@@ -38,8 +39,10 @@ class PeopleTable:
         columns = _find_columns(path)
         self._db = sqlite3.connect("")
         self._db.execute(_SCHEMA)
-        for number, row in enumerate(iterate_csv(path), start=2):
-            cells = {name: row[column].strip() for name, column in columns.items()}
+        for number, row in iterate_foreign(path):
+            if not any(row.values()):  # what a spreadsheet leaves below its last row
+                continue
+            cells = {name: row[column] for name, column in columns.items()}
             self._add(cells, where=f"{printable(path)}, row {number}")
         self._has_names = bool(self._db.execute("SELECT 1 FROM people WHERE key NOT LIKE '%/%' LIMIT 1").fetchone())
 
@@ -88,14 +91,8 @@ class PeopleTable:
 
 def _find_columns(path: Path) -> dict[str, str]:
     """The table's own name of each column that it has."""
-    try:
-        header = read_csv_header(path)
-    except OSError as error:
-        raise DataError(f"the table cannot be read: {error.strerror}", where=printable(path)) from None
-    found = {
-        name: [column for column in header if column.strip().casefold() in aliases]
-        for name, aliases in _COLUMNS.items()
-    }
+    header = foreign_header(path)
+    found = {name: [column for column in header if column.casefold() in aliases] for name, aliases in _COLUMNS.items()}
     twice = next((columns for columns in found.values() if len(columns) > 1), None)
     if twice:
         raise DataError(f"columns {' and '.join(map(repr, twice))} mean the same", where=printable(path))
