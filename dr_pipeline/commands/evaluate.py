@@ -1,8 +1,9 @@
 """Writes the figures of graded photographs from a table of predictions, without the photographs.
 
-With --labels the table is one that `score` wrote, and the labels are a CSV table with the columns image_id, grade and,
-if known, patient_id. Without it the table is one of `test` or `validate`, which holds the readers' grades. Photographs
-without an answer count as referred (intention to screen). Needs the extra `train`.
+With --labels the table is one that `score` wrote, and the labels are a CSV table with a column of names (image_id, or
+the files' paths or names), one of grades and, if known, one of patients. Without it the table is one of `test` or
+`validate`, which holds the readers' grades. Photographs without an answer count as referred (intention to screen).
+Needs the extra `train`.
 """
 
 import argparse

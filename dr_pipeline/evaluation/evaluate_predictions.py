@@ -1,8 +1,8 @@
 """Evaluates a table of predictions with the readers' grades, without the photographs and without the network."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,25 @@ from dr_pipeline.evaluation.extended_figures import extended_figures, limits
 from dr_pipeline.evaluation.image_metrics import all_and_gradable, select
 from dr_pipeline.evaluation.screening_figures import screening_figures
 from dr_pipeline.evaluation.uncertainty_figures import uncertainty_measures
-from dr_pipeline.files import iterate_csv, printable
-from dr_pipeline.intake.records import shortlist
+from dr_pipeline.files import iterate_csv, printable, spreadsheet_plain
+from dr_pipeline.intake.graded_files import find_columns
+from dr_pipeline.intake.join import join_labels
+from dr_pipeline.intake.label_table import LabelTable, read_labels
+from dr_pipeline.intake.patient_ids import known_patients
+from dr_pipeline.intake.photographs import Listing
+from dr_pipeline.intake.records import Intake, Provenance, shortlist
 from dr_pipeline.params.evaluation import Evaluation
 from dr_pipeline.schema import NUM_GRADES, RESEARCH_USE, VISION_THREATENING_FROM, Status
+from dr_pipeline.tables.foreign_csv import foreign_header
 from dr_pipeline.tables.graded import GradedRow, read_graded
 from dr_pipeline.tables.predictions import PredictionRow, read_predictions
-from dr_pipeline.tables.table import GradeCell, Table, require_finite, require_probabilities
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRow:
-    """One photograph's grade by the readers, and its patient; empty: unknown."""
-
-    image_id: str
-    grade: GradeCell | None
-    patient_id: str = ""
-
+from dr_pipeline.tables.table import require_finite, require_probabilities
 
 # A column that `score` writes and that no table with the readers' grades has.
 _SCORED = "bundle_id"
 _SCORE_AGAIN = "score the photographs again"
-_LABELS = Table(LabelRow, version=None, todo="correct the table")
+_IMAGE_ID = "image_id"
+_PROVENANCE = Provenance("the readers' grades", "", "")
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,12 @@ def read_evaluated(predictions: Path, labels: Path | None) -> Evaluated:
 
     Args:
         predictions: The table of predictions.
-        labels: With the columns image_id, grade and, if known, patient_id.
+        labels: As `find_columns` takes it; names are ids of the predictions, or their paths or file names.
 
     Raises:
-        DataError: A table is damaged; a photograph is twice in one of them; a label has no prediction; probabilities do
-            not sum to 1; there are predictions of several bundles; no photograph has a label.
+        DataError: A table is damaged; a photograph is twice in the predictions, or has two grades in the labels; a
+            label has no prediction; probabilities do not sum to 1; there are predictions of several bundles; no
+            photograph has a label.
     """
     if labels:
         return _of_scored(predictions, labels)
@@ -111,10 +109,10 @@ def _of_graded(rows: Sequence[GradedRow]) -> Evaluated:
 
 def _of_scored(predictions: Path, labels: Path) -> Evaluated:
     rows = _once(read_predictions(predictions), predictions)
-    label_of = _once(_read_labels(labels), labels)
-    if missing := [name for name in label_of if name not in rows]:
+    intake = _read_labels(labels, rows)
+    if intake.orphan_rows:
         raise DataError(
-            f"labels without a prediction: {shortlist(map(printable, missing))}",
+            f"labels without a prediction: {shortlist(map(printable, intake.orphan_rows))}",
             where=printable(predictions),
             todo="score these photographs, too, or remove their labels: without them the figures are of a selection",
         )
@@ -128,15 +126,16 @@ def _of_scored(predictions: Path, labels: Path) -> Evaluated:
     for name, row in rows.items():
         if row.grade is not None:
             _require_answer(row, where=f"{printable(predictions)}, {name!r}")
-    graded = [(rows[name], label) for name, label in label_of.items() if label.grade is not None]
+    graded = [(rows[label.image_id], label) for label in intake.records if label.grade is not None]
     if not graded:
         raise DataError("no photograph has a grade by a reader", where=printable(labels), todo="grade some")
     notes = []
-    if without := sum(name not in label_of for name in rows):
+    if without := len(rows) - len(intake.records):
         notes.append(f"{without} predictions without a label are not evaluated")
-    if ungraded := len(label_of) - len(graded):
+    if ungraded := len(intake.records) - len(graded):
         notes.append(f"{ungraded} labels without a grade are not evaluated")
-    patients = tuple(label.patient_id or row.patient_id for row, label in graded)
+    notes += intake.warnings
+    patients = tuple(known_patients([label.patient_id or row.patient_id for row, label in graded]))
     return Evaluated(
         true=np.array([label.grade for _, label in graded], dtype=np.int64),
         decided=_decided([row for row, _ in graded]),
@@ -199,9 +198,25 @@ def require_bundle(evaluated: Evaluated, bundle_id: str, where: Path) -> None:
         )
 
 
-def _read_labels(path: Path) -> Iterator[LabelRow]:
-    for number, cells in enumerate(iterate_csv(path, ("image_id", "grade")), start=2):
-        yield _LABELS.parse({"patient_id": ""} | cells, where=f"{printable(path)}, row {number}")
+def _read_labels(path: Path, rows: Mapping[str, PredictionRow]) -> Intake:
+    """The labels, each with the id of its prediction."""
+    columns, header = find_columns(path), foreign_header(path)
+    if _IMAGE_ID in header:
+        columns |= {"key": _IMAGE_ID}
+    table = read_labels(path, columns)
+    paths = {name: spreadsheet_plain(row.path) for name, row in rows.items()}
+    uses = Counter(paths.values())
+    # A path that two files have, each in its own source, is ambiguous, as if they lay in two folders; an id is not.
+    name_of = {name: path if uses[path] == 1 else f"{name}/{path}" for name, path in paths.items()}
+    id_of = {own: name for name, own in name_of.items()}
+    labels = tuple(replace(label, key=name_of.get(label.key, label.key)) for label in table.labels)
+    return join_labels(
+        Listing(tuple(id_of), left_aside={}),
+        LabelTable(labels, table.warnings),
+        where=printable(path),
+        provenance=_PROVENANCE,
+        name_ids=lambda names: {name: id_of[name] for name in names},
+    )
 
 
 def _once(rows: Iterable[Any], path: Path) -> dict[str, Any]:

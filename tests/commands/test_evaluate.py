@@ -99,6 +99,44 @@ def test_unknown_patients_and_a_missing_grade_are_marked(tmp_path: Path) -> None
     assert "no photograph has grade 3" in limits
 
 
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("path;grade;patient", "photo-{:02}.jpg"),
+        ("Image;Level;Patient ID", "PHOTO-{:02}"),
+        ("file;grade;x", "C:\\a\\photo-{:02}.png"),
+    ],
+)
+def test_labels_name_photographs_as_a_clinic_does(tmp_path: Path, header: str, name: str) -> None:
+    rows, labels = scored()
+    assert main(written(tmp_path, rows, labels)) == 0
+    expected = figures(tmp_path)["qwk"]["value"]
+    cells = [line.split(",") for line in labels[1:]]
+    table = [header, *(";".join([name.format(number), *cell[1:]]) for number, cell in enumerate(cells))]
+    assert main(written(tmp_path, rows, table)) == 0
+    report = figures(tmp_path)
+    assert (report["photographs"], report["qwk"]["value"]) == (60, expected)
+
+
+def test_files_of_one_name_in_two_sources_are_told_apart_by_their_ids(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, labels = scored()
+    rows.append(replace(rows[0], image_id="photo-00-2"))  # photo-00.jpg of another archive
+    assert main(written(tmp_path, rows, labels)) == 0
+    assert figures(tmp_path)["photographs"] == 60
+    labels[1] = labels[1].replace("photo-00", "photo-00.jpg")
+    assert main(written(tmp_path, rows, labels)) == EXIT_USER_ERROR
+    assert "names that match several photographs: photo-00.jpg" in capsys.readouterr().err
+
+
+def test_an_id_that_names_nobody_is_no_patient(tmp_path: Path) -> None:
+    rows, labels = scored()
+    labels = [labels[0], *(f"{line.rpartition(',')[0]},unknown" for line in labels[1:])]
+    assert main(written(tmp_path, rows, labels)) == 0
+    assert "the patient of 60 of 60 photographs is unknown" in " ".join(figures(tmp_path)["limits"])
+
+
 def test_labels_of_one_grade_give_no_number(tmp_path: Path) -> None:
     rows, labels = scored()
     kept = range(0, 60, 5)
@@ -118,7 +156,7 @@ def repeated_prediction(rows: list[PredictionRow], labels: list[str]) -> None:
 
 
 def repeated_label(rows: list[PredictionRow], labels: list[str]) -> None:
-    labels.append(labels[8])
+    labels.append(f"photo-07,{(int(labels[8].split(',')[1]) + 1) % 5},P3")
 
 
 def no_probabilities(rows: list[PredictionRow], labels: list[str]) -> None:
@@ -150,7 +188,7 @@ def no_label(rows: list[PredictionRow], labels: list[str]) -> None:
 
 
 def no_column(rows: list[PredictionRow], labels: list[str]) -> None:
-    labels[0] = "image_id,diagnosis,patient_id"
+    labels[0] = "image_id,remark,patient_id"
 
 
 @pytest.mark.parametrize(
@@ -158,15 +196,15 @@ def no_column(rows: list[PredictionRow], labels: list[str]) -> None:
     [
         (lost_prediction, "labels without a prediction: photo-07"),
         (repeated_prediction, "holds 'photo-07' twice"),
-        (repeated_label, "holds 'photo-07' twice"),
+        (repeated_label, "named twice with different labels"),
         (no_probabilities, "no probabilities of the five grades"),
         (not_a_number, "no probabilities of the five grades"),
         (not_a_number_expected, "not a finite number"),
         (no_referral, "graded, but without"),
         (two_bundles, "predictions of 2 bundles"),
-        (wrong_grade, "'5' is not one of 0, 1, 2, 3, 4"),
-        (no_label, "no photograph has a grade by a reader"),
-        (no_column, "column 'grade' is missing"),
+        (wrong_grade, "a grade other than 0, 1, 2, 3, 4: photo-07: '5'"),
+        (no_label, "the label table has no rows"),
+        (no_column, "no column grade or level"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(
