@@ -9,6 +9,8 @@ from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.schema import Role
 
 _ARGUMENT = re.compile(r"(?P<site>[^:=]+)(?::(?P<role>[^:=]+))?=(?P<adapter>[^:=]*):(?P<root>.+)")
+# As `Source.prefix`; the site is the link's name too, which must not lead out of the links' folder.
+_SITE = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _TODO = "write SITE=ADAPTER:PATH, such as idrid=idrid:/data/idrid; SITE:test=… for a role; SITE:unlabelled=:PATH"
 
 
@@ -33,12 +35,20 @@ class SourceArgument:
         """Reads one argument.
 
         Raises:
-            ParamsError: It is not of the form, or there is no such adapter or role.
+            ParamsError: It is not of the form, its site cannot name a link and begin image ids, or there is no such
+                adapter or role.
             DataError: There is no such folder.
         """
         match = _ARGUMENT.fullmatch(text)
         if match is None:
             raise ParamsError(f"not a source: {text!r}", where="--source", todo=_TODO)
+        if not _SITE.fullmatch(match["site"]):
+            raise ParamsError(
+                f"the site {match['site']!r} cannot name a link and begin image ids",
+                where=f"--source {text}",
+                todo="use letters A–Z, digits and single - or _; in params.yaml the source can have any `site` beside "
+                "a `name`",
+            )
         if match["adapter"] and not is_registered(match["adapter"]):
             raise ParamsError(
                 f"there is no adapter {match['adapter']!r}",

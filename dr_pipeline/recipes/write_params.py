@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.files import write_text
@@ -76,15 +77,28 @@ def write_params(
         _require_replaceable(link)
 
     text = recipe.text()
+    _require_valid(text, params)
     backup = None if _is_replaceable(params, text, source_link, weights_link) else _back_up(params)
     for link, target in links.items():
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(_link_text(link, target))
     write_text(params, text)
-    load_params(params)
     _warn_of_missing_packages(recipe)
     return Written(links, backup)
+
+
+def _require_valid(text: str, params: Path) -> None:
+    """Before anything is written: what the arguments ask for may contradict itself."""
+    with TemporaryDirectory() as folder:
+        draft = Path(folder) / params.name
+        write_text(draft, text)
+        try:
+            load_params(draft)
+        except ParamsError as error:
+            raise ParamsError(
+                error.what, where=f"the {params.name} that these arguments give", todo="correct the arguments"
+            ) from None
 
 
 def _warn_of_missing_packages(recipe: Recipe) -> None:
@@ -128,7 +142,8 @@ def _take_lesions(recipe: Recipe, lesions: LesionArgument, link: Path) -> dict[P
 def _root(recipe: Recipe, root: Path | None) -> Path | None:
     if not recipe.reads_source:
         if root is not None:
-            raise ParamsError(f"the recipe {recipe.name} makes its own photographs and takes no --root")
+            instead = "names its folders by --source" if recipe.reads_sources else "makes its own photographs"
+            raise ParamsError(f"the recipe {recipe.name} {instead} and takes no --root")
         return None
     if root is None:
         raise ParamsError(

@@ -251,6 +251,7 @@ def test_several_sources_are_links_in_one_folder_and_entries_of_params(tmp_path:
 
 
 def test_wrong_sources_are_refused(tmp_path: Path, clinic: Path) -> None:
+    before = sorted(path.name for path in tmp_path.iterdir())
     for sources, message in (
         ([], "needs --source"),
         (["idrid"], "not a source: 'idrid'"),
@@ -259,9 +260,21 @@ def test_wrong_sources_are_refused(tmp_path: Path, clinic: Path) -> None:
         ([f"a=idrid:{clinic}", f"a=aptos2019:{clinic}"], "two sources have one site"),
         ([f"a=idird:{clinic}"], "adapter"),
         ([f"a:tset=idrid:{clinic}"], "tset"),
+        ([f"../../x=idrid:{clinic}"], "cannot name a link"),
+        ([f"{tmp_path}/x=idrid:{clinic}"], "cannot name a link"),
+        ([f"São Paulo=idrid:{clinic}"], "cannot name a link"),
+        ([f"a__b=idrid:{clinic}"], "cannot name a link"),
+        ([f"a=idrid:{clinic}", f"A=aptos2019:{clinic}"], "two sources are called a"),
+        ([f"a=datalist:{clinic}"], "needs the name of the JSON list"),
+        ([f"a=:{clinic}"], "only a source with `role: unlabelled` needs none"),
+        ([f"a:unlabelled=:{clinic}"], "all are unlabelled"),
     ):
         with pytest.raises((ParamsError, DataError), match=message):
             run(tmp_path, "sources", source=sources)
+        # Nothing is written: no link, no file, nothing outside.
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+    with pytest.raises(ParamsError, match="names its folders by --source and takes no --root"):
+        run(tmp_path, "sources", root=clinic, source=[f"a=idrid:{clinic}"])
     with pytest.raises(ParamsError, match="takes no --source"):
         run(tmp_path, "idrid", root=clinic, source=[f"a=idrid:{clinic}"])
 
