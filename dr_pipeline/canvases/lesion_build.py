@@ -42,11 +42,12 @@ def write_lesion_canvases(
     make_private_folder(out)
     (out / INDEX).unlink(missing_ok=True)
     found: dict[str, RenderedMasks] = {}
-    faults = []
+    faults, todos = [], dict[str, None]()
     with engines.engine(MaskedTask(pixel_path, (root,)), time_limit_s=_TIME_LIMIT_S) as engine:
         for source, rendered in progress(engine.results(sources), label="lesion canvases", total=len(sources)):
             if rendered.fault:
                 faults.append(rendered.fault)
+                todos |= {rendered.todo: None} if rendered.todo else {}
                 continue
             _write(out / canvas_name(source.image_id), rendered.canvas)
             _write(out / masks_name(source.image_id), rendered.masks)
@@ -58,7 +59,7 @@ def write_lesion_canvases(
                 [f"masks of {len(faults)} of {len(sources)} photographs cannot be used", *faults[:_MAX_NAMED], *more]
             ),
             where=str(root),
-            todo="correct these files, or remove the photographs from the data set",
+            todo="; ".join([*todos, "or remove the photographs from the data set"]),
         )
     write_json(out / PIXEL_PATH, pixel_path.to_dict() | {"fingerprint": pixel_path.fingerprint})
     return found

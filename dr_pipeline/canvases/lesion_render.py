@@ -58,6 +58,7 @@ class RenderedMasks:
     """
 
     fault: str = ""
+    todo: str = ""
     canvas: bytes = b""
     masks: bytes = b""
     pixel_hash: str = ""
@@ -75,7 +76,8 @@ def render_masked(source: MaskedSource, pixel_path: PixelPath) -> RenderedMasks:
     try:
         return _rendered(source, pixel_path)
     except DataError as error:
-        return RenderedMasks(fault=f"{source.image_id}: {error.what}" + (f" ({error.where})" if error.where else ""))
+        place = f" ({error.where})" if error.where else ""
+        return RenderedMasks(fault=f"{source.image_id}: {error.what}{place}", todo=error.todo)
 
 
 def _rendered(source: MaskedSource, pixel_path: PixelPath) -> RenderedMasks:

@@ -106,8 +106,8 @@ def nested_folds(groups: Sequence[Group], num_folds: int, salt: str) -> list[Nes
         salt: Another salt gives other folds.
 
     Raises:
-        DataError: A part is empty, a validation part has one grade only, or a fold has a grade that its
-            training part lacks.
+        DataError: There are more folds than groups, a part is empty, a validation part has one grade only, or a fold
+            has a grade that its training part lacks.
         ParamsError: There are fewer than 2 folds.
     """
     if num_folds < 2:
@@ -115,6 +115,12 @@ def nested_folds(groups: Sequence[Group], num_folds: int, salt: str) -> list[Nes
     fixed, drawn, _ = separate_roles(groups, on_group_conflict="leave_out")
     if fixed[Role.TEST]:
         logger.warning("%d group(s) of sources with the role test take no part", len(fixed[Role.TEST]))
+    if num_folds > len(drawn):
+        raise DataError(
+            f"{num_folds} outer folds for {len(drawn)} groups of photographs",
+            where="--folds",
+            todo="use fewer folds, or add photographs",
+        )
     outer = assign_groups(drawn, {str(fold): 1 / num_folds for fold in range(num_folds)}, f"{salt}/experiments")
     development = [*fixed[Role.TRAIN], *fixed[Role.VALIDATION]]
     return [

@@ -50,7 +50,8 @@ def read_masks(data: bytes, file: MaskFile) -> Masks:
 
     Raises:
         ImageError: It cannot be decoded.
-        DataError: It has grey values, a colour that is not declared, unknown bits, or its background is marked.
+        DataError: It has grey values, or none that reaches the threshold; a colour that is not declared, unknown bits,
+            or its background is marked.
     """
     pixels = decode_mask(data)
     if file.colours:
@@ -61,14 +62,27 @@ def read_masks(data: bytes, file: MaskFile) -> Masks:
         nothing = np.zeros(pixels.shape[:2], np.uint16)
         masks = with_plane(nothing, file.kinds[0], _shown(pixels, file))
     for kind in file.kinds:
-        shown = plane(masks, kind).mean()
-        if shown > _MOST_SHOWN:
-            raise DataError(
-                f"{kind.name} in {100 * shown:.0f} % of the picture: the mask seems to be inverted",
-                where=file.path,
-                todo="save masks with a black background",
-            )
+        require_background(plane(masks, kind), kind.name, where=file.path)
     return masks
+
+
+def require_background(shown: NDArray[np.bool_], what: str, *, where: str) -> None:
+    """Checks that what a mask shows is less than its background.
+
+    Args:
+        shown: (height, width).
+        what: For the message.
+        where: The file.
+
+    Raises:
+        DataError: It covers more than half of the picture.
+    """
+    if (share := shown.mean()) > _MOST_SHOWN:
+        raise DataError(
+            f"{what} in {100 * share:.0f} % of the picture: the mask seems to be inverted",
+            where=where,
+            todo="save masks with a black background",
+        )
 
 
 def join_masks(masks: Iterable[tuple[MaskFile, Masks]], height: int, width: int) -> Masks:
@@ -107,7 +121,15 @@ def _shown(pixels: NDArray[np.uint8] | NDArray[np.uint16], file: MaskFile) -> ND
     """What is not black, which must be of one colour; or what is at least as bright as the threshold."""
     brightest = _brightest(pixels)
     if file.grey_threshold is not None:
-        return np.asarray(brightest >= file.grey_threshold * (np.iinfo(pixels.dtype).max // 255))
+        scale = np.iinfo(pixels.dtype).max // 255
+        reached = np.asarray(brightest >= file.grey_threshold * scale)
+        if not reached.any() and (most := brightest.max()):  # as values 0 and 1 are: not a photograph without lesions
+            raise DataError(
+                f"no pixel reaches `grey_threshold`, {file.grey_threshold}; the brightest has {most / scale:g}",
+                where=file.path,
+                todo="save masks with 255 for what is marked, or declare a `grey_threshold` that fits all of them",
+            )
+        return reached
     shown = brightest > 0
     counts = np.unique(pixels[shown], axis=0, return_counts=True)[1]
     if len(counts) > 1:

@@ -1,6 +1,7 @@
 """Where lesions are, from folders of masks: the phantom's, IDRiD's, or any with one picture per photograph or type."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.files import printable
 from dr_pipeline.fundus.decode import decode_mask, read_image_file
 from dr_pipeline.lesions.kinds import KINDS
+from dr_pipeline.lesions.mask_files import require_background
 
 _LESION_BITS = np.uint16(sum(1 << kind.bit for kind in KINDS if kind.is_lesion))
 _SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
@@ -36,7 +38,7 @@ class LesionMasks:
         self._paths: dict[str, list[Path]] = {}
         for path in sorted(path for folder in folders for path in folder.rglob("*")):
             if path.suffix.lower() in _SUFFIXES:
-                for stem in {path.stem, _LESION.sub("", path.stem)}:
+                for stem in {_stem(path.name), _LESION.sub("", _stem(path.name))}:
                     self._paths.setdefault(stem, []).append(path)
         if not self._paths:
             raise DataError(
@@ -47,7 +49,7 @@ class LesionMasks:
 
     def has(self, name: str) -> bool:
         """Whether a photograph of this file name has a mask."""
-        return Path(name).stem in self._paths
+        return _stem(name) in self._paths
 
     def read(self, name: str, height: int, width: int) -> NDArray[np.bool_] | None:
         """The union of a photograph's masks, (height, width); None where it has none, or they are black.
@@ -58,10 +60,11 @@ class LesionMasks:
             width: Of the upright photograph.
 
         Raises:
-            DataError: A mask cannot be read, or has other sides than the photograph.
+            DataError: A mask cannot be read, has other sides than the photograph, or shows more lesions than background
+                (an inverted one, or a photograph).
         """
         lesions = np.zeros((height, width), dtype=np.bool_)
-        for path in self._paths.get(Path(name).stem, []):
+        for path in self._paths.get(_stem(name), []):
             pixels = decode_mask(read_image_file(path))
             if pixels.shape[:2] != (height, width):
                 raise DataError(
@@ -69,5 +72,12 @@ class LesionMasks:
                     where=printable(path.name),
                     todo="give masks in the pixels of the upright photographs",
                 )
-            lesions |= pixels & _LESION_BITS > 0 if pixels.ndim == 2 else pixels.any(axis=2)
+            shown = np.asarray(pixels & _LESION_BITS > 0 if pixels.ndim == 2 else pixels.any(axis=2))
+            require_background(shown, "lesions", where=printable(path.name))
+            lesions |= shown
         return lesions if lesions.any() else None
+
+
+def _stem(name: str) -> str:
+    """A file's name without folder and suffix, in one case; `é` is two characters in macOS's file names."""
+    return unicodedata.normalize("NFC", Path(name).stem).casefold()

@@ -80,10 +80,18 @@ def prepare_lesion_canvases(
 def _require_annotated(lesion_set: LesionSet, kinds: tuple[Kind, ...], *, where: str) -> None:
     annotated = {kind for photograph in lesion_set.photographs for kind in photograph.annotated}
     if lesion_set.photographs and (missing := [kind.name for kind in kinds if kind not in annotated]):
+        orphans = lesion_set.orphan_masks
         raise DataError(
-            f"annotated in no photograph: {', '.join(missing)}",
+            "; ".join(
+                [
+                    f"annotated in no photograph: {', '.join(missing)}",
+                    *lesion_set.warnings,
+                    *([f"masks without a photograph: {shortlist(orphans)}"] if orphans else []),
+                ]
+            ),
             where=where,
-            todo=f"leave it out of `kinds`; annotated are {', '.join(sorted(kind.name for kind in annotated))}",
+            todo="correct the folder or the names of the masks; or leave the kind out of `kinds`: annotated are "
+            + ", ".join(sorted(kind.name for kind in annotated)),
         )
 
 

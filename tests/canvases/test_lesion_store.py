@@ -94,6 +94,7 @@ def test_all_masks_that_cannot_be_used_are_named_and_no_index_is_left(source: Ma
         write_lesion_canvases(sources, tmp_path / "store", PATH, HERE)
     assert "b: 7 of 56 marked pixels are grey" in str(caught.value)
     assert "c: a mask of 300 × 238 px for a photograph of 300 × 240 px (MA/c.png)" in str(caught.value)
+    assert "or declare `grey_threshold`; give masks in the pixels of" in caught.value.todo
     assert not (tmp_path / "store" / INDEX).exists()
 
 

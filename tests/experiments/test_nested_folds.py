@@ -47,8 +47,10 @@ def test_a_fold_without_a_grade_in_training_is_refused() -> None:
     lonely = [group for group in groups if group.worst_grade < 4] + [g for g in groups if g.worst_grade == 4][:1]
     with pytest.raises(DataError, match="no photograph of grade 4 in its training part"):
         nested_folds(lonely, 2, "a")
-    with pytest.raises(DataError, match="is empty"):
+    with pytest.raises(DataError, match="5 outer folds for 2 groups"):
         nested_folds(groups[:2], 5, "a")
+    with pytest.raises(DataError, match="the validation part of fold 0 is empty"):
+        nested_folds(groups[:4], 2, "a")
     alike = [group for group in made_groups(60) if group.worst_grade == 4]
     alike = [replace(group, photographs=tuple(replace(one, grade=4) for one in group.photographs)) for group in alike]
     with pytest.raises(DataError, match="have one grade"):

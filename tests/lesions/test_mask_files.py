@@ -105,6 +105,17 @@ def test_a_jpeg_mask_is_refused_and_read_with_a_threshold() -> None:
     assert np.array_equal(plane(read, HARD_EXUDATES), square > 0)
 
 
+@pytest.mark.parametrize(
+    ("data", "brightest"),
+    [(encode(GREY, ".png"), "1"), (encode(SHOWN.astype(np.uint16) * np.uint16(25700), ".png"), "100")],
+)
+def test_marks_below_the_threshold_are_no_healthy_photograph(data: bytes, brightest: str) -> None:
+    file = MaskFile("EX/a.png", (HARD_EXUDATES,), grey_threshold=128)
+    with pytest.raises(DataError, match=f"no pixel reaches `grey_threshold`, 128; the brightest has {brightest}\n"):
+        read_masks(data, file)
+    assert not read_masks(encode(np.zeros((70, 90), np.uint8), ".jpg"), file).any()
+
+
 def test_two_colours_in_the_mask_of_one_kind_are_refused() -> None:
     pixels = np.zeros((70, 90, 3), np.uint8)
     pixels[:5], pixels[10] = (255, 0, 0), (0, 255, 0)

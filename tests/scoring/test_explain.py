@@ -153,6 +153,27 @@ def test_masks_of_several_lesions_are_one_and_an_optic_disc_is_none(tmp_path: Pa
     assert LesionMasks([tmp_path]).read("q.jpg", 80, 90) is None
 
 
+def test_a_mask_that_is_mostly_lesion_is_none(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(encode(np.full((80, 90, 3), 90, np.uint8), ".png"))  # the photograph itself
+    mask = np.full((80, 90), 255, np.uint8)
+    mask[10:20] = 0
+    (tmp_path / "q.png").write_bytes(encode(mask, ".png"))
+    for name, share in (("p.jpg", 100), ("q.jpg", 88)):
+        with pytest.raises(DataError, match=f"lesions in {share} % of the picture: the mask seems to be inverted"):
+            LesionMasks([tmp_path]).read(name, 80, 90)
+
+
+def test_names_of_masks_are_compared_without_case_and_composition(tmp_path: Path) -> None:
+    mask = np.zeros((80, 90), np.uint8)
+    mask[10] = 255
+    (tmp_path / "mu\u0308ller_EX.PNG").write_bytes(encode(mask, ".png"))
+    masks = LesionMasks([tmp_path])
+    assert masks.has("Müller.JPG")
+    lesions = masks.read("Müller.JPG", 80, 90)
+    assert lesions is not None
+    assert lesions.sum() == 90
+
+
 def test_of_the_phantom_s_masks_the_landmarks_are_no_lesions(tmp_path: Path) -> None:
     bits = np.zeros((80, 90), np.uint16)
     bits[40:60, 40:60] = 1 << OPTIC_DISC.bit

@@ -186,6 +186,14 @@ def test_a_kind_that_is_nowhere_is_an_error(grading: GradingSet, outlined: Path,
     with pytest.raises(DataError, match="annotated in no photograph: irma") as caught:
         prepared(grading, tmp_path, data(outlined, kinds=kinds))
     assert "annotated are hard_exudates, microaneurysms" in str(caught.value)
+    folders = {"microaneurysms": "MA", "irma": "Irma"}
+    masks = {"photographs": "images", "folders": folders, "without_file": "not_annotated"}
+    with pytest.raises(DataError, match=r"annotated in no photograph: irma; folders .* missing or empty.*Irma"):
+        prepared(grading, tmp_path, data(outlined, kinds=kinds, masks=masks))
+    (outlined / "Irma").mkdir()
+    (outlined / "Irma" / "another.png").write_bytes(encode(np.zeros((SIDE, SIDE), np.uint8), ".png"))
+    with pytest.raises(DataError, match=r"annotated in no photograph: irma; masks without a photograph: Irma/another"):
+        prepared(grading, tmp_path, data(outlined, kinds=kinds, masks=masks))
     (outlined / "IRMA").mkdir()
     (outlined / "IRMA" / "new_a.png").write_bytes(encode(np.zeros((SIDE, SIDE), np.uint8), ".png"))
     folders = {"microaneurysms": "MA", "irma": "IRMA"}

@@ -1,13 +1,16 @@
 """Photographs and masks of any data set: a folder for each kind, or coloured pictures of several kinds."""
 
+from collections import Counter
 from pathlib import Path
 
+from dr_pipeline.errors import DataError
 from dr_pipeline.intake.lesion_adapters.lesion_set import LesionSet
 from dr_pipeline.intake.lesion_adapters.mask_folders import MaskFolder, read_mask_folders
-from dr_pipeline.intake.records import Provenance
+from dr_pipeline.intake.photographs import relative_path
+from dr_pipeline.intake.records import Provenance, shortlist
 from dr_pipeline.lesions.kinds import kinds_named
 from dr_pipeline.lesions.mask_files import MaskFile
-from dr_pipeline.params.lesions import LesionData
+from dr_pipeline.params.lesions import LesionData, MaskFolders
 
 PROVENANCE = Provenance(name="photographs with masks", licence="the owner's", citation="")
 _WHERE = "params.yaml, lesions, masks"
@@ -17,9 +20,10 @@ def read(root: Path, params: LesionData) -> LesionSet:
     """Reads the folders that `masks` of the entry in params.yaml declares.
 
     Raises:
-        DataError: A folder is missing, or names do not match.
+        DataError: A folder is missing, outside the root or named for two kinds, or names do not match.
     """
     layout, threshold = params.masks, params.grey_threshold
+    _require_places(layout)
     folders = [
         MaskFolder(root / folder, MaskFile("", kinds_named([name], where=_WHERE), grey_threshold=threshold))
         for name, folder in layout.folders.items()
@@ -31,6 +35,23 @@ def read(root: Path, params: LesionData) -> LesionSet:
     return read_mask_folders(
         root, root / layout.photographs, folders, PROVENANCE, absent_is_none=layout.without_file == "none"
     )
+
+
+def _require_places(layout: MaskFolders) -> None:
+    named = [layout.photographs, *layout.folders.values(), layout.pictures]
+    if outside := [folder for folder in named if relative_path(folder) is None]:
+        raise DataError(
+            f"folders outside the data set's root: {shortlist(outside)}",
+            where=_WHERE,
+            todo="write them relative to `root`, or link them there",
+        )
+    uses = Counter(str(relative_path(folder)) for folder in layout.folders.values())
+    if twice := [folder for folder, count in uses.items() if count > 1]:
+        raise DataError(
+            f"one folder for several kinds: {shortlist(twice)}; each of them would be all that its masks show",
+            where=_WHERE,
+            todo="name a folder for each kind, or use coloured `pictures`",
+        )
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

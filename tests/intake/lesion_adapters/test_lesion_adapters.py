@@ -188,6 +188,23 @@ def test_a_layout_that_contradicts_itself_is_refused(tmp_path: Path, layout: dic
         clinic(tmp_path, **layout)
 
 
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ({"folders": {"microaneurysms": "/elsewhere/MA"}}, "outside the data set's root: /elsewhere/MA"),
+        ({"folders": {"microaneurysms": "../MA"}}, r"outside the data set's root: \.\./MA"),
+        ({"photographs": "/images"}, "outside the data set's root: /images"),
+        ({"folders": {}, "pictures": "C:/x", "colours": {"irma": "#ff0000"}}, "outside the data set's root: C:/x"),
+        ({"folders": {"microaneurysms": "MA", "irma": "./MA/"}}, "one folder for several kinds: MA"),
+    ],
+)
+def test_folders_elsewhere_or_of_two_kinds_are_refused(tmp_path: Path, layout: dict[str, Any], message: str) -> None:
+    write_photographs(tmp_path / "images", ["a"])
+    write_masks(tmp_path / "MA", {"a.png": dot(120, 90)})
+    with pytest.raises(DataError, match=message):
+        clinic(tmp_path, **layout)
+
+
 def test_other_adapters_take_no_folders_and_kinds_are_named_once(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="knows its own folders"):
         section("synthetic", tmp_path, masks={"photographs": "x"})
