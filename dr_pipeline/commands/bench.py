@@ -125,7 +125,7 @@ def _latency(args: argparse.Namespace) -> Outcome:
     figures["photographs_sha256"] = sha256_json(sorted(sha256_file(path) for path in photographs))
     if args.bundle:
         metadata = read_bundle(args.bundle, threads=1).metadata
-        network, stated_ms = metadata["model"]["sha256"], metadata["latency"].get("budget_ms")
+        network, stated_ms = metadata["model"]["sha256"], metadata.get("latency", {}).get("budget_ms")
     else:
         network, stated_ms = sha256_file(args.candidate[0] / "model.onnx"), None
     budget_ms = args.budget_ms or stated_ms

@@ -27,9 +27,8 @@ from dr_pipeline.tracking.store import Store, files_root
 MODEL_NAME = "dr-grader"
 CHAMPION, CHALLENGER = "champion", "challenger"
 _LESIONS_TAG = "lesions_sha256"
-_FIRST_CHAMPION_WAIT_S = (
-    60.0  # another registration holds the lock for a moment, a promotion until it has read a bundle
-)
+# Another registration holds the lock for a moment, a promotion until it has read a bundle.
+_FIRST_CHAMPION_WAIT_S = 60.0
 LOADER = "dr_pipeline.scoring.pyfunc"  # named, not imported: MLflow imports it where the model is loaded
 _SCORING_PACKAGES = (
     "numpy",

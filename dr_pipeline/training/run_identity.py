@@ -12,6 +12,7 @@ from dr_pipeline.errors import BundleError, ParamsError
 from dr_pipeline.files import sha256_bytes
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, checkpoint_sha256
 from dr_pipeline.models.weights.packages import PACKAGE, find_installed_weights
+from dr_pipeline.models.weights.pins import split_pin
 
 _BUNDLE = "bundle:"
 _PACKAGES = ("albumentations", "numpy", "onnxruntime", "opencv-python-headless", "timm", "torch")
@@ -94,7 +95,7 @@ def _content_sha256(reference: str) -> str:
     if reference.startswith(PACKAGE):
         return find_installed_weights(reference).sha256
     kind, _, place = reference.partition(":")
-    path = Path(place.partition("#")[0])
+    path = Path(split_pin(place)[0])
     if kind == "file" and path.exists():
         return checkpoint_sha256(checkpoint_files(path))
     described = _described(reference) if kind == "bundle" else b""  # which holds the bundle's id
@@ -104,6 +105,6 @@ def _content_sha256(reference: str) -> str:
 def _described(reference: str) -> bytes:
     """metadata.json of `bundle:PATH`; empty where there is none, which loading the bundle reports."""
     try:
-        return read_stored(Path(reference.removeprefix(_BUNDLE).partition("#")[0]), METADATA)
+        return read_stored(Path(split_pin(reference.removeprefix(_BUNDLE))[0]), METADATA)
     except BundleError:
         return b""

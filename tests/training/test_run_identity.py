@@ -19,7 +19,7 @@ def test_files_and_bundles_are_hashed_by_content(tmp_path: Path) -> None:
     for content in (b"one", b"two"):
         weights.write_bytes(content)
         (bundle / "metadata.json").write_bytes(content)
-        found.append(provenance.provenance(f"file:{weights}#sha256", "none"))
+        found.append(provenance.provenance(f"file:{weights}#{'0' * 64}", "none"))
         found.append(provenance.provenance("none", f"bundle:{bundle}"))
     hashes = [(one["weights_sha256"], one["teacher_sha256"]) for one in found]
     assert hashes[0] == ("", "")

@@ -225,7 +225,19 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
             where=str(path),
             todo=f"convert it to safetensors; weights are looked up under {', '.join(STATE_DICT_KEYS)}",
         )
+    if unreadable := [str(name) for name, tensor in content.items() if not _has_numbers(tensor)]:
+        raise DataError(
+            f"{len(unreadable)} of {len(content)} tensors are sparse, quantised or without numbers (first: "
+            f"{unreadable[0]})",
+            where=str(path),
+            todo="save the network's plain state_dict: dense tensors, on a device other than `meta`",
+        )
     return {str(name): tensor for name, tensor in content.items()}
+
+
+def _has_numbers(tensor: Tensor) -> bool:
+    """A plain array of numbers: no sparse tensor, none of torch's quantised ones, none of the device `meta`."""
+    return tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized
 
 
 def _types(values: Iterable[object]) -> str:

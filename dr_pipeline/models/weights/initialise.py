@@ -24,6 +24,7 @@ from dr_pipeline.models.weights.checkpoint_files import (
 )
 from dr_pipeline.models.weights.match_state_dict import match_state_dict
 from dr_pipeline.models.weights.packages import PACKAGE, find_installed_weights, known_reference
+from dr_pipeline.models.weights.pins import split_pin
 from dr_pipeline.models.weights.trained_weights import load_classifier, read_bundle_weights
 from dr_pipeline.params.candidate import Channel
 
@@ -64,14 +65,14 @@ def initialise_weights(grader: Grader, *, model: str, weights: str) -> str:
         return _from_package(grader, weights)
     if weights.startswith("bundle:"):
         return _from_bundle(grader, model, weights)
-    path, _, expected = weights.removeprefix("file:").partition("#")
-    return _from_file(grader, Path(path), expected.removeprefix("sha256:"))
+    path, expected = split_pin(weights.removeprefix("file:"))
+    return _from_file(grader, Path(path), expected)
 
 
 def unpinned_sources(*sources: str) -> list[str]:
     """Those of `package:NAME`, `file:PATH` and `bundle:PATH` without a hash or id, in the given order."""
     kinds = (PACKAGE, "file:", "bundle:")
-    return [source for source in sources if source.startswith(kinds) and not source.partition("#")[2]]
+    return [source for source in sources if source.startswith(kinds) and not split_pin(source)[1]]
 
 
 def _from_hub(grader: Grader, model: str) -> str:

@@ -81,8 +81,9 @@ def match_state_dict(
 
     Raises:
         DataError: A tensor contains NaN or infinity, integers where the network has real numbers, or a shape that no
-            resampling explains; two tensors have one name; the network pads otherwise than an EfficientNet-PyTorch
-            file's; or less than MIN_LOADED_FRACTION of the network, or MIN_USED_FRACTION of the file, matches.
+            resampling explains; most weights are one number; two tensors have one name; the network pads otherwise
+            than an EfficientNet-PyTorch file's; or less than MIN_LOADED_FRACTION of the network, or MIN_USED_FRACTION
+            of the file, matches.
     """
     classifier = classifier_prefixes(backbone)
     own = {name: tensor for name, tensor in backbone.state_dict().items() if not name.startswith(classifier)}
@@ -122,6 +123,7 @@ def match_state_dict(
     )
     used = _count_numbers(given[name] for name in matched) / max(_count_numbers(given.values()), 1)
     _require_match(result, used, wrong_shape, where)
+    _require_content(result.tensors, where)
     _require_padding(backbone, notes, where)
     return result
 
@@ -190,6 +192,19 @@ def _require_match(result: MatchedWeights, used: float, wrong_shape: Mapping[str
         todo="name the model of these weights in params.yaml"
         + (", or the input_px they were made for: not every architecture can be resampled" if wrong_shape else ""),
     )
+
+
+def _require_content(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raises DataError if most weights are one number each, such as 0: a file that was never filled."""
+    weights = {name: tensor for name, tensor in tensors.items() if tensor.dim() > 1}
+    constant = [name for name, tensor in weights.items() if tensor.numel() > 1 and tensor.min() == tensor.max()]
+    if 2 * len(constant) > len(weights):
+        raise DataError(
+            f"{len(constant)} of {len(weights)} weights are one number throughout (first: {constant[0]}): they were "
+            "never filled",
+            where=where,
+            todo="download the weights again, or save them from a network that was trained",
+        )
 
 
 def _require_padding(backbone: nn.Module, notes: Container[str], where: str) -> None:

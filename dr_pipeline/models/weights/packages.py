@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.files import sha256_file
+from dr_pipeline.models.weights.pins import split_pin
 
 PACKAGE = "package:"
 _SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
@@ -95,12 +96,12 @@ def find_installed_weights(reference: str) -> InstalledWeights:
     Raises:
         ParamsError: There is no such package, it does not hold exactly one weights file, or that has another hash.
     """
-    given, _, expected = reference.removeprefix(PACKAGE).partition("#")
+    given, expected = split_pin(reference.removeprefix(PACKAGE))
     name = re.sub(r"[-_.]+", "-", given).lower()
     found = _distribution(name)
     path = _weights_file(name, found)
     weights = InstalledWeights(name, found.version, path, sha256_file(path))
-    if expected and weights.sha256 != expected.removeprefix("sha256:"):
+    if expected and weights.sha256 != expected:
         raise ParamsError(
             f"the weights of {name} {found.version} have the sha256 {weights.sha256}, expected {expected}",
             where=str(path),

@@ -15,6 +15,7 @@ from dr_pipeline.fundus.pixel_path import PixelPath
 from dr_pipeline.models.classifier import classifier_prefixes
 from dr_pipeline.models.grader import Grader, grader_from_spec
 from dr_pipeline.models.weights.checkpoint_files import checkpoint_files, read_tensors
+from dr_pipeline.models.weights.pins import split_pin
 from dr_pipeline.params.candidate import Channel
 from dr_pipeline.schema import READABLE_BUNDLE_VERSIONS
 
@@ -56,7 +57,7 @@ def read_bundle_weights(source: str) -> BundleWeights:
         ParamsError: There is no bundle, or it has another id.
         BundleError: The bundle is of another version, or its weights are missing, altered, or not described.
     """
-    path, _, expected = source.removeprefix("bundle:").partition("#")
+    path, expected = split_pin(source.removeprefix("bundle:"))
     if not Path(path).exists():
         raise ParamsError("there is no bundle", where=path, todo="name the folder that `dvc repro package` wrote")
     with as_folder(Path(path)) as root:

@@ -12,6 +12,7 @@ from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.errors import ParamsError
 from dr_pipeline.fundus.pixel_path import model_input
 from dr_pipeline.logs import progress
+from dr_pipeline.models.weights.pins import split_pin
 from dr_pipeline.schema import NUM_GRADES
 
 SEEDS = "seeds"  # as a teacher: the candidate's own networks
@@ -62,7 +63,7 @@ def teacher_logits(teacher: str, store: CanvasStore, image_ids: Sequence[str], *
 
 
 def _read_teacher(teacher: str, *, threads: int) -> Bundle:
-    path, _, required_id = teacher.removeprefix(_PREFIX).partition("#")
+    path, required_id = split_pin(teacher.removeprefix(_PREFIX))
     if not teacher.startswith(_PREFIX) or not path:
         raise ParamsError(f"{teacher!r} names no bundle", where=_WHERE, todo="write bundle:PATH or bundle:PATH#ID")
     bundle = read_bundle(Path(path), threads=threads)

@@ -138,6 +138,23 @@ def test_a_file_without_tensors_names_its_content(tmp_path: Path, content: objec
         read(tmp_path / "w.pth")
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.eye(3).to_sparse(),
+        torch.eye(3).to_sparse_csr(),
+        torch.empty(3, 3, device="meta"),
+        torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
+    ],
+    ids=["sparse", "sparse rows", "meta", "quantised"],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support", "ignore:.*quantize_per_tensor", "ignore::UserWarning")
+def test_a_tensor_that_is_no_array_of_numbers_is_named(tmp_path: Path, tensor: torch.Tensor) -> None:
+    torch.save({"fine": torch.ones(2), "conv.weight": tensor}, tmp_path / "w.pth")
+    with pytest.raises(DataError, match=r"conv\.weight|not a weights file|would run code"):
+        read_tensors((tmp_path / "w.pth",))
+
+
 def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
     save_file(full(4.0), tmp_path / "e439d47a")
     assert read(tmp_path / "e439d47a")["bias"][0] == 4

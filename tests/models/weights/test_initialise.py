@@ -65,8 +65,15 @@ def test_prefixes_of_wrappers_are_taken_off(tmp_path: Path) -> None:
 def test_the_hash_is_checked(tmp_path: Path) -> None:
     path = backbone_file(tmp_path / "w.safetensors", grader())
     initialise_weights(grader(), model=MODEL, weights=f"file:{path}#{sha256_file(path)}")
+    initialise_weights(grader(), model=MODEL, weights=f"file:{path}#sha256:{sha256_file(path).upper()}")
     with pytest.raises(ParamsError, match="sha256"):
         initialise_weights(grader(), model=MODEL, weights=f"file:{path}#{'0' * 64}")
+
+
+def test_a_path_may_contain_the_sign_of_a_hash(tmp_path: Path) -> None:
+    path = backbone_file(tmp_path / "weights#2.safetensors", grader())
+    initialise_weights(grader(), model=MODEL, weights=f"file:{path}")
+    initialise_weights(grader(), model=MODEL, weights=f"file:{path}#{sha256_file(path)}")
 
 
 def test_what_names_no_hash_or_id_is_not_pinned() -> None:

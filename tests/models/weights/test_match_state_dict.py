@@ -112,6 +112,19 @@ def test_a_number_beyond_float32_is_named() -> None:
         match_state_dict({**state(source), "conv1.0.weight": huge}, source.backbone, where="w")
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_weights_that_were_never_filled_are_refused(value: float) -> None:
+    tensors = {name: torch.full_like(tensor, value) for name, tensor in state(grader()).items()}
+    with pytest.raises(DataError, match=r"weights are one number throughout.*never filled"):
+        match_state_dict(tensors, grader().backbone, where="w")
+
+
+def test_one_layer_of_zeros_is_taken() -> None:
+    tensors = state(grader())
+    tensors["layer1.0.conv1.weight"] = torch.zeros_like(tensors["layer1.0.conv1.weight"])
+    assert match_state_dict(tensors, grader().backbone, where="w").summary() == ""
+
+
 def test_a_partial_load_is_logged_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source, target = grader(), grader()
     own = target.backbone.conv1[0].weight.clone()
