@@ -1,10 +1,11 @@
 """Measures how a bundle grades when camera or readers differ: the shift suite.
 
-Passes graded photographs, on which the network was not trained, through models of other cameras (colour, light, blur,
+Passes graded photographs through models of other cameras (colour, light, blur,
 resolution, field, JPEG) and grades the shifted files by the whole path; and compares the grades with those of readers
 who draw a border elsewhere. Writes shifts.json and shifts.csv: for each shift and level what is rejected, kappa, the
 referable AUC of three scores and the calibration, with paired intervals against the photographs as they are, and the
-worst. No shifted photograph is kept. Research use only. Not a medical device.
+worst. Photographs of patients whom the bundle was developed on, as far as their pixels show it, are left out and
+counted, and so are copies. No shifted photograph is kept. Research use only. Not a medical device.
 """
 
 import argparse
@@ -68,6 +69,12 @@ def _headline(report: dict[str, Any]) -> str:
     from dr_pipeline.metrics.intervals import format_estimate
 
     lines = [f"{report['n']} photographs; QWK as they are: {format_estimate(report['clean']['all']['qwk'])}"]
+    left_out = report["left_out"]
+    if any(left_out.values()):
+        lines.append(
+            f"left out: {left_out['seen']} that the bundle was developed on, {left_out['related']} others of their "
+            f"patients, {left_out['copies']} copies"
+        )
     if report["failed"]:
         failures = ", ".join(f"{count}: {reason}" for reason, count in report["failed"].items())
         lines.append(f"{sum(report['failed'].values())} could not be decoded ({failures})")

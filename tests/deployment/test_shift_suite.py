@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dr_pipeline.bundle.metadata import short_hashes
 from dr_pipeline.cli import main
 from dr_pipeline.deployment.score_answers import answers_of
 from dr_pipeline.deployment.shift_suite import FAMILIES, ShiftTask, score_shifted
@@ -56,6 +57,38 @@ def test_a_labelled_folder_gives_a_report_a_table_and_a_picture(
     assert "1 could not be decoded" in printed
 
 
+def test_what_the_bundle_was_developed_on_and_copies_are_in_no_figure(
+    bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scorer = Scorer.from_bundle(bundle, threads=1)
+    known = short_hashes([scorer.score(photograph(0)).pixel_hash])  # of patient P0, who has photograph 1 as well
+    trained = make_bundle(tmp_path / "release", development_pixels=known)
+    (folder / "copy.jpg").write_bytes((folder / "3.jpg").read_bytes())
+    labels = (folder / "labels.csv").read_text(encoding="utf-8")
+    try:
+        (folder / "labels.csv").write_text(f"{labels}copy.jpg,3,P1\n", encoding="utf-8")
+        assert suite(trained, folder, tmp_path, "--family", "jpeg") == 0
+    finally:
+        (folder / "labels.csv").write_text(labels, encoding="utf-8")
+    report = json.loads((tmp_path / "shifts.json").read_text(encoding="utf-8"))
+    assert report["left_out"] == {"seen": 1, "related": 1, "copies": 1}
+    assert (report["n"], report["groups"]) == (7, 4)
+    assert "1 that the bundle was developed on, 1 others of their patients, 1 copies" in capsys.readouterr().out
+
+
+def test_a_bundle_is_not_measured_on_its_own_photographs_alone(
+    bundle: Path, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scorer = Scorer.from_bundle(bundle, threads=1)
+    hashes = [scorer.score(photograph(number)).pixel_hash for number in (2, 4)]
+    trained = make_bundle(tmp_path / "release", development_pixels=short_hashes(hashes))
+    (tmp_path / "labels.csv").write_text("image,grade,patient\n2.jpg,2,P1\n3.jpg,3,P1\n4.jpg,0,P2\n", encoding="utf-8")
+    places = ["--photographs", str(folder), "--labels", str(tmp_path / "labels.csv"), "--out", str(tmp_path)]
+    assert main(["shifts", str(trained), *places, "--workers", "1", "--family", "jpeg"]) == 2
+    assert "none of 3 photographs is new to the bundle: it was developed on 2 of them" in caplog.text
+    assert "patients of 1" in caplog.text
+
+
 def test_equal_seeds_give_equal_scores_and_the_first_is_that_of_the_file_itself(bundle: Path) -> None:
     scorer, data = Scorer.from_bundle(bundle, threads=1), photograph(3)
     task = ShiftTask(bundle)
@@ -68,6 +101,7 @@ def test_equal_seeds_give_equal_scores_and_the_first_is_that_of_the_file_itself(
 
 def test_a_file_that_cannot_be_decoded_has_no_answer_under_any_shift(bundle: Path, folder: Path) -> None:
     scores = ShiftTask(bundle, ("blur",)).setup()(folder / "broken.jpg")
+    assert scores is not None
     assert [score.status for score in scores] == [Status.FAILED] * 4
     assert answers_of(scores).answered.tolist() == [False] * 4
 
