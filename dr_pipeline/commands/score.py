@@ -118,14 +118,9 @@ def run(args: argparse.Namespace) -> Outcome:
 def _require_lesions(args: argparse.Namespace, bundle: "BundleIdentity") -> None:
     """Raises before any work where lesions cannot be looked for."""
     from dr_pipeline.bundle.bundle_files import LESIONS, no_lesions
-    from dr_pipeline.errors import DataError
 
     if LESIONS not in bundle.sha256:
         raise no_lesions(args.bundle)
-    if args.device != "cpu":
-        raise DataError(
-            "lesions are looked for on the CPU", where=f"--lesions with --device {args.device}", todo="leave out one"
-        )
 
 
 def _score(args: argparse.Namespace, scoring: "Run", bundle: "BundleIdentity") -> "Summary":

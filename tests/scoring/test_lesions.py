@@ -9,17 +9,22 @@ import numpy as np
 import pytest
 
 from dr_pipeline import cli
+from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.bundle.lesions import LesionModel
+from dr_pipeline.engines.in_process import InProcessEngine
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.drawing import draw_lesions
 from dr_pipeline.lesions.findings import Findings, FoveaMethod, Yardstick
+from dr_pipeline.scoring.batched import BatchedEngine
 from dr_pipeline.scoring.lesion_outputs import read_outlines
 from dr_pipeline.scoring.lesions import LesionFinder
 from dr_pipeline.scoring.merge import merge
 from dr_pipeline.scoring.outputs import lesion_paths
 from dr_pipeline.scoring.shards import Shard
+from dr_pipeline.scoring.sources.listing import list_entries
+from dr_pipeline.scoring.task import PreparationTask, ScoringTask
 from dr_pipeline.tables.lesions import read_lesions
 from dr_pipeline.tables.predictions import read_predictions
 from tests.factories.bundles import encode, make_bundle, onnx_model, photograph
@@ -222,26 +227,29 @@ def test_a_merge_of_shards_has_the_tables_of_one_run(
         merge(tmp_path / "again.csv", shards)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ([], "has no lesions.onnx"),
-        (["--device", "cuda"], "--lesions with --device cuda"),
-    ],
-)
-def test_what_cannot_be_asked_is_an_error_before_any_work(
-    bundle: Path,
-    clinic: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    options: list[str],
-    message: str,
+def test_without_a_network_for_lesions_nothing_is_begun(
+    clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = bundle if options else make_bundle(tmp_path / "plain")
-    words = ["score", clinic, "--bundle", root, "--out", tmp_path / "out" / "p.csv", "--lesions", *options]
+    plain = make_bundle(tmp_path / "plain")
+    words = ["score", clinic, "--bundle", plain, "--out", tmp_path / "out" / "p.csv", "--lesions"]
     assert cli.main([str(word) for word in words]) == 2
-    assert message in capsys.readouterr().err
+    assert "has no lesions.onnx" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_workers_find_lesions_for_a_network_that_grades_in_batches(bundle: Path, clinic: Path) -> None:
+    task = ScoringTask(bundle, identify_bundle(bundle).bundle_id, lesions=True)
+    entries = list(list_entries((str(clinic),)))
+    with InProcessEngine(task) as engine:
+        alone = [score for _, score in engine.results(entries)]
+    with BatchedEngine(task, InProcessEngine(PreparationTask(task)), "cpu") as batched:
+        together = [score for _, score in batched.results(entries)]
+    for one, other in zip(alone, together, strict=True):
+        assert (one.lesions is None) == (other.lesions is None)
+        if one.lesions and other.lesions and one.grading and other.grading:
+            assert other.lesions.findings == one.lesions.findings
+            assert (other.grading.grade, other.grading.needs_human) == (one.grading.grade, one.grading.needs_human)
+    assert sum(score.lesions is not None for score in together) == 2
 
 
 def test_a_resumed_run_and_a_replay_keep_to_the_network_for_lesions(
