@@ -12,7 +12,13 @@ from dr_pipeline.evaluation.lesion_evidence import THRESHOLDS, KindEvidence, Les
 from dr_pipeline.lesions.kinds import Kind
 from dr_pipeline.metrics.bootstrap import bootstrap_sums
 from dr_pipeline.metrics.intervals import clustered_proportion
-from dr_pipeline.metrics.segmentation import confusion_at, counts_within, dice, pooled_average_precision
+from dr_pipeline.metrics.segmentation import (
+    Histogram,
+    confusion_at,
+    counts_within,
+    dice,
+    pooled_average_precision,
+)
 from dr_pipeline.params.evaluation import Evaluation
 
 # Sizes in px of the canvas among which the smallest component that is kept is chosen.
@@ -85,9 +91,10 @@ def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], pa
         params: Bootstrap and confidence.
 
     Returns:
-        By kind: `aupr`, `dice`, `count_within_1`, `false_components` (mean over photographs without the kind), and the
-        numbers of photographs; and `false_components_without_lesions`, of all lesions together in photographs in which
-        every kind was annotated and none was found.
+        By kind: `aupr`; `largest_photograph`, the share of the kind's pixels in the photograph that has most of them, and
+        the area without it (one large hemorrhage may outweigh all others); `dice`, `count_within_1`, `false_components`
+        (mean over photographs without the kind), and the numbers of photographs. And `false_components_without_lesions`,
+        of all lesions together in photographs in which every kind was annotated and none was found.
 
     Raises:
         DataError: There is one fold only.
@@ -140,6 +147,7 @@ def _kind_figures(
     own_groups, absent = np.array([photograph.group for photograph in with_points], np.str_), true == 0
     return {
         "aupr": pooled_average_precision(pixels, groups, **settings).to_dict(),
+        "largest_photograph": _largest_photograph(pixels, groups, settings),
         "dice": bootstrap_sums(dice, np.array(confusions).reshape(-1, 3), own_groups.tolist(), **settings).to_dict(),
         "count_within_1": clustered_proportion(
             counts_within(counts, true), own_groups.tolist(), params.confidence
@@ -148,6 +156,19 @@ def _kind_figures(
         "photographs": len(photographs),
         "photographs_that_show_it": int(shown),
     }
+
+
+def _largest_photograph(
+    pixels: Sequence[Histogram], groups: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What the photograph that shows most of a kind weighs; None where none shows it."""
+    shown = np.array([counts[1].sum() for counts in pixels])
+    if not shown.sum():
+        return None
+    largest = int(shown.argmax())
+    others = [index for index in range(len(pixels)) if index != largest]
+    without = pooled_average_precision([pixels[index] for index in others], [groups[i] for i in others], **settings)
+    return {"share": round(float(shown[largest] / shown.sum()), 4), "aupr_without": without.to_dict()}
 
 
 def _mean(values: Sequence[int], groups: Sequence[str], params: Evaluation) -> dict[str, Any]:

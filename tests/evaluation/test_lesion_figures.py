@@ -55,6 +55,21 @@ def test_a_network_that_is_right_has_full_figures() -> None:
     assert figures["false_components_without_lesions"]["n"] == 1  # the first shows nothing
 
 
+def test_the_photograph_that_outweighs_the_others_is_stated() -> None:
+    small = [evidence(number, dots=1, speck=5) for number in range(4)]
+    missed = evidence(5, dots=8, certainty=0.005)  # most of the pixels, none of them found
+    figures = lesion_figures([*small, missed], KINDS, EVALUATION)["kinds"][HARD_EXUDATES.name]
+    dots = [len(one.kinds[HARD_EXUDATES.name].true_areas) for one in (*small, missed)]
+    areas = [int(one.kinds[HARD_EXUDATES.name].pixels[1].sum()) for one in (*small, missed)]
+    assert dots == [1, 1, 1, 1, 8]
+    assert figures["largest_photograph"]["share"] == pytest.approx(areas[-1] / sum(areas), abs=1e-4)
+    without = figures["largest_photograph"]["aupr_without"]
+    assert without["n"] == 4
+    assert without["value"] > figures["aupr"]["value"]
+    nowhere = lesion_figures([evidence(number, dots=0) for number in range(4)], KINDS, EVALUATION)["kinds"]
+    assert nowhere[HARD_EXUDATES.name]["largest_photograph"] is None
+
+
 def test_small_false_components_are_left_out_by_size() -> None:
     photographs = [evidence(number, speck=5) for number in range(8)]
     points = fit_operating_points(photographs, KINDS)
