@@ -91,10 +91,11 @@ def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], pa
         params: Bootstrap and confidence.
 
     Returns:
-        By kind: `aupr`; `largest_photograph`, the share of the kind's pixels in the photograph that has most of them, and
-        the area without it (one large hemorrhage may outweigh all others); `dice`, `count_within_1`, `false_components`
-        (mean over photographs without the kind), and the numbers of photographs. And `false_components_without_lesions`,
-        of all lesions together in photographs in which every kind was annotated and none was found.
+        By kind: `aupr`; `largest_photograph`, the share of the kind's pixels in the photograph that has most of them,
+        and the area without it (one large hemorrhage may outweigh all others); `dice`, `count_within_1`,
+        `false_components` (mean over photographs without the kind), and the numbers of photographs. And
+        `false_components_without_lesions`, of all lesions together in photographs in which every kind was annotated and
+        none was found.
 
     Raises:
         DataError: There is one fold only.
