@@ -1,6 +1,7 @@
 """Files as the pipeline writes them: whole or not at all, canonical, verifiable."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO, TextIO
 from dr_pipeline.errors import DataError
 
 _CHUNK_BYTES = 1 << 20
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # A spreadsheet runs a cell that begins so as a formula (OWASP, "CSV Injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -43,8 +45,10 @@ def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         if not private:  # mkstemp's files are
             temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            error.filename = str(path)  # a write knows no path, and its reader needs the disk
         raise
 
 

@@ -78,6 +78,19 @@ def test_a_full_disk_is_one_message_with_what_to_do(capsys: pytest.CaptureFixtur
     )
 
 
+def test_a_disk_that_fills_up_while_a_file_is_written_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("dr_pipeline.files.os.fsync", full)
+    out = tmp_path / "machine.json"
+    assert main(["machine", "--out", str(out)]) == 2
+    assert f"No space left on device\n  where: {out}\n  to do: free space" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_verb_is_refused() -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["grade"])
