@@ -163,7 +163,9 @@ def ensemble_views(inputs: PlanInputs, plan: CandidatePlan) -> Reason:
     return Reason(key, _VIEWS if fits else _VIEWS[:1], why, f"measured on {inputs.latency.candidate}: reports/latency")
 
 
-def as_candidate(plan: CandidatePlan, views: Reason, training: int) -> tuple[dict[str, Any], list[Reason]]:
+def as_candidate(
+    plan: CandidatePlan, views: Reason, training: int, *, seeds: int
+) -> tuple[dict[str, Any], list[Reason]]:
     """The candidate as params.yaml holds it, and the reasons of its values."""
     network, batch = plan.network, plan.batch
     rate = rules.learning_rate(network.kind, batch.value, training, start=plan.start)
@@ -187,7 +189,7 @@ def as_candidate(plan: CandidatePlan, views: Reason, training: int) -> tuple[dic
         "network": {"channels": ["red", "green", "blue"], "norm": "own", "head": "linear"},
         "fine_tuning": {"layer_decay": decay.value, "frozen_epochs": 0, "thaw_epochs": 0},
         "memory": memory.value,
-        "ensemble": {"seeds": 1, "folds": False, "combine": "mean", "views": list(views.value)},
+        "ensemble": {"seeds": seeds, "folds": False, "combine": "mean", "views": list(views.value)},
     }
     reasons = [plan.px, plan.epochs, batch, rate, decay, memory, views]
     return values, [replace(reason, key=f"candidates.{network.name}.{reason.key}") for reason in reasons]

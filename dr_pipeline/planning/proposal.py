@@ -52,10 +52,14 @@ def propose(inputs: PlanInputs) -> Proposal:
         )
     selected, dropped = within_budget(inputs, plans, parts)
     candidates: dict[str, dict[str, Any]] = {}
-    reasons = _shared_values(inputs, selected, parts)
+    total = total_minutes(selected, parts)
+    taught = _student(inputs, total)
+    reasons = [*_shared_values(inputs, selected, parts), *taught]
     values = {reason.key: reason.value for reason in reasons}
+    seeds = rules.STUDENT_SEEDS if taught else 1
     for plan in selected:
-        candidates[plan.network.name], own_reasons = as_candidate(plan, ensemble_views(inputs, plan), parts.training)
+        candidate, own_reasons = as_candidate(plan, ensemble_views(inputs, plan), parts.training, seeds=seeds)
+        candidates[plan.network.name] = candidate
         reasons += own_reasons
     return Proposal(
         values=values,
@@ -63,8 +67,15 @@ def propose(inputs: PlanInputs) -> Proposal:
         reasons=tuple(reasons),
         left_out=(*left_out, *dropped),
         training_photographs=parts.training,
-        minutes=total_minutes(selected, parts),
+        minutes=total if total is None or not taught else total * (seeds + 1),
     )
+
+
+def _student(inputs: PlanInputs, total: float | None) -> list[Reason]:
+    """Only where a budget was named: it takes four times as long. A teacher that the user has named stays."""
+    if inputs.minutes is None or total is None or inputs.params.training.distillation.teacher != "none":
+        return []
+    return rules.student(total, inputs.minutes)
 
 
 def _part_sizes(inputs: PlanInputs) -> PartSizes:

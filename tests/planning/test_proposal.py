@@ -88,6 +88,29 @@ def test_the_time_budget_is_kept_or_the_proposal_states_that_it_is_not(inputs: P
         assert len(proposal.candidates) == 1
 
 
+def test_time_for_four_trainings_buys_a_student_of_three_networks() -> None:
+    inputs = replace(plan_inputs(machine=CPU), latency=None, minutes=None)
+    minutes = propose(inputs).minutes
+    assert minutes is not None
+    for budget, taught in ((3.9 * minutes, False), (4.1 * minutes, True)):
+        proposal = propose(replace(inputs, minutes=budget))
+        assert (proposal.values.get("training.distillation.teacher") == "seeds") is taught
+        assert {one["ensemble"]["seeds"] for one in proposal.candidates.values()} == ({3} if taught else {1})
+        assert proposal.minutes == pytest.approx(minutes * (4 if taught else 1))
+        text = with_values(recipe_text("synthetic"), proposal.values, proposal.candidates)
+        assert "teacher: seeds" in text or not taught
+
+
+def test_a_teacher_that_was_named_stays() -> None:
+    inputs = replace(plan_inputs(machine=CPU), latency=None, minutes=1e9)
+    training = inputs.params.training
+    own = training.model_copy(
+        update={"distillation": training.distillation.model_copy(update={"teacher": "bundle:data/teacher"})}
+    )
+    proposal = propose(replace(inputs, params=inputs.params.model_copy(update={"training": own})))
+    assert "training.distillation.teacher" not in proposal.values
+
+
 def test_networks_know_their_own_family() -> None:
     assert [network.family for network in NETWORKS] == [model_family(network.model) for network in NETWORKS]
 
