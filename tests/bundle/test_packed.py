@@ -62,7 +62,7 @@ def test_training_that_starts_from_it_is_guarded_as_with_a_folder(folder: Path, 
     assert one.bundle_id == other.bundle_id
     assert one.tensors.keys() == other.tensors.keys() == {"weights"}
     hashes = read_bundle(folder, threads=1).metadata["data_hashes"]
-    for source in (f"bundle:{folder}", f"bundle:{packed}#id"):
+    for source in (f"bundle:{folder}", f"bundle:{packed}#0f"):
         with pytest.raises(ParamsError, match="fold 0 of this very split"):
             require_disjoint(source, where="weights", **hashes, fold=1)
 
