@@ -1,11 +1,11 @@
 """Measures how a bundle grades when camera or readers differ: the shift suite.
 
-Passes graded photographs through models of other cameras (colour, light, blur,
-resolution, field, JPEG) and grades the shifted files by the whole path; and compares the grades with those of readers
-who draw a border elsewhere. Writes shifts.json and shifts.csv: for each shift and level what is rejected, kappa, the
-referable AUC of three scores and the calibration, with paired intervals against the photographs as they are, and the
-worst. Photographs of patients that the bundle was developed on, as far as their pixels show it, are left out and
-counted, and so are copies. No shifted photograph is kept. Research use only. Not a medical device.
+Passes graded photographs through models of other cameras (colour, light, blur, resolution, field, JPEG) and grades the
+shifted files by the whole path; and compares the grades with those of readers who draw a border elsewhere. Writes
+shifts.json and shifts.csv: for each shift and level what is rejected, kappa, the referable AUC of three scores and the
+calibration, with paired intervals against the photographs as they are, and the worst. Photographs of patients that the
+bundle was developed on, as far as their pixels show it, are left out and counted, and so are copies. No shifted
+photograph is kept. Research use only. Not a medical device.
 """
 
 import argparse

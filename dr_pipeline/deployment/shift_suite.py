@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dr_pipeline.bundle.bundle_files import METADATA
-from dr_pipeline.bundle.metadata import PIXEL_DIGITS, known_pixels
 from dr_pipeline.bundle_storage import read_stored
-from dr_pipeline.deployment.known_photographs import first_of_equal_pixels
+from dr_pipeline.deployment.known_photographs import first_of_equal_pixels, seen_by
 from dr_pipeline.deployment.score_answers import answers_of
 from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import DataError, ImageError
@@ -75,12 +74,12 @@ class ShiftTask:
             DataError: No threshold was fitted for `site`.
         """
         scorer = Scorer.from_bundle(self.bundle, threads=1, site=self.site)
-        known = known_pixels(json.loads(read_stored(self.bundle, METADATA)))
+        metadata = json.loads(read_stored(self.bundle, METADATA))
 
         def scores(path: Path) -> list[Score] | None:
             try:
                 data = read_image_file(path)
-                if scorer.score(data).pixel_hash[:PIXEL_DIGITS] in known:
+                if seen_by(metadata, [scorer.prepare(data).score.pixel_hash]):
                     return None
                 return score_shifted(scorer, data, self.shifts(), seed=self.seed)
             except ImageError as error:
