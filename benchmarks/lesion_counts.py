@@ -45,7 +45,8 @@ def found_in(folder: Path, image_id: str, kinds: tuple[Kind, ...]) -> Findings:
     masks = decode_mask((folder / LESION_MASKS / f"{image_id}.png").read_bytes())
     on_canvas = masks_to_canvas(masks, disc.scaled(decoded.scale), CANVAS_PX, restore_aspect=True)
     names = [kind.name for kind in kinds]
-    counting = Counting(kinds, dict.fromkeys(names, 0.5), dict.fromkeys(names, 1), um_per_px(CANVAS_PX, FIELD_DEGREES))
+    half = dict.fromkeys(names, 0.5)
+    counting = Counting(kinds, half, dict.fromkeys(names, 1), half, um_per_px(CANVAS_PX, FIELD_DEGREES))
     planes = np.stack([plane(on_canvas, kind) for kind in kinds]).astype(np.float32)
     canvas = to_canvas(decoded.pixels, disc, CANVAS_PX)
     return count_lesions(planes, canvas, canvas_window(disc, CANVAS_PX).scaled(decoded.scale), counting)

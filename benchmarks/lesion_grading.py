@@ -48,7 +48,7 @@ from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.canvases.store import CanvasStore
 from dr_pipeline.engines.choice import EngineChoice
 from dr_pipeline.evaluation.image_metrics import figures, resampling
-from dr_pipeline.evaluation.lesion_evidence import component_areas
+from dr_pipeline.evaluation.lesion_evidence import find_places
 from dr_pipeline.evaluation.lesion_figures import fit_operating_points, require_every_kind
 from dr_pipeline.evaluation.lesion_validation import lesion_evidence
 from dr_pipeline.experiments.fold_results import FoldResult, read_result, write_result
@@ -216,8 +216,8 @@ def _write(path: Path, save: Callable[[io.BytesIO], None]) -> None:
 
 def _measures(probability: NDArray[np.float32], number: int, counting: Counting) -> tuple[float, float]:
     name = counting.kinds[number].name
-    areas = component_areas(probability >= counting.thresholds[name])
-    kept = areas[areas >= counting.min_pixels[name]]
+    places = find_places(probability, counting.thresholds[name])
+    kept = places.areas[(places.areas >= counting.min_pixels[name]) & (places.peaks >= counting.min_peaks[name])]
     return float(np.log1p(len(kept))), float(np.log1p(kept.sum()))
 
 
@@ -477,7 +477,11 @@ def join(args: argparse.Namespace) -> None:
         "seeds": args.seeds,
         "schedule": SCHEDULE | {"epochs": args.epochs},
         "camera_shift": STRENGTH,
-        "operating_points": {"thresholds": dict(counting.thresholds), "min_pixels": dict(counting.min_pixels)},
+        "operating_points": {
+            "thresholds": dict(counting.thresholds),
+            "min_pixels": dict(counting.min_pixels),
+            "min_peaks": dict(counting.min_peaks),
+        },
         "segmenter": read_spec(work / _SEGMENTER).training.model_dump(mode="json"),
         "arms": {arm: _arm(one, pooled["grader"], results[arm]) for arm, one in pooled.items()},
     }

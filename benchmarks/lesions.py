@@ -182,7 +182,7 @@ def phantom_figures(store: LesionStore, evidence: Sequence[LesionEvidence], work
     foveas, false, groups = [], [], []
     for fold in sorted({photograph.fold for photograph in evidence}):
         points = fit_operating_points((other for other in evidence if other.fold != fold), spec.kinds)
-        counting = Counting(spec.kinds, points.thresholds, points.min_pixels, spec.um_per_px)
+        counting = Counting(spec.kinds, points.thresholds, points.min_pixels, points.min_peaks, spec.um_per_px)
         network = read_network(work / "models", network_name(fold), spec)
         for photograph in (photograph for photograph in evidence if photograph.fold == fold):
             row = store.rows[photograph.image_id]

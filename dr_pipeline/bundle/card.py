@@ -137,7 +137,8 @@ def _lesions(described: LesionDescription) -> list[str]:
         figure = described.aupr.get(kind.name, {})
         measured = format_estimate(figure) if is_estimate(figure) else "not stated"
         threshold, smallest = counting.thresholds[kind.name], counting.min_pixels[kind.name]
-        rows.append(f"| {kind.name} | {threshold:g} | {smallest} | {measured} |")
+        peak = counting.min_peaks[kind.name]
+        rows.append(f"| {kind.name} | {threshold:g} | {smallest} | {peak:g} | {measured} |")
     return [
         "## Lesions",
         "",
@@ -145,9 +146,9 @@ def _lesions(described: LesionDescription) -> list[str]:
         f"({counting.um_per_px:.1f} µm a pixel). It gives no grade: where the ICDR rules on its counts differ from the "
         "grade, a human is asked. The bundle's id does not cover it; SHA256SUMS does.",
         "",
-        "| kind | probability from which a pixel shows it | smallest place, px | area under precision and recall, "
-        "confidence interval, photographs |",
-        "|---|---|---|---|",
+        "| kind | probability from which a pixel shows it | smallest place, px | its surest pixel, at least | area "
+        "under precision and recall, confidence interval, photographs |",
+        "|---|---|---|---|---|",
         *rows,
         "",
         "Areas by cross-validation, with networks of the same training that did not see the photograph; the one in the "

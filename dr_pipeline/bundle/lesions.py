@@ -24,7 +24,8 @@ from dr_pipeline.lesions.count import Counting
 from dr_pipeline.lesions.kinds import kinds_named
 
 ENTRY = "lesions"
-VERSION = 1
+VERSION = 2
+_WITHOUT_PEAKS = 1  # a version in which every component counted that was large enough
 _MAX_OVERLAP = 0.9
 _MAX_CANVAS_PX = 8192
 _SIGMA_FRACTION = 0.125  # of a tile: the weight of a pixel falls with its distance from the tile's middle, as in MONAI
@@ -69,13 +70,15 @@ class LesionDescription:
 
     @classmethod
     def _parsed(cls, value: Mapping[str, Any]) -> "LesionDescription":
-        if value["version"] != VERSION:
-            raise ValueError(f"version {value['version']!r}, this program reads {VERSION}")
+        if value["version"] not in (_WITHOUT_PEAKS, VERSION):
+            raise ValueError(f"version {value['version']!r}, this program reads {_WITHOUT_PEAKS} and {VERSION}")
+        min_peaks = value["thresholds"] if value["version"] == _WITHOUT_PEAKS else value["min_peaks"]
         kinds = kinds_named(value["kinds"], where=f"{LESIONS}, kinds")
         counting = Counting(
             kinds,
             {kind.name: float(value["thresholds"][kind.name]) for kind in kinds},
             {kind.name: int(value["min_pixels"][kind.name]) for kind in kinds},
+            {kind.name: float(min_peaks[kind.name]) for kind in kinds},
             float(value["um_per_px"]),
         )
         return cls(
@@ -98,6 +101,8 @@ class LesionDescription:
             raise ValueError("a threshold is not in (0, 1]")
         if not all(pixels >= 1 for pixels in counting.min_pixels.values()):
             raise ValueError("min_pixels below 1")
+        if not all(0 < peak <= 1 for peak in counting.min_peaks.values()):
+            raise ValueError("a value of min_peaks is not in (0, 1]")
 
     def tiles(self) -> list[tuple[int, int]]:
         """Top and left of each tile that shows a part of the field; the last ones end with the canvas."""

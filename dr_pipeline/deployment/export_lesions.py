@@ -59,7 +59,8 @@ def export_lesions(
     Args:
         networks: The folder of the networks, with that of all photographs.
         spec: What model.json in it states.
-        points: `thresholds` and `min_pixels` by kind, as `validate-lesions` fitted them, and perhaps the figure `aupr`.
+        points: `thresholds`, `min_pixels` and `min_peaks` by kind, as `validate-lesions` fitted them, and perhaps the
+            figure `aupr`.
         store: The canvases, for real tiles.
         path: The file to write.
 
@@ -69,7 +70,7 @@ def export_lesions(
         BundleError: A bundle's reader would refuse the file.
     """
     names = [kind.name for kind in spec.kinds]
-    if any(sorted(points[key]) != sorted(names) for key in ("thresholds", "min_pixels")):
+    if any(sorted(points[key]) != sorted(names) for key in ("thresholds", "min_pixels", "min_peaks")):
         raise GateError(
             f"thresholds are not of the network's kinds: {', '.join(names)}",
             where="operating points of the lesions",
@@ -85,6 +86,7 @@ def export_lesions(
         "um_per_px": spec.um_per_px,
         "thresholds": dict(points["thresholds"]),
         "min_pixels": dict(points["min_pixels"]),
+        "min_peaks": dict(points["min_peaks"]),
         "aupr": dict(points.get("aupr", {})),
     }
     graph = to_onnx(_Probabilities(network).eval(), input_px=spec.training.tile_px, outputs=[PROBABILITIES_NAME])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,18 @@ _CONNECTIVITY = 8
 _MAX_COMPONENTS = 5000
 
 
+class Places(NamedTuple):
+    """Connected components, the largest first.
+
+    Attributes:
+        areas: px.
+        peaks: The highest probability in each.
+    """
+
+    areas: NDArray[np.int64]
+    peaks: NDArray[np.float32]
+
+
 @dataclass(frozen=True, eq=False)
 class KindEvidence:
     """One kind in one photograph.
@@ -29,12 +41,12 @@ class KindEvidence:
     Attributes:
         pixels: By probability, without and with the kind.
         true_areas: Of the truth's components, px.
-        found_areas: Of the network's components at each of `THRESHOLDS`, px.
+        found: The network's components at each of `THRESHOLDS`.
     """
 
     pixels: Histogram
     true_areas: NDArray[np.int64]
-    found_areas: tuple[NDArray[np.int64], ...]
+    found: tuple[Places, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +106,17 @@ def photograph_evidence(
     for kind, found in zip(kinds, probabilities, strict=True):
         if kind.name in labelled:
             shown = plane(masks, kind)
-            areas = tuple(component_areas(found >= threshold) for threshold in THRESHOLDS)
-            evidence[kind.name] = KindEvidence(histogram(found, shown), component_areas(shown), areas)
+            places = tuple(find_places(found, threshold) for threshold in THRESHOLDS)
+            true = find_places(shown.astype(np.float32), 1.0)
+            evidence[kind.name] = KindEvidence(histogram(found, shown), true.areas, places)
     return evidence
 
 
-def component_areas(shown: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Areas in px of the connected components, corners included, the largest first; the largest 5,000 alone."""
-    if not shown.any():
-        return np.zeros(0, np.int64)
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(shown.astype(np.uint8), connectivity=_CONNECTIVITY)
-    areas = np.asarray(statistics[1:, cv2.CC_STAT_AREA], np.int64)  # 0 is the ground
-    return np.sort(areas)[::-1][:_MAX_COMPONENTS]
+def find_places(probability: NDArray[np.float32], threshold: float) -> Places:
+    """The connected components, corners included, of a map (S, S) at a threshold; the largest 5,000 alone."""
+    shown = probability >= threshold
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(shown.astype(np.uint8), connectivity=_CONNECTIVITY)
+    areas, peaks = np.asarray(statistics[:, cv2.CC_STAT_AREA], np.int64), np.zeros(len(statistics), np.float32)
+    np.maximum.at(peaks, labels[shown], probability[shown])
+    order = 1 + np.argsort(-areas[1:], kind="stable")[:_MAX_COMPONENTS]  # 0 is the ground
+    return Places(areas[order], peaks[order])

@@ -40,13 +40,16 @@ class Component:
         return float(np.sqrt(4 * self.area / np.pi))
 
 
-def find_components(probability: NDArray[np.float32], *, threshold: float, min_pixels: int) -> list[Component]:
+def find_components(
+    probability: NDArray[np.float32], *, threshold: float, min_pixels: int, min_peak: float = 0.0
+) -> list[Component]:
     """The components of a kind, from the top of the canvas to its bottom; pixels that touch at a corner are connected.
 
     Args:
         probability: (S, S).
         threshold: A pixel with at least this probability shows the kind.
         min_pixels: Smaller components are left out.
+        min_peak: Components whose surest pixel has a lower probability are left out.
     """
     shown = (probability >= threshold).astype(np.uint8)
     number, labels, stats, centroids = cv2.connectedComponentsWithStats(shown, connectivity=_EIGHT_NEIGHBOURS)
@@ -57,6 +60,9 @@ def find_components(probability: NDArray[np.float32], *, threshold: float, min_p
             continue
         box = np.s_[top : top + height, left : left + width]
         inside = labels[box] == label
+        peak = float(probability[box][inside].max())
+        if peak < min_peak:
+            continue
         outline = _outline(inside) + np.array([left, top])
         found.append(
             Component(
@@ -64,7 +70,7 @@ def find_components(probability: NDArray[np.float32], *, threshold: float, min_p
                 y=float(centroids[label, 1]) + 0.5,
                 area=area,
                 longest=_longest(outline),
-                probability=float(probability[box][inside].max()),
+                probability=peak,
                 outline=outline,
             )
         )

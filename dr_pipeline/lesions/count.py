@@ -28,12 +28,14 @@ class Counting:
         kinds: Of the planes, in order.
         thresholds: By a kind's name, the probability from which a pixel shows it.
         min_pixels: By a kind's name, the smallest component that counts.
+        min_peaks: By a kind's name, the probability that the surest pixel of a component must have for it to count.
         um_per_px: Of the canvas, as declared.
     """
 
     kinds: tuple[Kind, ...]
     thresholds: Mapping[str, float]
     min_pixels: Mapping[str, int]
+    min_peaks: Mapping[str, float]
     um_per_px: float
 
 
@@ -50,7 +52,10 @@ def count_lesions(
     """
     found = {
         kind: find_components(
-            plane, threshold=counting.thresholds[kind.name], min_pixels=counting.min_pixels[kind.name]
+            plane,
+            threshold=counting.thresholds[kind.name],
+            min_pixels=counting.min_pixels[kind.name],
+            min_peak=counting.min_peaks[kind.name],
         )
         for kind, plane in zip(counting.kinds, probabilities, strict=True)
     }

@@ -60,7 +60,8 @@ class DrawnMaps:
 
     def __init__(self, maps: np.ndarray) -> None:
         names = [kind.name for kind in KINDS]
-        counting = Counting(KINDS, dict.fromkeys(names, 0.5), dict.fromkeys(names, 1), 100.0)
+        half = dict.fromkeys(names, 0.5)
+        counting = Counting(KINDS, half, dict.fromkeys(names, 1), half, 100.0)
         self.description = LesionDescription(counting, CANVAS_PX, CANVAS_PX, 0.0, {})
         self.maps, self.seen = maps, list[np.ndarray]()
 

@@ -84,7 +84,7 @@ def test_a_canvas_of_another_side_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
         ({"kinds": ["hemorrhages", "drusen"]}, "no kind of lesion: drusen"),
         ({"kinds": ["hemorrhages", "hemorrhages"]}, "twice"),
         ({"kinds": []}, "names no kind"),
@@ -99,11 +99,20 @@ def test_a_canvas_of_another_side_is_refused() -> None:
         ({"thresholds": dict.fromkeys(COLOURS, 0)}, "threshold"),
         ({"min_pixels": dict.fromkeys(COLOURS, 0)}, "min_pixels"),
         ({"min_pixels": None}, "malformed"),
+        ({"min_peaks": {}}, "'microaneurysms'"),
+        ({"min_peaks": dict.fromkeys(COLOURS, 1.5)}, "min_peaks"),
     ],
 )
 def test_a_description_that_cannot_be_used_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(BundleError, match=message):
         LesionDescription.from_json(json.dumps(description() | changes))
+
+
+def test_in_a_file_of_version_1_every_component_counts_that_is_large_enough() -> None:
+    old = description(version=1)
+    del old["min_peaks"]
+    counting = LesionDescription.from_json(json.dumps(old)).counting
+    assert counting.min_peaks == counting.thresholds
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "3", "{}", '{"version": 1}'])

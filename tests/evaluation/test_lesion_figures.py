@@ -1,5 +1,7 @@
 """Thresholds are fitted on other folds, counts are of components, and what was not annotated gives no figure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,7 +11,8 @@ from dr_pipeline.errors import DataError
 from dr_pipeline.evaluation.lesion_evidence import (
     THRESHOLDS,
     LesionEvidence,
-    component_areas,
+    Places,
+    find_places,
     photograph_evidence,
     segment,
 )
@@ -29,20 +32,30 @@ BOTH = frozenset(kind.name for kind in KINDS)
 
 
 def evidence(
-    number: int, *, certainty: float = 0.9, dots: int | None = None, labelled: frozenset[str] = BOTH, speck: int = 0
+    number: int,
+    *,
+    certainty: float = 0.9,
+    dots: int | None = None,
+    labelled: frozenset[str] = BOTH,
+    speck: int = 0,
+    speck_certainty: float | None = None,
 ) -> LesionEvidence:
     """A network that outlines every dot, with a false component of `speck` px besides."""
     _, masks = draw(number, dots=min(number, 3) if dots is None else dots)
     maps = np.stack([np.where(plane(masks, kind), certainty, 0.01) for kind in KINDS]).astype(np.float32)
-    maps[:, 20, 60 : 60 + speck] = certainty
+    maps[:, 20, 60 : 60 + speck] = certainty if speck_certainty is None else speck_certainty
     kinds = photograph_evidence(maps, masks, KINDS, labelled)
     return LesionEvidence(f"p{number}", f"p{number}", number % 2, kinds)
 
 
 def test_components_touch_at_corners_and_the_largest_come_first() -> None:
     shown = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1]], np.bool_)
-    assert component_areas(shown).tolist() == [3, 2]
-    assert component_areas(np.zeros((3, 3), np.bool_)).tolist() == []
+    probability = np.where(shown, 0.6, 0.1).astype(np.float32)
+    probability[1, 1] = 0.9
+    areas, peaks = find_places(probability, 0.5)
+    assert areas.tolist() == [3, 2]
+    assert peaks.tolist() == pytest.approx([0.6, 0.9])
+    assert [len(part) for part in find_places(probability, 0.95)] == [0, 0]
 
 
 def test_a_network_that_is_right_has_full_figures() -> None:
@@ -75,8 +88,32 @@ def test_small_false_components_are_left_out_by_size() -> None:
     points = fit_operating_points(photographs, KINDS)
     assert set(points.min_pixels.values()) == {6}
     assert points.count(HARD_EXUDATES.name, photographs[0].kinds[HARD_EXUDATES.name]) == 0
-    keep_all = OperatingPoints(points.thresholds, dict.fromkeys(points.min_pixels, 1))
+    keep_all = OperatingPoints(points.thresholds, dict.fromkeys(points.min_pixels, 1), points.thresholds)
     assert keep_all.count(HARD_EXUDATES.name, photographs[0].kinds[HARD_EXUDATES.name]) == 1
+
+
+def with_places(photograph: LesionEvidence, places: Places, true_areas: NDArray[np.int64]) -> LesionEvidence:
+    """A photograph whose exudates are these."""
+    exudates = photograph.kinds[HARD_EXUDATES.name]
+    exudates = replace(exudates, true_areas=true_areas, found=(places,) * len(THRESHOLDS))
+    return replace(photograph, kinds={HARD_EXUDATES.name: exudates})
+
+
+def test_false_components_as_large_as_a_lesion_are_left_out_by_their_peak() -> None:
+    places = Places(np.array([60, 60]), np.array([0.6, 0.9], np.float32))
+    photographs = [with_places(evidence(number, dots=1), places, np.array([60])) for number in range(4)]
+    points = fit_operating_points(photographs, [HARD_EXUDATES])
+    assert points.min_pixels[HARD_EXUDATES.name] == 1
+    assert 0.6 < points.min_peaks[HARD_EXUDATES.name] <= 0.9
+    assert points.count(HARD_EXUDATES.name, photographs[0].kinds[HARD_EXUDATES.name]) == 1
+
+
+def test_a_false_lesion_weighs_more_where_there_is_none_than_among_many() -> None:
+    # specks of 5 px are false in three photographs without a lesion, and nine are true in one with many
+    none = [evidence(number, dots=0, speck=5) for number in (0, 2, 4)]
+    specks = Places(np.array([100, *[5] * 9]), np.full(10, 0.9, np.float32))
+    points = fit_operating_points([*none, with_places(evidence(1), specks, specks.areas)], [HARD_EXUDATES])
+    assert 5 < points.min_pixels[HARD_EXUDATES.name] <= 100  # 3 for the false, √10 - 1 for the missed
 
 
 def test_a_fold_is_measured_with_thresholds_of_the_others() -> None:

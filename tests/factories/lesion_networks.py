@@ -24,7 +24,7 @@ _REACH, _STEEP = 90.0, 0.2  # a colour this far from the pure one has a probabil
 def description(**changes: Any) -> dict[str, Any]:
     """The entry `lesions` of the file's metadata."""
     value: dict[str, Any] = {
-        "version": 1,
+        "version": 2,
         "kinds": list(COLOURS),
         "canvas_px": CANVAS_PX,
         "tile_px": TILE_PX,
@@ -33,6 +33,7 @@ def description(**changes: Any) -> dict[str, Any]:
     }
     kinds = changes.get("kinds", value["kinds"])
     value |= {"thresholds": dict.fromkeys(kinds, 0.5), "min_pixels": dict.fromkeys(kinds, 3)}
+    value["min_peaks"] = dict.fromkeys(kinds, 0.5)
     return value | changes
 
 

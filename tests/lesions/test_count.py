@@ -14,6 +14,7 @@ COUNTING = Counting(
     (HEMORRHAGES, OPTIC_DISC),
     {"hemorrhages": 0.5, "optic_disc": 0.6},
     {"hemorrhages": 4, "optic_disc": 50},
+    {"hemorrhages": 0.7, "optic_disc": 0.6},
     UM_PER_PX,
 )
 # The canvas shows a square of 1,000 px of the original, from (100, 50) on.
@@ -27,6 +28,14 @@ def blob(x: float, y: float, radius: float, probability: float) -> np.ndarray:
 
 def found(hemorrhages: np.ndarray, disc: np.ndarray) -> Findings:
     return count_lesions(np.stack([hemorrhages, disc]), np.full((SIDE, SIDE, 3), 90, np.uint8), WINDOW, COUNTING)
+
+
+def test_a_place_counts_whose_surest_pixel_is_sure_enough() -> None:
+    unsure = blob(200, 100, 10, 0.6)
+    assert found(unsure, blob(310, 200, 23, 0.9)).lesions == ()
+    (lesion,) = found(np.maximum(unsure, blob(200, 100, 2, 0.8)), blob(310, 200, 23, 0.9)).lesions
+    assert lesion.probability == pytest.approx(0.8)
+    assert lesion.diameter_um == pytest.approx(20 * 1500 / 46, rel=0.05)  # of all its pixels
 
 
 def test_a_lesion_has_its_place_in_the_original_and_its_size_by_the_disc() -> None:

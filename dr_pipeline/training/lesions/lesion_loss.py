@@ -1,5 +1,7 @@
 """The loss of a batch of tiles: Tversky's index and the focal loss, over what was annotated alone."""
 
+from collections.abc import Sequence
+
 import torch
 from monai.losses.focal_loss import FocalLoss
 from monai.losses.tversky import TverskyLoss
@@ -7,8 +9,8 @@ from torch import Tensor, nn
 
 from dr_pipeline.errors import DataError
 
-# Pixels, about the area of a microaneurysm, added to both sides of the index and to the number of pixels that show a
-# kind: so a batch without the kind, in which a network finds a few pixels, costs little and not everything.
+# Pixels, about the area of a microaneurysm, added to both sides of the index: so a batch without the kind, in which a
+# network finds a few pixels, costs little and not everything.
 _SMOOTH_PX = 50.0
 
 
@@ -18,17 +20,23 @@ class LesionLoss(nn.Module):
     The index (Salehi et al. 2017, arXiv:1706.05721) is of all tiles of the batch together, since many tiles show no
     lesion of a kind; 0.5 for false positives makes it Dice. The focal loss (Lin et al. 2017, arXiv:1708.02002) is
     summed over pixels and divided by the number that show the kind, as there by the number of objects: as a mean over
-    pixels it drove every probability of microaneurysms, a thousandth of a tile, to zero. A kind that was not annotated
-    in a tile's photograph adds nothing for that tile: it may be there.
+    pixels it drove every probability of microaneurysms, a thousandth of a tile, to zero. The divisor is no less than
+    that number is in the mean: divided by its own few pixels, a batch without discs weighed hundreds of times as much
+    as one with a disc, and the network learned to be unsure (detectron2's RetinaNet averages for the same reason). A
+    kind that was not annotated in a tile's photograph adds nothing for that tile: it may be there.
 
     Args:
+        mean_pixels: By kind, how many pixels of a batch show it in the mean.
         false_positives: Weight of false positives in the index; false negatives have the rest.
         focal_gamma: Of the focal loss; 0 is cross-entropy.
         focal_weight: Of the focal loss.
     """
 
-    def __init__(self, *, false_positives: float, focal_gamma: float, focal_weight: float) -> None:
+    def __init__(
+        self, mean_pixels: Sequence[float], *, false_positives: float, focal_gamma: float, focal_weight: float
+    ) -> None:
         super().__init__()
+        self._least_divisors = [max(pixels, _SMOOTH_PX) for pixels in mean_pixels]
         self._overlap = TverskyLoss(
             sigmoid=True,
             alpha=false_positives,
@@ -55,7 +63,7 @@ class LesionLoss(nn.Module):
             rows = labelled[:, kind]
             if rows.any():
                 found, truth = logits[rows, kind : kind + 1].float(), shown[rows, kind : kind + 1].float()
-                focal = self._focal(found, truth).sum() / (truth.sum() + _SMOOTH_PX)
+                focal = self._focal(found, truth).sum() / truth.sum().clamp(min=self._least_divisors[kind])
                 losses.append(self._overlap(found, truth) + self._focal_weight * focal)
         if not losses:
             raise DataError(

@@ -21,6 +21,7 @@ Pixels = NDArray[np.uint8]
 MEMORY_BYTES = 4 << 30
 # Of each kind and photograph, for drawing tiles; more would only take memory.
 _MAX_POINTS = 4096
+_COUNTED_BATCHES = 64  # for the mean number of pixels of a kind: known to a tenth or so
 _BORDER = cv2.BORDER_CONSTANT  # black beside the canvas
 
 
@@ -99,6 +100,7 @@ class TileSampler:
     ) -> None:
         self._store, self._image_ids, self._kinds = store, tuple(image_ids), tuple(kinds)
         self._params, self._seed = params, params.seed
+        self._side = (params.tile_px, params.tile_px)
         strength = params.augmentation
         geometric = {"rotation_deg": 0.0, "scale": 0.0, "translation": 0.0, "flip": False}
         self._photometric = augmenter(strength.model_copy(update=geometric))
@@ -113,17 +115,31 @@ class TileSampler:
         shown = np.stack([np.stack([plane(mask, kind) for kind in self._kinds]) for mask in masks]).view(np.uint8)
         return TileBatch(np.stack(images), shown, np.array(labelled))
 
+    def mean_pixels(self) -> list[float]:
+        """By kind, how many pixels of a batch show it: the mean over the first batches, always the same."""
+        shown = np.zeros(len(self._kinds))
+        for number in range(_COUNTED_BATCHES):
+            for tile in range(self._params.batch_tiles):
+                masks = self._masks(*self._draw(derived_seed(self._seed, 0, number, tile)))
+                shown += [np.count_nonzero(plane(masks, kind)) for kind in self._kinds]
+        return [float(pixels) for pixels in shown / _COUNTED_BATCHES]
+
     def _tile(self, seed: int) -> tuple[Pixels, Masks, list[bool]]:
+        canvas, matrix = self._draw(seed)
+        pixels = cv2.warpAffine(canvas.pixels, matrix, self._side, flags=cv2.INTER_LINEAR, borderMode=_BORDER)
+        pixels = self._photometric(pixels, derived_seed(seed, 1))
+        return pixels, self._masks(canvas, matrix), [kind.name in canvas.labelled for kind in self._kinds]
+
+    def _draw(self, seed: int) -> tuple[AnnotatedCanvas, NDArray[np.float64]]:
+        """A canvas, and its transformation to a tile."""
         rng = np.random.default_rng(seed)
         around_a_lesion = self._shown and rng.random() < self._params.lesion_tiles
         place = self._around_a_lesion(rng) if around_a_lesion else self._anywhere(rng)
-        canvas = self._read(place.image_id)
-        matrix = self._transform(rng, place)
-        side = (self._params.tile_px, self._params.tile_px)
-        pixels = cv2.warpAffine(canvas.pixels, matrix, side, flags=cv2.INTER_LINEAR, borderMode=_BORDER)
-        masks = cv2.warpAffine(canvas.masks, matrix, side, flags=cv2.INTER_NEAREST, borderMode=_BORDER)
-        pixels = self._photometric(pixels, derived_seed(seed, 1))
-        return pixels, masks.astype(np.uint16, copy=False), [kind.name in canvas.labelled for kind in self._kinds]
+        return self._read(place.image_id), self._transform(rng, place)
+
+    def _masks(self, canvas: AnnotatedCanvas, matrix: NDArray[np.float64]) -> Masks:
+        masks = cv2.warpAffine(canvas.masks, matrix, self._side, flags=cv2.INTER_NEAREST, borderMode=_BORDER)
+        return np.asarray(masks, np.uint16)
 
     def _around_a_lesion(self, rng: np.random.Generator) -> _Place:
         by_photograph = self._points[self._shown[rng.integers(len(self._shown))]]

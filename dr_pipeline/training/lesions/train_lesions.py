@@ -95,8 +95,12 @@ def train_lesions(
     grader = _untrained_grader(params) if data.graded else None
     network = MultiTaskNetwork(segmenter, grader)
     grades = GradeLearning(data.graded, params, grader) if data.graded and grader else None
+    tiles = TileSampler(data.store, data.image_ids, data.kinds, params)
     lesion_loss = LesionLoss(
-        false_positives=params.false_positives, focal_gamma=params.focal_gamma, focal_weight=params.focal_weight
+        tiles.mean_pixels(),
+        false_positives=params.false_positives,
+        focal_gamma=params.focal_gamma,
+        focal_weight=params.focal_weight,
     )
 
     def losses_of(model: Any, step: _Step) -> Losses:
@@ -117,7 +121,7 @@ def train_lesions(
         network=network,
         source=source,
         new=_new_parameters(network),
-        batches=_Steps(TileSampler(data.store, data.image_ids, data.kinds, params), grades),
+        batches=_Steps(tiles, grades),
         losses_of=losses_of,
         on_epoch=on_epoch,
     )

@@ -46,6 +46,13 @@ def test_the_fraction_of_tiles_around_lesions(tmp_path: Path) -> None:
     assert around.any(axis=(1, 2, 3)).mean() > anywhere.any(axis=(1, 2, 3)).mean()
 
 
+def test_mean_pixels_are_those_of_the_batches_that_are_drawn(tmp_path: Path) -> None:
+    tiles = sampler(tmp_path, batch_tiles=4)
+    drawn = np.mean([tiles.batch(0, number).shown.sum(axis=(0, 2, 3)) for number in range(64)], axis=0)
+    assert tiles.mean_pixels() == pytest.approx(drawn.tolist())
+    assert min(tiles.mean_pixels()) > 0
+
+
 def test_a_kind_that_was_not_annotated_is_marked_and_draws_no_tile(tmp_path: Path) -> None:
     store = write_store(tmp_path, labelled=dict.fromkeys(range(5), (HARD_EXUDATES,)))
     batch = TileSampler(store, ["p1", "p2"], KINDS, training(batch_tiles=16, lesion_tiles=1.0)).batch(0, 0)
