@@ -22,6 +22,7 @@ from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.lesions.count import Counting
 from dr_pipeline.lesions.kinds import kinds_named
+from dr_pipeline.lesions.retina import retina_mask
 
 ENTRY = "lesions"
 VERSION = 2
@@ -140,7 +141,7 @@ class LesionModel:
         """Probabilities, float32 (K, S, S), of a canvas, uint8 RGB (S, S, 3).
 
         Overlapping tiles are blended, each pixel of a tile with the more weight the nearer it is to the tile's middle;
-        tiles without tissue are 0.
+        tiles without tissue, and pixels without retina, are 0.
 
         Raises:
             BundleError: The canvas has another side, or the network gives numbers that are no probabilities.
@@ -160,7 +161,7 @@ class LesionModel:
             total[:, *box] += outputs[0] * self._weight
             weight[box] += self._weight
         total /= weight
-        total *= disc_mask(side) > 0
+        total *= retina_mask(canvas)
         return total
 
     def _check_contract(self) -> None:

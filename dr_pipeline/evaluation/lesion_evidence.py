@@ -10,9 +10,9 @@ from monai.inferers.inferer import SlidingWindowInferer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.kinds import Kind, Masks, plane
+from dr_pipeline.lesions.retina import retina_mask
 from dr_pipeline.metrics.segmentation import Histogram, histogram
 
 # Probabilities among which each kind's threshold is chosen.
@@ -76,7 +76,7 @@ def segment(network: nn.Module, pixels: NDArray[np.uint8], *, tile_px: int, over
         overlap: Of neighbouring tiles, as a fraction.
 
     Returns:
-        Probabilities (K, S, S); 0 outside the retinal disc.
+        Probabilities (K, S, S); 0 where there is no retina.
     """
     device = next(network.parameters()).device
 
@@ -88,7 +88,7 @@ def segment(network: nn.Module, pixels: NDArray[np.uint8], *, tile_px: int, over
         canvas = torch.from_numpy(pixels).permute(2, 0, 1)[None].float().to(device)
         result: Any = inferer(canvas, probabilities)
     maps: NDArray[np.float32] = result[0].clamp(0, 1).cpu().numpy()
-    return maps * (disc_mask(len(pixels)) > 0)
+    return maps * retina_mask(pixels)
 
 
 def photograph_evidence(

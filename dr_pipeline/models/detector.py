@@ -18,7 +18,7 @@ from torchvision.models.detection.fcos import FCOS, FCOSClassificationHead, FCOS
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork, nms
 
-from dr_pipeline.fundus.canvas import disc_mask
+from dr_pipeline.lesions.retina import retina_mask
 from dr_pipeline.models.pyramid import PyramidEncoder, create_pyramid
 from dr_pipeline.params.lesion_training import LesionTraining
 
@@ -152,7 +152,7 @@ def detect(network: Detector, pixels: NDArray[np.uint8], *, tile_px: int, overla
         overlap: Of neighbouring tiles, as a fraction, at least.
 
     Returns:
-        What was found on the retinal disc, the surest first.
+        What was found on the retina, the surest first.
     """
     device = next(network.parameters()).device
     side = len(pixels)
@@ -172,7 +172,7 @@ def detect(network: Detector, pixels: NDArray[np.uint8], *, tile_px: int, overla
     kept = nms(every, score, _MAX_OVERLAP)
     centres = ((every[kept, :2] + every[kept, 2:]) / 2).double().numpy()
     column, row = centres.astype(np.int64).clip(0, side - 1).T
-    inside = disc_mask(side)[row, column] > 0
+    inside = retina_mask(pixels)[row, column]
     return Detections(centres[inside], score[kept].double().numpy()[inside])
 
 

@@ -63,6 +63,15 @@ def test_tiles_give_the_map_of_the_whole(kind: str, overlap: float) -> None:
     assert (tiled[list(COLOURS).index(kind)] > 0.5).sum() == (canvas == COLOURS[kind]).all(axis=2).sum()
 
 
+def test_a_notch_in_the_edge_is_no_lesion_and_black_blood_is_one() -> None:
+    canvas = drawn((0, 0, 0))
+    notch = np.s_[CANVAS_PX // 2 - 8 : CANVAS_PX // 2 + 8, -16:]
+    canvas[notch] = 2
+    (found,) = LesionModel(colour_network(colours={"hemorrhages": (0, 0, 0)}), threads=1).probabilities(canvas)
+    assert found[notch].max() == 0
+    assert found[128, 128] > 0.9
+
+
 def test_tiles_end_with_the_canvas_and_none_is_outside_the_field() -> None:
     described = LesionDescription.from_json(json.dumps(description(canvas_px=300, tile_px=64, overlap=0.3)))
     tiles = described.tiles()

@@ -173,3 +173,12 @@ def test_tiles_join_without_seams_and_nothing_is_found_outside_the_disc() -> Non
     assert found.shape == (1, CANVAS_PX, CANVAS_PX)
     np.testing.assert_allclose(found[0][inside], 1 / (1 + np.exp(-1)), atol=1e-5)
     assert not found[0][~inside].any()
+
+
+def test_nothing_is_found_where_there_is_no_retina() -> None:
+    pixels = np.full((CANVAS_PX, CANVAS_PX, 3), 90, np.uint8)
+    cut_off = np.s_[: CANVAS_PX // 10]
+    pixels[cut_off] = 0
+    (found,) = network_map(pixels)
+    assert found[cut_off].max() == 0
+    assert found[CANVAS_PX // 2, CANVAS_PX // 2] > 0.5
