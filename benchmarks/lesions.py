@@ -55,6 +55,7 @@ from dr_pipeline.intake.phantom.generate import (
 )
 from dr_pipeline.lesions.count import Counting, count_lesions
 from dr_pipeline.lesions.findings import Findings
+from dr_pipeline.lesions.icdr import Counts, second_opinion
 from dr_pipeline.lesions.kinds import plane
 from dr_pipeline.lesions.mask_files import join_masks, read_masks
 from dr_pipeline.machine import describe_machine, usable_processes
@@ -173,23 +174,41 @@ def in_two_parts(evidence: Sequence[LesionEvidence]) -> list[LesionEvidence]:
     return [replace(photograph, fold=number % 2) for number, photograph in enumerate(evidence)]
 
 
+def gradable_figures(store: LesionStore, evidence: Sequence[LesionEvidence], work: Path) -> dict[str, Any]:
+    """Of the photographs that are not drawn too dark, blurred or hazy to grade; `score` counts no lesions in those."""
+    truth = read_json(work / PHOTOGRAPHS_WITH / GROUND_TRUTH)["photographs"]
+    gradable = in_two_parts([one for one in evidence if not truth[one.image_id]["ungradable"]])
+    figures = lesion_figures(gradable, read_spec(work / "models").kinds, EVALUATION)
+    return {"figures": figures} | phantom_figures(store, gradable, work)
+
+
 def phantom_figures(store: LesionStore, evidence: Sequence[LesionEvidence], work: Path) -> dict[str, Any]:
-    """What only drawn eyes can show: counts beside the drawn grade, foveas, and eyes without their lesions."""
+    """What only drawn eyes can show: counts and opinions beside the drawn grade, foveas, eyes without their lesions.
+
+    Args:
+        store: The canvases.
+        evidence: Photographs whose `fold` says by which part's operating points they are counted: the others'.
+        work: The folder of the run.
+    """
     spec, root, bare = read_spec(work / "models"), work / PHOTOGRAPHS_WITH, work / PHOTOGRAPHS_WITHOUT
     grades = {Path(row.image).stem: row.grade for row in PHANTOM_LABELS.read(root / LABELS)}
     truth = read_json(root / GROUND_TRUTH)["photographs"]
     within: defaultdict[str, list[bool]] = defaultdict(list)
-    foveas, false, groups = [], [], []
+    mild: defaultdict[str, list[str]] = defaultdict(list)
+    foveas, false, groups, opinions = [], [], [], []
+    trained = {store.rows[photograph.image_id].fold for photograph in evidence}
+    networks = {fold: read_network(work / "models", network_name(fold), spec) for fold in trained}
     for fold in sorted({photograph.fold for photograph in evidence}):
         points = fit_operating_points((other for other in evidence if other.fold != fold), spec.kinds)
         counting = Counting(spec.kinds, points.thresholds, points.min_pixels, points.min_peaks, spec.um_per_px)
-        network = read_network(work / "models", network_name(fold), spec)
         for photograph in (photograph for photograph in evidence if photograph.fold == fold):
             row = store.rows[photograph.image_id]
+            network = networks[row.fold]
             if grades[photograph.image_id] in (1, 2):
                 for name in points.thresholds:
                     one = photograph.kinds[name]
                     within[name].append(abs(points.count(name, one) - len(one.true_areas)) <= 1)
+                    mild[name].append(photograph.group)
             window = Window(row.window_left, row.window_top, row.window_width, row.window_height)
             drawn = truth[photograph.image_id]
             found = _findings(network, store.read(photograph.image_id).pixels, window, spec, counting)
@@ -198,11 +217,16 @@ def phantom_figures(store: LesionStore, evidence: Sequence[LesionEvidence], work
             without = PixelPath(spec.canvas_px).process((bare / PHOTOGRAPHS / f"{row.image_id}.jpg").read_bytes())
             false.append(len(_findings(network, without.canvas, without.window, spec, counting).lesions))
             groups.append(photograph.group)
+            opinions.append(second_opinion(Counts.of(found)).low == grades[photograph.image_id])
     sums = np.stack([np.array(false, np.float64), np.ones(len(false))], axis=1)
     return {
         "count_within_1_grades_1_and_2": {
-            name: {"fraction": round(float(np.mean(hits)), 4), "n": len(hits)} for name, hits in within.items()
+            name: clustered_proportion(np.array(hits), mild[name], EVALUATION.confidence).to_dict()
+            for name, hits in within.items()
         },
+        "second_opinion_is_the_drawn_grade": clustered_proportion(
+            np.array(opinions), groups, EVALUATION.confidence
+        ).to_dict(),
         "fovea_within_half_a_disc_diameter": clustered_proportion(
             np.array(foveas), groups, EVALUATION.confidence
         ).to_dict(),
@@ -320,7 +344,7 @@ def main() -> None:
         "figures": lesion_figures(in_two_parts(evidence), spec.kinds, EVALUATION),
     }
     if args.name == "phantom":
-        result |= phantom_figures(store, evidence, args.work)
+        result["gradable"] = gradable_figures(store, evidence, args.work)
     if args.alone:
         models = args.alone / "models"
         alone = lesion_evidence(store, models, read_spec(models), folds=args.folds)
