@@ -60,7 +60,7 @@ def find_components(
             continue
         box = np.s_[top : top + height, left : left + width]
         inside = labels[box] == label
-        peak = float(probability[box][inside].max())
+        peak = probability[box][inside].max()
         if peak < min_peak:
             continue
         outline = _outline(inside) + np.array([left, top])
@@ -70,7 +70,7 @@ def find_components(
                 y=float(centroids[label, 1]) + 0.5,
                 area=area,
                 longest=_longest(outline),
-                probability=peak,
+                probability=float(peak),
                 outline=outline,
             )
         )

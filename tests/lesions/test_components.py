@@ -58,3 +58,10 @@ def test_dots_apart_are_counted_one_by_one_and_their_areas_add_up(
     found = find_components(plane, threshold=threshold, min_pixels=1)
     assert len(found) == len(places)
     assert sum(component.area for component in found) == (plane >= threshold).sum()
+
+
+def test_a_peak_that_equals_the_least_one_counts() -> None:
+    plane = np.zeros((20, 20), np.float32)
+    plane[5:9, 5:9] = 0.45  # which is a little less in 32 bits
+    assert len(find_components(plane, threshold=0.45, min_pixels=1, min_peak=0.45)) == 1
+    assert find_components(plane, threshold=0.45, min_pixels=1, min_peak=0.5) == []
