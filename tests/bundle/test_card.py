@@ -104,5 +104,5 @@ def test_the_network_for_lesions_is_described_with_its_figures_where_they_are_st
     aupr = {"fovea": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 54}}
     described = LesionDescription.from_json(json.dumps(description() | {"aupr": aupr}))
     rows = model_card(metadata_of(onnx_model()), described).splitlines()
-    assert "| fovea | 0.5 | 3 | 0.800 (0.700 to 0.900, n = 54) |" in rows
+    assert "| fovea | 0.5 | 3 | 0.5 | 0.800 (0.700 to 0.900, n = 54) |" in rows
     assert "| hemorrhages | 0.5 | 3 | not stated |" in rows
