@@ -102,7 +102,8 @@ def test_an_older_bundle_states_that_it_does_not_state_it() -> None:
 
 def test_the_network_for_lesions_is_described_with_its_figures_where_they_are_stated() -> None:
     aupr = {"fovea": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 54}}
-    described = LesionDescription.from_json(json.dumps(description() | {"aupr": aupr}))
+    peaks = description()["min_peaks"] | {"fovea": 0.6}
+    described = LesionDescription.from_json(json.dumps(description() | {"aupr": aupr, "min_peaks": peaks}))
     rows = model_card(metadata_of(onnx_model()), described).splitlines()
-    assert "| fovea | 0.5 | 3 | 0.5 | 0.800 (0.700 to 0.900, n = 54) |" in rows
-    assert "| hemorrhages | 0.5 | 3 | not stated |" in rows
+    assert "| fovea | 0.5 | 3 | 0.6 | 0.800 (0.700 to 0.900, n = 54) |" in rows
+    assert "| hemorrhages | 0.5 | 3 | 0.5 | not stated |" in rows
