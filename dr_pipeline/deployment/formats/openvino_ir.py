@@ -45,6 +45,10 @@ class OpenVino:
                 requests.request = compiled.create_infer_request()
             return np.array(requests.request.infer({INPUT_NAME: inputs})[LOGITS_NAME])
 
+        # OpenVINO's Python module initialises a part of itself at its first call. Two threads that make it at once may
+        # wait for one another for ever, each with what the other needs (that and the interpreter's lock).
+        side = compiled.input(INPUT_NAME).partial_shape[1].get_length()
+        logits(np.zeros((1, side, side, 3), np.uint8))
         return logits
 
 
