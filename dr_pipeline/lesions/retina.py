@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from dr_pipeline.fundus.canvas import disc_mask
 from dr_pipeline.fundus.opencv import cv2
 
-_BLACK = 8  # in every channel, with JPEG's noise; the darkest tissue of a photograph that can be graded is brighter
+_BLACK = 8  # in every channel: JPEG's noise about a cut-off; IDRiD's are as large at 4
 _SOFT_PX = 2  # resampling and JPEG leave the rim of black between black and tissue
 _CORNER, _FOUND = (0, 0), 2
 

@@ -3,6 +3,8 @@
 cv2 draws at sub-pixel positions in fixed-point coordinates.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from dr_pipeline.intake.phantom.anatomy import Anatomy, Colour
 from dr_pipeline.intake.phantom.background import Plane
 from dr_pipeline.intake.phantom.cameras import Frame, Points
-from dr_pipeline.intake.phantom.lesions import Lesions
+from dr_pipeline.intake.phantom.lesions import Lesions, Line
 from dr_pipeline.intake.phantom.vessels import Vessels
 from dr_pipeline.lesions.kinds import (
     COTTON_WOOL_SPOTS,
@@ -24,6 +26,7 @@ from dr_pipeline.lesions.kinds import (
     OPTIC_DISC,
     PRERETINAL_HEMORRHAGES,
     VENOUS_BEADING,
+    Kind,
     Masks,
     with_plane,
 )
@@ -31,6 +34,7 @@ from dr_pipeline.lesions.kinds import (
 ByteImage = NDArray[np.uint8]
 FixedPoints = NDArray[np.int32]
 _SHIFT = 4  # fractional bits of cv2's coordinates: 1/16 px
+_HALF = 128  # of an antialiased pixel
 
 EXUDATE_COLOUR = (1.08, 0.93, 0.46)
 COTTON_WOOL_COLOUR = (0.98, 0.84, 0.62)
@@ -112,26 +116,28 @@ def lesion_density(lesions: Lesions, frame: Frame) -> ByteImage:
 
 
 def kind_masks(lesions: Lesions, anatomy: Anatomy, frame: Frame) -> Masks:
-    """Where each kind of lesion and landmark is, before any blur; (height, width), bit k is kind k.
+    """Where each kind of lesion and landmark can be seen, before any blur; (height, width), bit k is kind k.
 
     Lesions are marked within their outlines and along their lines, the optic disc to the middle of its soft edge, the
-    fovea by a circle of half a disc diameter; all within the field.
+    fovea by a circle of half a disc diameter; all within the field. What a later lesion hides is not marked: an IRMA
+    under a hemorrhage leaves no trace in the photograph. Blood lets light through, so exudates under it are marked.
     """
-    outlines = {
-        MICROANEURYSMS: [outline for outline, _ in lesions.microaneurysms],
-        HEMORRHAGES: [outline for outline, _ in lesions.hemorrhages],
-        PRERETINAL_HEMORRHAGES: [outline for outline, _ in lesions.preretinal],
-        HARD_EXUDATES: lesions.exudates,
-        COTTON_WOOL_SPOTS: lesions.cotton_wool,
-        FIBROUS_TISSUE: lesions.fibrous,
-    }
     lines = {VENOUS_BEADING: lesions.beading, IRMA: lesions.irma, NEW_VESSELS: lesions.new_vessels}
-    drawn = {kind: _blank(frame) for kind, items in (outlines | lines).items() if items}
-    for kind, plane in drawn.items():
-        for line, width_dd, _ in lines.get(kind, ()):
-            draw_lines(plane, [fixed_point(frame.to_px(line))], 255, max(1, round(width_dd * frame.px_per_dd)))
-        for outline in outlines.get(kind, ()):
-            fill(plane, fixed_point(frame.to_px(outline)), 255)
+    blood = {
+        MICROANEURYSMS: lesions.microaneurysms,
+        HEMORRHAGES: lesions.hemorrhages,
+        PRERETINAL_HEMORRHAGES: lesions.preretinal,
+    }
+    bright = {
+        FIBROUS_TISSUE: lesions.fibrous,
+        COTTON_WOOL_SPOTS: lesions.cotton_wool,
+        HARD_EXUDATES: lesions.exudates,
+    }
+    painted = [(kind, _draw_mask(frame, lines=items)) for kind, items in lines.items()]
+    painted += [(kind, _draw_mask(frame, outlines=[one for one, _ in items])) for kind, items in blood.items()]
+    drawn = _hide_covered(painted) | _hide_covered(
+        [(kind, _draw_mask(frame, outlines=items)) for kind, items in bright.items()]
+    )
     drawn[OPTIC_DISC], drawn[FOVEA], field = _blank(frame), _blank(frame), _blank(frame)
     place, _, _, radius = _disc_coordinates(anatomy, frame)
     drawn[OPTIC_DISC][place] = np.where(radius <= sum(_DISC_EDGE) / 2, 255, 0)
@@ -139,8 +145,26 @@ def kind_masks(lesions: Lesions, anatomy: Anatomy, frame: Frame) -> Masks:
     fill_circle(field, np.array(frame.centre_px), frame.radius_px, 255)
     masks = np.zeros(field.shape, np.uint16)
     for kind, plane in drawn.items():
-        masks = with_plane(masks, kind, (plane >= 128) & (field >= 128))  # half of an antialiased pixel
+        masks = with_plane(masks, kind, (plane >= _HALF) & (field >= _HALF))
     return masks
+
+
+def _draw_mask(frame: Frame, *, lines: Sequence[Line] = (), outlines: Sequence[Points] = ()) -> ByteImage:
+    plane = _blank(frame)
+    for line, width_dd, _ in lines:
+        draw_lines(plane, [fixed_point(frame.to_px(line))], 255, max(1, round(width_dd * frame.px_per_dd)))
+    for outline in outlines:
+        fill(plane, fixed_point(frame.to_px(outline)), 255)
+    return plane
+
+
+def _hide_covered(painted: Sequence[tuple[Kind, ByteImage]]) -> dict[Kind, ByteImage]:
+    """What is seen of layers that cover one another, in the order of painting."""
+    covered, seen = np.zeros(painted[0][1].shape, bool), {}
+    for kind, plane in reversed(painted):
+        seen[kind] = np.where(covered, np.uint8(0), plane)
+        covered |= plane >= _HALF
+    return seen
 
 
 def absorb(retina: Plane, density: ByteImage) -> None:
