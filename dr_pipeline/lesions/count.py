@@ -63,10 +63,16 @@ def count_lesions(
     for kind, plane in zip(counting.kinds, probabilities, strict=True):
         if kind in _DARK:
             dark |= plane >= counting.thresholds[kind.name]
-    if OPTIC_DISC in found and find_optic_disc(found[OPTIC_DISC], um_per_px=counting.um_per_px) is None:
+    faint = OPTIC_DISC in found and find_optic_disc(found[OPTIC_DISC], um_per_px=counting.um_per_px) is None
+    if faint:
         found[OPTIC_DISC] = _faint_discs(probabilities[counting.kinds.index(OPTIC_DISC)], counting)
     landmarks = find_landmarks(
-        canvas, found.get(OPTIC_DISC, []), found.get(FOVEA, []), um_per_px=counting.um_per_px, lesions=dark
+        canvas,
+        found.get(OPTIC_DISC, []),
+        found.get(FOVEA, []),
+        um_per_px=counting.um_per_px,
+        lesions=dark,
+        faint_disc=faint,
     )
     place = _Place(landmarks, window, len(canvas))
     lesions = [

@@ -14,10 +14,13 @@ UM_PER_PX = 45 * 288 / (SIDE - 2)  # a disc of 1,500 µm has 46 px
 NOTHING = np.zeros((SIDE, SIDE), np.bool_)
 
 
-def canvas(*, fovea: tuple[float, float] | None = None, vessel: bool = False) -> np.ndarray:
-    """Orange tissue, darker about the fovea."""
+def canvas(
+    *, fovea: tuple[float, float] | None = None, vessel: bool = False, vignetting: tuple[float, float] = (0.0, 0.0)
+) -> np.ndarray:
+    """Orange tissue, darker about the fovea; by these fractions darker at the left and right edge."""
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] + 0.5
-    green = np.full((SIDE, SIDE), 110.0)
+    radius = np.hypot(columns - SIDE / 2, rows - SIDE / 2) / (SIDE / 2)
+    green = 110.0 * (1 - np.where(columns < SIDE / 2, *vignetting) * radius**4)
     if fovea is not None:
         green *= 1 - 0.25 * np.exp(-((columns - fovea[0]) ** 2 + (rows - fovea[1]) ** 2) / (2 * 15**2))
     if vessel:
@@ -84,6 +87,29 @@ def test_a_central_disc_has_its_fovea_on_the_darker_side_or_none() -> None:
     )
     found = landmarks(canvas(), plane(200, 200, 23))
     assert (found.fovea, found.fovea_method) == (None, FoveaMethod.NONE)
+
+
+@pytest.mark.parametrize("vignetting", [(0.6, 0.6), (0.8, 0.2)])
+@pytest.mark.parametrize("shift", [0, 15])
+def test_an_edge_darkened_by_vignetting_is_no_fovea(vignetting: tuple[float, float], shift: int) -> None:
+    found = landmarks(canvas(vignetting=vignetting), plane(200 + shift, 200, 34))
+    assert (found.fovea, found.fovea_method) == (None, FoveaMethod.NONE)
+    aside = landmarks(canvas(fovea=(195, 222), vignetting=vignetting), plane(310, 200, 24))
+    assert aside.fovea == (pytest.approx(195, abs=8), pytest.approx(222, abs=8))
+
+
+def test_a_disc_between_the_middle_and_its_usual_place_has_the_fovea_towards_the_centre() -> None:
+    found = landmarks(canvas(), plane(200 + 38, 200, 24))
+    assert found.fovea_method is FoveaMethod.EXPECTED
+    assert found.fovea == (pytest.approx(238 - 2.5 * 48, abs=4), pytest.approx(212, abs=4))
+
+
+def test_a_faint_disc_gives_the_axis_and_no_yardstick() -> None:
+    disc = find_components(plane(310, 200, 24), threshold=0.5, min_pixels=1)
+    found = find_landmarks(canvas(fovea=(195, 222)), disc, [], um_per_px=UM_PER_PX, lesions=NOTHING, faint_disc=True)
+    assert found.disc is not None
+    assert found.fovea == (pytest.approx(195, abs=8), pytest.approx(222, abs=8))
+    assert (found.um_per_px, found.yardstick) == (UM_PER_PX, Yardstick.FIELD)
 
 
 @pytest.mark.parametrize(
