@@ -123,7 +123,7 @@ def prepared(data: LesionData, name: str, work: Path) -> LesionStore:
         write_json(nobody / PIXEL_PATH, path.to_dict() | {"fingerprint": path.fingerprint})
         write_canvas_index(nobody / INDEX, [])
         grading = GradingSet(CanvasStore(nobody), [], [])
-        report = prepare_lesion_canvases(name, data, grading, out, work / "scratch", EngineChoice())
+        report = prepare_lesion_canvases(name, data, grading, out, work / "scratch", EngineChoice(), grading_root=work)
         write_json(work / "canvases.json", report)
     return LesionStore(out)
 

@@ -117,7 +117,8 @@ def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], pa
         and the area without it (one large hemorrhage may outweigh all others); `dice`, `count_within_1`,
         `false_components` (mean over photographs without the kind), and the numbers of photographs. And
         `false_components_without_lesions`, of all lesions together in photographs in which every kind was annotated and
-        none was found.
+        none was found, and `lesions_found_without_lesions`, in which fraction of them one or more is counted: the
+        second opinion is another than grade 0 there.
 
     Raises:
         DataError: There is one fold only.
@@ -137,6 +138,7 @@ def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], pa
         for photograph in evidence
         if all(name in photograph.kinds and not len(photograph.kinds[name].true_areas) for name in lesions)
     ]
+    groups = [photograph.group for photograph in healthy]
     false = [
         sum(
             points[photograph.fold].count(name, photograph.kinds[name])
@@ -147,7 +149,8 @@ def lesion_figures(evidence: Sequence[LesionEvidence], kinds: Sequence[Kind], pa
     ]
     return {
         "kinds": figures,
-        "false_components_without_lesions": _mean(false, [photograph.group for photograph in healthy], params),
+        "false_components_without_lesions": _mean(false, groups, params),
+        "lesions_found_without_lesions": clustered_proportion(np.array(false) > 0, groups, params.confidence).to_dict(),
         "photographs": len(evidence),
         "folds": len(folds),
     }

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the paths that dvc.yaml gives."""
     parser.add_argument("--name", required=True, help="entry of the section `lesions` in params.yaml")
     parser.add_argument("--params", type=Path, required=True)
+    parser.add_argument("--root", type=Path, required=True, help="folder of the photographs with grades")
     parser.add_argument("--canvases", type=Path, required=True, help="folder that `preprocess` wrote")
     parser.add_argument("--audited", type=Path, required=True, help="table that `audit` wrote")
     parser.add_argument("--splits", type=Path, required=True, help="table that `split` wrote")
@@ -50,7 +51,9 @@ def run(args: argparse.Namespace) -> Outcome:
     scratch = args.scratch / f"lesions-{args.name}"
     make_private_folder(args.out)
     make_private_folder(scratch)
-    report = prepare_lesion_canvases(args.name, data, grading, args.out, scratch, engine_choice(args))
+    report = prepare_lesion_canvases(
+        args.name, data, grading, args.out, scratch, engine_choice(args), grading_root=args.root
+    )
     write_json(args.report, report)
     figures = report["lesion_canvases"][args.name]
     for warning in figures["warnings"]:
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(
         wrote=(args.out / INDEX, args.report),
         headline=f"{args.name}: {counts['used']} of {counts['with_masks']} photographs with masks, "
-        f"{counts['groups']} patients or eyes; left out: {left_out}; in the grading set: "
-        f"{len({match['image_id'] for match in figures['in_grading_set']})}",
+        f"{counts['healthy']} of grade 0, {counts['groups']} patients or eyes; left out: {left_out}; "
+        f"in the grading set: {len({match['image_id'] for match in figures['in_grading_set']})}",
         next_command="dvc repro train-lesions",
     )

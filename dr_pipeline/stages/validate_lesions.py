@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.evaluation.lesion_figures import fit_operating_points, lesion_figures, require_every_kind
     from dr_pipeline.evaluation.lesion_validation import lesion_evidence
     from dr_pipeline.files import write_json
+    from dr_pipeline.logs import logger
     from dr_pipeline.machine import describe_machine
     from dr_pipeline.metrics.intervals import format_estimate
     from dr_pipeline.models.segmenter_files import read_spec
@@ -53,6 +54,12 @@ def run(args: argparse.Namespace) -> Outcome:
         aupr = {kind: one["aupr"] for kind, one in figures["kinds"].items()}
         write_json(args.out, points.to_dict() | {"aupr": aupr})
         write_json(args.report, {"lesions": {args.name: figures}})
+    if not figures["lesions_found_without_lesions"]["n"]:
+        logger.warning(
+            "no photograph without lesions was measured: how often the second opinion calls a healthy eye diseased is "
+            "unknown; set lesions.%s.data.healthy in params.yaml",
+            args.name,
+        )
     headline = "; ".join(f"{kind} {format_estimate(one['aupr'])}" for kind, one in figures["kinds"].items())
     return Outcome(
         wrote=(args.out, args.report),

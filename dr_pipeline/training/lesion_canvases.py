@@ -21,13 +21,21 @@ from dr_pipeline.params.lesions import LesionData
 from dr_pipeline.schema import RESEARCH_USE
 from dr_pipeline.splitting.balanced_folds import ALL, balanced_folds
 from dr_pipeline.tables.lesion_index import LesionRow, write_lesion_index
+from dr_pipeline.training.healthy_photographs import draw_healthy
 from dr_pipeline.training.lesion_photographs import GradingSet, LesionPhotographs, select_photographs
 
 LESION_REPORT_VERSION = 1
 
 
 def prepare_lesion_canvases(
-    name: str, data: LesionData, grading: GradingSet, out: Path, scratch: Path, engines: EngineChoice
+    name: str,
+    data: LesionData,
+    grading: GradingSet,
+    out: Path,
+    scratch: Path,
+    engines: EngineChoice,
+    *,
+    grading_root: Path,
 ) -> dict[str, Any]:
     """Reads a data set with masks, leaves out what tests grades, and writes the store.
 
@@ -38,6 +46,7 @@ def prepare_lesion_canvases(
         out: The folder of the store, see `dr_pipeline.canvases.lesion_store`.
         scratch: Folder of the canvases that are compared with the grading set.
         engines: Where photographs are decoded.
+        grading_root: The folder of the photographs with grades, for those without lesions.
 
     Returns:
         The report, for JSON.
@@ -64,15 +73,20 @@ def prepare_lesion_canvases(
         for one in lesion_set.photographs
         if one.image_id in photographs.groups
     ]
+    ids = [one.image_id for one in lesion_set.photographs]
+    healthy = draw_healthy(grading, photographs, data.healthy, data.seed, taken=ids, where=where)
+    none = tuple(kind for kind in kinds if kind.is_lesion)
+    sources += [MaskedSource(one.image_id, grading_root, one.path, (), none) for one in healthy]
+    groups = {**photographs.groups, **{one.image_id: one.image_id for one in healthy}}
     found = write_lesion_canvases(sources, out, PixelPath(data.canvas_px), engines)
     _require_shown(found, kinds, where=where)
-    folds = balanced_folds(_shown_by_group(found, photographs.groups), data.folds, data.seed)
+    folds = balanced_folds(_shown_by_group(found, groups), data.folds, data.seed)
     sites = {one.image_id: one.site for one in lesion_set.photographs}
     scale = um_per_px(data.canvas_px, data.field_degrees)
     rows = []
     for image_id, rendered in found.items():
-        group = photographs.groups[image_id]
-        rows.append(_row(image_id, rendered, group, folds[group], sites[image_id], scale))
+        group = groups[image_id]
+        rows.append(_row(image_id, rendered, group, folds[group], sites.get(image_id, ""), scale))
     write_lesion_index(out / INDEX, rows, private=True)
     return {"lesion_canvases": {name: _report(data, lesion_set, photographs, rows, found, kinds)}}
 
@@ -152,7 +166,8 @@ def _report(
         "canvas": {"canvas_px": data.canvas_px, "um_per_px": round(rows[0].um_per_px, 4)},
         "photographs": {
             "with_masks": len(lesion_set.photographs),
-            "used": len(rows),
+            "used": len(rows) - data.healthy,
+            "healthy": data.healthy,
             "left_out": {reason: len(image_ids) for reason, image_ids in by_reason.items()},
             "not_annotated": len(lesion_set.not_annotated),
             "groups": len({row.group for row in rows}),
@@ -193,7 +208,8 @@ def _warnings(
         warnings.append(f"photographs without any mask, left out: {shortlist(lesion_set.not_annotated)}")
     if lesion_set.orphan_masks:
         warnings.append(f"masks without a photograph, not used: {shortlist(lesion_set.orphan_masks)}")
-    if turned := sorted(image_id for image_id, one in found.items() if one.turned):
+    masked = {photograph.image_id for photograph in lesion_set.photographs}
+    if turned := sorted(image_id for image_id, one in found.items() if one.turned and image_id in masked):
         warnings.append(
             f"photographs that are stored turned; their masks are taken as upright: {shortlist(turned)}; look at one"
         )

@@ -112,7 +112,10 @@ def data(root: Path, **values: Any) -> LesionData:
 
 
 def prepared(grading: GradingSet, folder: Path, section: LesionData) -> dict[str, Any]:
-    report = prepare_lesion_canvases("clinic", section, grading, folder / "store", folder / "scratch", HERE)
+    root = grading.store.root.parent
+    report = prepare_lesion_canvases(
+        "clinic", section, grading, folder / "store", folder / "scratch", HERE, grading_root=root
+    )
     figures: dict[str, Any] = report["lesion_canvases"]["clinic"]
     return figures
 
@@ -139,6 +142,7 @@ def test_none_trains_lesions_and_tests_grades(store: tuple[LesionStore, Any]) ->
     assert store[1]["photographs"] == {
         "with_masks": 8,
         "used": 5,
+        "healthy": 0,
         "left_out": {OF_TEST_PART: 2, "not_fundus": 1},
         "not_annotated": 1,
         "groups": 4,
@@ -171,6 +175,33 @@ def test_another_photograph_of_a_tested_patient_is_left_out(
     audited = [replace(row, patient_id="P" if row.image_id in ("g2", "g3") else "") for row in grading.audited]
     report = prepared(replace(grading, audited=audited), tmp_path, data(outlined, folds=2))
     assert "identical_to_g3" in report["left_out"][OF_TEST_PART]
+
+
+def with_grade_0(grading: GradingSet) -> GradingSet:
+    """All of its photographs are of grade 0 now; only g4 is neither tested nor outlined."""
+    return replace(grading, splits=[replace(row, grade=0) for row in grading.splits])
+
+
+def test_healthy_eyes_of_the_training_part_are_annotated_and_show_nothing(
+    grading: GradingSet, outlined: Path, tmp_path: Path
+) -> None:
+    report = prepared(with_grade_0(grading), tmp_path, data(outlined, healthy=1))
+    assert (report["photographs"]["used"], report["photographs"]["healthy"]) == (5, 1)
+    store = LesionStore(tmp_path / "store")
+    row = store.rows["healthy_g4"]
+    assert (row.group, row.pixels_of) == ("healthy_g4", {"microaneurysms": 0, "hard_exudates": 0})
+    canvas = store.read("healthy_g4")
+    assert canvas.labelled == {"microaneurysms", "hard_exudates"}
+    assert canvas.pixels.mean() > 20
+    assert not canvas.masks.any()
+
+
+def test_more_healthy_eyes_than_there_are_is_an_error(grading: GradingSet, outlined: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 patients with a gradable photograph of grade 0") as caught:
+        prepared(with_grade_0(grading), tmp_path, data(outlined, healthy=2))
+    assert "lesions.clinic.data.healthy" in str(caught.value)
+    with pytest.raises(DataError, match="0 patients"):
+        prepared(grading, tmp_path, data(outlined, healthy=1))
 
 
 def test_too_few_groups_are_an_error_that_says_what_was_left_out(
@@ -209,7 +240,7 @@ def test_the_stage_from_files_to_files(grading: GradingSet, outlined: Path, tmp_
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document | {"lesions": {"clinic": section}}))
     write_manifest(tmp_path / "audited.csv", grading.audited)
     write_splits(tmp_path / "splits.csv", grading.splits)
-    words = ["--canvases", grading.store.root]
+    words = ["--root", grading.store.root.parent, "--canvases", grading.store.root]
     for name in ("params.yaml", "audited.csv", "splits.csv", "out", "report.json", "scratch"):
         words += [f"--{name.partition('.')[0]}", tmp_path / name]
     assert main(["lesion-canvases", "--name", "clinic", "--workers", "1", *map(str, words)]) == 0
