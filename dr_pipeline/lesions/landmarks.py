@@ -125,7 +125,7 @@ def _fovea(
             return darker, FoveaMethod.DARKEST
         if abs(len(canvas) / 2 - disc.x) < _MIDDLE_DISC_DD * disc.diameter:
             return None, FoveaMethod.NONE
-    if (found := searched[0]) is not None and found.darkness >= _MIN_DARKNESS:
+    if (found := searched[0]) is not None and found.value >= _MIN_DARKNESS:
         return found.place, FoveaMethod.DARKEST
     return (expected[0], FoveaMethod.EXPECTED) if _is_in_field(expected[0], len(canvas)) else (None, FoveaMethod.NONE)
 
@@ -135,12 +135,10 @@ class _Dark:
     """The darkest region of the fovea's size near a place.
 
     Attributes:
-        darkness: The green channel's fraction below its surroundings.
-        value: The same less the cost of the distance from that place.
+        value: The green channel's fraction below its surroundings, less the cost of the distance from that place.
         place: Its centre, px of the canvas.
     """
 
-    darkness: float
     value: float
     place: tuple[float, float]
 
@@ -204,4 +202,4 @@ def _darkest(
     value = np.where(searched, darkness - _DISTANCE_COST * fraction**2, -np.inf)
     row, column = np.unravel_index(int(np.argmax(value)), value.shape)
     place = float(column + 0.5) / scale, float(row + 0.5) / scale
-    return _Dark(float(darkness[row, column]), float(value[row, column]), place)
+    return _Dark(float(value[row, column]), place)
