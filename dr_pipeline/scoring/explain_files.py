@@ -1,7 +1,8 @@
 """Explains files: a picture and an entry of a list for each, and figures where there are masks of lesions."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ _MAX_DRAWN_PX = (1 << 15) - 1  # OpenCV warps to no longer sides
 _FULL_SIDE = 1 << 16  # no photograph is as large: nothing is decoded at a fraction of its size
 _INTERVALS: dict[str, Any] = {"replicates": 2000, "seed": 20, "confidence": 0.95}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_ENDING = re.compile(r"(?<=.)\.(?!\d+$)[^.]*$")  # digits are the end of a DICOM UID, not a file's ending
+_NAME_LENGTH = 100
+_LESIONS = "-lesions"
 
 
 def explain_files(
@@ -62,11 +66,12 @@ def explain_files(
         if photograph is not None and not drawable:
             row["reason"] = f"a side of more than {_MAX_DRAWN_PX} px is not drawn"
         if drawable and pictures:
-            row["picture"] = names.new(entry.relative)
+            lesions = explanation.score.lesions
+            endings = {"picture": "", **({"lesion_picture": _LESIONS} if lesions else {})}
+            row |= names.new(entry.relative, endings)
             _draw(out / row["picture"], explanation, data)
-            if explanation.score.lesions is not None:
-                row["lesion_picture"] = names.new(f"{Path(row['picture']).stem}-lesions")
-                _draw_lesions(out / row["lesion_picture"], explanation.score.lesions.findings, data)
+            if lesions:
+                _draw_lesions(out / row["lesion_picture"], lesions.findings, data)
         if drawable and masks is not None:
             found = _localised(explanation, masks, entry.relative)
             row["lesions"] = "yes" if found else "no mask"
@@ -157,8 +162,8 @@ def _figures(localised: dict[str, list[Localisation]]) -> dict[str, Any]:
         raise DataError(
             "no graded photograph has a mask of lesions", where="--masks", todo="see --help for their names"
         )
-    (count,) = numbers
-    groups = [str(number) for number in range(count)]
+    (graded,) = numbers
+    groups = [str(number) for number in range(graded)]
     return {
         "tolerance": f"{TOLERANCE:g} of the disc's radius; pointing_game_exact has none",
         "intervals": "each photograph counts as a patient of its own: too narrow where a patient has several",
@@ -172,17 +177,17 @@ class _PictureNames:
     def __init__(self) -> None:
         self._given: set[str] = set()
 
-    def new(self, relative: str) -> str:
-        """A name for the photograph's picture."""
-        plain = _UNSAFE.sub("_", Path(relative).stem)[:100].lstrip(".") or "photograph"
-        name = next(name for name in self._numbered(plain) if name.casefold() not in self._given)
-        self._given.add(name.casefold())
-        return name
+    def new(self, relative: str, endings: Mapping[str, str]) -> dict[str, str]:
+        """The names of a photograph's pictures, alike but for what each has at its end."""
+        plain = _UNSAFE.sub("_", _ENDING.sub("", Path(relative).name))[:_NAME_LENGTH].lstrip(".") or "photograph"
+        for stem in self._numbered(plain):
+            names = {picture: f"{stem}{ending}.png" for picture, ending in endings.items()}
+            if self._given.isdisjoint(map(str.casefold, names.values())):
+                break
+        self._given.update(map(str.casefold, names.values()))
+        return names
 
     @staticmethod
     def _numbered(plain: str) -> Iterator[str]:
-        yield f"{plain}.png"
-        number = 2
-        while True:
-            yield f"{plain}-{number}.png"
-            number += 1
+        yield plain
+        yield from (f"{plain}-{number}" for number in count(2))

@@ -285,3 +285,26 @@ def test_explain_draws_the_lesions_where_the_bundle_has_them(bundle: Path, clini
     drawn = cv2.imread(str(tmp_path / "out" / row["lesion_picture"]))
     assert drawn.shape == decode((clinic / "a.png").read_bytes(), CANVAS_PX).pixels.shape
     assert stat.S_IMODE((tmp_path / "out" / row["lesion_picture"]).stat().st_mode) == 0o600
+
+
+def test_each_photograph_has_its_lesions_in_a_picture_of_its_name(bundle: Path, clinic: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "later").mkdir(parents=True)
+    stems = {
+        "1.2.840.113619.2.5.1001.jpg": "1.2.840.113619.2.5.1001",
+        "1.2.840.113619.2.5.1002": "1.2.840.113619.2.5.1002",  # as archives name DICOM files
+        "2026.11.03.left eye.jpg": "2026.11.03.left_eye",
+        "A-LESIONS.jpg": "A-LESIONS",
+        "a.jpg": "a-2",  # a-lesions.png is another's
+        "b.jpg": "b",
+        "later/b-lesions.jpg": "b-lesions-2",
+        f"{'x' * 120}.jpg": "x" * 100,
+    }
+    for name in stems:
+        (site / name).write_bytes((clinic / "b.jpg").read_bytes())
+    words = ["explain", site, "--bundle", bundle, "--out", tmp_path / "out"]
+    assert cli.main([str(word) for word in words]) == 0
+    rows = json.loads((tmp_path / "out" / "explanations.json").read_text())["photographs"]
+    pictures = {row["file"]: (row["picture"], row["lesion_picture"]) for row in rows}
+    assert pictures == {name: (f"{stem}.png", f"{stem}-lesions.png") for name, stem in stems.items()}
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2 * len(stems)
