@@ -10,7 +10,7 @@ from typing import Any, Self
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import atomic_write
 from dr_pipeline.lesions.findings import DISC_DIAMETER_UM, Findings, FoveaMethod, Yardstick
-from dr_pipeline.lesions.icdr import Agreement, Counts, agreement, second_opinion
+from dr_pipeline.lesions.icdr import Counts, agreement, second_opinion
 from dr_pipeline.lesions.kinds import HARD_EXUDATES, HEMORRHAGES, KINDS, VENOUS_BEADING
 from dr_pipeline.lesions.quadrants import QUADRANTS
 from dr_pipeline.schema import Eye, Status
@@ -80,26 +80,25 @@ class GrowingLesions:
 def lesion_row(scored: Scored, *, bundle_id: str) -> LesionRow:
     """The row of one file."""
     score = scored.score
+    grading = score.grading if score.status is Status.SCORED else None
     row = LesionRow(
         image_id=scored.image_id,
         path=text_cell(scored.entry.relative),
         sha256=score.sha256,
         status=score.status,
+        needs_human=grading is None or grading.needs_human,  # as in the table of predictions
         bundle_id=bundle_id,
     )
-    grading = score.grading
-    if score.status is not Status.SCORED or score.lesions is None or grading is None:
+    if score.lesions is None or grading is None:
         return row
     findings = score.lesions.findings
     opinion = second_opinion(Counts.of(findings))
-    agrees = agreement(opinion, grade=grading.grade, referable=grading.referable)
     return replace(
         row,
         network_grade=grading.grade,
         rule_low=int(opinion.low),
         rule_high=int(opinion.high),
-        agreement=str(agrees),
-        needs_human=agrees is not Agreement.AGREES,
+        agreement=str(agreement(opinion, grade=grading.grade, referable=grading.referable)),
         evidence=opinion.evidence,
         limits="; ".join((*_limits(findings), *opinion.limits)),
         **_counts(findings),

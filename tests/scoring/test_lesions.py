@@ -1,7 +1,9 @@
 """`score --lesions`: places and sizes in the photograph's pixels, tables, resumed runs, and what cannot be asked."""
 
 import json
+import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +20,21 @@ from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.drawing import draw_lesions
 from dr_pipeline.lesions.findings import Findings, FoveaMethod, Yardstick
 from dr_pipeline.scoring.batched import BatchedEngine
-from dr_pipeline.scoring.lesion_outputs import read_outlines
+from dr_pipeline.scoring.journal import Journal
+from dr_pipeline.scoring.lesion_outputs import lesion_row, read_outlines
 from dr_pipeline.scoring.lesions import LesionFinder
 from dr_pipeline.scoring.merge import merge
 from dr_pipeline.scoring.outputs import lesion_paths
 from dr_pipeline.scoring.shards import Shard
+from dr_pipeline.scoring.sources.entry import Entry
 from dr_pipeline.scoring.sources.listing import list_entries
 from dr_pipeline.scoring.task import PreparationTask, ScoringTask
-from dr_pipeline.tables.lesions import read_lesions
+from dr_pipeline.tables.lesions import LESIONS, LesionRow, read_lesions
 from dr_pipeline.tables.predictions import read_predictions
 from tests.factories.bundles import encode, make_bundle, onnx_model, photograph
 from tests.factories.drawings import encode as encode_as
 from tests.factories.lesion_networks import CANVAS_PX, COLOURS, colour_network
-from tests.factories.scoring import score_in_process
+from tests.factories.scoring import drawn_score, score_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -184,8 +188,29 @@ def test_disagreement_sends_to_a_person_and_leaves_the_grade(bundle: Path, clini
     assert {row.agreement for row in opinions} >= {"", "referable_differs"}
     for before, after, opinion in zip(without, found, opinions, strict=True):
         differs = opinion.agreement in ("grade_differs", "referable_differs")
-        assert after.needs_human == (before.needs_human or differs)
+        assert opinion.needs_human == after.needs_human == (before.needs_human or differs)
         assert (after.grade, after.probabilities) == (before.grade, before.probabilities)
+
+
+def test_the_tables_state_the_same_where_a_person_must_look(tmp_path: Path) -> None:
+    """Whatever the reason: drawn scores have none by lesions, and ungradable ones with a grade."""
+    entries = [Entry(name, name) for name in map(str, range(40))]
+    with Journal(tmp_path / "p.csv.journal") as journal:
+        for entry in entries:
+            journal.add(journal.total, entry)
+            score = drawn_score(entry)
+            asks = int(entry.relative) % 2 == 0
+            graded = score.grading and replace(score.grading, needs_human=asks)
+            journal.finish(entry, replace(score, grading=graded), bundle_id="0123456789abcdef")
+        predictions = [row.needs_human for row in journal.rows(bundle_id="0123456789abcdef")]
+        lesions = [lesion_row(scored, bundle_id="0123456789abcdef").needs_human for scored in journal.scored()]
+    assert lesions == predictions
+    assert set(predictions) == {False, True}
+
+
+def test_each_column_is_described() -> None:
+    described = re.findall(r"^\s+(\w+): ", str(LesionRow.__doc__).partition("Attributes:")[2], re.MULTILINE)
+    assert described == [column for column in LESIONS.columns if column != "schema_version"]
 
 
 def test_without_the_option_nothing_is_written_or_stored_of_lesions(clinic: Path, bundle: Path, tmp_path: Path) -> None:
