@@ -17,6 +17,7 @@ from dr_pipeline.lesions.drawing import draw_lesions
 from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.icdr import Counts, second_opinion
 from dr_pipeline.lesions.kinds import KINDS
+from dr_pipeline.lesions.limits import limits_of
 from dr_pipeline.logs import progress
 from dr_pipeline.metrics.localisation import TOLERANCE, Localisation, centre_prior, localisation_figures, localise
 from dr_pipeline.schema import RESEARCH_USE
@@ -114,11 +115,10 @@ def _row(explanation: Explanation) -> dict[str, Any]:
 
 def _found(findings: Findings) -> dict[str, Any]:
     """The counts of the lesions, and the second opinion on them."""
-    opinion = second_opinion(Counts.of(findings))
     return {
         "lesions": {kind.name: findings.count(kind.name) for kind in KINDS if kind.is_lesion},
-        "second_opinion": opinion.to_text(),
-        "limits": list(opinion.limits),
+        "second_opinion": second_opinion(Counts.of(findings)).to_text(),
+        "limits": list(limits_of(findings)),
     }
 
 

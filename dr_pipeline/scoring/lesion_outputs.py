@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import atomic_write
-from dr_pipeline.lesions.findings import DISC_DIAMETER_UM, Findings, FoveaMethod, Yardstick
+from dr_pipeline.lesions.findings import DISC_DIAMETER_UM, Findings
 from dr_pipeline.lesions.icdr import Counts, agreement, second_opinion
 from dr_pipeline.lesions.kinds import HARD_EXUDATES, HEMORRHAGES, KINDS, VENOUS_BEADING
+from dr_pipeline.lesions.limits import limits_of
 from dr_pipeline.lesions.quadrants import QUADRANTS
 from dr_pipeline.schema import Eye, Status
 from dr_pipeline.scoring.journal import Journal, Scored
@@ -100,19 +101,10 @@ def lesion_row(scored: Scored, *, bundle_id: str) -> LesionRow:
         rule_high=int(opinion.high),
         agreement=str(agreement(opinion, grade=grading.grade, referable=grading.referable)),
         evidence=opinion.evidence,
-        limits="; ".join((*_limits(findings), *opinion.limits)),
+        limits="; ".join(limits_of(findings)),
         **_counts(findings),
         **_places(findings),
     )
-
-
-def _limits(findings: Findings) -> Iterator[str]:
-    if findings.yardstick is Yardstick.FIELD:
-        yield "no optic disc: no quadrants, lengths by the declared field"
-    if findings.fovea_method is FoveaMethod.EXPECTED:
-        yield "fovea by its expected place"
-    if findings.fovea_method is FoveaMethod.NONE:
-        yield "fovea not found: no quadrants, no distances"
 
 
 def _counts(findings: Findings) -> dict[str, Any]:

@@ -307,6 +307,12 @@ def test_explain_draws_the_lesions_where_the_bundle_has_them(bundle: Path, clini
     (row,) = json.loads((tmp_path / "out" / "explanations.json").read_text())["photographs"]
     assert row["found"]["lesions"]["hemorrhages"] == 4
     assert row["found"]["second_opinion"].startswith("grade 2 (3 to 4 not excluded)")
+    assert row["found"]["limits"] == [
+        "no optic disc: no quadrants, lengths by the declared field",
+        "fovea not found: no quadrants, no distances",
+        "does not look for venous beading, IRMA",
+        "does not look for new vessels, preretinal hemorrhages",
+    ]
     drawn = cv2.imread(str(tmp_path / "out" / row["lesion_picture"]))
     assert drawn.shape == decode((clinic / "a.png").read_bytes(), CANVAS_PX).pixels.shape
     assert stat.S_IMODE((tmp_path / "out" / row["lesion_picture"]).stat().st_mode) == 0o600
