@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lesions",
         action="store_true",
         help="look for lesions too, with the bundle's lesions.onnx, in seconds instead of milliseconds a photograph: "
-        "OUT.lesions has counts, sizes and a second opinion by the ICDR rules, OUT.outlines.jsonl each lesion; where "
-        "opinion and grade differ, a person is asked",
+        "for OUT.csv, OUT.lesions.csv has counts, sizes and a second opinion by the ICDR rules, OUT.csv.outlines.jsonl "
+        "each lesion; where opinion and grade differ, a person is asked",
     )
     add_people_arguments(parser)
     add_run_arguments(parser)

@@ -70,8 +70,13 @@ def test_of_the_whole_frame_they_have_the_photograph_s_pixels(folder: Path) -> N
 
 
 def test_outlines_of_another_run_are_refused_and_a_run_without_has_none(folder: Path, tmp_path: Path) -> None:
-    for name in ("p.csv", "p.csv.manifest.json", "p.outlines.jsonl"):
+    for name in ("p.csv", "p.csv.manifest.json", "p.csv.outlines.jsonl"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
+        (tmp_path / f"renamed.csv{name.removeprefix('p.csv')}").write_bytes((folder / name).read_bytes())
+    assert list(findings_of(tmp_path / "renamed.csv")) == list(findings_of(tmp_path / "p.csv")) != []
+    lesion_paths(tmp_path / "renamed.csv")[1].unlink()
+    with pytest.raises(DataError, match="are missing"):
+        list(findings_of(tmp_path / "renamed.csv"))
     outlines = lesion_paths(tmp_path / "p.csv")[1]
     outlines.write_text(outlines.read_text().replace("hemorrhages", "irma"))
     with pytest.raises(DataError, match="are not those of the table's run"):

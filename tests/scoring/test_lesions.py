@@ -223,6 +223,48 @@ def test_without_the_option_nothing_is_written_or_stored_of_lesions(clinic: Path
     assert "lesions" not in json.dumps(settings["settings"])
 
 
+def test_tables_of_one_stem_keep_their_own_lesions(bundle: Path, clinic: Path, tmp_path: Path) -> None:
+    for suffix in (".csv", ".jsonl"):
+        score_in_process(clinic, bundle, tmp_path / f"p{suffix}", lesions=True)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"p{suffix}{beside}" for suffix in (".csv", ".jsonl") for beside in ("", ".outlines.jsonl", ".manifest.json")
+    } | {"p.lesions.csv", "p.lesions.jsonl"}
+
+
+def test_the_lesions_of_a_table_that_is_replaced_go_with_it(
+    bundle: Path, clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "p.csv"
+    score_in_process(clinic, bundle, out, lesions=True)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dr_pipeline.scoring.folder.sha256_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score_in_process(clinic, bundle, out)
+    assert all(path.is_file() for path in lesion_paths(out))  # until the new table is finished
+    score_in_process(clinic, bundle, out, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.csv.manifest.json"]
+    for path in lesion_paths(out):
+        assert f"removed {path}: the lesions of the table that was replaced" in caplog.text
+
+
+def test_what_only_has_the_name_of_lesions_stays(
+    bundle: Path, clinic: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "p.csv"
+    score_in_process(clinic, bundle, tmp_path / "p.lesions.csv")  # a table of grades by this name
+    score_in_process(clinic, bundle, out)
+    assert caplog.text == ""
+    outlines = lesion_paths(out)[1]
+    outlines.write_text("other")
+    score_in_process(clinic, bundle, out)
+    assert f"{outlines} stays, but is not of this run" in caplog.text
+    assert (outlines.read_text(), len(read_predictions(tmp_path / "p.lesions.csv"))) == ("other", 3)
+
+
 def test_a_challenger_is_compared_by_its_grades(clinic: Path, bundle: Path, tmp_path: Path) -> None:
     other, out = make_bundle(tmp_path / "other", model=onnx_model(seed=5)), tmp_path / "out" / "p.csv"
     words = ["score", clinic, "--bundle", bundle, "--out", out, "--lesions", "--shadow", other, "--workers", 1]

@@ -30,12 +30,12 @@ def findings_of(predictions: Path) -> Iterator[tuple[str, Findings]]:
     Raises:
         DataError: The outlines are not those that the table's run wrote.
     """
-    manifest = manifest_path(predictions)
-    _, outlines = lesion_paths(predictions)
-    stated = read_manifest(predictions)["outputs"].get(outlines.name) if manifest.is_file() else None
-    if stated is None:  # of a run without lesions
+    manifest = read_manifest(predictions) if manifest_path(predictions).is_file() else None
+    if manifest is None or not manifest["settings"].get("lesions"):
         return
-    if not outlines.is_file() or sha256_file(outlines) != stated:
+    _, outlines = lesion_paths(predictions)
+    # not by its name: a table may be renamed, with what lies beside it
+    if not outlines.is_file() or sha256_file(outlines) not in manifest["outputs"].values():
         raise DataError(
             "the outlines of the lesions are missing, or are not those of the table's run",
             where=str(outlines),
