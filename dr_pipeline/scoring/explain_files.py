@@ -13,7 +13,7 @@ from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.files import atomic_write, printable
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
-from dr_pipeline.lesions.drawing import draw_lesions
+from dr_pipeline.lesions.drawing import draw_lesions, legend_of
 from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.icdr import Counts, second_opinion
 from dr_pipeline.lesions.kinds import KINDS
@@ -125,15 +125,17 @@ def _found(findings: Findings) -> dict[str, Any]:
 def _draw(path: Path, explanation: Explanation, data: bytes) -> None:
     grading = explanation.score.grading
     caption = (
-        f"grade {grading.grade}, expected {grading.expected_grade:.2f}. {RESEARCH_USE}" if grading else RESEARCH_USE
+        f"grade {grading.grade}, expected {grading.expected_grade:.2f}\n{RESEARCH_USE}" if grading else RESEARCH_USE
     )
-    _write_png(path, overlay(decode(data, _FULL_SIDE).pixels, explanation.original_map(), caption))
+    _write_png(path, captioned(overlay(decode(data, _FULL_SIDE).pixels, explanation.original_map()), caption))
 
 
 def _draw_lesions(path: Path, findings: Findings, data: bytes) -> None:
-    opinion = second_opinion(Counts.of(findings))
-    caption = f"second opinion by counts: {opinion.to_text()}. {RESEARCH_USE}"
-    _write_png(path, captioned(draw_lesions(decode(data, _FULL_SIDE).pixels, findings), caption))
+    stated = [f"second opinion by counts: {second_opinion(Counts.of(findings)).to_text()}"]
+    if limits := limits_of(findings):
+        stated.append(f"limits: {'; '.join(limits)}")
+    drawn = draw_lesions(decode(data, _FULL_SIDE).pixels, findings)
+    _write_png(path, captioned(drawn, "\n".join([*stated, RESEARCH_USE]), legend_of(findings)))
 
 
 def _write_png(path: Path, drawn: NDArray[np.uint8]) -> None:

@@ -17,7 +17,7 @@ from dr_pipeline.engines.in_process import InProcessEngine
 from dr_pipeline.errors import DataError
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
-from dr_pipeline.lesions.drawing import draw_lesions
+from dr_pipeline.lesions.drawing import draw_lesions, legend_of
 from dr_pipeline.lesions.findings import Findings, FoveaMethod, Yardstick
 from dr_pipeline.scoring.batched import BatchedEngine
 from dr_pipeline.scoring.journal import Journal
@@ -90,7 +90,6 @@ def test_lesions_lie_within_two_pixels_of_where_they_are_and_have_their_sizes(fo
 def test_the_drawing_lies_within_two_pixels_of_the_lesions(found: Findings) -> None:
     drawn = draw_lesions(np.zeros((2848, 4288, 3), np.uint8), found, opacity=1.0)
     shown = (drawn[..., :2] > 150).all(axis=2) & (drawn[..., 2] < 150)  # yellow
-    shown[:400, :1200] = False  # the legend
     # Between outline and fill, half of the black edge lies.
     whole = cv2.morphologyEx(shown.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
     number, _, stats, centroids = cv2.connectedComponentsWithStats(whole)
@@ -98,6 +97,15 @@ def test_the_drawing_lies_within_two_pixels_of_the_lesions(found: Findings) -> N
     for centroid, place in zip(centroids[1:] + 0.5, sorted(EXUDATES, key=lambda place: place[1]), strict=True):
         assert np.hypot(*(centroid - place)) < 2
     assert np.abs(np.sqrt(4 * stats[1:, cv2.CC_STAT_AREA] / np.pi) - 41).max() < 4
+
+
+def test_the_legend_has_the_counts_of_what_was_looked_for(found: Findings) -> None:
+    assert [text for _, text in legend_of(found)] == [
+        "microaneurysms: 0",
+        "hemorrhages: 0",
+        "hard exudates: 3",
+        "cotton wool spots: 0",
+    ]
 
 
 def test_an_empty_field_without_disc_is_a_marked_limit() -> None:
@@ -356,7 +364,10 @@ def test_explain_draws_the_lesions_where_the_bundle_has_them(bundle: Path, clini
         "does not look for new vessels, preretinal hemorrhages",
     ]
     drawn = cv2.imread(str(tmp_path / "out" / row["lesion_picture"]))
-    assert drawn.shape == decode((clinic / "a.png").read_bytes(), CANVAS_PX).pixels.shape
+    height, width = decode((clinic / "a.png").read_bytes(), CANVAS_PX).pixels.shape[:2]
+    assert drawn.shape[0] > height + 60  # legend, second opinion, limits and use
+    assert not drawn[:height, width:].any()
+    assert drawn[:height, :width].any(axis=2).mean() > 0.5
     assert stat.S_IMODE((tmp_path / "out" / row["lesion_picture"]).stat().st_mode) == 0o600
 
 
