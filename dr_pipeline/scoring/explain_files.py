@@ -83,6 +83,7 @@ def explain_files(
         "schema_version": VERSION,
         "research_use": RESEARCH_USE,
         "bundle_id": explainer.bundle_id,
+        **({"lesions_id": explainer.lesions_id} if explainer.lesions_id else {}),
         "method": explainer.method,
         "map": "what each place adds to the severity: the sum of the logits, each times its distance from grade 2",
         "photographs": rows,

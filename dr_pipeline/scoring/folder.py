@@ -165,7 +165,7 @@ def publish(out: Path, journal: Journal, bundle: BundleIdentity, settings: Mappi
     if settings.get("lesions"):
         from dr_pipeline.scoring.lesion_outputs import write_lesions
 
-        write_lesions(out, journal, bundle_id=bundle.bundle_id)
+        write_lesions(out, journal, bundle)
     if Format.of(out) is Format.PARQUET:
         write_parquet(out, journal.rows(bundle_id=bundle.bundle_id))
         partial_path(out).unlink()

@@ -123,7 +123,7 @@ class _Watching:
             if self.run.lesions:
                 from dr_pipeline.scoring.lesion_outputs import GrowingLesions
 
-                lesions = stack.enter_context(GrowingLesions(out, self.journal, bundle_id=bundle_id))
+                lesions = stack.enter_context(GrowingLesions(out, self.journal, self.bundle))
             yield table, lesions
 
     def _take_arrivals(self) -> bool:

@@ -67,6 +67,8 @@ class LesionRow:
             view.
         um_per_px: Of the original, mean of both directions.
         bundle_id: Of the bundle, by what grades in it.
+        lesions_id: Of its network for lesions: the first 16 digits of the SHA-256 of lesions.onnx. Bundles of one
+            bundle_id may have different ones.
     """
 
     image_id: str
@@ -116,6 +118,7 @@ class LesionRow:
     yardstick: str = ""
     um_per_px: Fixed4 | None = None
     bundle_id: str
+    lesions_id: str
 
 
 LESIONS = Table(LesionRow, version=VERSION, todo="run `dr-pipeline score --lesions` again")

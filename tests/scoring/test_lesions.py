@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from dr_pipeline import cli
-from dr_pipeline.bundle.identity import identify_bundle
+from dr_pipeline.bundle.identity import BundleIdentity, identify_bundle
 from dr_pipeline.bundle.lesions import LesionModel
 from dr_pipeline.engines.in_process import InProcessEngine
 from dr_pipeline.errors import DataError
+from dr_pipeline.files import sha256_file
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.drawing import draw_lesions, legend_of
@@ -211,7 +212,8 @@ def test_the_tables_state_the_same_where_a_person_must_look(tmp_path: Path) -> N
             graded = score.grading and replace(score.grading, needs_human=asks)
             journal.finish(entry, replace(score, grading=graded), bundle_id="0123456789abcdef")
         predictions = [row.needs_human for row in journal.rows(bundle_id="0123456789abcdef")]
-        lesions = [lesion_row(scored, bundle_id="0123456789abcdef").needs_human for scored in journal.scored()]
+        identity = BundleIdentity("0123456789abcdef", {})
+        lesions = [lesion_row(scored, identity).needs_human for scored in journal.scored()]
     assert lesions == predictions
     assert set(predictions) == {False, True}
 
@@ -229,6 +231,37 @@ def test_without_the_option_nothing_is_written_or_stored_of_lesions(clinic: Path
     assert sorted(path.name for path in (tmp_path / "with").iterdir()) == ["p.csv", "p.csv.manifest.json"]
     settings = json.loads((tmp_path / "with" / "p.csv.manifest.json").read_text())
     assert "lesions" not in json.dumps(settings["settings"])
+
+
+def test_tables_and_explanations_say_which_network_found_the_lesions(
+    bundle: Path, clinic: Path, tmp_path: Path
+) -> None:
+    other = make_bundle(tmp_path / "other", lesions=colour_network(overlap=0.5))
+    ids = set()
+    for each in (bundle, other):
+        out = tmp_path / "out" / each.name / "p.csv"
+        score_in_process(clinic, each, out, lesions=True)
+        identity, rows = identify_bundle(each), read_lesions(lesion_paths(out)[0])
+        lesions_id = sha256_file(each / "lesions.onnx")[:16]
+        assert {(row.bundle_id, row.lesions_id) for row in rows} == {(identity.bundle_id, lesions_id)}
+        lines = lesion_paths(out)[1].read_text().splitlines()
+        assert {json.loads(line)["lesions_id"] for line in lines} == {lesions_id}
+        ids.add((identity.bundle_id, lesions_id))
+    assert len(ids) == 2
+    assert len({bundle_id for bundle_id, _ in ids}) == 1
+    words = ["explain", clinic / "a.png", "--bundle", other, "--out", tmp_path / "explained"]
+    assert cli.main([str(word) for word in words]) == 0
+    assert json.loads((tmp_path / "explained" / "explanations.json").read_text())["lesions_id"] == lesions_id
+
+
+def test_outlines_and_tables_of_the_version_before_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"schema_version":1,"image_id":"a","sha256":"b","findings":null}\n')
+    with pytest.raises(DataError, match=r"(?s)not a line of outlines of this version.*score --lesions"):
+        list(read_outlines(tmp_path / "p.jsonl"))
+    columns = [column for column in LESIONS.columns if column != "lesions_id"]
+    (tmp_path / "p.csv").write_text(",".join(columns) + "\n1" + "," * (len(columns) - 1) + "\n")
+    with pytest.raises(DataError, match="schema_version"):
+        read_lesions(tmp_path / "p.csv")
 
 
 def test_tables_of_one_stem_keep_their_own_lesions(bundle: Path, clinic: Path, tmp_path: Path) -> None:
