@@ -51,14 +51,17 @@ def _corners(outline: tuple[tuple[float, float], ...]) -> NDArray[np.int32]:
 
 
 def _draw_landmarks(drawn: NDArray[np.uint8], findings: Findings, line_px: int) -> None:
-    """The optic disc as a circle of its diameter, the fovea as a cross; in place."""
+    """The optic disc as a circle of the canvas, which is an ellipse in a squashed photograph, the fovea as a cross."""
+    _, _, width, height = findings.window
+    stretch = np.sqrt([width / height, height / width])  # of lengths, which are means of both directions
     if findings.disc is not None:
         x, y, diameter = findings.disc
-        centre = _corners(((x, y),))[0]
-        radius = round(diameter / 2 * (1 << _FRACTION_BITS))
-        cv2.circle(drawn, centre.tolist(), radius, OPTIC_DISC.colour, line_px, cv2.LINE_AA, _FRACTION_BITS)
+        centre = _corners(((x, y),))[0].tolist()
+        axes = np.rint(diameter / 2 * stretch * (1 << _FRACTION_BITS)).astype(int).tolist()
+        cv2.ellipse(drawn, centre, axes, 0, 0, 360, OPTIC_DISC.colour, line_px, cv2.LINE_AA, _FRACTION_BITS)
     if findings.fovea is not None:
-        at = [int(value) for value in findings.fovea]
-        size = 2 * round(_CROSS_UM / findings.um_per_px)
-        cv2.drawMarker(drawn, at, _BLACK, cv2.MARKER_CROSS, size, 3 * line_px, cv2.LINE_AA)
-        cv2.drawMarker(drawn, at, _WHITE, cv2.MARKER_CROSS, size, line_px, cv2.LINE_AA)
+        x, y = findings.fovea
+        across, down = _CROSS_UM / findings.um_per_px * stretch
+        arms = [_corners(((x - across, y), (x + across, y))), _corners(((x, y - down), (x, y + down)))]
+        for colour, thickness in ((_BLACK, 3 * line_px), (_WHITE, line_px)):
+            cv2.polylines(drawn, arms, False, colour, thickness, cv2.LINE_AA, _FRACTION_BITS)

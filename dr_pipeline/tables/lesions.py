@@ -59,7 +59,8 @@ class LesionRow:
         side: The eye by which side of the disc the fovea is on; unknown without either.
         disc_x: Of the optic disc's centre; empty, as the next two, where no disc was found.
         disc_y: Likewise.
-        disc_diameter: Of the optic disc.
+        disc_diameter: Of the optic disc; in a squashed photograph, where it is an ellipse, the geometric mean of width
+            and height.
         fovea_x: Of the fovea; empty, as the next, where it is not known.
         fovea_y: Likewise.
         fovea_method: How the fovea was found: network, darkest_near_expected, expected_place or none.

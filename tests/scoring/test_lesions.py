@@ -1,6 +1,7 @@
 """`score --lesions`: places and sizes in the photograph's pixels, tables, resumed runs, and what cannot be asked."""
 
 import json
+import math
 import re
 import stat
 from dataclasses import replace
@@ -98,6 +99,28 @@ def test_the_drawing_lies_within_two_pixels_of_the_lesions(found: Findings) -> N
     for centroid, place in zip(centroids[1:] + 0.5, sorted(EXUDATES, key=lambda place: place[1]), strict=True):
         assert np.hypot(*(centroid - place)) < 2
     assert np.abs(np.sqrt(4 * stats[1:, cv2.CC_STAT_AREA] / np.pi) - 41).max() < 4
+
+
+@pytest.mark.parametrize("squash", [0.5, 1.0, 1.6])
+def test_disc_and_fovea_are_drawn_as_the_squashed_photograph_shows_them(squash: float) -> None:
+    """A circle of the canvas, 200 px in diameter, in a photograph whose height is `squash` of what it should be."""
+    findings = Findings(
+        kinds=("optic_disc",),
+        lesions=(),
+        disc=(300.5, 200.5, 200 * math.sqrt(squash)),
+        fovea=(600.5, 200.5),
+        fovea_method=FoveaMethod.NETWORK,
+        yardstick=Yardstick.OPTIC_DISC,
+        um_per_px=1500 / (200 * math.sqrt(squash)),
+        window=(0, 0, 800, 800 * squash),
+    )
+    drawn = draw_lesions(np.zeros((400, 800, 3), np.uint8), findings)
+    for left, right, across in ((0, 450, 200), (450, 800, 48)):  # the cross: 360 of 1,500 µm
+        rows, columns = np.nonzero(drawn[:, left:right].max(axis=2) > 128)
+        assert np.ptp(columns) == pytest.approx(across, abs=2)
+        assert np.ptp(rows) == pytest.approx(across * squash, abs=2)
+    centre = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2 + left
+    assert centre == (pytest.approx(200, abs=0.6), pytest.approx(600, abs=0.6))
 
 
 def test_the_legend_has_the_counts_of_what_was_looked_for(found: Findings) -> None:
@@ -260,7 +283,7 @@ def test_outlines_and_tables_of_the_version_before_are_refused(tmp_path: Path) -
         list(read_outlines(tmp_path / "p.jsonl"))
     columns = [column for column in LESIONS.columns if column != "lesions_id"]
     (tmp_path / "p.csv").write_text(",".join(columns) + "\n1" + "," * (len(columns) - 1) + "\n")
-    with pytest.raises(DataError, match="schema_version"):
+    with pytest.raises(DataError, match="column 'lesions_id' is missing"):
         read_lesions(tmp_path / "p.csv")
 
 
