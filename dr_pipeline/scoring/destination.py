@@ -70,7 +70,7 @@ class Destination:
 
         Args:
             paths: The files.
-            others: What this run has not written: where it is on the store, it is an earlier run's, which is said.
+            others: What this run has not written; an earlier run's that lies on the store is named on the terminal.
 
         Raises:
             DataError: The store refuses, or has another size than the file.
