@@ -11,6 +11,8 @@ from dr_pipeline.errors import BundleError
 from dr_pipeline.files import sha256_bytes
 from dr_pipeline.schema import READABLE_BUNDLE_VERSIONS
 
+_ID_DIGITS = 16  # as of a bundle's id
+
 
 @dataclass(frozen=True)
 class BundleIdentity:
@@ -28,6 +30,11 @@ class BundleIdentity:
     def lesions(self) -> str:
         """Hash of lesions.onnx, which the id does not cover: it grades nothing; empty where there is none."""
         return self.sha256.get(LESIONS, "")
+
+    @property
+    def lesions_id(self) -> str:
+        """Its first 16 digits, in tables beside the bundle's id; empty likewise."""
+        return self.lesions[:_ID_DIGITS]
 
 
 def identify_bundle(root: Path) -> BundleIdentity:

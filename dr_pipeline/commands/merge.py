@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.scoring.destination import Destination
     from dr_pipeline.scoring.input_safety import require_not_read
     from dr_pipeline.scoring.merge import local_shards, merge
+    from dr_pipeline.scoring.outputs import lesion_paths
     from dr_pipeline.scoring.run_manifest import manifest_path, read_manifest
     from dr_pipeline.scoring.summary import headline
 
@@ -39,9 +40,10 @@ def run(args: argparse.Namespace) -> Outcome:
     with TemporaryDirectory(prefix="shards-") as folder:
         summary = merge(destination.table, local_shards(args.shards, Path(folder)))
     table = destination.table
-    beside = (table.with_name(name) for name in read_manifest(table)["outputs"] if name != table.name)
+    beside = [table.with_name(name) for name in read_manifest(table)["outputs"] if name != table.name]
+    others = [path for path in lesion_paths(table) if path not in beside]
     return Outcome(
-        wrote=destination.upload((table, *beside, manifest_path(table))),
+        wrote=destination.upload((table, *beside, manifest_path(table)), others),
         headline=f"{len(args.shards)} shards complete; {headline(summary)}. {RESEARCH_USE}",
         next_command="",
     )

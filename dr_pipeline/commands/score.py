@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lesions",
         action="store_true",
         help="look for lesions too, with the bundle's lesions.onnx, in seconds instead of milliseconds a photograph: "
-        "OUT.lesions has counts, sizes and a second opinion by the ICDR rules, OUT.outlines.jsonl each lesion; where "
-        "opinion and grade differ, a person is asked",
+        "for OUT.csv, OUT.lesions.csv has counts, sizes and a second opinion by the ICDR rules, OUT.csv.outlines.jsonl "
+        "each lesion; where opinion and grade differ, a person is asked",
     )
     add_people_arguments(parser)
     add_run_arguments(parser)
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.logs import logger
     from dr_pipeline.scoring.destination import Destination
     from dr_pipeline.scoring.input_safety import require_not_read
+    from dr_pipeline.scoring.outputs import lesion_paths
     from dr_pipeline.scoring.run import Run, results_of
     from dr_pipeline.scoring.shards import Shard
     from dr_pipeline.scoring.summary import headline
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
         if notice := glance(out, args.bundle):
             logger.warning("warning: %s", notice)
-    wrote = destination.upload(results_of(scoring))
+    wrote = destination.upload(results_of(scoring), () if args.lesions else lesion_paths(out))
     text = f"{headline(summary, people=bool(scoring.people))}; {per_s:.1f} files/s. "
     if shadow:
         text += f"\n{_score_shadow(args, shadow)}. "

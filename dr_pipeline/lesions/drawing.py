@@ -5,17 +5,17 @@ from numpy.typing import NDArray
 
 from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.findings import Findings
-from dr_pipeline.lesions.kinds import KINDS, OPTIC_DISC, Kind
+from dr_pipeline.lesions.kinds import KINDS, OPTIC_DISC
 
 OPACITY = 0.35  # of the fill; outlines are opaque
 _FRACTION_BITS = 4  # of corners, for OpenCV
-_LINE_FRACTION, _TEXT_FRACTION = 1 / 1400, 1 / 55  # of the picture's height
+_LINE_FRACTION = 1 / 1400  # of the picture's height
 _CROSS_UM = 180.0  # half of the fovea's cross
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def draw_lesions(rgb: NDArray[np.uint8], findings: Findings, *, opacity: float = OPACITY) -> NDArray[np.uint8]:
-    """The photograph with each lesion's outline and a translucent fill, disc and fovea, and a legend with counts.
+    """The photograph with each lesion's outline and a translucent fill, disc and fovea; `legend_of` has the colours.
 
     Args:
         rgb: (height, width, 3), the upright original.
@@ -36,8 +36,13 @@ def draw_lesions(rgb: NDArray[np.uint8], findings: Findings, *, opacity: float =
         for colour, thickness in ((_BLACK, 2 * line_px), (kind.colour, line_px)):
             cv2.polylines(drawn, polygons, True, colour, thickness, cv2.LINE_AA, _FRACTION_BITS)
     _draw_landmarks(drawn, findings, line_px)
-    _draw_legend(drawn, {kind: len(polygons) for kind, polygons in outlines.items()})
     return drawn
+
+
+def legend_of(findings: Findings) -> list[tuple[tuple[int, int, int], str]]:
+    """Colour, RGB, and name with number of each kind of lesion that was looked for."""
+    kinds = [kind for kind in KINDS if kind.is_lesion and kind.name in findings.kinds]
+    return [(kind.colour, f"{kind.name.replace('_', ' ')}: {findings.count(kind.name)}") for kind in kinds]
 
 
 def _corners(outline: tuple[tuple[float, float], ...]) -> NDArray[np.int32]:
@@ -46,28 +51,17 @@ def _corners(outline: tuple[tuple[float, float], ...]) -> NDArray[np.int32]:
 
 
 def _draw_landmarks(drawn: NDArray[np.uint8], findings: Findings, line_px: int) -> None:
-    """The optic disc as a circle of its diameter, the fovea as a cross; in place."""
+    """The optic disc as a circle of the canvas, which is an ellipse in a squashed photograph, the fovea as a cross."""
+    _, _, width, height = findings.window
+    stretch = np.sqrt([width / height, height / width])  # of lengths, which are means of both directions
     if findings.disc is not None:
         x, y, diameter = findings.disc
-        centre = _corners(((x, y),))[0]
-        radius = round(diameter / 2 * (1 << _FRACTION_BITS))
-        cv2.circle(drawn, centre.tolist(), radius, OPTIC_DISC.colour, line_px, cv2.LINE_AA, _FRACTION_BITS)
+        centre = _corners(((x, y),))[0].tolist()
+        axes = np.rint(diameter / 2 * stretch * (1 << _FRACTION_BITS)).astype(int).tolist()
+        cv2.ellipse(drawn, centre, axes, 0, 0, 360, OPTIC_DISC.colour, line_px, cv2.LINE_AA, _FRACTION_BITS)
     if findings.fovea is not None:
-        at = [int(value) for value in findings.fovea]
-        size = 2 * round(_CROSS_UM / findings.um_per_px)
-        cv2.drawMarker(drawn, at, _BLACK, cv2.MARKER_CROSS, size, 3 * line_px, cv2.LINE_AA)
-        cv2.drawMarker(drawn, at, _WHITE, cv2.MARKER_CROSS, size, line_px, cv2.LINE_AA)
-
-
-def _draw_legend(drawn: NDArray[np.uint8], counts: dict[Kind, int]) -> None:
-    """Colour, name and number of each kind, on black in the upper left corner; in place."""
-    high = max(8, round(len(drawn) * _TEXT_FRACTION))
-    font, scale, weight = cv2.FONT_HERSHEY_SIMPLEX, high / 30, max(1, high // 16)
-    lines = [(kind.colour, f"{kind.name.replace('_', ' ')}: {number}") for kind, number in counts.items()]
-    widths = [cv2.getTextSize(text, font, scale, weight)[0][0] for _, text in lines]
-    step = round(1.5 * high)
-    cv2.rectangle(drawn, (0, 0), (max(widths, default=0) + 3 * high, step * len(lines) + high // 2), _BLACK, -1)
-    for number, (colour, text) in enumerate(lines, start=1):
-        bottom = number * step
-        cv2.rectangle(drawn, (high // 2, bottom - high), (high // 2 + high, bottom), colour, -1)
-        cv2.putText(drawn, text, (2 * high, bottom), font, scale, _WHITE, weight, cv2.LINE_AA)
+        x, y = findings.fovea
+        across, down = _CROSS_UM / findings.um_per_px * stretch
+        arms = [_corners(((x - across, y), (x + across, y))), _corners(((x, y - down), (x, y + down)))]
+        for colour, thickness in ((_BLACK, 3 * line_px), (_WHITE, line_px)):
+            cv2.polylines(drawn, arms, False, colour, thickness, cv2.LINE_AA, _FRACTION_BITS)

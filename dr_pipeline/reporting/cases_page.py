@@ -17,6 +17,7 @@ from dr_pipeline.fundus.opencv import cv2
 from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.icdr import Counts, second_opinion
 from dr_pipeline.lesions.kinds import KINDS
+from dr_pipeline.lesions.limits import limits_of
 from dr_pipeline.lesions.svg import hex_colour, lesion_svg
 from dr_pipeline.reporting.pages import environment
 from dr_pipeline.schema import GRADE_NAMES, GRADES, RESEARCH_USE
@@ -127,14 +128,15 @@ def missed_cases(
 
 
 def _with_lesions(case: Case, find_lesions: FindLesions) -> Case:
-    """The case with its lesions over the picture, and the second opinion on them among its facts."""
+    """The case with its lesions over the picture, and the second opinion on them with its limits among its facts."""
     try:
         findings = find_lesions(case.image_id)
     except ImageError as error:  # the file was moved or altered since its canvas was made
         return replace(case, facts=(*case.facts, ("lesions", error.what)))
     opinion = second_opinion(Counts.of(findings)).to_text()
     svg = lesion_svg(findings, findings.window).encode()
-    return replace(case, facts=(*case.facts, ("second opinion by counts:", opinion)), lesions=svg)
+    facts = ("second opinion by counts:", opinion), ("limits:", " / ".join(limits_of(findings)) or "none")
+    return replace(case, facts=(*case.facts, *facts), lesions=svg)
 
 
 def label_cases(predictions: OutOfFold, store: CanvasStore, canvas_map: CanvasMap | None) -> list[Case]:

@@ -5,13 +5,14 @@ of this machine, and its finished files are uploaded, the manifest last: where t
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dr_pipeline.errors import DataError, DrPipelineError
 from dr_pipeline.files import make_private_folder
+from dr_pipeline.logs import logger
 from dr_pipeline.scoring.sources.objects import advice, describe, is_address, open_store, without_secrets
 
 _PROBE = ".writable"
@@ -64,16 +65,31 @@ class Destination:
                 store.pipe_file(path, b"")
                 store.rm_file(path)
 
-    def upload(self, paths: Iterable[Path]) -> tuple[Path | str, ...]:
+    def upload(self, paths: Iterable[Path], others: Iterable[Path] = ()) -> tuple[Path | str, ...]:
         """Copies files beside the table's address, in this order; returns where they are.
+
+        Args:
+            paths: The files.
+            others: What this run has not written; an earlier run's that lies on the store is named on the terminal.
 
         Raises:
             DataError: The store refuses, or has another size than the file.
         """
-        return tuple(self._upload(path) if self.address else path for path in paths)
+        if not self.address:
+            return tuple(paths)
+        uploaded = tuple(map(self._upload, paths))
+        for other in others:
+            address = self._beside(other)
+            with suppress(DataError), _store(address) as (store, path):  # it may forbid the question
+                if store.exists(path):
+                    logger.warning("%s stays on the store, but is not of this run", without_secrets(address))
+        return uploaded
+
+    def _beside(self, local: Path) -> str:
+        return f"{self.address.rpartition('/')[0]}/{local.name}"
 
     def _upload(self, local: Path) -> str:
-        address = f"{self.address.rpartition('/')[0]}/{local.name}"
+        address = self._beside(local)
         whole = f"the run has ended and its files are in {local.parent}; --resume uploads them"
         try:
             with _store(address) as (store, path):

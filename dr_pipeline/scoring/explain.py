@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_pipeline.bundle.attribution import ATTRIBUTION_NAME, AttributionModel, read_attribution
-from dr_pipeline.bundle.bundle_files import LESIONS
 from dr_pipeline.bundle.identity import identify_bundle
 from dr_pipeline.errors import BundleError
 from dr_pipeline.fundus.canvas import disc_mask
@@ -72,15 +71,17 @@ class Explainer:
         scorer: The loaded bundle.
         attribution: Its network with the second output; None: by occlusion, which any network allows, in some hundred
             times the time.
+        lesions_id: Of the network for lesions; empty where none are looked for.
 
     Attributes:
         bundle_id: The bundle's.
+        lesions_id: As given.
         method: One of METHODS.
     """
 
-    def __init__(self, scorer: Scorer, attribution: AttributionModel | None) -> None:
+    def __init__(self, scorer: Scorer, attribution: AttributionModel | None, *, lesions_id: str = "") -> None:
         self._scorer, self._attribution = scorer, attribution
-        self.bundle_id = scorer.bundle_id
+        self.bundle_id, self.lesions_id = scorer.bundle_id, lesions_id
         self.method = ATTRIBUTION_NAME if attribution else OCCLUSION_NAME
 
     @classmethod
@@ -100,8 +101,8 @@ class Explainer:
             BundleError: A file is missing, unknown or altered, or the bundle lacks the second output asked for.
             DataError: No threshold was fitted for `site`.
         """
-        has_lesions = LESIONS in identify_bundle(root).sha256
-        scorer = Scorer.from_bundle(root, threads=threads, site=site, lesions=lesions and has_lesions)
+        lesions_id = identify_bundle(root).lesions_id if lesions else ""
+        scorer = Scorer.from_bundle(root, threads=threads, site=site, lesions=bool(lesions_id))
         attribution = None if method == OCCLUSION_NAME else read_attribution(root, threads=threads)
         if method == ATTRIBUTION_NAME and attribution is None:
             raise BundleError(
@@ -109,7 +110,7 @@ class Explainer:
                 where=str(root),
                 todo=f"take --method {OCCLUSION_NAME}",
             )
-        return cls(scorer, attribution)
+        return cls(scorer, attribution, lesions_id=lesions_id)
 
     def explain(self, data: bytes) -> Explanation:
         """Scores the bytes of one file and, where it is graded, explains the grade."""

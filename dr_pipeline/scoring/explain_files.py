@@ -1,7 +1,8 @@
 """Explains files: a picture and an entry of a list for each, and figures where there are masks of lesions."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from dr_pipeline.errors import DataError, ImageError
 from dr_pipeline.files import atomic_write, printable
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
-from dr_pipeline.lesions.drawing import draw_lesions
+from dr_pipeline.lesions.drawing import draw_lesions, legend_of
 from dr_pipeline.lesions.findings import Findings
 from dr_pipeline.lesions.icdr import Counts, second_opinion
 from dr_pipeline.lesions.kinds import KINDS
+from dr_pipeline.lesions.limits import limits_of
 from dr_pipeline.logs import progress
 from dr_pipeline.metrics.localisation import TOLERANCE, Localisation, centre_prior, localisation_figures, localise
 from dr_pipeline.schema import RESEARCH_USE
@@ -32,6 +34,9 @@ _MAX_DRAWN_PX = (1 << 15) - 1  # OpenCV warps to no longer sides
 _FULL_SIDE = 1 << 16  # no photograph is as large: nothing is decoded at a fraction of its size
 _INTERVALS: dict[str, Any] = {"replicates": 2000, "seed": 20, "confidence": 0.95}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_ENDING = re.compile(r"(?<=.)\.(?!\d+$)[^.]*$")  # digits are the end of a DICOM UID, not a file's ending
+_NAME_LENGTH = 100
+_LESIONS = "-lesions"
 
 
 def explain_files(
@@ -62,11 +67,12 @@ def explain_files(
         if photograph is not None and not drawable:
             row["reason"] = f"a side of more than {_MAX_DRAWN_PX} px is not drawn"
         if drawable and pictures:
-            row["picture"] = names.new(entry.relative)
+            lesions = explanation.score.lesions
+            endings = {"picture": "", **({"lesion_picture": _LESIONS} if lesions else {})}
+            row |= names.new(entry.relative, endings)
             _draw(out / row["picture"], explanation, data)
-            if explanation.score.lesions is not None:
-                row["lesion_picture"] = names.new(f"{Path(row['picture']).stem}-lesions")
-                _draw_lesions(out / row["lesion_picture"], explanation.score.lesions.findings, data)
+            if lesions:
+                _draw_lesions(out / row["lesion_picture"], lesions.findings, data)
         if drawable and masks is not None:
             found = _localised(explanation, masks, entry.relative)
             row["lesions"] = "yes" if found else "no mask"
@@ -77,6 +83,7 @@ def explain_files(
         "schema_version": VERSION,
         "research_use": RESEARCH_USE,
         "bundle_id": explainer.bundle_id,
+        **({"lesions_id": explainer.lesions_id} if explainer.lesions_id else {}),
         "method": explainer.method,
         "map": "what each place adds to the severity: the sum of the logits, each times its distance from grade 2",
         "photographs": rows,
@@ -109,26 +116,27 @@ def _row(explanation: Explanation) -> dict[str, Any]:
 
 def _found(findings: Findings) -> dict[str, Any]:
     """The counts of the lesions, and the second opinion on them."""
-    opinion = second_opinion(Counts.of(findings))
     return {
         "lesions": {kind.name: findings.count(kind.name) for kind in KINDS if kind.is_lesion},
-        "second_opinion": opinion.to_text(),
-        "limits": list(opinion.limits),
+        "second_opinion": second_opinion(Counts.of(findings)).to_text(),
+        "limits": list(limits_of(findings)),
     }
 
 
 def _draw(path: Path, explanation: Explanation, data: bytes) -> None:
     grading = explanation.score.grading
     caption = (
-        f"grade {grading.grade}, expected {grading.expected_grade:.2f}. {RESEARCH_USE}" if grading else RESEARCH_USE
+        f"grade {grading.grade}, expected {grading.expected_grade:.2f}\n{RESEARCH_USE}" if grading else RESEARCH_USE
     )
-    _write_png(path, overlay(decode(data, _FULL_SIDE).pixels, explanation.original_map(), caption))
+    _write_png(path, captioned(overlay(decode(data, _FULL_SIDE).pixels, explanation.original_map()), caption))
 
 
 def _draw_lesions(path: Path, findings: Findings, data: bytes) -> None:
-    opinion = second_opinion(Counts.of(findings))
-    caption = f"second opinion by counts: {opinion.to_text()}. {RESEARCH_USE}"
-    _write_png(path, captioned(draw_lesions(decode(data, _FULL_SIDE).pixels, findings), caption))
+    stated = [f"second opinion by counts: {second_opinion(Counts.of(findings)).to_text()}"]
+    if limits := limits_of(findings):
+        stated.append(f"limits: {'; '.join(limits)}")
+    drawn = draw_lesions(decode(data, _FULL_SIDE).pixels, findings)
+    _write_png(path, captioned(drawn, "\n".join([*stated, RESEARCH_USE]), legend_of(findings)))
 
 
 def _write_png(path: Path, drawn: NDArray[np.uint8]) -> None:
@@ -157,8 +165,8 @@ def _figures(localised: dict[str, list[Localisation]]) -> dict[str, Any]:
         raise DataError(
             "no graded photograph has a mask of lesions", where="--masks", todo="see --help for their names"
         )
-    (count,) = numbers
-    groups = [str(number) for number in range(count)]
+    (graded,) = numbers
+    groups = [str(number) for number in range(graded)]
     return {
         "tolerance": f"{TOLERANCE:g} of the disc's radius; pointing_game_exact has none",
         "intervals": "each photograph counts as a patient of its own: too narrow where a patient has several",
@@ -172,17 +180,17 @@ class _PictureNames:
     def __init__(self) -> None:
         self._given: set[str] = set()
 
-    def new(self, relative: str) -> str:
-        """A name for the photograph's picture."""
-        plain = _UNSAFE.sub("_", Path(relative).stem)[:100].lstrip(".") or "photograph"
-        name = next(name for name in self._numbered(plain) if name.casefold() not in self._given)
-        self._given.add(name.casefold())
-        return name
+    def new(self, relative: str, endings: Mapping[str, str]) -> dict[str, str]:
+        """The names of a photograph's pictures, alike but for what each has at its end."""
+        plain = _UNSAFE.sub("_", _ENDING.sub("", Path(relative).name))[:_NAME_LENGTH].lstrip(".") or "photograph"
+        for stem in self._numbered(plain):
+            names = {picture: f"{stem}{ending}.png" for picture, ending in endings.items()}
+            if self._given.isdisjoint(map(str.casefold, names.values())):
+                break
+        self._given.update(map(str.casefold, names.values()))
+        return names
 
     @staticmethod
     def _numbered(plain: str) -> Iterator[str]:
-        yield f"{plain}.png"
-        number = 2
-        while True:
-            yield f"{plain}-{number}.png"
-            number += 1
+        yield plain
+        yield from (f"{plain}-{number}" for number in count(2))

@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import DataError, DrPipelineError, EnvironmentProblem
 from dr_pipeline.files import printable, sha256_file
 from dr_pipeline.folder_rules import FolderRules, describe_counts
-from dr_pipeline.logs import progress
+from dr_pipeline.logs import logger, progress
 from dr_pipeline.machine import usable_processes
 from dr_pipeline.schema import Status
 from dr_pipeline.scoring.journal import Journal, journal_path
@@ -22,6 +23,7 @@ from dr_pipeline.scoring.outputs import (
     GrowingTable,
     encoder,
     explained,
+    lesion_paths,
     partial_path,
     require_parquet,
     write_parquet,
@@ -159,11 +161,11 @@ def partial_table(out: Path, rows: Iterable[PredictionRow]) -> GrowingTable[Pred
 
 def publish(out: Path, journal: Journal, bundle: BundleIdentity, settings: Mapping[str, Any]) -> None:
     """Makes `out` of the partial table, which has all rows; writes lesions and the manifest beside it."""
-    manifest_path(out).unlink(missing_ok=True)  # of an earlier table
+    remove_earlier(out, settings)
     if settings.get("lesions"):
         from dr_pipeline.scoring.lesion_outputs import write_lesions
 
-        write_lesions(out, journal, bundle_id=bundle.bundle_id)
+        write_lesions(out, journal, bundle)
     if Format.of(out) is Format.PARQUET:
         write_parquet(out, journal.rows(bundle_id=bundle.bundle_id))
         partial_path(out).unlink()
@@ -172,14 +174,43 @@ def publish(out: Path, journal: Journal, bundle: BundleIdentity, settings: Mappi
     write_manifest(out, journal, bundle, settings)
 
 
+def remove_earlier(out: Path, settings: Mapping[str, Any]) -> None:
+    """Removes what lies beside an earlier table `out` and would seem to be of the new one that takes its place.
+
+    Its manifest; and its lesions where none were looked for now. The manifest goes last: after a killed run, the next
+    one still knows by it whose lesions these are.
+
+    Args:
+        out: The table.
+        settings: Of the new table.
+    """
+    if not settings.get("lesions"):
+        stated: Mapping[str, str] = {}
+        with suppress(DataError):  # none, or damaged
+            stated = read_manifest(out)["outputs"]
+        for path in lesion_paths(out):
+            if not path.is_file() or manifest_path(path).is_file():  # a table of its own by this name
+                continue
+            if sha256_file(path) == stated.get(path.name):
+                path.unlink()
+                logger.warning("removed %s: the lesions of the table that was replaced", printable(path))
+            else:
+                logger.warning(
+                    "%s stays, but is not of this run, which looked for no lesions; no manifest states whose it is",
+                    printable(path),
+                )
+    manifest_path(out).unlink(missing_ok=True)
+
+
 def _done_before(out: Path, settings: Mapping[str, Any]) -> Summary | None:
     """The summary of the run that wrote `out`, where it was this one and came to its end."""
     if not out.is_file() or not manifest_path(out).is_file():
         return None
     manifest = read_manifest(out)
+    expected = {out, *(lesion_paths(out) if settings.get("lesions") else ())}
     tables = [out.with_name(name) for name in manifest["outputs"]]
     unchanged = all(path.is_file() and manifest["outputs"][path.name] == sha256_file(path) for path in tables)
-    if manifest["settings"] != settings or out not in tables or not unchanged:
+    if manifest["settings"] != settings or not expected <= set(tables) or not unchanged:
         return None
     rows = manifest["rows"]
     return Summary(

@@ -4,14 +4,17 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from dr_pipeline.bundle.identity import BundleIdentity
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import atomic_write
-from dr_pipeline.lesions.findings import DISC_DIAMETER_UM, Findings, FoveaMethod, Yardstick
-from dr_pipeline.lesions.icdr import Agreement, Counts, agreement, second_opinion
+from dr_pipeline.lesions.findings import DISC_DIAMETER_UM, Findings
+from dr_pipeline.lesions.icdr import Counts, agreement, second_opinion
 from dr_pipeline.lesions.kinds import HARD_EXUDATES, HEMORRHAGES, KINDS, VENOUS_BEADING
+from dr_pipeline.lesions.limits import limits_of
 from dr_pipeline.lesions.quadrants import QUADRANTS
 from dr_pipeline.schema import Eye, Status
 from dr_pipeline.scoring.journal import Journal, Scored
@@ -19,24 +22,24 @@ from dr_pipeline.scoring.outputs import Format, GrowingTable, encoder, lesion_pa
 from dr_pipeline.scoring.prediction_rows import text_cell
 from dr_pipeline.tables.lesions import LESIONS, LesionRow
 
-OUTLINES_VERSION = 1
+OUTLINES_VERSION = 2
 _SIGNIFICANT_UM = 500.0
 
 
-def write_lesions(out: Path, journal: Journal, *, bundle_id: str) -> None:
+def write_lesions(out: Path, journal: Journal, bundle: BundleIdentity) -> None:
     """Writes the table of lesions, in the format of the predictions, and the outlines, each whole or not at all.
 
     Args:
         out: The table of predictions.
         journal: The run's, all of whose files are scored.
-        bundle_id: The bundle.
+        bundle: The run's.
     """
-    rows = (lesion_row(scored, bundle_id=bundle_id) for scored in journal.scored())
+    rows = (lesion_row(scored, bundle) for scored in journal.scored())
     table, outlines = lesion_paths(out)
     write_table(table, LESIONS, rows)
     with atomic_write(outlines, private=True) as stream:
         for scored in journal.scored():
-            stream.write(encode_outlines([scored]))
+            stream.write(encode_outlines([scored], lesions_id=bundle.lesions_id))
 
 
 class GrowingLesions:
@@ -45,19 +48,20 @@ class GrowingLesions:
     Args:
         out: The table of predictions, .csv or .jsonl.
         journal: The run's, whose scored files are the first rows.
-        bundle_id: The bundle.
+        bundle: The run's.
 
     Raises:
         OSError: A file cannot be written.
     """
 
-    def __init__(self, out: Path, journal: Journal, *, bundle_id: str) -> None:
-        self._bundle_id = bundle_id
+    def __init__(self, out: Path, journal: Journal, bundle: BundleIdentity) -> None:
+        self._bundle = bundle
         table, outlines = lesion_paths(out)
         with ExitStack() as stack:
-            rows = (lesion_row(scored, bundle_id=bundle_id) for scored in journal.scored())
+            rows = (lesion_row(scored, bundle) for scored in journal.scored())
             self._rows = stack.enter_context(GrowingTable(table, encoder(Format.of(out), LESIONS), rows))
-            self._outlines = stack.enter_context(GrowingTable(outlines, encode_outlines, journal.scored()))
+            encode = partial(encode_outlines, lesions_id=bundle.lesions_id)
+            self._outlines = stack.enter_context(GrowingTable(outlines, encode, journal.scored()))
             self._stack = stack.pop_all()
 
     @property
@@ -67,7 +71,7 @@ class GrowingLesions:
 
     def add(self, scored: Scored) -> None:
         """Adds one file."""
-        self._rows.add([lesion_row(scored, bundle_id=self._bundle_id)])
+        self._rows.add([lesion_row(scored, self._bundle)])
         self._outlines.add([scored])
 
     def __enter__(self) -> Self:
@@ -77,43 +81,34 @@ class GrowingLesions:
         self._stack.close()
 
 
-def lesion_row(scored: Scored, *, bundle_id: str) -> LesionRow:
-    """The row of one file."""
+def lesion_row(scored: Scored, bundle: BundleIdentity) -> LesionRow:
+    """The row of one file, scored with this bundle."""
     score = scored.score
+    grading = score.grading if score.status is Status.SCORED else None
     row = LesionRow(
         image_id=scored.image_id,
         path=text_cell(scored.entry.relative),
         sha256=score.sha256,
         status=score.status,
-        bundle_id=bundle_id,
+        needs_human=grading is None or grading.needs_human,  # as in the table of predictions
+        bundle_id=bundle.bundle_id,
+        lesions_id=bundle.lesions_id,
     )
-    grading = score.grading
-    if score.status is not Status.SCORED or score.lesions is None or grading is None:
+    if score.lesions is None or grading is None:
         return row
     findings = score.lesions.findings
     opinion = second_opinion(Counts.of(findings))
-    agrees = agreement(opinion, grade=grading.grade, referable=grading.referable)
     return replace(
         row,
         network_grade=grading.grade,
         rule_low=int(opinion.low),
         rule_high=int(opinion.high),
-        agreement=str(agrees),
-        needs_human=agrees is not Agreement.AGREES,
+        agreement=str(agreement(opinion, grade=grading.grade, referable=grading.referable)),
         evidence=opinion.evidence,
-        limits="; ".join((*_limits(findings), *opinion.limits)),
+        limits="; ".join(limits_of(findings)),
         **_counts(findings),
         **_places(findings),
     )
-
-
-def _limits(findings: Findings) -> Iterator[str]:
-    if findings.yardstick is Yardstick.FIELD:
-        yield "no optic disc: no quadrants, lengths by the declared field"
-    if findings.fovea_method is FoveaMethod.EXPECTED:
-        yield "fovea by its expected place"
-    if findings.fovea_method is FoveaMethod.NONE:
-        yield "fovea not found: no quadrants, no distances"
 
 
 def _counts(findings: Findings) -> dict[str, Any]:
@@ -148,13 +143,14 @@ def _places(findings: Findings) -> dict[str, Any]:
     }
 
 
-def encode_outlines(several: Iterable[Scored]) -> bytes:
-    """Their lesions as JSON Lines."""
-    lines = (json.dumps(outlines_of(scored), ensure_ascii=False, separators=(",", ":")) for scored in several)
+def encode_outlines(several: Iterable[Scored], *, lesions_id: str) -> bytes:
+    """Their lesions as JSON Lines; `lesions_id` says which network found them."""
+    values = (outlines_of(scored, lesions_id=lesions_id) for scored in several)
+    lines = (json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values)
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def outlines_of(scored: Scored) -> dict[str, Any]:
+def outlines_of(scored: Scored, *, lesions_id: str) -> dict[str, Any]:
     """One file's lesions for JSON: positions in px of the upright original, lengths in µm."""
     score = scored.score
     findings = score.lesions.findings if score.lesions else None
@@ -162,6 +158,7 @@ def outlines_of(scored: Scored) -> dict[str, Any]:
         "schema_version": OUTLINES_VERSION,
         "image_id": scored.image_id,
         "sha256": score.sha256,
+        "lesions_id": lesions_id,
         "findings": None if findings is None else asdict(findings),
     }
 

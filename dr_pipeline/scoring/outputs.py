@@ -55,8 +55,8 @@ def beginning_path(path: Path) -> Path:
 
 
 def lesion_paths(out: Path) -> tuple[Path, Path]:
-    """Where the table of lesions beside the predictions `out` is, and the outlines of the lesions."""
-    return out.with_name(f"{out.stem}.lesions{out.suffix}"), out.with_name(f"{out.stem}.outlines.jsonl")
+    """Where the table of lesions beside the predictions `out` is, and the outlines; no other table has the same."""
+    return out.with_name(f"{out.stem}.lesions{out.suffix}"), out.with_name(f"{out.name}.outlines.jsonl")
 
 
 class GrowingTable(Generic[Grown]):

@@ -13,7 +13,7 @@ from dr_pipeline.engines.engine import Engine
 from dr_pipeline.errors import DataError
 from dr_pipeline.logs import logger
 from dr_pipeline.scoring.arrivals import Arrivals
-from dr_pipeline.scoring.folder import begin
+from dr_pipeline.scoring.folder import begin, remove_earlier
 from dr_pipeline.scoring.journal import Journal, Scored, journal_path
 from dr_pipeline.scoring.outputs import Format, GrowingTable, encoder, explained
 from dr_pipeline.scoring.run import Run, own_outputs, require_same_bundle
@@ -56,6 +56,8 @@ def watch(run: Run, bundle: BundleIdentity, engine: Engine[Entry, Score]) -> Sum
     settings = {**run.settings(bundle), "watch": True}
     with explained(), Journal(journal_path(run.out)) as journal:
         begin(journal, bundle, settings, resume=True)
+        if not journal.finished:  # no watch of before: the table that is there is another run's
+            remove_earlier(run.out, settings)
         own = frozenset(path.resolve() for path in own_outputs(run.out))
         arrivals = Arrivals(folder, rules=run.rules, leave_out=own, known=journal.signatures())
         watching, resumed = _Watching(run, bundle, engine, journal, arrivals, People(run.people)), journal.finished
@@ -121,7 +123,7 @@ class _Watching:
             if self.run.lesions:
                 from dr_pipeline.scoring.lesion_outputs import GrowingLesions
 
-                lesions = stack.enter_context(GrowingLesions(out, self.journal, bundle_id=bundle_id))
+                lesions = stack.enter_context(GrowingLesions(out, self.journal, self.bundle))
             yield table, lesions
 
     def _take_arrivals(self) -> bool:

@@ -143,7 +143,7 @@ def test_score_by_its_command_over_the_cluster_gives_the_same_tables(cluster: An
     assert done.returncode == 0, done.stderr
     assert "13 files = 13 rows" in done.stdout
     assert "ray" not in done.stderr.replace("ray.csv", "")
-    for suffix in (".csv", ".lesions.csv", ".outlines.jsonl"):
+    for suffix in (".csv", ".lesions.csv", ".csv.outlines.jsonl"):
         assert (tmp_path / f"ray{suffix}").read_bytes() == (tmp_path / f"in_process{suffix}").read_bytes()
 
 

@@ -64,6 +64,7 @@ def test_lesions_lie_over_the_misses_with_a_key_for_their_opacity_and_a_second_o
     cases = missed_cases(images, Store(list(images.image_ids)), None, find)  # type: ignore[arg-type]
     assert b'points="10,10 12,10 12,12"' in cases[0].lesions
     assert "grade 3" in dict(cases[0].facts)["second opinion by counts:"]
+    assert dict(cases[0].facts)["limits:"].startswith("no optic disc: no quadrants, lengths by the declared field / ")
     assert (cases[1].lesions, dict(cases[1].facts)["lesions"]) == (b"", "the file is missing")
     page = render(cases, [], bundle_id="b" * 16, vision_threatening=2)
     assert page.count('class="over"') == 1

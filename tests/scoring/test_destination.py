@@ -16,6 +16,7 @@ from dr_pipeline import cli
 from dr_pipeline.errors import DataError
 from dr_pipeline.files import sha256_file
 from dr_pipeline.scoring.destination import Destination
+from dr_pipeline.scoring.outputs import lesion_paths
 from tests.factories.bundles import photograph
 from tests.factories.scoring import score_in_process
 
@@ -102,6 +103,16 @@ def test_a_run_whose_upload_failed_uploads_by_resume(bucket, bundle, clinic, tmp
     assert cli.main([*arguments, "--resume"]) == 0
     assert names(bucket) == ["table.csv", "table.csv.manifest.json"]
     assert (work / "table.csv").stat().st_mtime_ns == scored_ns
+
+
+def test_lesions_of_an_earlier_run_on_the_store_are_named(bucket, tmp_path, caplog) -> None:
+    destination, table = Destination(tmp_path / "p.csv", f"s3://{bucket.name}/runs/p.csv"), tmp_path / "p.csv"
+    table.write_text("a")
+    bucket.put_object(Key="runs/p.lesions.csv", Body=b"old")
+    assert destination.upload([table], lesion_paths(table)) == (f"s3://{bucket.name}/runs/p.csv",)
+    said = f"s3://{bucket.name}/runs/p.lesions.csv stays on the store, but is not of this run"
+    assert [record.message for record in caplog.records if "stays" in record.message] == [said]
+    assert Destination(table).upload([table], lesion_paths(table)) == (table,)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from dr_pipeline.deployment.formats.attribution_part import attribution_part
 from dr_pipeline.errors import BundleError, DataError
 from dr_pipeline.fundus.decode import decode
 from dr_pipeline.fundus.opencv import cv2
-from dr_pipeline.lesions.kinds import FIBROUS_TISSUE, OPTIC_DISC
-from dr_pipeline.schema import Status
+from dr_pipeline.lesions.kinds import FIBROUS_TISSUE, KINDS, OPTIC_DISC
+from dr_pipeline.schema import RESEARCH_USE, Status
 from dr_pipeline.scoring.explain import METHODS, Explainer, attribution_map
 from dr_pipeline.scoring.lesion_masks import LesionMasks
-from dr_pipeline.scoring.overlay import overlay
+from dr_pipeline.scoring.overlay import captioned, overlay
 from dr_pipeline.scoring.scorer import Scorer
 from tests.factories.bundles import make_bundle, onnx_model, photograph
 from tests.factories.drawings import encode
@@ -104,7 +104,9 @@ def test_pictures_list_and_figures_of_a_folder(
     for path in (out, *out.iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
     drawn = cv2.imread(str(out / "Jos__1.png"))
-    assert drawn.shape == (276, 316, 3)
+    assert drawn.shape[0] > 276
+    assert drawn.shape[1:] == (480, 3)  # the caption is wider than the photograph
+    assert not drawn[:276, 316:].any()
     report = json.loads((out / "explanations.json").read_text())
     rows = {row["file"]: row for row in report["photographs"]}
     assert rows["broken.jpg"] == {"file": "broken.jpg", "status": "failed", "reason": rows["broken.jpg"]["reason"]}
@@ -193,11 +195,40 @@ def test_a_map_that_is_nowhere_above_zero_leaves_the_photograph_as_it_is() -> No
     assert np.array_equal(overlay(rgb, np.zeros((90, 120), np.float32)), rgb)
 
 
-def test_the_drawing_changes_the_strong_places_alone_and_states_the_caption() -> None:
+def test_the_drawing_changes_the_strong_places_alone() -> None:
     rgb = np.full((400, 600, 3), 90, np.uint8)
     found = np.full((400, 600), 0.05, np.float32)
     found[100:120, 200:220] = 1
-    changed = (overlay(rgb, found, "grade 2") != rgb).any(axis=2)
+    changed = (overlay(rgb, found) != rgb).any(axis=2)
     assert changed[100:120, 200:220].all()
     assert not changed[:90].any()
-    assert changed[385:395, :60].mean() > 0.5
+    assert not changed[130:].any()
+
+
+LEGEND = [(kind.colour, f"{kind.name}: 120") for kind in KINDS if kind.is_lesion]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "capital_px"), [(132, 200, 12), (400, 600, 12), (2848, 4288, 57), (3000, 90, 12)]
+)
+def test_legend_and_caption_lie_below_the_picture_and_are_legible(height: int, width: int, capital_px: int) -> None:
+    rgb = np.random.default_rng(0).integers(1, 255, (height, width, 3)).astype(np.uint8)
+    whole = captioned(rgb, f"{'hemorrhages (45), ' * 20}\n{RESEARCH_USE}", LEGEND)
+    assert whole.shape[1] == max(width, 480)
+    assert np.array_equal(whole[:height, :width], rgb)
+    assert not whole[:height, width:].any()
+    strip = whole[height:]
+    swatch = (strip == LEGEND[0][0]).all(axis=2)
+    assert swatch.any(axis=1).sum() == swatch.any(axis=0).sum() == capital_px + 1
+    assert not strip[:, -capital_px // 3 :].any()  # nothing is cut off
+    written = strip.min(axis=2).max(axis=1) > 100  # white
+    lines = np.flatnonzero(np.diff(np.concatenate([[False], written, [False]]).astype(int)))
+    heights = lines[1::2] - lines[::2]
+    assert len(heights) >= 4  # legend, two lines of the caption at least, and the use
+    assert (heights >= 0.7 * capital_px).all()
+
+
+def test_without_a_legend_the_strip_is_the_caption() -> None:
+    rgb = np.full((300, 500, 3), 90, np.uint8)
+    once, twice = captioned(rgb, "grade 2"), captioned(rgb, "grade 2\ngrade 2")
+    assert 300 < len(once) < len(twice) < 360

@@ -112,6 +112,20 @@ def test_tables_of_lesions_grow_as_well(clinic: Path, tmp_path: Path, suffix: st
     assert len(read_manifest(out)["outputs"]) == 3
 
 
+def test_a_watch_without_lesions_removes_those_of_the_table_that_it_replaces(clinic: Path, tmp_path: Path) -> None:
+    bundle, out = make_bundle(tmp_path / "with", lesions=colour_network()), tmp_path / "p.csv"
+    (clinic / "a.jpg").write_bytes(photograph(1))
+    score_in_process(clinic, bundle, out, lesions=True)
+    (clinic / "b.jpg").write_bytes(photograph(2))
+    watch = Watch(clinic, bundle, out)
+    watch.wait_for(2)
+    said = watch.stop(signal.SIGTERM)
+    assert watch.process.returncode == 0, said
+    assert not any(path.exists() for path in lesion_paths(out))
+    assert said.count("the lesions of the table that was replaced") == 2
+    assert set(read_manifest(out)["outputs"]) == {"p.csv"}
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "match"),
     [

@@ -143,7 +143,7 @@ def _write_lesions(
         row, name = rows[sha256], pictures.lesions_name(sha256)
         frame = (0.0, 0.0, float(row.width or 0), float(row.height or 0)) if pictures.whole_frame else findings.window
         write_text(pictures.folder / name, lesion_svg(findings, frame), private=True)
-        facts[sha256] = {"lesions": f"{PICTURES}/{name}", **lesion_facts(findings)}
+        facts[sha256] = {"lesions": f"{PICTURES}/{name}", **lesion_facts(findings, row)}
     return facts
 
 

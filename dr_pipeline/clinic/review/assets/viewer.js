@@ -64,7 +64,7 @@ function showResult(item) {
   $("facts").replaceChildren(...pairs(program, "program"), ...pairs(facts, ""));
 }
 
-// The legend of what lies over the picture, and the second opinion that follows from its numbers.
+// The legend of what lies over the picture, the second opinion that follows from its numbers, and what limits both.
 function showLesions(item) {
   $("lesions-switch").hidden = !item.lesions;
   const kinds = (item.lesionCounts ?? []).flatMap(([name, colour, number]) => {
@@ -72,10 +72,7 @@ function showLesions(item) {
     swatch.style.background = colour;
     return [swatch, make("span", { textContent: name }), make("span", { textContent: number })];
   });
-  const texts = [
-    item.opinion && `By the counts (ICDR rules): ${item.opinion}`,
-    item.opinionLimits && `Limits: ${item.opinionLimits}`,
-  ].filter(Boolean);
+  const texts = (item.lesionFacts ?? []).map(([label, text]) => `${label}: ${text}`);
   $("lesion-counts").replaceChildren(...kinds, ...texts.map((textContent) => make("p", { textContent })));
 }
 
