@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from dr_pipeline.schema import Eye
+
 # Of the optic disc: the convention by which lengths on the retina are stated (ETDRS report 10, Ophthalmology
 # 1991;98:786).
 DISC_DIAMETER_UM = 1500.0
@@ -82,6 +84,13 @@ class Findings:
     yardstick: Yardstick
     um_per_px: float
     window: tuple[float, float, float, float]
+
+    @property
+    def side(self) -> Eye:
+        """Of the eye: the temple is where the fovea is."""
+        if self.disc is None or self.fovea is None:
+            return Eye.UNKNOWN
+        return Eye.LEFT if self.fovea[0] > self.disc[0] else Eye.RIGHT
 
     def count(self, kind: str) -> int | None:
         """Number of lesions of a kind; None where the network does not look for it."""

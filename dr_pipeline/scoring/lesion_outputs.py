@@ -16,7 +16,7 @@ from dr_pipeline.lesions.icdr import Counts, agreement, second_opinion
 from dr_pipeline.lesions.kinds import HARD_EXUDATES, HEMORRHAGES, KINDS, VENOUS_BEADING
 from dr_pipeline.lesions.limits import limits_of
 from dr_pipeline.lesions.quadrants import QUADRANTS
-from dr_pipeline.schema import Eye, Status
+from dr_pipeline.schema import Status
 from dr_pipeline.scoring.journal import Journal, Scored
 from dr_pipeline.scoring.outputs import Format, GrowingTable, encoder, lesion_paths, write_table
 from dr_pipeline.scoring.prediction_rows import text_cell
@@ -105,7 +105,7 @@ def lesion_row(scored: Scored, bundle: BundleIdentity) -> LesionRow:
         rule_high=int(opinion.high),
         agreement=str(agreement(opinion, grade=grading.grade, referable=grading.referable)),
         evidence=opinion.evidence,
-        limits="; ".join(limits_of(findings)),
+        limits="; ".join(limits_of(findings, stated=score.person.eye)),
         **_counts(findings),
         **_places(findings),
     )
@@ -127,14 +127,11 @@ def _places(findings: Findings) -> dict[str, Any]:
     disc, fovea = findings.disc or (None, None, None), findings.fovea or (None, None)
     nearest = findings.nearest_um(HARD_EXUDATES.name)
     looked_for = findings.fovea is not None and HARD_EXUDATES.name in findings.kinds
-    side = Eye.UNKNOWN
-    if findings.disc and findings.fovea:  # the temple is where the fovea is
-        side = Eye.LEFT if findings.fovea[0] > findings.disc[0] else Eye.RIGHT
     return {
         "exudate_fovea_um": nearest,
         "exudate_within_1dd": (nearest is not None and nearest <= DISC_DIAMETER_UM) if looked_for else None,
         "exudate_within_500um": (nearest is not None and nearest <= _SIGNIFICANT_UM) if looked_for else None,
-        "side": side,
+        "side": findings.side,
         **dict(zip(("disc_x", "disc_y", "disc_diameter"), disc, strict=True)),
         **dict(zip(("fovea_x", "fovea_y"), fovea, strict=True)),
         "fovea_method": str(findings.fovea_method),

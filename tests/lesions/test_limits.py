@@ -7,6 +7,7 @@ import pytest
 from dr_pipeline.lesions.findings import Findings, FoveaMethod, Yardstick
 from dr_pipeline.lesions.kinds import KINDS
 from dr_pipeline.lesions.limits import limits_of
+from dr_pipeline.schema import Eye
 
 DISC, FOVEA = (100.0, 100.0, 200.0), (600.0, 130.0)
 
@@ -54,3 +55,14 @@ def found(**changes: Any) -> Findings:
 )
 def test_what_was_not_found_or_not_looked_for_is_stated(changes: dict[str, Any], limits: tuple[str, ...]) -> None:
     assert limits_of(found(**changes)) == limits
+
+
+@pytest.mark.parametrize("disc", [DISC, None])
+def test_a_stated_eye_that_is_another_than_the_landmarks_show_is_a_limit(
+    disc: tuple[float, float, float] | None,
+) -> None:
+    findings = found(disc=disc)
+    contradicted = "disc and fovea lie as in a left eye, stated is a right one: one is wrong"
+    assert (contradicted in limits_of(findings, stated=Eye.RIGHT)) is (disc is not None)
+    for stated in (Eye.LEFT, Eye.UNKNOWN):
+        assert limits_of(findings, stated=stated) == limits_of(findings)
