@@ -154,7 +154,21 @@ def _lesions(described: LesionDescription) -> list[str]:
         "Areas by cross-validation, with networks of the same training that did not see the photograph; the one in the "
         "bundle learned from all of them.",
         "",
+        _false_alarms(described.false_alarms),
+        "",
     ]
+
+
+def _false_alarms(figure: Mapping[str, Any]) -> str:
+    if is_estimate(figure):
+        return (
+            f"Fraction of photographs without lesions in which lesions were counted: {format_estimate(figure)}. The "
+            "second opinion is not grade 0 there, and a human is asked."
+        )
+    return (
+        "No photograph without lesions was measured: how often the second opinion calls a healthy eye diseased, and "
+        "asks a human, is unknown. Count it in photographs of grade 0 before use."
+    )
 
 
 def _population(development: Mapping[str, Any] | None) -> list[str]:

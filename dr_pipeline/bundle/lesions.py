@@ -6,7 +6,7 @@ own metadata has one entry, `lesions`: JSON that states the kinds, the canvas, t
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class LesionDescription:
         overlap: Of neighbouring tiles, as a fraction of a tile.
         aupr: Area under precision and recall by the kind's name, with value, low, high and n, by cross-validation with
             networks of the same training; empty where it is not stated.
+        false_alarms: Likewise, the fraction of photographs without lesions in which one or more was counted.
     """
 
     counting: Counting
@@ -50,6 +51,7 @@ class LesionDescription:
     tile_px: int
     overlap: float
     aupr: Mapping[str, Any]
+    false_alarms: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str) -> "LesionDescription":
@@ -88,6 +90,7 @@ class LesionDescription:
             int(value["tile_px"]),
             float(value["overlap"]),
             dict(value.get("aupr", {})),
+            dict(value.get("lesions_found_without_lesions", {})),
         )
 
     def _check(self) -> None:

@@ -107,3 +107,11 @@ def test_the_network_for_lesions_is_described_with_its_figures_where_they_are_st
     rows = model_card(metadata_of(onnx_model()), described).splitlines()
     assert "| fovea | 0.5 | 3 | 0.6 | 0.800 (0.700 to 0.900, n = 54) |" in rows
     assert "| hemorrhages | 0.5 | 3 | 0.5 | not stated |" in rows
+    assert any(row.startswith("No photograph without lesions was measured") for row in rows)
+
+
+def test_the_card_states_how_often_a_healthy_eye_is_called_diseased() -> None:
+    figure = {"value": 0.25, "low": 0.1, "high": 0.45, "n": 40}
+    described = LesionDescription.from_json(json.dumps(description(lesions_found_without_lesions=figure)))
+    card = model_card(metadata_of(onnx_model()), described)
+    assert "in which lesions were counted: 0.250 (0.100 to 0.450, n = 40)" in card
