@@ -58,7 +58,8 @@ class LesionData(Section):
     `kinds` are those to learn. `canvas_px` is the canvas's side: a lesion of 5 px in a photograph of 4,288 px needs
     1,536. `field_degrees` is the angle of the camera's field, from which sizes in µm follow. The photographs are
     divided into `folds` by patient and eye, drawn with `seed`. `grey_threshold`: from this value on, 1 … 255, a pixel
-    of a mask is shown; null: masks with grey values are refused. `masks` is for the adapter `masks` alone.
+    of a mask is shown; null: masks with grey values are refused. `follow_links`: whether links that lead out of the
+    root are followed. `masks` is for the adapter `masks` alone.
     """
 
     adapter: Literal["idrid_segmentation", "masks", "synthetic"]
@@ -69,6 +70,7 @@ class LesionData(Section):
     folds: int = Field(ge=2, le=20)
     seed: int = Field(ge=0)
     grey_threshold: Annotated[int, Field(ge=1, le=255)] | None = None
+    follow_links: bool = False
     masks: MaskFolders = MaskFolders()
 
     @model_validator(mode="after")

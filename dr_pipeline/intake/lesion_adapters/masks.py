@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from dr_pipeline.errors import DataError
+from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.intake.lesion_adapters.lesion_set import LesionSet
 from dr_pipeline.intake.lesion_adapters.mask_folders import MaskFolder, read_mask_folders
 from dr_pipeline.intake.photographs import relative_path
@@ -20,7 +21,8 @@ def read(root: Path, params: LesionData) -> LesionSet:
     """Reads the folders that `masks` of the entry in params.yaml declares.
 
     Raises:
-        DataError: A folder is missing, outside the root or named for two kinds, or names do not match.
+        DataError: A folder is missing, outside the root or named for two kinds, names do not match, or a file of masks
+            is not read.
     """
     layout, threshold = params.masks, params.grey_threshold
     _require_places(layout)
@@ -33,7 +35,12 @@ def read(root: Path, params: LesionData) -> LesionSet:
         colours = tuple(_rgb(colour) for colour in layout.colours.values())
         folders.append(MaskFolder(root / layout.pictures, MaskFile("", kinds, colours)))
     return read_mask_folders(
-        root, root / layout.photographs, folders, PROVENANCE, absent_is_none=layout.without_file == "none"
+        root,
+        root / layout.photographs,
+        folders,
+        PROVENANCE,
+        absent_is_none=layout.without_file == "none",
+        rules=FolderRules(follow_links=params.follow_links),
     )
 
 
