@@ -1,8 +1,9 @@
 """Photographs and folders of masks, matched by name: a folder for each kind, or one of coloured pictures.
 
 A mask belongs to the photograph of the same name without its suffix, or with the kind's abbreviation, its name or
-"mask" behind it: `a.tif`, `a_EX.png`, `a_hard_exudates.png` and `a-mask.png` to `a.jpg`. Below sub-folders, names with
-their folders are compared first.
+"mask" behind it: `a.tif`, `a_EX.png`, `a_hard_exudates.png` and `a-mask.png` to `a.jpg`. Names are compared with their
+sub-folders; without them only where all photographs are in one folder, or no mask of a kind is in a sub-folder, so that
+the mask of `c/img1` is never that of `a/img1`.
 """
 
 import re
@@ -70,7 +71,8 @@ def read_mask_folders(
     listed = list_photographs(root, photographs, rules=rules, section=_SECTION)
     below = {_below(path, photographs, root): path for path in listed.photographs if not path.startswith(inside)}
     ids = {below[name]: image_id for name, image_id in ids_from_paths(list(below)).items()}
-    path_of = _by_name(below, where=printable(photographs))
+    by_path, by_name = _by_name(below, where=printable(photographs))
+    in_one_folder = len({PurePosixPath(name).parent for name in below}) <= 1
     present: list[Kind] = []
     masks: defaultdict[str, list[MaskFile]] = defaultdict(list)
     orphans, missing = [], []
@@ -82,16 +84,21 @@ def read_mask_folders(
         if folder.folder.is_dir():
             listing = list_photographs(root, folder.folder, rules=rules, section=_SECTION, may_be_empty=True)
             files, unread = listing.photographs, _unread(listing)
+            of_folder = {_below(path, folder.folder, root): path for path in files}
+            by_name_here = by_name if in_one_folder or not any("/" in name for name in of_folder) else {}
             # A text beside the masks, such as a licence, is none of them; one that is named as a mask would be may be.
-            named = {path for path in unread if _photograph_of(_below(path, folder.folder, root), path_of, folder)}
-            unread = {path: what for path, what in unread.items() if what != _TEXT or path in named}
+            unread = {
+                path: what
+                for path, what in unread.items()
+                if what != _TEXT or _photograph_of(_below(path, folder.folder, root), by_path, by_name_here, folder)
+            }
             warnings += _unread_warnings("masks", unread)
             lost |= unread
         if not files:
             missing.append(f"{folder.folder.name} ({', '.join(kind.name for kind in folder.masks.kinds)})")
             continue
         present += folder.masks.kinds
-        matched, unmatched = _match({_below(path, folder.folder, root): path for path in files}, path_of, folder)
+        matched, unmatched = _match(of_folder, by_path, by_name_here, folder)
         orphans += unmatched
         for photograph, mask in matched.items():
             masks[photograph].append(replace(folder.masks, path=mask))
@@ -164,7 +171,7 @@ def _below(path: str, folder: Path, root: Path) -> str:
     return PurePosixPath(path).relative_to(folder.relative_to(root).as_posix()).as_posix()
 
 
-def _by_name(below: Mapping[str, str], *, where: str) -> dict[str, str]:
+def _by_name(below: Mapping[str, str], *, where: str) -> tuple[dict[str, str], dict[str, str]]:
     """The photographs by their path below the folder, and by their name alone where no other has it; no suffixes.
 
     Raises:
@@ -177,26 +184,29 @@ def _by_name(below: Mapping[str, str], *, where: str) -> dict[str, str]:
     if twice := [shortlist(several) for several in paths.values() if len(several) > 1]:
         raise DataError(f"photographs of one name: {twice[0]}", where=where, todo="keep or rename one of them")
     unique = {name: several[0] for name, several in names.items() if len(several) == 1}
-    return unique | {name: path for name, (path,) in paths.items()}
+    return {name: path for name, (path,) in paths.items()}, unique
 
 
-def _photograph_of(mask: str, path_of: Mapping[str, str], folder: MaskFolder) -> str | None:
-    """The photograph of a mask, by its path below its folder; None where there is none."""
+def _photograph_of(mask: str, by_path: Mapping[str, str], by_name: Mapping[str, str], folder: MaskFolder) -> str | None:
+    """The photograph of a mask, by its path below its folder, else by its name alone; None where there is none."""
     words = {"mask", *(word for kind in folder.masks.kinds for word in (kind.abbreviation, kind.name))}
     ending = re.compile(rf"[_-]({'|'.join(map(re.escape, sorted(words)))})$", re.IGNORECASE)
-    spellings = [one_spelling(str(PurePosixPath(mask).with_suffix(""))), one_spelling(PurePosixPath(mask).stem)]
-    spellings = [text for spelling in spellings for text in (spelling, ending.sub("", spelling))]
-    return next((path_of[spelling] for spelling in spellings if spelling in path_of), None)
+    path, name = one_spelling(str(PurePosixPath(mask).with_suffix(""))), one_spelling(PurePosixPath(mask).stem)
+    for known, spelling in ((by_path, path), (by_name, name)):
+        for text in (spelling, ending.sub("", spelling)):
+            if text in known:
+                return known[text]
+    return None
 
 
 def _match(
-    below: Mapping[str, str], path_of: Mapping[str, str], folder: MaskFolder
+    below: Mapping[str, str], by_path: Mapping[str, str], by_name: Mapping[str, str], folder: MaskFolder
 ) -> tuple[dict[str, str], list[str]]:
     """The mask of each photograph, by its path, and the masks of none."""
     matched: dict[str, str] = {}
     orphans = []
     for name, mask in below.items():
-        photograph = _photograph_of(name, path_of, folder)
+        photograph = _photograph_of(name, by_path, by_name, folder)
         if photograph is None:
             orphans.append(mask)
         elif photograph in matched:

@@ -239,6 +239,30 @@ def test_names_with_blanks_and_mirrored_folders_match(tmp_path: Path) -> None:
     assert all(" " not in one.image_id and "/" not in one.image_id for one in lesions.photographs)
 
 
+@pytest.mark.parametrize(
+    ("photographs", "mask", "belongs"),
+    [
+        (["a/img1", "b/img2"], "c/img1.png", False),
+        (["a/img1", "img2"], "c/img1.png", False),
+        (["img1", "a/img2"], "c/img1_MA.png", False),
+        (["a/img1", "b/img2"], "a/x/img1.png", False),
+        (["a/img1", "b/img2"], "A/IMG1_ma.png", True),
+        (["a/img1", "b/img2"], "img1.png", True),  # the masks are in no sub-folders
+        (["img1", "img2"], "c/img1.png", True),  # the photographs are in none
+        (["all/img1", "all/img2"], "c/img1.png", True),
+    ],
+)
+def test_a_mask_of_another_folder_is_no_mask_of_a_photograph(
+    tmp_path: Path, photographs: list[str], mask: str, belongs: bool
+) -> None:
+    for path in photographs:
+        write_photographs((tmp_path / "images" / path).parent, [Path(path).name])
+    write_masks((tmp_path / "MA" / mask).parent, {Path(mask).name: dot(100, 100)})
+    lesions = clinic(tmp_path, folders={"microaneurysms": "MA"})
+    assert [one.path for one in lesions.photographs] == ([f"images/{photographs[0]}.jpg"] if belongs else [])
+    assert lesions.orphan_masks == (() if belongs else (f"MA/{mask}",))
+
+
 def test_two_photographs_that_differ_in_their_suffix_are_refused(tmp_path: Path) -> None:
     write_photographs(tmp_path / "images", ["a"])
     write_masks(tmp_path / "images", {"A.png": dot(100, 100)})
