@@ -24,7 +24,7 @@ from dr_pipeline.params.section import validate
 from dr_pipeline.tables.lesion_index import read_lesion_index, write_lesion_index
 from dr_pipeline.tables.manifest import ManifestRow, write_manifest
 from dr_pipeline.tables.splits import SplitRow, write_splits
-from dr_pipeline.training.lesion_canvases import prepare_lesion_canvases
+from dr_pipeline.training.lesion_canvases import NOT_LEARNED, prepare_lesion_canvases
 from dr_pipeline.training.lesion_photographs import OF_TEST_PART, GradingSet
 from tests.factories import REPOSITORY
 from tests.factories.drawings import draw_fundus, encode, jpeg, with_tissue
@@ -171,6 +171,24 @@ def test_another_photograph_of_a_tested_patient_is_left_out(
     audited = [replace(row, patient_id="P" if row.image_id in ("g2", "g3") else "") for row in grading.audited]
     report = prepared(replace(grading, audited=audited), tmp_path, data(outlined, folds=2))
     assert "identical_to_g3" in report["left_out"][OF_TEST_PART]
+
+
+def test_a_photograph_that_was_annotated_for_no_learned_kind_is_left_out(
+    grading: GradingSet, outlined: Path, tmp_path: Path
+) -> None:
+    """Only every second photograph has a file of exudates; without this rule its batches may hold nothing to learn."""
+    folders = {"microaneurysms": "MA", "hard_exudates": "EX"}
+    masks = {"photographs": "images", "folders": folders, "without_file": "not_annotated"}
+    section = data(outlined, kinds=["hard_exudates"], masks=masks, folds=2)
+    report = prepared(grading, tmp_path, section)
+    assert report["left_out"][NOT_LEARNED] == ["copy_of_test", "identical_to_g3", "new_a_again", "new_c_turned"]
+    assert report["photographs"]["with_masks"] == 8
+    assert report["photographs"]["left_out"][NOT_LEARNED] == 4
+    assert {row.labelled for row in LesionStore(tmp_path / "store").rows.values()} == {"hard_exudates"}
+    with pytest.raises(
+        DataError, match=r"2 groups of photographs are left for 3 folds; left out: .*4 annotated for none"
+    ):
+        prepared(grading, tmp_path, section.model_copy(update={"folds": 3}))
 
 
 def test_too_few_groups_are_an_error_that_says_what_was_left_out(
