@@ -22,9 +22,10 @@ from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.deployment.formats.onnx_graph import to_onnx, write_onnx
 from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE
-from dr_pipeline.errors import GateError
+from dr_pipeline.errors import DataError, GateError
+from dr_pipeline.files import sha256_file
 from dr_pipeline.models.segmenter import Segmenter
-from dr_pipeline.models.segmenter_files import ALL, SegmenterSpec, read_network
+from dr_pipeline.models.segmenter_files import ALL, SegmenterSpec, network_hashes, read_network
 
 _PARITY_PHOTOGRAPHS = 8
 
@@ -59,14 +60,15 @@ def export_lesions(
     Args:
         networks: The folder of the networks, with that of all photographs.
         spec: What model.json in it states.
-        points: `thresholds`, `min_pixels` and `min_peaks` by kind, as `validate-lesions` fitted them, and perhaps the
-            figure `aupr`.
-        store: The canvases, for real tiles.
+        points: `thresholds`, `min_pixels` and `min_peaks` by kind, as `validate-lesions` fitted them, the hashes of the
+            `networks` that they were fitted on, and perhaps the figure `aupr`.
+        store: The canvases that the networks were trained on, for real tiles.
         path: The file to write.
 
     Raises:
-        DataError: The network is missing.
-        GateError: The exported network gives other probabilities, or the points are not of these kinds.
+        DataError: The network is missing, or the points are of an earlier version.
+        GateError: The exported network gives other probabilities, or points, networks and canvases do not belong
+            together.
         BundleError: A bundle's reader would refuse the file.
     """
     names = [kind.name for kind in spec.kinds]
@@ -76,6 +78,7 @@ def export_lesions(
             where="operating points of the lesions",
             todo="run `dvc repro validate-lesions`",
         )
+    _require_one_run(networks, spec, points, store)
     network = read_network(networks, ALL, spec)
     entry = {
         "version": VERSION,
@@ -93,6 +96,29 @@ def export_lesions(
     write_onnx(graph, path, entries={ENTRY: json.dumps(entry, sort_keys=True)})
     LesionModel(path.read_bytes(), threads=1)
     return _require_parity(network, path, _tiles(store, spec.training.tile_px))
+
+
+def _require_one_run(networks: Path, spec: SegmenterSpec, points: Mapping[str, Any], store: LesionStore) -> None:
+    """Checks that the points were fitted on these networks, and these trained on the canvases."""
+    fitted, found = points.get("networks"), network_hashes(networks)
+    if fitted is None:
+        raise DataError(
+            "the operating points do not state the networks that they were fitted on: an earlier version wrote them",
+            where=str(networks),
+            todo="run `dvc repro validate-lesions`",
+        )
+    if other := sorted(name for name in {*fitted, *found} if fitted.get(name) != found.get(name)):
+        raise GateError(
+            f"the operating points were fitted on other networks; of these differ {', '.join(other)}",
+            where=str(networks),
+            todo="run `dvc repro validate-lesions`",
+        )
+    if sha256_file(store.index_path) != spec.index_sha256:
+        raise GateError(
+            "the networks were trained on other canvases, or on other folds of them",
+            where=f"{networks} and {store.index_path}",
+            todo="run `dvc repro train-lesions`",
+        )
 
 
 def _tiles(store: LesionStore, tile_px: int) -> NDArray[np.uint8]:

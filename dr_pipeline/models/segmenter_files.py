@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_json, write_json
+from dr_pipeline.files import read_json, sha256_file, write_json
 from dr_pipeline.lesions.kinds import Kind, kinds_named
 from dr_pipeline.models.segmenter import Segmenter, segmenter_from_params
 from dr_pipeline.models.weights.checkpoint_files import read_tensors, write_tensors
@@ -91,6 +91,16 @@ def read_spec(folder: Path) -> SegmenterSpec:
     if version != _VERSION:
         raise DataError(f"is of version {version!r}; this program reads {_VERSION}", where=str(path), todo=todo)
     return spec
+
+
+def remove_spec(folder: Path) -> None:
+    """Removes model.json, without which the folder's networks are not read: before the first of them is replaced."""
+    (folder / _DESCRIPTION).unlink(missing_ok=True)
+
+
+def network_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of model.json and of each file of weights, by the file's name."""
+    return {path.name: sha256_file(path) for path in [folder / _DESCRIPTION, *sorted(folder.glob("*.safetensors"))]}
 
 
 def write_network(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> None:

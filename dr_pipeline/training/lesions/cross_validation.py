@@ -7,7 +7,14 @@ from typing import Any
 
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.files import sha256_file
-from dr_pipeline.models.segmenter_files import SegmenterSpec, grader_name, network_name, write_network, write_spec
+from dr_pipeline.models.segmenter_files import (
+    SegmenterSpec,
+    grader_name,
+    network_name,
+    remove_spec,
+    write_network,
+    write_spec,
+)
 from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.lesions.graded import Grades
@@ -59,10 +66,12 @@ def train_networks(
         index_sha256=sha256_file(store.index_path),
     )
     data = {network_name(fold): lesion_data(store, kinds, fold, grades) for fold in folds}  # refuses before it trains
-    figures = {}
+    figures: dict[str, Any] = {}
     for name, photographs in data.items():
         checkpoint = Checkpoint(scratch / name, checkpoint_key(params, photographs))
         trained = train_lesions(params, photographs, checkpoint, on_epoch=partial(on_epoch, name))
+        if not figures:
+            remove_spec(out)  # a run that ends here leaves no mixture of old and new networks that passes for whole
         write_network(out, name, trained.tensors)
         if trained.grader is not None:
             write_network(out, grader_name(name), trained.grader)

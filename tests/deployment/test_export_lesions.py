@@ -1,0 +1,90 @@
+"""lesions.onnx is of one run: points that were fitted on other networks, or other canvases, are refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dr_pipeline.bundle.lesions import LesionModel
+from dr_pipeline.canvases.lesion_store import LesionStore
+from dr_pipeline.deployment.export_lesions import export_lesions
+from dr_pipeline.errors import DataError, GateError
+from dr_pipeline.files import sha256_file
+from dr_pipeline.models.segmenter import segmenter_from_params
+from dr_pipeline.models.segmenter_files import (
+    ALL,
+    SegmenterSpec,
+    network_hashes,
+    read_spec,
+    write_network,
+    write_spec,
+)
+from tests.factories.lesion_sets import CANVAS_PX, KINDS, training, write_store
+
+pytestmark = pytest.mark.slow
+
+
+def points(root: Path, **changes: Any) -> dict[str, Any]:
+    names = [kind.name for kind in KINDS]
+    half, one = dict.fromkeys(names, 0.5), dict.fromkeys(names, 1)
+    stated = {"thresholds": half, "min_pixels": one, "min_peaks": half, "networks": network_hashes(root / "models")}
+    return stated | changes
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Canvases, and untrained networks of them."""
+    store = write_store(tmp_path / "canvases")
+    params = training()
+    network, _ = segmenter_from_params(params, len(KINDS))
+    for name in (ALL, "fold-0", "fold-1"):
+        write_network(tmp_path / "models", name, network.state_dict())
+    spec = SegmenterSpec(KINDS, params, 2, CANVAS_PX, 100.0, sha256_file(store.index_path))
+    write_spec(tmp_path / "models", spec)
+    return tmp_path
+
+
+def export(root: Path, stated: dict[str, Any], spec: SegmenterSpec | None = None) -> None:
+    networks = root / "models"
+    store = LesionStore(root / "canvases")
+    export_lesions(networks, spec or read_spec(networks), stated, store, root / "lesions.onnx")
+
+
+@pytest.mark.parametrize("changed", ["all.safetensors", "fold-1.safetensors", "model.json"])
+def test_points_of_other_networks_are_refused(root: Path, changed: str) -> None:
+    stated = points(root)
+    export(root, stated)
+    (root / "models" / changed).write_bytes((root / "models" / changed).read_bytes() + b" ")
+    with pytest.raises(
+        GateError, match=rf"fitted on other networks; of these differ {changed}\n(.|\n)*validate-lesions"
+    ):
+        export(root, stated)
+
+
+def test_points_of_more_networks_are_refused(root: Path) -> None:
+    stated = points(root)
+    (root / "models" / "fold-1.safetensors").unlink()
+    with pytest.raises(GateError, match=r"differ fold-1.safetensors"):
+        export(root, stated)
+
+
+def test_points_without_their_networks_are_of_an_earlier_version(root: Path) -> None:
+    stated = points(root)
+    del stated["networks"]
+    with pytest.raises(DataError, match=r"earlier version(.|\n)*run `dvc repro validate-lesions`"):
+        export(root, stated)
+
+
+def test_networks_of_other_canvases_are_refused(root: Path) -> None:
+    stated = points(root)
+    write_store(root / "canvases", photographs=7)
+    with pytest.raises(GateError, match=r"trained on other canvases(.|\n)*run `dvc repro train-lesions`"):
+        export(root, stated)
+    assert not (root / "lesions.onnx").exists()
+
+
+def test_what_is_exported_states_the_points(root: Path) -> None:
+    export(root, points(root))
+    described = LesionModel((root / "lesions.onnx").read_bytes(), threads=1).description
+    assert described.counting.kinds == KINDS
+    assert described.counting.thresholds == {kind.name: 0.5 for kind in KINDS}
