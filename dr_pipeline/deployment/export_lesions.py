@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.deployment.formats.onnx_graph import to_onnx, write_onnx
 from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE
 from dr_pipeline.errors import DataError, GateError
-from dr_pipeline.files import sha256_file
+from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.models.segmenter import Segmenter
 from dr_pipeline.models.segmenter_files import ALL, SegmenterSpec, network_hashes, read_network
 
@@ -52,6 +52,46 @@ class _Probabilities(nn.Module):
         return torch.sigmoid(self.network(image))
 
 
+def read_points(path: Path) -> dict[str, Any]:
+    """Reads the file that `validate-lesions` wrote.
+
+    Returns:
+        `thresholds`, `min_pixels` and `min_peaks` by kind, the hashes of the `networks` that they were fitted on, by
+        file, and perhaps the figure `aupr` by kind.
+
+    Raises:
+        DataError: It is missing, malformed, or of an earlier version, which did not state the networks.
+    """
+    value = read_json(path)
+    stated: dict[str, Any] = value if isinstance(value, dict) else {}
+    for key, (what, is_right) in _POINTS.items():
+        entry = stated.get(key, {} if key == "aupr" else None)
+        if not isinstance(entry, dict) or not all(map(is_right, entry.values())):
+            earlier = key == "networks" and entry is None
+            raise DataError(
+                "an earlier version wrote these operating points: they do not state the networks that they are of"
+                if earlier
+                else f"no operating points of lesions: {key!r} should be a mapping to {what}",
+                where=str(path),
+                todo="run `dvc repro validate-lesions`",
+            )
+    return stated
+
+
+def _is_probability(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= 1
+
+
+# The entries of points.json: what they have for each kind, or for each file of networks.
+_POINTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "thresholds": ("numbers in (0, 1]", _is_probability),
+    "min_pixels": ("whole numbers of 1 or more", lambda value: type(value) is int and value >= 1),
+    "min_peaks": ("numbers in (0, 1]", _is_probability),
+    "aupr": ("figures", lambda value: isinstance(value, dict)),
+    "networks": ("hashes", lambda value: isinstance(value, str)),
+}
+
+
 def export_lesions(
     networks: Path, spec: SegmenterSpec, points: Mapping[str, Any], store: LesionStore, path: Path
 ) -> LesionParity:
@@ -60,13 +100,12 @@ def export_lesions(
     Args:
         networks: The folder of the networks, with that of all photographs.
         spec: What model.json in it states.
-        points: `thresholds`, `min_pixels` and `min_peaks` by kind, as `validate-lesions` fitted them, the hashes of the
-            `networks` that they were fitted on, and perhaps the figure `aupr`.
+        points: As `read_points` gives them.
         store: The canvases that the networks were trained on, for real tiles.
         path: The file to write.
 
     Raises:
-        DataError: The network is missing, or the points are of an earlier version.
+        DataError: The network is missing.
         GateError: The exported network gives other probabilities, or points, networks and canvases do not belong
             together.
         BundleError: A bundle's reader would refuse the file.
@@ -100,13 +139,7 @@ def export_lesions(
 
 def _require_one_run(networks: Path, spec: SegmenterSpec, points: Mapping[str, Any], store: LesionStore) -> None:
     """Checks that the points were fitted on these networks, and these trained on the canvases."""
-    fitted, found = points.get("networks"), network_hashes(networks)
-    if fitted is None:
-        raise DataError(
-            "the operating points do not state the networks that they were fitted on: an earlier version wrote them",
-            where=str(networks),
-            todo="run `dvc repro validate-lesions`",
-        )
+    fitted, found = points["networks"], network_hashes(networks)
     if other := sorted(name for name in {*fitted, *found} if fitted.get(name) != found.get(name)):
         raise GateError(
             f"the operating points were fitted on other networks; of these differ {', '.join(other)}",

@@ -7,9 +7,9 @@ import pytest
 
 from dr_pipeline.bundle.lesions import LesionModel
 from dr_pipeline.canvases.lesion_store import LesionStore
-from dr_pipeline.deployment.export_lesions import export_lesions
+from dr_pipeline.deployment.export_lesions import export_lesions, read_points
 from dr_pipeline.errors import DataError, GateError
-from dr_pipeline.files import sha256_file
+from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.models.segmenter import segmenter_from_params
 from dr_pipeline.models.segmenter_files import (
     ALL,
@@ -22,6 +22,14 @@ from dr_pipeline.models.segmenter_files import (
 from tests.factories.lesion_sets import CANVAS_PX, KINDS, training, write_store
 
 pytestmark = pytest.mark.slow
+
+
+POINTS = {
+    "thresholds": {"irma": 0.5},
+    "min_pixels": {"irma": 3},
+    "min_peaks": {"irma": 1},
+    "networks": {"model.json": "ab"},
+}
 
 
 def points(root: Path, **changes: Any) -> dict[str, Any]:
@@ -71,8 +79,43 @@ def test_points_of_more_networks_are_refused(root: Path) -> None:
 def test_points_without_their_networks_are_of_an_earlier_version(root: Path) -> None:
     stated = points(root)
     del stated["networks"]
-    with pytest.raises(DataError, match=r"earlier version(.|\n)*run `dvc repro validate-lesions`"):
-        export(root, stated)
+    write_json(root / "points.json", stated)
+    with pytest.raises(DataError, match=r"earlier version(.|\n)*points.json(.|\n)*run `dvc repro validate-lesions`"):
+        read_points(root / "points.json")
+
+
+def test_points_are_read_as_they_were_written(root: Path) -> None:
+    stated = points(root, aupr={})
+    write_json(root / "points.json", stated)
+    assert read_points(root / "points.json") == stated
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ([], "thresholds"),
+        ("points", "thresholds"),
+        ({"lesions": {"own": {}}}, "thresholds"),  # the report in place of the points
+        ({"thresholds": {"irma": 0.5}}, "min_pixels"),
+        ({**POINTS, "thresholds": {"irma": "0.5"}}, "thresholds"),
+        ({**POINTS, "thresholds": {"irma": 1.5}}, "thresholds"),
+        ({**POINTS, "thresholds": {"irma": True}}, "thresholds"),
+        ({**POINTS, "min_pixels": {"irma": 0}}, "min_pixels"),
+        ({**POINTS, "min_pixels": {"irma": 2.5}}, "min_pixels"),
+        ({**POINTS, "min_peaks": {"irma": None}}, "min_peaks"),
+        ({**POINTS, "aupr": [1]}, "aupr"),
+        ({**POINTS, "aupr": {"irma": 0.5}}, "aupr"),
+        ({**POINTS, "networks": {"model.json": 1}}, "networks"),
+    ],
+)
+def test_a_file_that_holds_no_points_is_named(tmp_path: Path, written: Any, named: str) -> None:
+    write_json(tmp_path / "points.json", POINTS)
+    assert read_points(tmp_path / "points.json") == POINTS
+    write_json(tmp_path / "points.json", written)
+    with pytest.raises(DataError, match=f"no operating points of lesions: '{named}' should be") as caught:
+        read_points(tmp_path / "points.json")
+    assert caught.value.where == str(tmp_path / "points.json")
+    assert caught.value.todo == "run `dvc repro validate-lesions`"
 
 
 def test_networks_of_other_canvases_are_refused(root: Path) -> None:
