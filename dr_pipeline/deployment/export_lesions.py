@@ -102,7 +102,7 @@ def export_lesions(
         spec: What model.json in it states.
         points: As `read_points` gives them.
         store: The canvases that the networks were trained on, for real tiles.
-        path: The file to write.
+        path: The file to write; one that is there is replaced after all checks.
 
     Raises:
         DataError: The network is missing.
@@ -132,9 +132,15 @@ def export_lesions(
         "aupr": dict(points.get("aupr", {})),
     }
     graph = to_onnx(_Probabilities(network).eval(), input_px=spec.training.tile_px, outputs=[PROBABILITIES_NAME])
-    write_onnx(graph, path, entries={ENTRY: json.dumps(entry, sort_keys=True)})
-    LesionModel(path.read_bytes(), threads=1)
-    return _require_parity(network, path, _tiles(store, spec.training.tile_px))
+    unchecked = path.with_name(f".{path.name}.unchecked")  # a network that is refused replaces none
+    try:
+        write_onnx(graph, unchecked, entries={ENTRY: json.dumps(entry, sort_keys=True)})
+        LesionModel(unchecked.read_bytes(), threads=1)
+        parity = _require_parity(network, unchecked, _tiles(store, spec.training.tile_px), where=str(path))
+        unchecked.replace(path)
+    finally:
+        unchecked.unlink(missing_ok=True)
+    return parity
 
 
 def _require_one_run(networks: Path, spec: SegmenterSpec, points: Mapping[str, Any], store: LesionStore) -> None:
@@ -163,8 +169,8 @@ def _tiles(store: LesionStore, tile_px: int) -> NDArray[np.uint8]:
     return np.stack([store.read(image_id).pixels[middle] for image_id in chosen])
 
 
-def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8]) -> LesionParity:
-    session = open_session(path, where=str(path), threads=1)
+def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8], *, where: str) -> LesionParity:
+    session = open_session(path, where=where, threads=1)
     largest = 0.0
     for tile in tiles:
         with torch.inference_mode():
@@ -175,7 +181,7 @@ def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8]) ->
         raise GateError(
             f"the exported network's probabilities differ by up to {largest:.2g} on {len(tiles)} tiles, allowed "
             f"{MAX_PROBABILITY_DIFFERENCE:g}",
-            where=str(path),
+            where=where,
             todo="do not ship it; report the versions of torch, onnxscript and onnxruntime",
         )
     return LesionParity(len(tiles), largest)

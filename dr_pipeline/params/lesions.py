@@ -91,3 +91,9 @@ class Lesions(Section):
 
     data: LesionData
     training: LesionTraining
+
+    @model_validator(mode="after")
+    def _has_tiles_of_its_canvases(self) -> Self:
+        if self.training.tile_px > self.data.canvas_px:
+            raise contradiction("training.tile_px", f"a tile is larger than the canvas, {self.data.canvas_px} px")
+        return self

@@ -8,7 +8,7 @@ import pytest
 from dr_pipeline.bundle.lesions import LesionModel
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.deployment.export_lesions import export_lesions, read_points
-from dr_pipeline.errors import DataError, GateError
+from dr_pipeline.errors import BundleError, DataError, GateError
 from dr_pipeline.files import sha256_file, write_json
 from dr_pipeline.models.segmenter import segmenter_from_params
 from dr_pipeline.models.segmenter_files import (
@@ -124,6 +124,24 @@ def test_networks_of_other_canvases_are_refused(root: Path) -> None:
     with pytest.raises(GateError, match=r"trained on other canvases(.|\n)*run `dvc repro train-lesions`"):
         export(root, stated)
     assert not (root / "lesions.onnx").exists()
+
+
+@pytest.mark.parametrize("fault", ["parity", "reader"])
+def test_a_refused_network_leaves_the_one_before(root: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(root, points(root))
+    before = (root / "lesions.onnx").read_bytes()
+    network, _ = segmenter_from_params(training(seed=8), len(KINDS))
+    write_network(root / "models", ALL, network.state_dict())
+    if fault == "parity":
+        monkeypatch.setattr("dr_pipeline.deployment.export_lesions.MAX_PROBABILITY_DIFFERENCE", -1.0)
+    stated = points(root) if fault == "parity" else points(root, thresholds={kind.name: 2.0 for kind in KINDS})
+    with pytest.raises(GateError if fault == "parity" else BundleError):
+        export(root, stated)
+    assert (root / "lesions.onnx").read_bytes() == before
+    assert {path.name for path in root.iterdir()} == {"canvases", "models", "lesions.onnx"}
+    monkeypatch.undo()
+    export(root, points(root))
+    assert (root / "lesions.onnx").read_bytes() != before
 
 
 def test_what_is_exported_states_the_points(root: Path) -> None:
