@@ -1,5 +1,6 @@
 """Photographs with masks against a grading set: what is found in it, what is left out, what stays together."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 
 from dr_pipeline.canvases.build import build_store
 from dr_pipeline.canvases.lesion_store import LesionStore
-from dr_pipeline.canvases.store import INDEX, CanvasStore
+from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, CanvasStore
 from dr_pipeline.cli import main
 from dr_pipeline.engines.choice import EngineChoice, EngineName
 from dr_pipeline.errors import DataError
@@ -189,6 +190,22 @@ def test_a_photograph_that_was_annotated_for_no_learned_kind_is_left_out(
         DataError, match=r"2 groups of photographs are left for 3 folds; left out: .*4 annotated for none"
     ):
         prepared(grading, tmp_path, section.model_copy(update={"folds": 3}))
+
+
+def test_a_photograph_that_was_withdrawn_leaves_the_folder(grading: GradingSet, outlined: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(outlined, tmp_path / "outlined"))
+    folder = tmp_path / "store"
+    folder.mkdir()
+    (folder / "somebody.png").write_bytes(b"x")  # not a store yet
+    prepared(grading, tmp_path, data(root, folds=2))
+    assert {"somebody.png", "new_b.png", "new_b_masks.png"} <= {path.name for path in folder.iterdir()}
+    (folder / ".new_b.png.abc.part").write_bytes(b"x")  # of a run that was killed
+    (root / "images" / "new_b.jpg").unlink()
+    prepared(grading, tmp_path, data(root, folds=2))
+    rows = LesionStore(folder).rows
+    pictures = {f"{name}{end}.png" for name in rows for end in ("", "_masks")}
+    assert "new_b" not in rows
+    assert {path.name for path in folder.iterdir()} == {INDEX, PIXEL_PATH, *pictures}
 
 
 def test_too_few_groups_are_an_error_that_says_what_was_left_out(
