@@ -62,7 +62,7 @@ def write_lesion_canvases(
                 [f"masks of {len(faults)} of {len(sources)} photographs cannot be used", *faults[:_MAX_NAMED], *more]
             ),
             where=str(root),
-            todo="; ".join([*todos, "or remove the photographs from the data set"]),
+            todo="; ".join([*(todos or ["copy the files again"]), "or remove the photographs from the data set"]),
         )
     return found
 
