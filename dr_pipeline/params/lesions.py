@@ -31,7 +31,9 @@ class MaskFolders(Section):
     `photographs` is the folder of the photographs. `folders` has a folder for each kind, in which all that is not black
     is that kind. `pictures` is a folder of coloured pictures and `colours` the colour of each kind in them, such as
     "#ff0000". `without_file` says what it means that a photograph with other masks has no file in a folder: `none` of
-    the kind is there, or it was `not_annotated`.
+    the kind is there, or it was `not_annotated`. `name_pattern` is a regular expression with the group `patient`,
+    searched in a photograph's path below the root, as `dataset.folder.name_pattern` is: photographs of one patient stay
+    together. Its other groups are not read.
     """
 
     photographs: str = ""
@@ -39,6 +41,7 @@ class MaskFolders(Section):
     pictures: str = ""
     colours: dict[KindName, Colour] = Field(default_factory=dict)
     without_file: Literal["none", "not_annotated"] = "not_annotated"
+    name_pattern: str = ""
 
     @model_validator(mode="after")
     def _each_kind_has_one_place(self) -> Self:

@@ -209,6 +209,11 @@ def _warnings(
         warnings.append(
             f"photographs that are stored turned; their masks are taken as upright: {shortlist(turned)}; look at one"
         )
+    if unknown := sum(one.image_id in found and not one.patient_id for one in lesion_set.photographs):
+        warnings.append(
+            f"the patients of {unknown} of {len(found)} photographs are unknown: the two eyes of one may be in "
+            "different folds. The adapter `masks` reads patients from names, see masks.name_pattern"
+        )
     for name, figures in by_kind.items():
         if figures["folds_without"]:
             warnings.append(f"{name} is in {figures['groups_showing']} groups only: some folds have none")

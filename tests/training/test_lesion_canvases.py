@@ -161,6 +161,7 @@ def test_what_did_not_fit_is_listed_and_counted(store: tuple[LesionStore, Any]) 
     assert report["kinds"]["microaneurysms"]["components"] == {"in_photographs": 5, "on_canvases": 5}
     assert (report["kinds"]["hard_exudates"]["annotated"], report["kinds"]["hard_exudates"]["showing"]) == (5, 2)
     warnings = "\n".join(report["warnings"])
+    assert "the patients of 5 of 5 photographs are unknown" in warnings
     for expected in ("without any mask", "masks without a photograph", "stored turned", "new_c_turned", "some folds"):
         assert expected in warnings
 
@@ -206,6 +207,18 @@ def test_a_photograph_that_was_withdrawn_leaves_the_folder(grading: GradingSet, 
     pictures = {f"{name}{end}.png" for name in rows for end in ("", "_masks")}
     assert "new_b" not in rows
     assert {path.name for path in folder.iterdir()} == {INDEX, PIXEL_PATH, *pictures}
+
+
+def test_the_eyes_of_one_patient_are_in_one_fold_where_names_tell_patients(
+    grading: GradingSet, outlined: Path, tmp_path: Path
+) -> None:
+    masks = data(outlined).masks.model_dump(mode="json") | {"name_pattern": "(?P<patient>new)_[ab]|(?P<eye>left)"}
+    report = prepared(grading, tmp_path, data(outlined, folds=2, masks=masks))
+    rows = LesionStore(tmp_path / "store").rows
+    together = {rows[name].fold for name in ("new_a", "new_a_again", "new_b")}
+    assert len(together) == 1
+    assert report["photographs"]["groups"] == 3
+    assert "the patients of 2 of 5 photographs are unknown: the two eyes of one may be" in " ".join(report["warnings"])
 
 
 def test_too_few_groups_are_an_error_that_says_what_was_left_out(

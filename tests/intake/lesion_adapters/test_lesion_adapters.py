@@ -337,6 +337,35 @@ def test_other_adapters_take_no_folders_and_kinds_are_named_once(tmp_path: Path)
         section("synthetic", tmp_path, kinds=["fovea", "fovea"])
 
 
+def test_a_pattern_reads_patients_from_names(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images", ["p1_left", "p1_right", "p2_left", "x"])
+    names = ["p1_left.png", "p1_right.png", "p2_left.png", "x.png"]
+    write_masks(tmp_path / "MA", {name: dot(100, 100) for name in names})
+    folders = {"microaneurysms": "MA"}
+    patients = [one.patient_id for one in clinic(tmp_path, folders=folders).photographs]
+    assert patients == ["", "", "", ""]
+    lesions = clinic(tmp_path, folders=folders, name_pattern=r"images/(?P<patient>p\d+)_(?P<eye>\w+)\.")
+    assert [one.patient_id for one in lesions.photographs] == ["p1", "p1", "p2", ""]
+    assert lesions.warnings == ("file names in which `name_pattern` finds no patient: images/x.jpg (1 in all)",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(?P<patient>", "is not a regular expression"),
+        ("(?P<pateint>p)", r"unknown group 'pateint' \(did you mean 'patient'\?\)"),
+        ("p", "no named group"),
+        ("(?P<eye>left|right)", "no group 'patient'"),
+    ],
+)
+def test_a_pattern_without_a_patient_is_refused(tmp_path: Path, pattern: str, message: str) -> None:
+    write_photographs(tmp_path / "images", ["p1_left"])
+    write_masks(tmp_path / "MA", {"p1_left.png": dot(100, 100)})
+    with pytest.raises(ParamsError, match=message) as caught:
+        clinic(tmp_path, name_pattern=pattern)
+    assert caught.value.where == "params.yaml, lesions.NAME.data.masks.name_pattern"
+
+
 def test_the_phantom_has_exact_masks_of_all_kinds(tmp_path: Path) -> None:
     faults = PlantedFaults(**dict.fromkeys(PlantedFaults.model_fields, 0) | {"exact_duplicates": 1, "not_fundus": 1})
     params = Phantom(seed=3, patients=2, grade_shares=(0.2, 0.2, 0.2, 0.2, 0.2), megapixels=0.06, faults=faults)
