@@ -70,7 +70,15 @@ from dr_pipeline.metrics.cross_fitting import held_out_parts
 from dr_pipeline.models.channels import first_convolution_names
 from dr_pipeline.models.classifier import init_classifier
 from dr_pipeline.models.grader import Grader
-from dr_pipeline.models.segmenter_files import ALL, network_name, read_network, read_spec, write_network, write_spec
+from dr_pipeline.models.segmenter_files import (
+    ALL,
+    network_hashes,
+    network_name,
+    read_network,
+    read_spec,
+    write_network,
+    write_spec,
+)
 from dr_pipeline.models.weights.initialise import initialise_weights
 from dr_pipeline.params.candidate import Candidate
 from dr_pipeline.params.curation import SplitParams
@@ -153,7 +161,8 @@ def export_fold(lesions: Path, fold: int, work: Path) -> None:
     tensors = read_network(lesions / "models", network_name(fold), spec).state_dict()
     write_network(work / _SEGMENTER, ALL, tensors)
     write_spec(work / _SEGMENTER, spec)
-    export_lesions(work / _SEGMENTER, spec, points.to_dict(), store, work / LESIONS)
+    stated = points.to_dict() | {"networks": network_hashes(work / _SEGMENTER)}
+    export_lesions(work / _SEGMENTER, spec, stated, store, work / LESIONS)
 
 
 def _inputs_path(work: Path, image_id: str) -> Path:

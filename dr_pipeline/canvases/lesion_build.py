@@ -24,7 +24,8 @@ def write_lesion_canvases(
 
     Args:
         sources: The photographs, at least one, all of one root.
-        out: The folder to write: canvases and masks, which only their owner may read, and pixel_path.json.
+        out: The folder to write: canvases and masks, which only their owner may read, and pixel_path.json. Those of
+            other photographs are removed from it.
         pixel_path: Applied to each photograph.
         engines: Where the work is done; the output does not depend on it.
 
@@ -36,11 +37,13 @@ def write_lesion_canvases(
     """
     sources = sorted(sources, key=lambda source: source.image_id)
     root = sources[0].root
-    names = [name(source.image_id).casefold() for source in sources for name in (canvas_name, masks_name)]
-    if len(set(names)) < len(names):
+    names = [name(source.image_id) for source in sources for name in (canvas_name, masks_name)]
+    if len({name.casefold() for name in names}) < len(names):
         raise DataError("a photograph has the name of another's masks", where=str(root), todo="rename NAME_masks")
     make_private_folder(out)
     (out / INDEX).unlink(missing_ok=True)
+    _remove_others(out, set(names))
+    write_json(out / PIXEL_PATH, pixel_path.to_dict() | {"fingerprint": pixel_path.fingerprint})
     found: dict[str, RenderedMasks] = {}
     faults, todos = [], dict[str, None]()
     with engines.engine(MaskedTask(pixel_path, (root,)), time_limit_s=_TIME_LIMIT_S) as engine:
@@ -59,10 +62,20 @@ def write_lesion_canvases(
                 [f"masks of {len(faults)} of {len(sources)} photographs cannot be used", *faults[:_MAX_NAMED], *more]
             ),
             where=str(root),
-            todo="; ".join([*todos, "or remove the photographs from the data set"]),
+            todo="; ".join([*(todos or ["copy the files again"]), "or remove the photographs from the data set"]),
         )
-    write_json(out / PIXEL_PATH, pixel_path.to_dict() | {"fingerprint": pixel_path.fingerprint})
     return found
+
+
+def _remove_others(store: Path, names: set[str]) -> None:
+    """Removes canvases and masks of photographs that are not in the data set any more, and unfinished files.
+
+    A folder without pixel_path.json is no store and may hold somebody's pictures: there nothing is removed.
+    """
+    if (store / PIXEL_PATH).is_file():
+        for path in store.iterdir():
+            if path.suffix in (".png", ".part") and path.name not in names:
+                path.unlink()
 
 
 def _write(path: Path, data: bytes) -> None:

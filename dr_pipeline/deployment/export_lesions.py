@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from dr_pipeline.bundle_storage import read_stored
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.deployment.formats.onnx_graph import to_onnx, write_onnx
 from dr_pipeline.deployment.parity import MAX_PROBABILITY_DIFFERENCE
-from dr_pipeline.errors import GateError
+from dr_pipeline.errors import DataError, GateError
+from dr_pipeline.files import read_json, sha256_file
 from dr_pipeline.models.segmenter import Segmenter
-from dr_pipeline.models.segmenter_files import ALL, SegmenterSpec, read_network
+from dr_pipeline.models.segmenter_files import ALL, SegmenterSpec, network_hashes, read_network
 
 _PARITY_PHOTOGRAPHS = 8
 
@@ -51,6 +52,46 @@ class _Probabilities(nn.Module):
         return torch.sigmoid(self.network(image))
 
 
+def read_points(path: Path) -> dict[str, Any]:
+    """Reads the file that `validate-lesions` wrote.
+
+    Returns:
+        `thresholds`, `min_pixels` and `min_peaks` by kind, the hashes of the `networks` that they were fitted on, by
+        file, and perhaps the figure `aupr` by kind.
+
+    Raises:
+        DataError: It is missing, malformed, or of an earlier version, which did not state the networks.
+    """
+    value = read_json(path)
+    stated: dict[str, Any] = value if isinstance(value, dict) else {}
+    for key, (what, is_right) in _POINTS.items():
+        entry = stated.get(key, {} if key == "aupr" else None)
+        if not isinstance(entry, dict) or not all(map(is_right, entry.values())):
+            earlier = key == "networks" and entry is None
+            raise DataError(
+                "an earlier version wrote these operating points: they do not state the networks that they are of"
+                if earlier
+                else f"no operating points of lesions: {key!r} should be a mapping to {what}",
+                where=str(path),
+                todo="run `dvc repro validate-lesions`",
+            )
+    return stated
+
+
+def _is_probability(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= 1
+
+
+# The entries of points.json: what they have for each kind, or for each file of networks.
+_POINTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "thresholds": ("numbers in (0, 1]", _is_probability),
+    "min_pixels": ("whole numbers of 1 or more", lambda value: type(value) is int and value >= 1),
+    "min_peaks": ("numbers in (0, 1]", _is_probability),
+    "aupr": ("figures", lambda value: isinstance(value, dict)),
+    "networks": ("hashes", lambda value: isinstance(value, str)),
+}
+
+
 def export_lesions(
     networks: Path, spec: SegmenterSpec, points: Mapping[str, Any], store: LesionStore, path: Path
 ) -> LesionParity:
@@ -59,14 +100,14 @@ def export_lesions(
     Args:
         networks: The folder of the networks, with that of all photographs.
         spec: What model.json in it states.
-        points: `thresholds`, `min_pixels` and `min_peaks` by kind, as `validate-lesions` fitted them, and perhaps the
-            figure `aupr`.
-        store: The canvases, for real tiles.
-        path: The file to write.
+        points: As `read_points` gives them.
+        store: The canvases that the networks were trained on, for real tiles.
+        path: The file to write; one that is there is replaced after all checks.
 
     Raises:
         DataError: The network is missing.
-        GateError: The exported network gives other probabilities, or the points are not of these kinds.
+        GateError: The exported network gives other probabilities, or points, networks and canvases do not belong
+            together.
         BundleError: A bundle's reader would refuse the file.
     """
     names = [kind.name for kind in spec.kinds]
@@ -76,6 +117,7 @@ def export_lesions(
             where="operating points of the lesions",
             todo="run `dvc repro validate-lesions`",
         )
+    _require_one_run(networks, spec, points, store)
     network = read_network(networks, ALL, spec)
     entry = {
         "version": VERSION,
@@ -90,9 +132,32 @@ def export_lesions(
         "aupr": dict(points.get("aupr", {})),
     }
     graph = to_onnx(_Probabilities(network).eval(), input_px=spec.training.tile_px, outputs=[PROBABILITIES_NAME])
-    write_onnx(graph, path, entries={ENTRY: json.dumps(entry, sort_keys=True)})
-    LesionModel(path.read_bytes(), threads=1)
-    return _require_parity(network, path, _tiles(store, spec.training.tile_px))
+    unchecked = path.with_name(f".{path.name}.unchecked")  # a network that is refused replaces none
+    try:
+        write_onnx(graph, unchecked, entries={ENTRY: json.dumps(entry, sort_keys=True)})
+        LesionModel(unchecked.read_bytes(), threads=1)
+        parity = _require_parity(network, unchecked, _tiles(store, spec.training.tile_px), where=str(path))
+        unchecked.replace(path)
+    finally:
+        unchecked.unlink(missing_ok=True)
+    return parity
+
+
+def _require_one_run(networks: Path, spec: SegmenterSpec, points: Mapping[str, Any], store: LesionStore) -> None:
+    """Checks that the points were fitted on these networks, and these trained on the canvases."""
+    fitted, found = points["networks"], network_hashes(networks)
+    if other := sorted(name for name in {*fitted, *found} if fitted.get(name) != found.get(name)):
+        raise GateError(
+            f"the operating points were fitted on other networks; of these differ {', '.join(other)}",
+            where=str(networks),
+            todo="run `dvc repro validate-lesions`",
+        )
+    if sha256_file(store.index_path) != spec.index_sha256:
+        raise GateError(
+            "the networks were trained on other canvases, or on other folds of them",
+            where=f"{networks} and {store.index_path}",
+            todo="run `dvc repro train-lesions`",
+        )
 
 
 def _tiles(store: LesionStore, tile_px: int) -> NDArray[np.uint8]:
@@ -104,8 +169,8 @@ def _tiles(store: LesionStore, tile_px: int) -> NDArray[np.uint8]:
     return np.stack([store.read(image_id).pixels[middle] for image_id in chosen])
 
 
-def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8]) -> LesionParity:
-    session = open_session(path, where=str(path), threads=1)
+def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8], *, where: str) -> LesionParity:
+    session = open_session(path, where=where, threads=1)
     largest = 0.0
     for tile in tiles:
         with torch.inference_mode():
@@ -116,7 +181,7 @@ def _require_parity(network: Segmenter, path: Path, tiles: NDArray[np.uint8]) ->
         raise GateError(
             f"the exported network's probabilities differ by up to {largest:.2g} on {len(tiles)} tiles, allowed "
             f"{MAX_PROBABILITY_DIFFERENCE:g}",
-            where=str(path),
+            where=where,
             todo="do not ship it; report the versions of torch, onnxscript and onnxruntime",
         )
     return LesionParity(len(tiles), largest)

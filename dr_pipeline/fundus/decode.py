@@ -38,14 +38,14 @@ from dr_pipeline.fundus.dicom.compressed import libjpeg_stream
 from dr_pipeline.fundus.dicom.image import read_dicom_image
 from dr_pipeline.fundus.dicom.rgb import dicom_to_rgb, is_inverted
 from dr_pipeline.fundus.formats import png
-from dr_pipeline.fundus.formats.bmp import expand_sixteen_bits, read_bmp_header
+from dr_pipeline.fundus.formats.bmp import expand_sixteen_bits, read_bmp_header, with_grey_palette
 from dr_pipeline.fundus.formats.exif import UPRIGHT, apply_orientation, swaps_sides
 from dr_pipeline.fundus.formats.header import Header, check_size, require_readable
 from dr_pipeline.fundus.formats.jpeg import SIGNATURE as JPEG_SIGNATURE
 from dr_pipeline.fundus.formats.jpeg import read_jpeg, read_jpeg_header, trailing_data
 from dr_pipeline.fundus.formats.jpeg_pixels import decode_jpeg
 from dr_pipeline.fundus.formats.recognise import HEAD_BYTES, recognise
-from dr_pipeline.fundus.formats.tiff import decode_tiff, read_tiff_header
+from dr_pipeline.fundus.formats.tiff import decode_tiff, read_tiff_header, stored_samples
 from dr_pipeline.fundus.formats.webp import read_webp_header
 from dr_pipeline.fundus.limits import MAX_FILE_BYTES
 from dr_pipeline.fundus.opencv import cv2
@@ -244,11 +244,18 @@ def decode_mask(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
         RGB of 8 bits.
 
     Raises:
-        ImageError: As `decode`; or another picture of more than 8 bits, whose values would be rounded.
+        ImageError: As `decode`; another picture of more than 8 bits, whose values would be rounded; or one that is
+            black everywhere and still stores two values, in its transparency or as indices of a palette.
     """
     header = read_header(data)
     if header.bits <= _BYTE_BITS:
-        return decode(data, _FULL_SIDE).pixels
+        pixels = decode(data, _FULL_SIDE).pixels
+        if not (pixels.any() or _stores_one_value(data, header.format)):
+            raise ImageError(
+                "black everywhere, but its transparency or the indices of its palette mark some pixels",
+                todo="save masks without transparency, white on black",
+            )
+        return pixels
     if header.format != "png" or header.channels != 1 or header.alpha:
         raise ImageError(
             f"a mask of {header.bits} bits a channel is read as grey PNG of 16 bits only", todo="save it with 8 bits"
@@ -259,6 +266,18 @@ def decode_mask(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if header.orientation != UPRIGHT:
         raise ImageError("a mask of 16 bits with an orientation of its own", todo="save it upright")
     return stored
+
+
+def _stores_one_value(data: bytes, kind: str) -> bool:
+    """Whether a file stores the same for all of its pixels, before a palette and transparency are applied."""
+    if kind in ("jpeg", "dicom"):  # neither has transparency; no palette is read
+        return True
+    if kind == "tiff":
+        stored = stored_samples(data)
+    else:
+        grey = {"png": png.with_grey_palette, "bmp": with_grey_palette}.get(kind, bytes)
+        stored = _imdecode(grey(data), int(cv2.IMREAD_UNCHANGED))
+    return bool((stored == stored[0, 0]).all())
 
 
 def _flags(header: Header) -> int:

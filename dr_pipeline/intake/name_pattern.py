@@ -27,8 +27,8 @@ GROUPS = {
 }
 
 
-def compile_pattern(text: str) -> re.Pattern[str]:
-    """Checks the pattern of params.yaml.
+def compile_pattern(text: str, *, where: str = _WHERE) -> re.Pattern[str]:
+    """Checks the pattern of params.yaml; `where` is its key, for errors.
 
     Raises:
         ParamsError: It is not a regular expression, has no named group, or has one that is not in `GROUPS`.
@@ -38,23 +38,43 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     except (re.error, OverflowError, RecursionError) as error:
         raise ParamsError(
             f"{text!r} is not a regular expression: {error}",
-            where=_WHERE,
+            where=where,
             todo="see https://docs.python.org/3/library/re.html",
         ) from None
     for group in pattern.groupindex:
         if group not in GROUPS:
             raise ParamsError(
                 f"the pattern has an unknown group {group!r}{closest(group, GROUPS)}",
-                where=_WHERE,
+                where=where,
                 todo=f"groups are {', '.join(GROUPS)}",
             )
     if not pattern.groupindex:
         raise ParamsError(
             "the pattern has no named group",
-            where=_WHERE,
+            where=where,
             todo="write for example (?P<patient>[^/_]+)_(?P<eye>left|right)",
         )
     return pattern
+
+
+def compile_patient_pattern(text: str, *, where: str) -> re.Pattern[str]:
+    """As `compile_pattern`, for a pattern of which only the patient is read.
+
+    Raises:
+        ParamsError: As `compile_pattern`, or it has no group `patient`.
+    """
+    pattern = compile_pattern(text, where=where)
+    if "patient" not in pattern.groupindex:
+        raise ParamsError(
+            "the pattern has no group 'patient'", where=where, todo="write for example (?P<patient>[^/_]+)_"
+        )
+    return pattern
+
+
+def patient_in(path: str, pattern: re.Pattern[str]) -> str:
+    """The patient that a path names; empty where the pattern is not found in it."""
+    match = pattern.search(path)
+    return "" if match is None else match["patient"] or ""
 
 
 def parse_names(

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ class Listing:
         outside_links: Links, in printable form, whose target is outside the root and which were not followed.
         repeated_folders: Linked folders whose target was already read.
         unnameable: Photographs, in printable form, whose names are not UTF-8: no table can contain them.
+        unread: What each file is that is no photograph by suffix and content, by its path in printable form.
     """
 
     photographs: tuple[str, ...]
@@ -59,6 +60,7 @@ class Listing:
     outside_links: tuple[str, ...] = ()
     repeated_folders: tuple[str, ...] = ()
     unnameable: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def warnings(self) -> tuple[str, ...]:
         """What was left aside and may be photographs, as sentences for the report."""
@@ -75,13 +77,22 @@ class Listing:
         return tuple(sentences)
 
 
-def list_photographs(root: Path, folder: Path, *, rules: FolderRules = FolderRules()) -> Listing:  # noqa: B008 - frozen
+def list_photographs(
+    root: Path,
+    folder: Path,
+    *,
+    rules: FolderRules = FolderRules(),  # noqa: B008 - frozen
+    section: str = "dataset",
+    may_be_empty: bool = False,
+) -> Listing:
     """Lists `folder` and everything below it; each real folder is read once, links inside the root are followed.
 
     Args:
         root: The data set's root, to which the listed paths are relative.
         folder: `root` or a folder in it.
         rules: What is left out, and whether links out of the root are followed.
+        section: Of params.yaml, that declares the folder: errors name it.
+        may_be_empty: Whether a folder without a photograph is no error.
 
     Raises:
         DataError: A folder is missing or unreadable, or there is no photograph at all.
@@ -90,25 +101,28 @@ def list_photographs(root: Path, folder: Path, *, rules: FolderRules = FolderRul
         raise DataError(
             "this is not a folder" if folder.exists() else "the folder of photographs is missing",
             where=printable(folder),
-            todo="check dataset.root and dataset.adapter in params.yaml, or `dr-pipeline recipe NAME --root PATH`",
+            todo=f"check {section}.root and {section}.adapter in params.yaml, or `dr-pipeline recipe NAME --root PATH`",
         )
     walk = _Walk(root, rules)
     photographs: list[str] = []
+    unread: dict[str, str] = {}
     for path, relative in walk.files(folder):
         kind = "" if PurePosixPath(relative).suffix.lower() in IMAGE_SUFFIXES else _kind_by_content(path)
         if kind:
             walk.left_aside[kind] += 1
+            unread[printable(relative)] = kind
         else:
             photographs.append(relative)
     nameable = [path for path in photographs if _is_utf8(path)]
-    if not nameable:
-        raise _no_photograph(folder, walk)
+    if not (nameable or may_be_empty):
+        raise _no_photograph(folder, walk, section)
     return Listing(
         photographs=tuple(sorted(nameable, key=natural_key)),
         left_aside=dict(sorted(walk.left_aside.items())),
         outside_links=tuple(sorted(map(printable, walk.outside_links), key=natural_key)),
         repeated_folders=tuple(map(printable, walk.repeated_folders)),
         unnameable=tuple(sorted(printable(path) for path in photographs if not _is_utf8(path))),
+        unread={path: unread[path] for path in sorted(unread, key=natural_key)},
     )
 
 
@@ -254,14 +268,14 @@ def _kind_by_content(path: Path) -> str:
     return "" if recognise(head) else describe_other(head)
 
 
-def _no_photograph(folder: Path, walk: _Walk) -> DataError:
+def _no_photograph(folder: Path, walk: _Walk, section: str) -> DataError:
     found = f"; left aside: {describe_counts(walk.left_aside)}" if walk.left_aside else ""
     return DataError(
         f"no photograph found: no file is a JPEG, PNG, TIFF, BMP, WebP or DICOM file by its content or suffix{found}",
         where=printable(folder),
-        todo="links lead out of the folder; to follow them, set dataset.follow_links: true"
+        todo=f"links lead out of the folder; to follow them, set {section}.follow_links: true"
         if walk.outside_links
-        else "check dataset.root and dataset.adapter in params.yaml",
+        else f"check {section}.root and {section}.adapter in params.yaml",
     )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dr_pipeline.errors import DataError
-from dr_pipeline.files import read_json, write_json
+from dr_pipeline.errors import DataError, ParamsError
+from dr_pipeline.files import read_json, sha256_file, write_json
 from dr_pipeline.lesions.kinds import Kind, kinds_named
 from dr_pipeline.models.segmenter import Segmenter, segmenter_from_params
 from dr_pipeline.models.weights.checkpoint_files import read_tensors, write_tensors
@@ -84,6 +84,8 @@ def read_spec(folder: Path) -> SegmenterSpec:
             um_per_px=float(value["um_per_px"]),
             index_sha256=str(value["index_sha256"]),
         )
+    except ParamsError as error:
+        raise DataError(error.what, where=error.where, todo=todo) from None
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"does not describe networks for lesions: {type(error).__name__}: {error}", where=str(path), todo=todo
@@ -91,6 +93,16 @@ def read_spec(folder: Path) -> SegmenterSpec:
     if version != _VERSION:
         raise DataError(f"is of version {version!r}; this program reads {_VERSION}", where=str(path), todo=todo)
     return spec
+
+
+def remove_spec(folder: Path) -> None:
+    """Removes model.json, without which the folder's networks are not read: before the first of them is replaced."""
+    (folder / _DESCRIPTION).unlink(missing_ok=True)
+
+
+def network_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of model.json and of each file of weights, by the file's name."""
+    return {path.name: sha256_file(path) for path in [folder / _DESCRIPTION, *sorted(folder.glob("*.safetensors"))]}
 
 
 def write_network(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> None:
@@ -102,7 +114,7 @@ def read_network(folder: Path, name: str, spec: SegmenterSpec) -> Segmenter:
     """Reads one network, in evaluation mode.
 
     Raises:
-        DataError: Its file is missing, or holds other weights than `spec` describes.
+        DataError: Its file is missing or damaged, or holds other weights than `spec` describes.
     """
     path = _weights(folder, name)
     if not path.is_file():
@@ -110,6 +122,8 @@ def read_network(folder: Path, name: str, spec: SegmenterSpec) -> Segmenter:
     network, _ = segmenter_from_params(spec.training, len(spec.kinds))
     try:
         network.load_state_dict(read_tensors((path,)))
+    except DataError as error:
+        raise DataError(error.what, where=str(path), todo="run `dvc repro train-lesions`") from None
     except RuntimeError as error:
         raise DataError(
             f"not the weights of the network that {_DESCRIPTION} describes: {str(error).partition(chr(10))[0]}",

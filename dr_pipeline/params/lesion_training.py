@@ -52,7 +52,7 @@ class LesionTraining(Section):
     focal_gamma: float = Field(ge=0)
     focal_weight: float = Field(ge=0)
     precision: Literal["auto", "32-true", "bf16-mixed"]
-    overlap: float = Field(ge=0, lt=1)
+    overlap: float = Field(ge=0, le=0.9)  # as lesions.onnx may state it
     augmentation: Augmentation
     grading: GradingTask = GradingTask()
 

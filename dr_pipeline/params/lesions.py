@@ -31,7 +31,9 @@ class MaskFolders(Section):
     `photographs` is the folder of the photographs. `folders` has a folder for each kind, in which all that is not black
     is that kind. `pictures` is a folder of coloured pictures and `colours` the colour of each kind in them, such as
     "#ff0000". `without_file` says what it means that a photograph with other masks has no file in a folder: `none` of
-    the kind is there, or it was `not_annotated`.
+    the kind is there, or it was `not_annotated`. `name_pattern` is a regular expression with the group `patient`,
+    searched in a photograph's path below the root, as `dataset.folder.name_pattern` is: photographs of one patient stay
+    together. Its other groups are not read.
     """
 
     photographs: str = ""
@@ -39,6 +41,7 @@ class MaskFolders(Section):
     pictures: str = ""
     colours: dict[KindName, Colour] = Field(default_factory=dict)
     without_file: Literal["none", "not_annotated"] = "not_annotated"
+    name_pattern: str = ""
 
     @model_validator(mode="after")
     def _each_kind_has_one_place(self) -> Self:
@@ -60,7 +63,8 @@ class LesionData(Section):
     divided into `folds` by patient and eye, drawn with `seed`. `healthy` photographs of grade 0 are drawn with the same
     seed from the grading set's training part, one of a patient. They show no lesion of any kind: a network that has
     never seen a healthy eye takes its reflexes for exudates. `grey_threshold`: from this value on, 1 … 255, a pixel of
-    a mask is shown; null: masks with grey values are refused. `masks` is for the adapter `masks` alone.
+    a mask is shown; null: masks with grey values are refused. `follow_links`: whether links that lead out of the root
+    are followed. `masks` is for the adapter `masks` alone.
     """
 
     adapter: Literal["idrid_segmentation", "masks", "synthetic"]
@@ -72,6 +76,7 @@ class LesionData(Section):
     seed: int = Field(ge=0)
     healthy: int = Field(default=0, ge=0)
     grey_threshold: Annotated[int, Field(ge=1, le=255)] | None = None
+    follow_links: bool = False
     masks: MaskFolders = MaskFolders()
 
     @model_validator(mode="after")
@@ -92,3 +97,9 @@ class Lesions(Section):
 
     data: LesionData
     training: LesionTraining
+
+    @model_validator(mode="after")
+    def _has_tiles_of_its_canvases(self) -> Self:
+        if self.training.tile_px > self.data.canvas_px:
+            raise contradiction("training.tile_px", f"a tile is larger than the canvas, {self.data.canvas_px} px")
+        return self

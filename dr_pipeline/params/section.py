@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -45,7 +45,11 @@ def validate(value: Any, model: type[SectionT], *, where: str) -> SectionT:
     try:
         return model.model_validate(_with_tuples(value))
     except ValidationError as error:
-        raise ParamsError("\n".join(_sentence(fault, model) for fault in error.errors()), where=where) from None
+        raise ParamsError(
+            "\n".join(_sentence(fault, model) for fault in _own_faults(error.errors())),
+            where=where,
+            todo="correct each; compare with `dr-pipeline recipe NAME`",
+        ) from None
 
 
 def contradiction(key: str, message: str) -> PydanticCustomError:
@@ -57,6 +61,17 @@ def closest(name: str, known: Iterable[str]) -> str:
     """' (did you mean …?)' where a known name is near, else ''."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _own_faults(faults: Sequence[Any]) -> list[Any]:
+    """Without the lists that are "too short" only because pydantic does not count their faulty items."""
+    places = [fault["loc"] for fault in faults]
+
+    def follows(fault: Any) -> bool:
+        own = fault["loc"]
+        return fault["type"] == "too_short" and any(len(at) > len(own) and at[: len(own)] == own for at in places)
+
+    return [fault for fault in faults if not follows(fault)]
 
 
 def _with_tuples(value: Any) -> Any:

@@ -31,9 +31,8 @@ def run(args: argparse.Namespace) -> Outcome:
         ParamsError: One of --bundle and --bundle-out is missing.
     """
     from dr_pipeline.canvases.lesion_store import LesionStore
-    from dr_pipeline.deployment.export_lesions import add_lesions, export_lesions
+    from dr_pipeline.deployment.export_lesions import add_lesions, export_lesions, read_points
     from dr_pipeline.errors import ParamsError
-    from dr_pipeline.files import read_json
     from dr_pipeline.models.segmenter_files import read_spec
     from dr_pipeline.tracking.run import tracked
 
@@ -41,7 +40,8 @@ def run(args: argparse.Namespace) -> Outcome:
         raise ParamsError("--bundle and --bundle-out belong together", todo="dr-pipeline export-lesions --help")
     with tracked("export-lesions"):
         store = LesionStore(args.canvases)
-        parity = export_lesions(args.models, read_spec(args.models), read_json(args.points), store, args.out)
+        points = read_points(args.points)
+        parity = export_lesions(args.models, read_spec(args.models), points, store, args.out)
     if args.bundle is not None:
         add_lesions(args.bundle, args.out, args.bundle_out)
     bundle = args.bundle_out or "BUNDLE"

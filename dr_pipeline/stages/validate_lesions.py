@@ -37,14 +37,14 @@ def run(args: argparse.Namespace) -> Outcome:
     from dr_pipeline.logs import logger
     from dr_pipeline.machine import describe_machine
     from dr_pipeline.metrics.intervals import format_estimate
-    from dr_pipeline.models.segmenter_files import read_spec
+    from dr_pipeline.models.segmenter_files import network_hashes, read_spec
     from dr_pipeline.params.evaluation import Evaluation
     from dr_pipeline.params.params_file import load_section
     from dr_pipeline.schema import RESEARCH_USE
     from dr_pipeline.tracking.run import tracked
 
     params = load_section(args.params, "evaluation", Evaluation)
-    spec = read_spec(args.models)
+    spec, networks = read_spec(args.models), network_hashes(args.models)
     with tracked("validate-lesions"):
         evidence = lesion_evidence(LesionStore(args.canvases), args.models, spec, folds=range(spec.folds))
         points = fit_operating_points(evidence, spec.kinds)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> Outcome:
         figures = lesion_figures(evidence, spec.kinds, params) | points.to_dict()
         figures |= {"research_use": RESEARCH_USE, "machine": describe_machine(), "canvas_px": spec.canvas_px}
         aupr = {kind: one["aupr"] for kind, one in figures["kinds"].items()}
-        write_json(args.out, points.to_dict() | {"aupr": aupr})
+        write_json(args.out, points.to_dict() | {"aupr": aupr, "networks": networks})
         write_json(args.report, {"lesions": {args.name: figures}})
     if not figures["lesions_found_without_lesions"]["n"]:
         logger.warning(

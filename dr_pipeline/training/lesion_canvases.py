@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from dr_pipeline.training.healthy_photographs import draw_healthy
 from dr_pipeline.training.lesion_photographs import GradingSet, LesionPhotographs, select_photographs
 
 LESION_REPORT_VERSION = 1
+NOT_LEARNED = "annotated for none of `kinds`"
 
 
 def prepare_lesion_canvases(
@@ -59,7 +60,9 @@ def prepare_lesion_canvases(
     kinds = kinds_named(data.kinds, where=where)
     lesion_set = read_lesion_set(data)
     _require_annotated(lesion_set, kinds, where=where)
-    photographs = select_photographs(lesion_set, root, grading, scratch, engines)
+    learned, others = _learned(lesion_set, kinds)
+    photographs = select_photographs(learned, root, grading, scratch, engines)
+    photographs = replace(photographs, left_out={**photographs.left_out, **dict.fromkeys(others, NOT_LEARNED)})
     if (count := len(set(photographs.groups.values()))) < data.folds:
         reasons = Counter(photographs.left_out.values())
         raise DataError(
@@ -107,6 +110,15 @@ def _require_annotated(lesion_set: LesionSet, kinds: tuple[Kind, ...], *, where:
             todo="correct the folder or the names of the masks; or leave the kind out of `kinds`: annotated are "
             + ", ".join(sorted(kind.name for kind in annotated)),
         )
+
+
+def _learned(lesion_set: LesionSet, kinds: tuple[Kind, ...]) -> tuple[LesionSet, list[str]]:
+    """The data set without photographs in which none of these kinds was annotated; and their ids."""
+    learned = tuple(one for one in lesion_set.photographs if not set(kinds).isdisjoint(one.annotated))
+    ids = {one.image_id for one in learned}
+    return replace(lesion_set, photographs=learned), [
+        one.image_id for one in lesion_set.photographs if one.image_id not in ids
+    ]
 
 
 def _require_shown(found: Mapping[str, RenderedMasks], kinds: tuple[Kind, ...], *, where: str) -> None:
@@ -212,6 +224,11 @@ def _warnings(
     if turned := sorted(image_id for image_id, one in found.items() if one.turned and image_id in masked):
         warnings.append(
             f"photographs that are stored turned; their masks are taken as upright: {shortlist(turned)}; look at one"
+        )
+    if unknown := sum(one.image_id in found and not one.patient_id for one in lesion_set.photographs):
+        warnings.append(
+            f"the patients of {unknown} of {len(found)} photographs are unknown: the two eyes of one may be in "
+            "different folds. The adapter `masks` reads patients from names, see masks.name_pattern"
         )
     for name, figures in by_kind.items():
         if figures["folds_without"]:

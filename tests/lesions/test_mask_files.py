@@ -80,6 +80,47 @@ def test_an_empty_mask_shows_nothing() -> None:
     assert not read_masks(encode(np.zeros((70, 90), np.uint8), ".png"), FILE).any()
 
 
+def transparent(mode: str, shown: np.ndarray) -> Image.Image:
+    """Black; opaque where it is shown, else transparent."""
+    return Image.merge(mode, [*[Image.new("L", shown.shape[::-1])] * (len(mode) - 1), Image.fromarray(shown * 255)])
+
+
+def black_palette(shown: np.ndarray, colours: int = 256) -> Image.Image:
+    picture = Image.fromarray(shown, "P")
+    picture.putpalette([0, 0, 0] * colours)
+    return picture
+
+
+# Of black pictures, whose marks are in the transparency or the palette's indices alone.
+HIDDEN_MARKS = {
+    "RGBA PNG": lambda shown: saved(transparent("RGBA", shown)),
+    "RGBA TIFF": lambda shown: saved(transparent("RGBA", shown), "TIFF", compression="tiff_lzw"),
+    "RGBA WebP": lambda shown: saved(transparent("RGBA", shown), "WEBP", lossless=True),
+    "grey and alpha PNG": lambda shown: saved(transparent("LA", shown)),
+    "grey and alpha TIFF": lambda shown: saved(transparent("LA", shown), "TIFF"),
+    "palette PNG": lambda shown: saved(black_palette(shown)),
+    "palette PNG of 1 bit": lambda shown: saved(black_palette(shown, 2), bits=1),
+    "palette PNG with transparency": lambda shown: saved(black_palette(shown), transparency=0),
+    "palette TIFF": lambda shown: saved(black_palette(shown), "TIFF", compression="tiff_lzw"),
+    "palette BMP": lambda shown: saved(black_palette(shown), "BMP"),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN_MARKS)
+@pytest.mark.parametrize("file", [FILE, MaskFile("a", (HARD_EXUDATES,), grey_threshold=1)])
+def test_black_marks_that_transparency_or_a_palette_carries_are_no_empty_mask(name: str, file: MaskFile) -> None:
+    with pytest.raises(DataError, match="black everywhere, but its transparency or the indices of its palette"):
+        read_masks(HIDDEN_MARKS[name](GREY), file)
+    assert not read_masks(HIDDEN_MARKS[name](np.zeros_like(GREY)), file).any()
+
+
+def test_a_palette_whose_black_is_used_alone_is_an_empty_mask() -> None:
+    for form in ("PNG", "TIFF", "BMP"):
+        picture = Image.fromarray(np.full_like(GREY, 3), "P")
+        picture.putpalette([200, 10, 10, 90, 90, 90, 7, 7, 7] + [0] * 759)
+        assert not read_masks(saved(picture, form), FILE).any()
+
+
 def test_a_mask_with_an_orientation_is_turned_upright() -> None:
     data = with_png_chunk(encode(np.ascontiguousarray(GREY.T) * np.uint8(255), ".png"), b"eXIf", exif_block(5))
     assert np.array_equal(plane(read_masks(data, FILE), HARD_EXUDATES), SHOWN)

@@ -85,6 +85,20 @@ def test_missing_and_other_weights_are_refused(tmp_path: Path) -> None:
     write_network(tmp_path, "all", other.state_dict())
     with pytest.raises(DataError, match="not the weights"):
         read_network(tmp_path, "all", spec)
+    weights = tmp_path / "all.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(
+        DataError, match=r"not a weights file(.|\n)*all.safetensors(.|\n)*run `dvc repro train-lesions`"
+    ):
+        read_network(tmp_path, "all", spec)
+
+
+def test_a_description_with_a_value_out_of_range_is_refused(tmp_path: Path) -> None:
+    write_spec(tmp_path, SegmenterSpec(KINDS, training(), folds=2, canvas_px=128, um_per_px=9.5, index_sha256="ab"))
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace('"overlap": 0.25', '"overlap": 0.95'))
+    with pytest.raises(DataError, match=r"overlap(.|\n)*model.json(.|\n)*run `dvc repro train-lesions`"):
+        read_spec(tmp_path)
 
 
 @pytest.mark.parametrize("model", ["test_efficientnet", "resnet10t", "convnext_atto"])

@@ -1,5 +1,6 @@
 """Sections are read strictly, one by one; errors name the key; keys of version 0.1 are still read."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from dr_pipeline.models.weights.packages import KNOWN_PACKAGES
 from dr_pipeline.params import params_file
 from dr_pipeline.params.canvas_params import Preprocess
 from dr_pipeline.params.curation import SplitParams
+from dr_pipeline.params.lesions import LesionData
 from dr_pipeline.params.params_file import SECTIONS, load_folds, load_names, load_section, present_key, read_document
 from dr_pipeline.params.root import Params, load_params
-from dr_pipeline.params.section import Section, section_of
+from dr_pipeline.params.section import Section, section_of, validate
 from dr_pipeline.params.training import Training
 from dr_pipeline.recipes.compose import recipe_text
 from tests.factories import REPOSITORY
@@ -82,6 +84,21 @@ def test_folds_are_whole_numbers(tmp_path: Path, document: dict[str, Any], folds
         load_folds(path)
     with pytest.raises(ParamsError, match="folds"):
         load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ([], "kinds: at least 1 needed, found none"),
+        (["haemorrhages"], "kinds.0: input should be .*, found 'haemorrhages'"),  # and not that the list is empty
+    ],
+)
+def test_a_list_with_a_wrong_item_is_not_called_empty_too(kinds: list[str], message: str) -> None:
+    values = {"adapter": "synthetic", "root": "x", "canvas_px": 128, "field_degrees": 45.0, "folds": 2, "seed": 0}
+    with pytest.raises(ParamsError) as caught:
+        validate({**values, "kinds": kinds}, LesionData, where="params.yaml, lesions.own.data")
+    assert re.fullmatch(message, caught.value.what)
+    assert "dr-pipeline recipe" in caught.value.todo
 
 
 def test_a_file_of_version_0_1_gives_the_same_values(caplog: pytest.LogCaptureFixture) -> None:

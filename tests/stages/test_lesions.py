@@ -7,17 +7,19 @@ import pytest
 import torch
 import yaml
 
-from dr_pipeline.bundle.lesions import LesionModel, read_lesions
+from dr_pipeline.bundle.lesions import _MAX_OVERLAP, LesionModel, read_lesions
 from dr_pipeline.bundle.read import read_bundle
 from dr_pipeline.canvases.lesion_store import LesionStore
 from dr_pipeline.cli import EXIT_USER_ERROR, main
-from dr_pipeline.errors import GateError
+from dr_pipeline.errors import DataError, GateError, ParamsError
 from dr_pipeline.evaluation.lesion_evidence import segment
 from dr_pipeline.files import read_json, write_json
 from dr_pipeline.metrics.intervals import format_estimate
 from dr_pipeline.models.grader import create_grader
-from dr_pipeline.models.segmenter_files import network_name, read_network, read_spec
+from dr_pipeline.models.segmenter_files import network_hashes, network_name, read_network, read_spec
 from dr_pipeline.models.weights.initialise import initialise_weights
+from dr_pipeline.params.lesions import Lesions
+from dr_pipeline.params.section import validate
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.lesions.cross_validation import train_networks
 from dr_pipeline.training.lesions.lesion_data import lesion_data
@@ -175,6 +177,53 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
             folds=[0],
             on_epoch=lambda _name, _row: None,
         )
+
+
+def test_a_killed_training_leaves_no_mixture_of_networks(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "canvases")
+
+    def train(seed: int, *, until: str = "") -> None:
+        def stop(name: str, _row: LesionEpoch) -> None:
+            if name == until:
+                raise KeyboardInterrupt
+
+        params = training(epochs=1, tiles_per_photograph=1, seed=seed)
+        train_networks(store, params, tmp_path / "models", tmp_path / f"s{seed}", folds=[0, 1, None], on_epoch=stop)
+
+    train(1)
+    first = network_hashes(tmp_path / "models")
+    assert list(first) == ["model.json", "all.safetensors", "fold-0.safetensors", "fold-1.safetensors"]
+    with pytest.raises(KeyboardInterrupt):
+        train(2, until="fold-0")
+    assert network_hashes(tmp_path / "models") == first  # nothing is replaced yet
+    with pytest.raises(KeyboardInterrupt):
+        train(2, until="fold-1")
+    with pytest.raises(DataError, match=r"a file is missing(.|\n)*model.json"):
+        read_spec(tmp_path / "models")
+    train(2)
+    assert read_spec(tmp_path / "models").training.seed == 2
+    assert not set(network_hashes(tmp_path / "models").values()) & set(first.values())
+
+
+def test_what_could_never_be_exported_is_refused_before_the_training(tmp_path: Path) -> None:
+    training(overlap=_MAX_OVERLAP)
+    with pytest.raises(ParamsError, match="overlap"):
+        training(overlap=_MAX_OVERLAP + 0.01)
+    entry = {"data": DATA, "training": training(tile_px=CANVAS_PX).model_dump(mode="json")}
+    validate(entry, Lesions, where="params.yaml")
+    entry["training"]["tile_px"] = 2 * CANVAS_PX
+    with pytest.raises(ParamsError, match=f"training.tile_px: a tile is larger than the canvas, {CANVAS_PX} px"):
+        validate(entry, Lesions, where="params.yaml")
+    with pytest.raises(ParamsError, match="tiles of 256 px are larger than the canvases, 128 px"):
+        train_networks(
+            write_store(tmp_path / "canvases"),
+            training(tile_px=2 * CANVAS_PX),
+            tmp_path / "models",
+            tmp_path / "scratch",
+            folds=[0],
+            on_epoch=lambda _name, _row: None,
+        )
+    assert not (tmp_path / "scratch").exists()
 
 
 def test_a_network_name() -> None:

@@ -1,5 +1,6 @@
 """Photographs with masks against a grading set: what is found in it, what is left out, what stays together."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 
 from dr_pipeline.canvases.build import build_store
 from dr_pipeline.canvases.lesion_store import LesionStore
-from dr_pipeline.canvases.store import INDEX, CanvasStore
+from dr_pipeline.canvases.store import INDEX, PIXEL_PATH, CanvasStore
 from dr_pipeline.cli import main
 from dr_pipeline.engines.choice import EngineChoice, EngineName
 from dr_pipeline.errors import DataError
@@ -24,7 +25,7 @@ from dr_pipeline.params.section import validate
 from dr_pipeline.tables.lesion_index import read_lesion_index, write_lesion_index
 from dr_pipeline.tables.manifest import ManifestRow, write_manifest
 from dr_pipeline.tables.splits import SplitRow, write_splits
-from dr_pipeline.training.lesion_canvases import prepare_lesion_canvases
+from dr_pipeline.training.lesion_canvases import NOT_LEARNED, prepare_lesion_canvases
 from dr_pipeline.training.lesion_photographs import OF_TEST_PART, GradingSet
 from tests.factories import REPOSITORY
 from tests.factories.drawings import draw_fundus, encode, jpeg, with_tissue
@@ -164,6 +165,7 @@ def test_what_did_not_fit_is_listed_and_counted(store: tuple[LesionStore, Any]) 
     assert report["kinds"]["microaneurysms"]["components"] == {"in_photographs": 5, "on_canvases": 5}
     assert (report["kinds"]["hard_exudates"]["annotated"], report["kinds"]["hard_exudates"]["showing"]) == (5, 2)
     warnings = "\n".join(report["warnings"])
+    assert "the patients of 5 of 5 photographs are unknown" in warnings
     for expected in ("without any mask", "masks without a photograph", "stored turned", "new_c_turned", "some folds"):
         assert expected in warnings
 
@@ -202,6 +204,52 @@ def test_more_healthy_eyes_than_there_are_is_an_error(grading: GradingSet, outli
     assert "lesions.clinic.data.healthy" in str(caught.value)
     with pytest.raises(DataError, match="0 patients"):
         prepared(grading, tmp_path, data(outlined, healthy=1))
+
+
+def test_a_photograph_that_was_annotated_for_no_learned_kind_is_left_out(
+    grading: GradingSet, outlined: Path, tmp_path: Path
+) -> None:
+    """Only every second photograph has a file of exudates; without this rule its batches may hold nothing to learn."""
+    folders = {"microaneurysms": "MA", "hard_exudates": "EX"}
+    masks = {"photographs": "images", "folders": folders, "without_file": "not_annotated"}
+    section = data(outlined, kinds=["hard_exudates"], masks=masks, folds=2)
+    report = prepared(grading, tmp_path, section)
+    assert report["left_out"][NOT_LEARNED] == ["copy_of_test", "identical_to_g3", "new_a_again", "new_c_turned"]
+    assert report["photographs"]["with_masks"] == 8
+    assert report["photographs"]["left_out"][NOT_LEARNED] == 4
+    assert {row.labelled for row in LesionStore(tmp_path / "store").rows.values()} == {"hard_exudates"}
+    with pytest.raises(
+        DataError, match=r"2 groups of photographs are left for 3 folds; left out: .*4 annotated for none"
+    ):
+        prepared(grading, tmp_path, section.model_copy(update={"folds": 3}))
+
+
+def test_a_photograph_that_was_withdrawn_leaves_the_folder(grading: GradingSet, outlined: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(outlined, tmp_path / "outlined"))
+    folder = tmp_path / "store"
+    folder.mkdir()
+    (folder / "somebody.png").write_bytes(b"x")  # not a store yet
+    prepared(grading, tmp_path, data(root, folds=2))
+    assert {"somebody.png", "new_b.png", "new_b_masks.png"} <= {path.name for path in folder.iterdir()}
+    (folder / ".new_b.png.abc.part").write_bytes(b"x")  # of a run that was killed
+    (root / "images" / "new_b.jpg").unlink()
+    prepared(grading, tmp_path, data(root, folds=2))
+    rows = LesionStore(folder).rows
+    pictures = {f"{name}{end}.png" for name in rows for end in ("", "_masks")}
+    assert "new_b" not in rows
+    assert {path.name for path in folder.iterdir()} == {INDEX, PIXEL_PATH, *pictures}
+
+
+def test_the_eyes_of_one_patient_are_in_one_fold_where_names_tell_patients(
+    grading: GradingSet, outlined: Path, tmp_path: Path
+) -> None:
+    masks = data(outlined).masks.model_dump(mode="json") | {"name_pattern": "(?P<patient>new)_[ab]|(?P<eye>left)"}
+    report = prepared(grading, tmp_path, data(outlined, folds=2, masks=masks))
+    rows = LesionStore(tmp_path / "store").rows
+    together = {rows[name].fold for name in ("new_a", "new_a_again", "new_b")}
+    assert len(together) == 1
+    assert report["photographs"]["groups"] == 3
+    assert "the patients of 2 of 5 photographs are unknown: the two eyes of one may be" in " ".join(report["warnings"])
 
 
 def test_too_few_groups_are_an_error_that_says_what_was_left_out(

@@ -52,6 +52,22 @@ def read_bmp_header(data: bytes) -> Header:
     return header
 
 
+def with_grey_palette(data: bytes) -> bytes:
+    """The same file; each colour of its palette, where it has one, is its index as grey, black for 0.
+
+    Args:
+        data: The file, whose header was read.
+    """
+    pixels_at, size = struct.unpack_from("<II", data, 10)
+    (bits,) = struct.unpack_from("<H", data, 24 if size == _OS2 else 28)
+    if bits > 8:
+        return data
+    start, entry = _FILE_HEADER_BYTES + size, 3 if size == _OS2 else 4
+    count = min(1 << bits, (pixels_at - start) // entry)
+    grey = b"".join(bytes([index] * 3).ljust(entry, b"\0") for index in range(count))
+    return data[:start] + grey + data[start + len(grey) :]
+
+
 def expand_sixteen_bits(data: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Scales the 5 or 6 bits of a 16-bit bitmap's colours to 8, as Pillow does; OpenCV leaves the low bits zero.
 

@@ -10,6 +10,7 @@ from dr_pipeline.fundus.formats.exif import UPRIGHT, exif_camera, exif_orientati
 from dr_pipeline.fundus.formats.header import Header, check_size, several_pictures, truncated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_BITS_AT = 24  # in the file: the bits of a sample or index
 # Colour type → (colour channels, alpha): PNG specification (third edition), table 12. A palette holds colours.
 _COLOUR_TYPES = {0: (1, False), 2: (3, False), 3: (3, False), 4: (1, True), 6: (3, True)}
 
@@ -31,6 +32,23 @@ def read_png_header(data: bytes) -> Header:
         elif kind == b"acTL":
             raise several_pictures("animated PNG")
     return header
+
+
+def with_grey_palette(data: bytes) -> bytes:
+    """The same file; each colour of its palette, where it has one, is its index as grey, black for 0.
+
+    Raises:
+        ImageError: As `read_png_header`.
+    """
+    chunks = [
+        (kind, bytes(value for index in range(1 << min(data[_BITS_AT], 8)) for value in (index,) * 3))
+        if kind == b"PLTE"
+        else (kind, bytes(body))
+        for kind, body in _chunks(data)
+    ]
+    return SIGNATURE + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
 
 
 def _read_ihdr(data: bytes) -> Header:

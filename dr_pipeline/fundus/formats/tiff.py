@@ -6,6 +6,7 @@ compression (refused here). In a picture of 8 bits libtiff has already put unass
 """
 
 import logging
+import struct
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 Samples = NDArray[Any]  # of 8 or 16 bits, unsigned
 
 _MAX_PAGES = 1000
-_ORIENTATION_TAG, _EXTRA_SAMPLES_TAG = 274, 338
+_PHOTOMETRIC_TAG, _ORIENTATION_TAG, _EXTRA_SAMPLES_TAG = 262, 274, 338
+_BLACK_IS_ZERO, _PALETTE = 1, 3
 _WHITE_IS_ZERO, _SEPARATE_PLANES, _UNASSOCIATED_ALPHA, _UNSIGNED = 0, 2, 2, 1
 _BYTE_BITS = 8
 # PhotometricInterpretation → (colour channels, samples): two greys, RGB, palette, CMYK, YCbCr.
@@ -70,6 +72,28 @@ def decode_tiff(data: bytes) -> tuple[NDArray[np.uint8], Header]:
             colour = 65535 - colour
         colour = cv2.convertScaleAbs(colour, alpha=1 / 257)  # rounds to the nearest
     return np.ascontiguousarray(colour, np.uint8), header
+
+
+def stored_samples(data: bytes) -> Samples:
+    """What the one picture stores of each pixel: indices instead of a palette's colours, and transparency as well.
+
+    Args:
+        data: The file, which `decode_tiff` decodes.
+
+    Returns:
+        (height, width) or (height, width, samples).
+
+    Raises:
+        ImageError: A grey picture's transparency lies in a compression that is not read.
+    """
+    number, page = _picture(data)
+    if page.photometric == _PALETTE:
+        tag = page.tags[_PHOTOMETRIC_TAG]
+        grey = struct.pack(f"{page.parent.byteorder}H", _BLACK_IS_ZERO)
+        data = data[: tag.valueoffset] + grey + data[tag.valueoffset + len(grey) :]
+    elif _COLOURS[page.photometric][1] == 1 and page.samplesperpixel > 1:  # OpenCV drops it
+        return _by_tifffile(page)
+    return _by_opencv(data, number)
 
 
 def _picture(data: bytes) -> tuple[int, "TiffPage"]:
@@ -167,10 +191,12 @@ def _over_black(samples: Samples, page: "TiffPage") -> Samples:
 
 def _by_tifffile(page: "TiffPage") -> Samples:
     try:
-        planes = page.asarray().reshape(page.samplesperpixel, page.imagelength, page.imagewidth)
+        samples = page.asarray()
     except Exception as error:  # of many kinds
         raise ImageError(f"cannot be decoded: corrupt TIFF ({type(error).__name__})", todo="copy it again") from None
-    return np.ascontiguousarray(np.moveaxis(planes, 0, -1), np.uint16)
+    if page.planarconfig == _SEPARATE_PLANES:
+        samples = np.moveaxis(samples.reshape(page.samplesperpixel, page.imagelength, page.imagewidth), 0, -1)
+    return np.ascontiguousarray(samples)
 
 
 def _by_opencv(data: bytes, number: int) -> Samples:

@@ -7,6 +7,7 @@ without a file for a lesion has none of it. The official testing set (27) is lef
 from dataclasses import replace
 from pathlib import Path
 
+from dr_pipeline.folder_rules import FolderRules
 from dr_pipeline.intake.lesion_adapters.lesion_set import LesionSet
 from dr_pipeline.intake.lesion_adapters.mask_folders import MaskFolder, read_mask_folders
 from dr_pipeline.intake.records import Provenance
@@ -39,7 +40,7 @@ def read(root: Path, params: LesionData) -> LesionSet:
     """Reads the official download; `root` contains "A. Segmentation".
 
     Raises:
-        DataError: A folder is missing, or names do not match.
+        DataError: A folder is missing, names do not match, or a file of masks is not read.
     """
     part = root / _PART
     result = read_mask_folders(
@@ -51,6 +52,7 @@ def read(root: Path, params: LesionData) -> LesionSet:
         ],
         PROVENANCE,
         absent_is_none=True,
+        rules=FolderRules(follow_links=params.follow_links),
     )
     if not (part / _PHOTOGRAPHS / _TESTING).exists():
         return result

@@ -6,8 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from dr_pipeline.canvases.lesion_store import LesionStore
+from dr_pipeline.errors import ParamsError
 from dr_pipeline.files import sha256_file
-from dr_pipeline.models.segmenter_files import SegmenterSpec, grader_name, network_name, write_network, write_spec
+from dr_pipeline.models.segmenter_files import (
+    SegmenterSpec,
+    grader_name,
+    network_name,
+    remove_spec,
+    write_network,
+    write_spec,
+)
 from dr_pipeline.params.lesion_training import LesionTraining
 from dr_pipeline.training.checkpoint import Checkpoint
 from dr_pipeline.training.lesions.graded import Grades
@@ -45,24 +53,33 @@ def train_networks(
 
     Raises:
         DataError: A kind is in no training photograph, a canvas cannot be read, or grades cannot be learned.
-        ParamsError: The network or its weights are not there, or the graded canvases are of another pixel path.
+        ParamsError: The network or its weights are not there, the graded canvases are of another pixel path, or a tile
+            is larger than a canvas, so that no network could be exported.
         GateError: The loss is not finite.
         EnvironmentProblem: The memory or the disk is full.
     """
+    if params.tile_px > (canvas_px := store.pixel_path.canvas_px):
+        raise ParamsError(
+            f"tiles of {params.tile_px} px are larger than the canvases, {canvas_px} px",
+            where="params.yaml, lesions.NAME.training.tile_px",
+            todo=f"set tile_px to {canvas_px} or less",
+        )
     rows, kinds = list(store.rows.values()), annotated_kinds(store)
     spec = SegmenterSpec(
         kinds=kinds,
         training=params,
         folds=1 + max(row.fold for row in rows),
-        canvas_px=store.pixel_path.canvas_px,
+        canvas_px=canvas_px,
         um_per_px=rows[0].um_per_px,
         index_sha256=sha256_file(store.index_path),
     )
     data = {network_name(fold): lesion_data(store, kinds, fold, grades) for fold in folds}  # refuses before it trains
-    figures = {}
+    figures: dict[str, Any] = {}
     for name, photographs in data.items():
         checkpoint = Checkpoint(scratch / name, checkpoint_key(params, photographs))
         trained = train_lesions(params, photographs, checkpoint, on_epoch=partial(on_epoch, name))
+        if not figures:
+            remove_spec(out)  # a run that ends here leaves no mixture of old and new networks that passes for whole
         write_network(out, name, trained.tensors)
         if trained.grader is not None:
             write_network(out, grader_name(name), trained.grader)

@@ -1,10 +1,12 @@
 """Adapters of masks: which file belongs to which photograph, what was annotated, and what did not fit."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dr_pipeline.errors import DataError, ParamsError
 from dr_pipeline.intake.lesion_adapters.choice import ADAPTERS, read_lesion_set
@@ -122,6 +124,105 @@ def test_a_missing_folder_means_not_annotated_whatever_is_declared(tmp_path: Pat
         clinic(tmp_path, photographs="elsewhere")
 
 
+def _link(path: Path, away: Path) -> None:
+    away.mkdir(exist_ok=True)
+    path.rename(away / path.name)
+    path.symlink_to(away / path.name)
+
+
+def _as_gif(path: Path, _away: Path) -> None:
+    Image.fromarray(dot(150, 150)).save(path.with_suffix(".gif"))
+    path.unlink()
+
+
+def _rename_to_bytes(path: Path, _away: Path) -> None:
+    path.rename(path.with_name("b\udcff.png"))
+
+
+def _as_text(path: Path, _away: Path) -> None:
+    path.with_suffix(".json").write_text("{}")
+    path.unlink()
+
+
+def _folder_twice(path: Path, _away: Path) -> None:
+    path.unlink()
+    path.with_name("other").symlink_to(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("leave_aside", "named"),
+    [
+        (_link, r"EX/b.png \(a link out of the data set's folder\)(.|\n)*set lesions.NAME.data.follow_links: true"),
+        (_as_gif, r"EX/b.gif \(GIF\)(.|\n)*as PNG"),
+        (_rename_to_bytes, r"EX/b\\xff.png \(a name that is not UTF-8\)"),
+        (_as_text, r"EX/b.json \(text\)"),
+        (_folder_twice, r"EX/other \(a link to a folder that is read already\)"),
+    ],
+)
+def test_a_mask_that_is_not_read_never_means_that_there_is_no_lesion(
+    tmp_path: Path, leave_aside: Any, named: str
+) -> None:
+    root = tmp_path / "set"
+    write_photographs(root / "images", ["a", "b"])
+    write_masks(root / "MA", {"a.png": dot(100, 100), "b.png": dot(100, 100)})
+    write_masks(root / "EX", {"a.png": dot(150, 150), "b.png": dot(150, 150)})
+    (root / "EX" / "LICENCE").write_text("CC-BY-4.0")
+    (root / "EX" / "Thumbs.db").write_bytes(b"x")
+    assert clinic(root).warnings == ()
+    leave_aside(root / "EX" / "b.png", tmp_path / "annex")
+    with pytest.raises(DataError, match=f"would count as without lesions: {named}"):
+        clinic(root)
+    lesions = clinic(root, without_file="not_annotated")
+    assert re.search(named, lesions.warnings[0])
+    assert lesions.photographs[1].annotated == (MICROANEURYSMS,)
+
+
+def test_of_idrid_a_mask_that_is_not_read_is_an_error(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_idrid_segmentation(root, ["IDRiD_01", "IDRiD_02"])
+    masks = root / "A. Segmentation" / "2. All Segmentation Groundtruths" / "a. Training Set"
+    _link(masks / "3. Hard Exudates" / "IDRiD_01_EX.tif", tmp_path / "annex")
+    with pytest.raises(DataError, match=r"without lesions: A. Segmentation/.*/IDRiD_01_EX.tif \(a link"):
+        read_lesion_set(section("idrid_segmentation", root))
+    followed = files(read_lesion_set(section("idrid_segmentation", root, follow_links=True)))
+    assert followed["IDRiD_01"] == ["IDRiD_01_MA.tif", "IDRiD_01_EX.tif", "IDRiD_01_OD.tif"]
+
+
+def test_photographs_that_are_not_read_are_listed_and_links_are_followed_where_declared(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_photographs(root, ["a", "b", "c"])
+    write_masks(root / "MA", {"a.png": dot(100, 100), "b.png": dot(100, 100)})
+    _link(root / "b.jpg", tmp_path / "annex")
+    _as_gif(root / "c.jpg", tmp_path)
+    _link(root / "MA" / "b.png", tmp_path / "annex")  # a file of masks, though below the photographs
+    layout = {"photographs": ".", "folders": {"microaneurysms": "MA"}, "without_file": "not_annotated"}
+    lesions = clinic(root, **layout)
+    photographs, masks = lesions.warnings
+    assert "photographs that are not read: b.jpg (a link out of the data set's folder), c.gif (GIF)" in photographs
+    assert "masks that are not read: MA/b.png" in masks
+    followed = read_lesion_set(section("masks", root, masks=layout, follow_links=True))
+    assert files(followed) == {"a": ["a.png"], "b": ["b.png"]}
+    write_photographs(root / "images", ["a"])
+    _link(root / "images" / "a.jpg", tmp_path / "annex")
+    with pytest.raises(DataError, match=r"no photograph found(.|\n)*set lesions.NAME.data.follow_links: true"):
+        clinic(root)
+
+
+def test_a_folder_that_holds_no_mask_counts_as_empty(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images", ["a"])
+    write_masks(tmp_path / "MA", {"a.png": dot(100, 100)})
+    (tmp_path / "EX").mkdir()
+    (tmp_path / "EX" / ".DS_Store").write_bytes(b"x")
+    lesions = clinic(tmp_path)
+    assert lesions.photographs[0].annotated == (MICROANEURYSMS,)
+    assert lesions.warnings == (
+        "folders of masks that are missing or empty, their kinds not annotated: EX (hard_exudates)",
+    )
+    (tmp_path / "EX" / "a.gif").write_bytes(b"GIF89a")
+    with pytest.raises(DataError, match=r"or all are empty: EX \(hard_exudates\)\n.*EX/a.gif \(GIF\)"):
+        clinic(tmp_path, folders={"hard_exudates": "EX"}, without_file="not_annotated")
+
+
 def test_names_with_blanks_and_mirrored_folders_match(tmp_path: Path) -> None:
     write_photographs(tmp_path / "images" / "left eye", ["IM 001", "IM 002"])
     write_photographs(tmp_path / "images" / "right eye", ["IM 001"])
@@ -136,6 +237,30 @@ def test_names_with_blanks_and_mirrored_folders_match(tmp_path: Path) -> None:
     }
     assert lesions.orphan_masks == ("EX/IM 001.png",)  # of the left or of the right eye?
     assert all(" " not in one.image_id and "/" not in one.image_id for one in lesions.photographs)
+
+
+@pytest.mark.parametrize(
+    ("photographs", "mask", "belongs"),
+    [
+        (["a/img1", "b/img2"], "c/img1.png", False),
+        (["a/img1", "img2"], "c/img1.png", False),
+        (["img1", "a/img2"], "c/img1_MA.png", False),
+        (["a/img1", "b/img2"], "a/x/img1.png", False),
+        (["a/img1", "b/img2"], "A/IMG1_ma.png", True),
+        (["a/img1", "b/img2"], "img1.png", True),  # the masks are in no sub-folders
+        (["img1", "img2"], "c/img1.png", True),  # the photographs are in none
+        (["all/img1", "all/img2"], "c/img1.png", True),
+    ],
+)
+def test_a_mask_of_another_folder_is_no_mask_of_a_photograph(
+    tmp_path: Path, photographs: list[str], mask: str, belongs: bool
+) -> None:
+    for path in photographs:
+        write_photographs((tmp_path / "images" / path).parent, [Path(path).name])
+    write_masks((tmp_path / "MA" / mask).parent, {Path(mask).name: dot(100, 100)})
+    lesions = clinic(tmp_path, folders={"microaneurysms": "MA"})
+    assert [one.path for one in lesions.photographs] == ([f"images/{photographs[0]}.jpg"] if belongs else [])
+    assert lesions.orphan_masks == (() if belongs else (f"MA/{mask}",))
 
 
 def test_two_photographs_that_differ_in_their_suffix_are_refused(tmp_path: Path) -> None:
@@ -210,6 +335,35 @@ def test_other_adapters_take_no_folders_and_kinds_are_named_once(tmp_path: Path)
         section("synthetic", tmp_path, masks={"photographs": "x"})
     with pytest.raises(ParamsError, match="names a kind twice"):
         section("synthetic", tmp_path, kinds=["fovea", "fovea"])
+
+
+def test_a_pattern_reads_patients_from_names(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "images", ["p1_left", "p1_right", "p2_left", "x"])
+    names = ["p1_left.png", "p1_right.png", "p2_left.png", "x.png"]
+    write_masks(tmp_path / "MA", {name: dot(100, 100) for name in names})
+    folders = {"microaneurysms": "MA"}
+    patients = [one.patient_id for one in clinic(tmp_path, folders=folders).photographs]
+    assert patients == ["", "", "", ""]
+    lesions = clinic(tmp_path, folders=folders, name_pattern=r"images/(?P<patient>p\d+)_(?P<eye>\w+)\.")
+    assert [one.patient_id for one in lesions.photographs] == ["p1", "p1", "p2", ""]
+    assert lesions.warnings == ("file names in which `name_pattern` finds no patient: images/x.jpg (1 in all)",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(?P<patient>", "is not a regular expression"),
+        ("(?P<pateint>p)", r"unknown group 'pateint' \(did you mean 'patient'\?\)"),
+        ("p", "no named group"),
+        ("(?P<eye>left|right)", "no group 'patient'"),
+    ],
+)
+def test_a_pattern_without_a_patient_is_refused(tmp_path: Path, pattern: str, message: str) -> None:
+    write_photographs(tmp_path / "images", ["p1_left"])
+    write_masks(tmp_path / "MA", {"p1_left.png": dot(100, 100)})
+    with pytest.raises(ParamsError, match=message) as caught:
+        clinic(tmp_path, name_pattern=pattern)
+    assert caught.value.where == "params.yaml, lesions.NAME.data.masks.name_pattern"
 
 
 def test_the_phantom_has_exact_masks_of_all_kinds(tmp_path: Path) -> None:
