@@ -57,7 +57,7 @@ def read_points(path: Path) -> dict[str, Any]:
 
     Returns:
         `thresholds`, `min_pixels` and `min_peaks` by kind, the hashes of the `networks` that they were fitted on, by
-        file, and perhaps the figure `aupr` by kind.
+        file, and perhaps the figures `aupr`, by kind, and `lesions_found_without_lesions`.
 
     Raises:
         DataError: It is missing, malformed, or of an earlier version, which did not state the networks.
@@ -130,6 +130,7 @@ def export_lesions(
         "min_pixels": dict(points["min_pixels"]),
         "min_peaks": dict(points["min_peaks"]),
         "aupr": dict(points.get("aupr", {})),
+        "lesions_found_without_lesions": dict(points.get("lesions_found_without_lesions", {})),
     }
     graph = to_onnx(_Probabilities(network).eval(), input_px=spec.training.tile_px, outputs=[PROBABILITIES_NAME])
     unchecked = path.with_name(f".{path.name}.unchecked")  # a network that is refused replaces none

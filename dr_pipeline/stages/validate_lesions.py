@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> Outcome:
         figures = lesion_figures(evidence, spec.kinds, params) | points.to_dict()
         figures |= {"research_use": RESEARCH_USE, "machine": describe_machine(), "canvas_px": spec.canvas_px}
         aupr = {kind: one["aupr"] for kind, one in figures["kinds"].items()}
-        write_json(args.out, points.to_dict() | {"aupr": aupr, "networks": networks})
+        found = {"lesions_found_without_lesions": figures["lesions_found_without_lesions"]}
+        write_json(args.out, points.to_dict() | found | {"aupr": aupr, "networks": networks})
         write_json(args.report, {"lesions": {args.name: figures}})
     if not figures["lesions_found_without_lesions"]["n"]:
         logger.warning(

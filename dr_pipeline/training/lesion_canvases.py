@@ -220,14 +220,14 @@ def _warnings(
         warnings.append(f"photographs without any mask, left out: {shortlist(lesion_set.not_annotated)}")
     if lesion_set.orphan_masks:
         warnings.append(f"masks without a photograph, not used: {shortlist(lesion_set.orphan_masks)}")
-    masked = {photograph.image_id for photograph in lesion_set.photographs}
-    if turned := sorted(image_id for image_id, one in found.items() if one.turned and image_id in masked):
+    masked = [one for one in lesion_set.photographs if one.image_id in found]
+    if turned := sorted(one.image_id for one in masked if found[one.image_id].turned):
         warnings.append(
             f"photographs that are stored turned; their masks are taken as upright: {shortlist(turned)}; look at one"
         )
-    if unknown := sum(one.image_id in found and not one.patient_id for one in lesion_set.photographs):
+    if unknown := sum(not one.patient_id for one in masked):
         warnings.append(
-            f"the patients of {unknown} of {len(found)} photographs are unknown: the two eyes of one may be in "
+            f"the patients of {unknown} of {len(masked)} photographs are unknown: the two eyes of one may be in "
             "different folds. The adapter `masks` reads patients from names, see masks.name_pattern"
         )
     for name, figures in by_kind.items():

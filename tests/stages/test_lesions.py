@@ -94,6 +94,8 @@ def test_from_canvases_to_lesions_onnx(workplace: Path, capsys: pytest.CaptureFi
     assert Path("lesions.onnx").read_bytes() == first
     assert read_bundle(Path("with-lesions"), threads=1).bundle_id == read_bundle(Path("bundle"), threads=1).bundle_id
     assert read_lesions(Path("with-lesions"), threads=1) is not None
+    alarms = figures["lesions_found_without_lesions"]
+    assert described.false_alarms == read_json(Path("points.json"))["lesions_found_without_lesions"] == alarms
     aupr = format_estimate(figures["kinds"][KINDS[0].name]["aupr"])
     assert aupr in Path("with-lesions/MODEL_CARD.md").read_text()
     assert main(["export-lesions", *export, "--bundle", "bundle"]) == EXIT_USER_ERROR
