@@ -117,8 +117,8 @@ def export_lesions(
             where="operating points of the lesions",
             todo="run `dvc repro validate-lesions`",
         )
-    _require_one_run(networks, spec, points, store)
     network = read_network(networks, ALL, spec)
+    _require_one_run(networks, spec, points, store)
     entry = {
         "version": VERSION,
         "kinds": names,
@@ -133,7 +133,7 @@ def export_lesions(
         "lesions_found_without_lesions": dict(points.get("lesions_found_without_lesions", {})),
     }
     graph = to_onnx(_Probabilities(network).eval(), input_px=spec.training.tile_px, outputs=[PROBABILITIES_NAME])
-    unchecked = path.with_name(f".{path.name}.unchecked")  # a network that is refused replaces none
+    unchecked = path.with_name(f"{path.name}.unchecked")  # a network that is refused replaces none
     try:
         write_onnx(graph, unchecked, entries={ENTRY: json.dumps(entry, sort_keys=True)})
         LesionModel(unchecked.read_bytes(), threads=1)

@@ -58,7 +58,7 @@ def export(root: Path, stated: dict[str, Any], spec: SegmenterSpec | None = None
     export_lesions(networks, spec or read_spec(networks), stated, store, root / "lesions.onnx")
 
 
-@pytest.mark.parametrize("changed", ["all.safetensors", "fold-1.safetensors", "model.json"])
+@pytest.mark.parametrize("changed", ["fold-1.safetensors", "model.json"])
 def test_points_of_other_networks_are_refused(root: Path, changed: str) -> None:
     stated = points(root)
     export(root, stated)
@@ -66,6 +66,22 @@ def test_points_of_other_networks_are_refused(root: Path, changed: str) -> None:
     with pytest.raises(
         GateError, match=rf"fitted on other networks; of these differ {changed}\n(.|\n)*validate-lesions"
     ):
+        export(root, stated)
+
+
+def test_points_of_another_network_of_all_photographs_are_refused(root: Path) -> None:
+    stated = points(root)
+    network, _ = segmenter_from_params(training(seed=8), len(KINDS))
+    write_network(root / "models", ALL, network.state_dict())
+    with pytest.raises(GateError, match=r"fitted on other networks; of these differ all.safetensors\n"):
+        export(root, stated)
+
+
+def test_a_damaged_network_is_named_before_its_hash_is_compared(root: Path) -> None:
+    stated = points(root)
+    weights = root / "models" / "all.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"not a weights file(.|\n)*run `dvc repro train-lesions`"):
         export(root, stated)
 
 
