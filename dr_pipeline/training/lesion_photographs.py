@@ -1,8 +1,8 @@
 """The photographs of a data set with masks of lesions: which are in the grading set, and which stay together.
 
 No photograph may train lesions and test grades. Each is compared with the grading set by its pixels, as a near
-duplicate and as another photograph of one eye, on canvases of the grading set's own pixel path. What belongs to the
-grading set's test part is left out.
+duplicate and as another photograph of one eye, on canvases of the grading set's own pixel path, and by the patient's
+id. What belongs to the grading set's test part is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -114,6 +114,7 @@ def select_photographs(
         for photograph in lesion_set.photographs
         if photograph.patient_id
     ]
+    joined += [(f"{_GRADING}/{row.image_id}", f"patient/{row.patient_id}") for row in grading.audited if row.patient_id]
     test = {row.image_id for row in grading.splits if row.split == Split.TEST}
     of_test = {f"{_GRADING}/{image_id}" for image_id in related_ids(grading.audited, grading.splits, test)}
     groups: dict[str, str] = {}

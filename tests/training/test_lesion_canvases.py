@@ -252,6 +252,13 @@ def test_the_eyes_of_one_patient_are_in_one_fold_where_names_tell_patients(
     assert "the patients of 2 of 5 photographs are unknown: the two eyes of one may be" in " ".join(report["warnings"])
 
 
+def test_the_other_eye_of_a_tested_patient_is_left_out(grading: GradingSet, outlined: Path, tmp_path: Path) -> None:
+    audited = [replace(row, patient_id="b" if row.image_id == "g2" else row.patient_id) for row in grading.audited]
+    masks = data(outlined).masks.model_dump(mode="json") | {"name_pattern": "new_(?P<patient>b)"}
+    report = prepared(replace(grading, audited=audited), tmp_path, data(outlined, folds=2, masks=masks))
+    assert report["left_out"][OF_TEST_PART] == ["copy_of_test", "eye_of_test", "new_b"]
+
+
 def test_too_few_groups_are_an_error_that_says_what_was_left_out(
     grading: GradingSet, outlined: Path, tmp_path: Path
 ) -> None:
