@@ -60,11 +60,11 @@ class LesionData(Section):
 
     `kinds` are those to learn. `canvas_px` is the canvas's side: a lesion of 5 px in a photograph of 4,288 px needs
     1,536. `field_degrees` is the angle of the camera's field, from which sizes in µm follow. The photographs are
-    divided into `folds` by patient and eye, drawn with `seed`. `healthy` photographs of grade 0 are drawn with the same
-    seed from the grading set's training part, one of a patient. They show no lesion of any kind: a network that has
-    never seen a healthy eye takes its reflexes for exudates. `grey_threshold`: from this value on, 1 … 255, a pixel of
-    a mask is shown; null: masks with grey values are refused. `follow_links`: whether links that lead out of the root
-    are followed. `masks` is for the adapter `masks` alone.
+    divided into `folds` by patient and eye, drawn with `seed`. Up to `healthy` photographs of grade 0 are drawn with
+    the same seed from the grading set's training part, one of a patient. They show no lesion of any kind: a network
+    that has never seen a healthy eye takes its reflexes for exudates. `grey_threshold`: from this value on, 1 … 255, a
+    pixel of a mask is shown; null: masks with grey values are refused. `follow_links`: whether links that lead out of
+    the root are followed. `masks` is for the adapter `masks` alone.
     """
 
     adapter: Literal["idrid_segmentation", "masks", "synthetic"]

@@ -60,7 +60,9 @@ def lesion_section(adapter: str) -> CommentedMap:
     document = _read()
     section: CommentedMap = document[adapter]
     for entry in section.values():
+        own = entry.pop("training", {})
         entry.update(document[_EVERY])
+        entry["training"].update(own)
     return section
 
 

@@ -76,8 +76,7 @@ def prepare_lesion_canvases(
         for one in lesion_set.photographs
         if one.image_id in photographs.groups
     ]
-    ids = [one.image_id for one in lesion_set.photographs]
-    healthy = draw_healthy(grading, photographs, data.healthy, data.seed, taken=ids, where=where)
+    healthy = draw_healthy(grading, lesion_set, photographs, data.healthy, data.seed, where=where)
     none = tuple(kind for kind in kinds if kind.is_lesion)
     sources += [MaskedSource(one.image_id, grading_root, one.path, (), none) for one in healthy]
     groups = {**photographs.groups, **{one.image_id: one.image_id for one in healthy}}
@@ -170,6 +169,8 @@ def _report(
     for image_id, reason in sorted(photographs.left_out.items()):
         by_reason[reason].append(image_id)
     overlapping = {image_id: one.overlapping_px for image_id, one in found.items() if one.overlapping_px}
+    healthy = len(rows) - len(photographs.groups)
+    fewer = [f"{healthy} photographs of grade 0 were found for `healthy: {data.healthy}`"] * (healthy < data.healthy)
     by_kind = {kind.name: _kind_figures(kind.name, rows, found, data.folds) for kind in kinds}
     return {
         "schema_version": LESION_REPORT_VERSION,
@@ -178,8 +179,8 @@ def _report(
         "canvas": {"canvas_px": data.canvas_px, "um_per_px": round(rows[0].um_per_px, 4)},
         "photographs": {
             "with_masks": len(lesion_set.photographs),
-            "used": len(rows) - data.healthy,
-            "healthy": data.healthy,
+            "used": len(photographs.groups),
+            "healthy": healthy,
             "left_out": {reason: len(image_ids) for reason, image_ids in by_reason.items()},
             "not_annotated": len(lesion_set.not_annotated),
             "groups": len({row.group for row in rows}),
@@ -191,7 +192,7 @@ def _report(
         "folds": {str(fold): sum(row.fold == fold for row in rows) for fold in range(data.folds)},
         "kinds": by_kind,
         "overlapping": {"photographs": len(overlapping), "pixels": sum(overlapping.values())},
-        "warnings": [*lesion_set.warnings, *_warnings(lesion_set, found, by_kind)],
+        "warnings": [*lesion_set.warnings, *_warnings(lesion_set, found, by_kind), *fewer],
     }
 
 

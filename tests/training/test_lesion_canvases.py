@@ -198,12 +198,21 @@ def test_healthy_eyes_of_the_training_part_are_annotated_and_show_nothing(
     assert not canvas.masks.any()
 
 
-def test_more_healthy_eyes_than_there_are_is_an_error(grading: GradingSet, outlined: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="1 patients with a gradable photograph of grade 0") as caught:
-        prepared(with_grade_0(grading), tmp_path, data(outlined, healthy=2))
-    assert "lesions.clinic.data.healthy" in str(caught.value)
-    with pytest.raises(DataError, match="0 patients"):
-        prepared(grading, tmp_path, data(outlined, healthy=1))
+def test_fewer_healthy_eyes_than_asked_for_are_a_warning(grading: GradingSet, outlined: Path, tmp_path: Path) -> None:
+    report = prepared(with_grade_0(grading), tmp_path, data(outlined, healthy=2))
+    assert (report["photographs"]["used"], report["photographs"]["healthy"]) == (5, 1)
+    assert "1 photographs of grade 0 were found for `healthy: 2`" in report["warnings"]
+    report = prepared(grading, tmp_path, data(outlined, healthy=1))
+    assert report["photographs"]["healthy"] == 0
+
+
+def test_no_healthy_eye_of_an_outlined_patient_is_drawn(grading: GradingSet, outlined: Path, tmp_path: Path) -> None:
+    whole = with_grade_0(grading)
+    assert [row.patient_id for row in whole.splits if row.image_id == "g4"] == ["P2"]
+    splits = [replace(row, patient_id="b" if row.image_id == "g4" else row.patient_id) for row in whole.splits]
+    masks = data(outlined).masks.model_dump(mode="json") | {"name_pattern": "new_(?P<patient>b)"}
+    report = prepared(replace(whole, splits=splits), tmp_path, data(outlined, healthy=1, masks=masks))
+    assert report["photographs"]["healthy"] == 0
 
 
 def test_a_photograph_that_was_annotated_for_no_learned_kind_is_left_out(
