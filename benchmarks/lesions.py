@@ -200,7 +200,8 @@ def phantom_figures(store: LesionStore, evidence: Sequence[LesionEvidence], work
     networks = {fold: read_network(work / "models", network_name(fold), spec) for fold in trained}
     for fold in sorted({photograph.fold for photograph in evidence}):
         points = fit_operating_points((other for other in evidence if other.fold != fold), spec.kinds)
-        counting = Counting(spec.kinds, points.thresholds, points.min_pixels, points.min_peaks, spec.um_per_px)
+        kinds = tuple(kind for kind in spec.kinds if kind.name in points.thresholds)  # the other part shows them
+        counting = Counting(kinds, points.thresholds, points.min_pixels, points.min_peaks, spec.um_per_px)
         for photograph in (photograph for photograph in evidence if photograph.fold == fold):
             row = store.rows[photograph.image_id]
             network = networks[row.fold]
@@ -240,7 +241,8 @@ def _findings(
     network: Segmenter, canvas: NDArray[np.uint8], window: Window, spec: SegmenterSpec, counting: Counting
 ) -> Findings:
     maps = segment(network, canvas, tile_px=spec.training.tile_px, overlap=spec.training.overlap)
-    return count_lesions(maps, canvas, window, counting)
+    fitted = [spec.kinds.index(kind) for kind in counting.kinds]
+    return count_lesions(maps[fitted], canvas, window, counting)
 
 
 def original_areas(store: LesionStore, data: LesionData, folds: Sequence[int], work: Path) -> dict[str, Any]:
