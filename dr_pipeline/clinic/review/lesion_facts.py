@@ -56,7 +56,7 @@ def lesion_facts(findings: Findings, row: PredictionRow) -> dict[str, Any]:
     facts = {
         "By the counts (ICDR rules)": opinion.to_text(),
         "Beside the program's grade": _agreement(opinion, row),
-        "Limits": "; ".join(limits_of(findings)),
+        "Limits": "; ".join(limits_of(findings, stated=row.eye)),
         "Optic disc": f"{findings.disc[2]:.0f} px in diameter" if findings.disc else "not found",
         "Fovea": _FOVEA[findings.fovea_method],
         "Nearest hard exudate": _exudates(findings),
