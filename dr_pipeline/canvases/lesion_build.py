@@ -23,7 +23,7 @@ def write_lesion_canvases(
     """Renders every photograph with its masks; the index, without which the store is incomplete, is the caller's.
 
     Args:
-        sources: The photographs, at least one, all of one root.
+        sources: The photographs, at least one.
         out: The folder to write: canvases and masks, which only their owner may read, and pixel_path.json. Those of
             other photographs are removed from it.
         pixel_path: Applied to each photograph.
@@ -36,17 +36,18 @@ def write_lesion_canvases(
         DataError: Masks cannot be used, or two photographs would have files of one name.
     """
     sources = sorted(sources, key=lambda source: source.image_id)
-    root = sources[0].root
+    roots = tuple(sorted({source.root for source in sources}))
+    where = ", ".join(map(str, roots))
     names = [name(source.image_id) for source in sources for name in (canvas_name, masks_name)]
     if len({name.casefold() for name in names}) < len(names):
-        raise DataError("a photograph has the name of another's masks", where=str(root), todo="rename NAME_masks")
+        raise DataError("a photograph has the name of another's masks", where=where, todo="rename NAME_masks")
     make_private_folder(out)
     (out / INDEX).unlink(missing_ok=True)
     _remove_others(out, set(names))
     write_json(out / PIXEL_PATH, pixel_path.to_dict() | {"fingerprint": pixel_path.fingerprint})
     found: dict[str, RenderedMasks] = {}
     faults, todos = [], dict[str, None]()
-    with engines.engine(MaskedTask(pixel_path, (root,)), time_limit_s=_TIME_LIMIT_S) as engine:
+    with engines.engine(MaskedTask(pixel_path, roots), time_limit_s=_TIME_LIMIT_S) as engine:
         for source, rendered in progress(engine.results(sources), label="lesion canvases", total=len(sources)):
             if rendered.fault:
                 faults.append(rendered.fault)
@@ -61,7 +62,7 @@ def write_lesion_canvases(
             "\n  ".join(
                 [f"masks of {len(faults)} of {len(sources)} photographs cannot be used", *faults[:_MAX_NAMED], *more]
             ),
-            where=str(root),
+            where=where,
             todo="; ".join([*(todos or ["copy the files again"]), "or remove the photographs from the data set"]),
         )
     return found

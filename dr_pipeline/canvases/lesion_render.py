@@ -125,7 +125,7 @@ class MaskedTask:
 
     Attributes:
         pixel_path: Applied to each photograph.
-        places: The data set's folder.
+        places: The data sets' folders.
     """
 
     pixel_path: PixelPath
